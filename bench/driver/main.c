@@ -1,0 +1,118 @@
+/* main.c - the command line of the benchmark driver.
+ *
+ * What it is: options, --list, and the choice between times and memory.
+ * What it is not: a user's tool; `python -m pyslab bench` runs it, also with
+ * another malloc preloaded, and reads the JSON document on stdout.
+ *
+ * Exit status: 0, 1 when something could not be measured, 2 for bad arguments.
+ */
+#include "driver.h"
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROUNDS_DEFAULT = 11, ROUNDS_MAX = 100000, USAGE_STATUS = 2 };
+
+static const double scale_max = 1000.0;
+
+static const char *const allocator_names[] = {
+    [BENCH_LIBC] = "libc",
+    [BENCH_PYSLAB] = "pyslab",
+    [BENCH_MMAP] = "mmap",
+};
+
+static _Noreturn void usage(void)
+{
+    fputs("usage: driver [--rounds N] [--scale F] [--only libc|pyslab|mmap] [--memory | --list]\n",
+          stderr);
+    exit(USAGE_STATUS);
+}
+
+static uint64_t parse_rounds(const char *text)
+{
+    char *end;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-' || value < 1 || value > ROUNDS_MAX)
+        usage();
+    return value;
+}
+
+static double parse_scale(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end || !isfinite(value) || value <= 0.0 || value > scale_max)
+        usage();
+    return value;
+}
+
+static enum bench_allocator parse_allocator(const char *text)
+{
+    for (enum bench_allocator i = BENCH_LIBC; i < BENCH_ANY; i++)
+        if (strcmp(text, allocator_names[i]) == 0)
+            return i;
+    usage();
+}
+
+static void list(void)
+{
+    for (size_t i = 0; i < bench_catalogue_length; i++) {
+        const struct bench_workload *workload = &bench_catalogue[i];
+
+        printf("%s: %s:", workload->group, workload->name);
+        for (size_t j = 0; j < BENCH_CONTENDERS_MAX && workload->contenders[j].method; j++)
+            printf("%s %s", j ? "," : "", workload->contenders[j].name);
+        putchar('\n');
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"rounds", required_argument, NULL, 'r'},
+        {"scale", required_argument, NULL, 's'},
+        {"only", required_argument, NULL, 'o'},
+        {"memory", no_argument, NULL, 'm'},
+        {"list", no_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
+    };
+    struct bench_options options = {.rounds = ROUNDS_DEFAULT, .scale = 1.0, .only = BENCH_ANY};
+    void (*run)(const struct bench_options *) = bench_run_times;
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'r':
+            options.rounds = parse_rounds(optarg);
+            break;
+        case 's':
+            options.scale = parse_scale(optarg);
+            break;
+        case 'o':
+            options.only = parse_allocator(optarg);
+            break;
+        case 'm':
+            run = bench_run_memory;
+            break;
+        case 'l':
+            list();
+            return EXIT_SUCCESS;
+        default:
+            usage();
+        }
+    }
+    if (optind != argc)
+        usage();
+    run(&options);
+    if (fflush(stdout) != 0)
+        bench_die("cannot write the result");
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,267 @@
+/* api.c - every function of pyslab.h: argument checks and error codes, nothing else. */
+#include "arena/arena.h"
+
+#include "os/os.h"
+
+#include <stdio.h>
+
+/* --- arena -------------------------------------------------------------- */
+
+int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out)
+{
+    return options == NULL || out == NULL ? PYSLAB_EINVAL : arena_create(options, out);
+}
+
+void pyslab_arena_destroy(pyslab_arena *arena)
+{
+    if (arena != NULL)
+        arena_destroy(arena);
+}
+
+int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes)
+{
+    struct finding finding = {{0}};
+
+    if (arena_check(arena, &finding))
+        return PYSLAB_OK;
+    if (message != NULL)
+        snprintf(message, message_bytes, "%s", finding.text);
+    return PYSLAB_ECORRUPT;
+}
+
+void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out)
+{
+    arena_stats(arena, out);
+}
+
+uint64_t pyslab_arena_release_unused(pyslab_arena *arena)
+{
+    return arena_release_unused(arena);
+}
+
+int pyslab_arena_buddyinfo(pyslab_arena *arena, uint32_t zone, uint64_t *nr_free, uint32_t nr)
+{
+    struct zone *z;
+
+    if (zone >= arena->pages.nr_zones)
+        return PYSLAB_EINVAL;
+    z = &arena->pages.zone[zone];
+    lock_acquire(&z->lock);
+    for (unsigned order = 0; order <= z->max_order && order < nr; order++)
+        nr_free[order] = buddy_nr_free_locked(z, order);
+    lock_release(&z->lock);
+    return (int)z->max_order + 1;
+}
+
+void *pyslab_arena_base(const pyslab_arena *arena)
+{
+    return arena->pages.map.base;
+}
+
+uint64_t pyslab_arena_size(const pyslab_arena *arena)
+{
+    return arena->bytes;
+}
+
+uint32_t pyslab_arena_max_order(const pyslab_arena *arena)
+{
+    return arena->pages.zone[0].max_order;
+}
+
+/* --- kmalloc ------------------------------------------------------------ */
+
+void *pyslab_kmalloc(pyslab_arena *arena, size_t size, uint32_t gfp)
+{
+    return kmalloc_alloc(&arena->kmalloc, size, gfp);
+}
+
+void *pyslab_kzalloc(pyslab_arena *arena, size_t size, uint32_t gfp)
+{
+    return kmalloc_zeroed(&arena->kmalloc, size, gfp);
+}
+
+void *pyslab_kmalloc_aligned(pyslab_arena *arena, size_t size, size_t align, uint32_t gfp)
+{
+    return kmalloc_aligned(&arena->kmalloc, size, align, gfp);
+}
+
+void *pyslab_krealloc(pyslab_arena *arena, void *p, size_t size, uint32_t gfp)
+{
+    return kmalloc_resize(&arena->kmalloc, p, size, gfp);
+}
+
+size_t pyslab_ksize(pyslab_arena *arena, const void *p)
+{
+    return kmalloc_usable(&arena->kmalloc, p);
+}
+
+int pyslab_kfree(pyslab_arena *arena, void *p)
+{
+    return kmalloc_free(&arena->kmalloc, p);
+}
+
+size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size)
+{
+    return kmalloc_roundup(&arena->kmalloc, size);
+}
+
+/* --- page frames -------------------------------------------------------- */
+
+uint32_t pyslab_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp)
+{
+    return page_alloc_block(&arena->pages, order, gfp);
+}
+
+int pyslab_free_pages(pyslab_arena *arena, uint32_t pfn, uint32_t order)
+{
+    return page_put(&arena->pages, pfn, order);
+}
+
+void *pyslab_get_free_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp)
+{
+    uint32_t pfn = page_alloc_block(&arena->pages, order, gfp & ~(uint32_t)PYSLAB_GFP_HIGHMEM);
+
+    return pfn == PFN_NONE ? NULL : pfn_to_virt(&arena->pages.map, pfn);
+}
+
+int pyslab_free_pages_address(pyslab_arena *arena, void *p, uint32_t order)
+{
+    if (((uintptr_t)p & (PAGE_SIZE - 1)) != 0)
+        return PYSLAB_EPOINTER;
+    return page_put(&arena->pages, virt_to_pfn(&arena->pages.map, p), order);
+}
+
+int pyslab_get_page(pyslab_arena *arena, uint32_t pfn)
+{
+    return page_get(&arena->pages, pfn);
+}
+
+int pyslab_put_page(pyslab_arena *arena, uint32_t pfn)
+{
+    return page_put(&arena->pages, pfn, pyslab_page_order(arena, pfn));
+}
+
+/* The record of an allocated block's head; NULL for any other frame. */
+static const struct page *allocated_page(const pyslab_arena *arena, uint32_t pfn)
+{
+    const struct page *page;
+
+    if (pfn >= arena->pages.map.nr_pages)
+        return NULL;
+    page = pfn_to_page(&arena->pages.map, pfn);
+    return page_state(page) == PYSLAB_PAGE_ALLOC ? page : NULL;
+}
+
+uint32_t pyslab_page_count(const pyslab_arena *arena, uint32_t pfn)
+{
+    const struct page *page = allocated_page(arena, pfn);
+
+    return page != NULL ? load_relaxed(&page->refcount) : 0;
+}
+
+uint32_t pyslab_page_order(const pyslab_arena *arena, uint32_t pfn)
+{
+    return pfn < arena->pages.map.nr_pages ? page_order(pfn_to_page(&arena->pages.map, pfn)) : 0;
+}
+
+uint32_t pyslab_page_state(const pyslab_arena *arena, uint32_t pfn)
+{
+    return pfn < arena->pages.map.nr_pages ? page_state(pfn_to_page(&arena->pages.map, pfn))
+                                           : (uint32_t)PYSLAB_PAGE_UNLISTED;
+}
+
+void *pyslab_page_address(const pyslab_arena *arena, uint32_t pfn)
+{
+    return pfn < arena->pages.map.nr_pages ? pfn_to_virt(&arena->pages.map, pfn) : NULL;
+}
+
+uint32_t pyslab_page_to_zone(const pyslab_arena *arena, uint32_t pfn)
+{
+    return pfn < arena->pages.map.nr_pages ? page_zone(pfn_to_page(&arena->pages.map, pfn)) : 0;
+}
+
+uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p)
+{
+    return virt_to_pfn(&arena->pages.map, p);
+}
+
+/* --- kmem_cache --------------------------------------------------------- */
+
+int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size, size_t align,
+                             pyslab_kmem_cache **out)
+{
+    return cache_create(&arena->kmalloc.slabs, name, size, align, out);
+}
+
+void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp)
+{
+    return cache_alloc(cache, gfp);
+}
+
+int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p)
+{
+    return p == NULL ? PYSLAB_OK : cache_free(cache, p);
+}
+
+size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p)
+{
+    return cache_alloc_bulk(cache, gfp, nr, p);
+}
+
+uint64_t pyslab_kmem_cache_shrink(pyslab_kmem_cache *cache)
+{
+    return cache_shrink(cache);
+}
+
+int pyslab_kmem_cache_destroy(pyslab_kmem_cache *cache)
+{
+    return cache_destroy(cache);
+}
+
+void pyslab_kmem_cache_stats(pyslab_kmem_cache *cache, pyslab_cache_stats *out)
+{
+    cache_stats(cache, out);
+}
+
+int pyslab_arena_cache_stats(pyslab_arena *arena, uint32_t index, pyslab_cache_stats *out)
+{
+    struct kmem_cache *cache = cache_nth(&arena->kmalloc.slabs, index);
+
+    if (cache == NULL)
+        return PYSLAB_EINVAL;
+    cache_stats(cache, out);
+    return PYSLAB_OK;
+}
+
+/* --- the library -------------------------------------------------------- */
+
+const char *pyslab_strerror(int error)
+{
+    switch (error) {
+    case PYSLAB_OK:
+        return "no error";
+    case PYSLAB_ENOMEM:
+        return "no block of this size is free";
+    case PYSLAB_EINVAL:
+        return "an argument is outside its documented range";
+    case PYSLAB_EPOINTER:
+        return "not the start of a live allocation of this arena";
+    case PYSLAB_EDOUBLE:
+        return "already free";
+    case PYSLAB_ECORRUPT:
+        return "the metadata disagrees with itself";
+    case PYSLAB_EBUSY:
+        return "objects are still live";
+    case PYSLAB_EOS:
+        return "the operating system refused";
+    case PYSLAB_ELIMIT:
+        return "over a limit of the library or the machine";
+    default:
+        return "unknown error";
+    }
+}
+
+uint64_t pyslab_physical_bytes(void)
+{
+    return os_physical_bytes();
+}

@@ -1,0 +1,180 @@
+/* arena.c - making and unmaking an arena. */
+#include "arena/arena.h"
+
+#include "arena/arena_fork.h"
+#include "os/os.h"
+#include "os/os_heap.h"
+
+#define HUGE_RUN_BYTES ((size_t)32 << 20)  /* huge pages are worth asking for from here on */
+#define MIN_ARENA_ALIGN ((size_t)2 << 20)  /* of an arena at least as large */
+
+/* --- options ------------------------------------------------------------ */
+
+static int options_check(const pyslab_arena_options *options)
+{
+    if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
+        options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
+        options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->reserved != 0)
+        return PYSLAB_EINVAL;
+    if (options->size_bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
+        return PYSLAB_ELIMIT;
+    if (!options->overcommit && options->size_bytes > os_physical_bytes())
+        return PYSLAB_ELIMIT;
+    return PYSLAB_OK;
+}
+
+static size_t arena_bytes(const pyslab_arena_options *options)
+{
+    size_t granule = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+
+    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE && os_hugepage_bytes() != 0)
+        granule = os_hugepage_bytes();
+    return (size_t)align_up(options->size_bytes, granule);
+}
+
+/* The base is aligned to the largest block, so that address and pfn agree on it. */
+static size_t arena_align(size_t bytes, unsigned max_order)
+{
+    unsigned order = min_uint(order_for_pages(bytes >> PAGE_SHIFT), max_order);
+    size_t align = PAGE_SIZE << order;
+
+    return bytes >= MIN_ARENA_ALIGN && align < MIN_ARENA_ALIGN ? MIN_ARENA_ALIGN : align;
+}
+
+/* --- memory ------------------------------------------------------------- */
+
+/* Small programs stay on 4 KiB pages in the first run; whoever outgrows it gets huge
+ * pages from there on. One advice per range, never per block. */
+static void advise_frames(char *base, size_t bytes, uint32_t hugepages)
+{
+    if (hugepages == PYSLAB_HUGEPAGES_NO || bytes <= HUGE_RUN_BYTES) {
+        os_advise_hugepages(base, bytes, false);
+        return;
+    }
+    os_advise_hugepages(base, HUGE_RUN_BYTES, false);
+    os_advise_hugepages(base + HUGE_RUN_BYTES, bytes - HUGE_RUN_BYTES, true);
+}
+
+static int map_frames(const pyslab_arena_options *options, size_t bytes, void **base)
+{
+    int error = os_reserve(bytes, arena_align(bytes, options->max_order), base);
+
+    if (error != PYSLAB_OK)
+        return error;
+    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE)
+        error = os_commit_hugetlb(*base, bytes);
+    else
+        error = os_commit(*base, bytes, options->overcommit != 0);
+    if (error != PYSLAB_OK)
+        os_release(*base, bytes);
+    else if (options->hugepages != PYSLAB_HUGEPAGES_REQUIRE)
+        advise_frames(*base, bytes, options->hugepages);
+    return error;
+}
+
+static size_t descs_bytes(void)
+{
+    return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), PAGE_SIZE);
+}
+
+static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
+{
+    size_t bytes = (size_t)align_up(descs_bytes() + frame_map_bytes(nr_pages), os_page_bytes());
+    int error = os_reserve(bytes, os_page_bytes(), &arena->metadata);
+
+    if (error != PYSLAB_OK)
+        return error;
+    error = os_commit(arena->metadata, bytes, true);
+    if (error != PYSLAB_OK) {
+        os_release(arena->metadata, bytes);
+        return error;
+    }
+    os_advise_hugepages(arena->metadata, bytes, false);
+    arena->metadata_bytes = bytes;
+    return PYSLAB_OK;
+}
+
+/* --- create and destroy ------------------------------------------------- */
+
+static bool arena_reclaim(void *context)
+{
+    struct pyslab_arena *arena = context;
+
+    return slab_reclaim(&arena->kmalloc.slabs) != 0;
+}
+
+static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options,
+                        void *base)
+{
+    uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
+    struct frame_map map;
+    int error = map_metadata(arena, nr_pages);
+
+    if (error != PYSLAB_OK)
+        return error;
+    frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
+    thread_domain_init(&arena->domain);
+    page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order);
+    error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
+                         options->kmalloc_classes);
+    if (error != PYSLAB_OK) {
+        kmalloc_destroy(&arena->kmalloc);
+        page_alloc_destroy(&arena->pages);
+        os_release(arena->metadata, arena->metadata_bytes);
+        return error;
+    }
+    page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
+    return PYSLAB_OK;
+}
+
+int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
+{
+    struct pyslab_arena *arena;
+    void *base;
+    int error = options_check(options);
+
+    if (error != PYSLAB_OK)
+        return error;
+    arena = os_heap_alloc(sizeof *arena);
+    if (arena == NULL)
+        return PYSLAB_ENOMEM;
+    arena->bytes = arena_bytes(options);
+    arena->hugepages = options->hugepages;
+    error = map_frames(options, arena->bytes, &base);
+    if (error == PYSLAB_OK) {
+        error = arena_set_up(arena, options, base);
+        if (error != PYSLAB_OK)
+            os_release(base, arena->bytes);
+    }
+    if (error != PYSLAB_OK) {
+        os_heap_free(arena, sizeof *arena);
+        return error;
+    }
+    arena_list_add(arena);
+    *out = arena;
+    return PYSLAB_OK;
+}
+
+void arena_destroy(struct pyslab_arena *arena)
+{
+    void *base = arena->pages.map.base;
+
+    arena_list_remove(arena);
+    thread_domain_destroy(&arena->domain);
+    kmalloc_destroy(&arena->kmalloc);
+    page_alloc_destroy(&arena->pages);
+    os_release(arena->metadata, arena->metadata_bytes);
+    os_release(base, arena->bytes);
+    os_heap_free(arena, sizeof *arena);
+}
+
+uint64_t arena_release_unused(struct pyslab_arena *arena)
+{
+    slab_reclaim(&arena->kmalloc.slabs);
+    /* The operating system takes huge pages back only whole, with the mapping. */
+    if (arena->hugepages == PYSLAB_HUGEPAGES_REQUIRE) {
+        pcp_drain(&arena->pages);
+        return 0;
+    }
+    return page_alloc_release(&arena->pages) << PAGE_SHIFT;
+}

@@ -1,0 +1,35 @@
+/* arena.h - the facade: one arena and everything in it.
+ *
+ * What it is: owner of the mapping, the metadata, the zones, kmalloc and the caches;
+ * options, statistics, validation, and the process's list of arenas for fork.
+ * What it is not: an allocator; each call goes to the layer that does the work.
+ *
+ * Data structure: frames lie at `base`; the metadata (cache descriptors, class map,
+ * mem_map) in a mapping of its own; this struct, process-local, on the core's heap.
+ * Invariant: managed == free + on page lists + slabs + large blocks + page blocks.
+ * Lock: the list of arenas has one of rank FORK; the layers have their own.
+ */
+#ifndef ARENA_ARENA_H
+#define ARENA_ARENA_H
+
+#include "kmalloc/kmalloc.h"
+
+struct pyslab_arena {
+    struct kmalloc kmalloc;      /* and in it the slab caches */
+    struct page_alloc pages;     /* and in it the zones */
+    struct thread_domain domain; /* the threads' page lists and sheaves */
+    struct pyslab_arena *next;   /* list of arenas */
+    struct pyslab_arena *prev;
+    void *metadata;              /* descriptors, class map, mem_map */
+    size_t metadata_bytes;       /* reserved for them */
+    size_t bytes;                /* of the frames' mapping */
+    uint32_t hugepages;          /* enum pyslab_hugepages */
+};
+
+int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
+void arena_destroy(struct pyslab_arena *arena);
+void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out);
+bool arena_check(struct pyslab_arena *arena, struct finding *f);
+uint64_t arena_release_unused(struct pyslab_arena *arena);
+
+#endif

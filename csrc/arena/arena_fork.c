@@ -1,0 +1,103 @@
+/* arena_fork.c - fork(): every lock is held while the process is copied, so that the
+ * child's copy of each structure is whole.
+ *
+ * Anonymous frames are copied with the process: parent and child each go on with an
+ * arena of their own. What other threads had in their sheaves and page lists stays
+ * theirs in the parent; in the child it is unreachable and remains counted as cached.
+ */
+#include "arena/arena_fork.h"
+
+#include "os/os_heap.h"
+
+static struct {
+    struct lock lock;            /* guards arenas */
+    struct pyslab_arena *arenas; /* all alive in this process */
+} arena_list;
+
+static pthread_once_t arena_list_once = PTHREAD_ONCE_INIT;
+
+/* --- the locks of one arena, outermost first ---------------------------- */
+
+static void caches_each(struct pyslab_arena *arena, void (*act)(struct lock *))
+{
+    struct slab_alloc *sa = &arena->kmalloc.slabs;
+
+    for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++)
+        if (sa->caches[id] != NULL)
+            act(&sa->caches[id]->lock);
+}
+
+static void zones_each(struct pyslab_arena *arena, void (*act)(struct lock *))
+{
+    for (uint32_t i = 0; i < arena->pages.nr_zones; i++)
+        act(&arena->pages.zone[i].lock);
+}
+
+static void fork_prepare(void)
+{
+    lock_acquire_for_fork(&arena_list.lock);
+    thread_fork_prepare();
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        lock_acquire_for_fork(&a->kmalloc.slabs.lock);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        caches_each(a, lock_acquire_for_fork);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        zones_each(a, lock_acquire_for_fork);
+    os_heap_fork_prepare();
+}
+
+static void fork_release(void)
+{
+    os_heap_fork_done();
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
+        zones_each(a, lock_release_after_fork);
+        caches_each(a, lock_release_after_fork);
+        lock_release_after_fork(&a->kmalloc.slabs.lock);
+    }
+}
+
+static void fork_parent(void)
+{
+    fork_release();
+    thread_fork_parent();
+    lock_release_after_fork(&arena_list.lock);
+}
+
+static void fork_child(void)
+{
+    fork_release();
+    thread_fork_child();
+    lock_release_after_fork(&arena_list.lock);
+}
+
+/* --- the list ----------------------------------------------------------- */
+
+static void arena_list_init(void)
+{
+    lock_init(&arena_list.lock, LOCK_RANK_FORK);
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+void arena_list_add(struct pyslab_arena *arena)
+{
+    pthread_once(&arena_list_once, arena_list_init);
+    lock_acquire(&arena_list.lock);
+    arena->next = arena_list.arenas;
+    arena->prev = NULL;
+    if (arena->next != NULL)
+        arena->next->prev = arena;
+    arena_list.arenas = arena;
+    lock_release(&arena_list.lock);
+}
+
+void arena_list_remove(struct pyslab_arena *arena)
+{
+    lock_acquire(&arena_list.lock);
+    if (arena->next != NULL)
+        arena->next->prev = arena->prev;
+    if (arena->prev != NULL)
+        arena->prev->next = arena->next;
+    else
+        arena_list.arenas = arena->next;
+    lock_release(&arena_list.lock);
+}

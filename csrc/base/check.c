@@ -1,0 +1,24 @@
+/* check.c - how a failed assertion ends and how a recount words its finding. */
+#include "base/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+_Noreturn void check_failed(const char *condition, const char *file, int line)
+{
+    fprintf(stderr, "pyslab: %s:%d: check failed: %s\n", file, line, condition);
+    abort();
+}
+
+bool finding_report(struct finding *f, const char *format, ...)
+{
+    va_list args;
+
+    if (f->text[0] != '\0')
+        return false;
+    va_start(args, format);
+    vsnprintf(f->text, sizeof f->text, format, args);
+    va_end(args);
+    return false;
+}

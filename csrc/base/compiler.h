@@ -1,0 +1,18 @@
+/* compiler.h - what the core asks of the compiler beyond C11.
+ *
+ * Not here: anything with a meaning of its own in allocation.
+ */
+#ifndef BASE_COMPILER_H
+#define BASE_COMPILER_H
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define always_inline inline __attribute__((always_inline))
+/* Kept out of its callers, whose fast path stays short. */
+#define slow_path __attribute__((noinline))
+#define printf_like(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
+
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+#endif

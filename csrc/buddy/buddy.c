@@ -1,0 +1,324 @@
+/* buddy.c - see buddy.h. Order of the text: lists, frontier, split, merge, counts. */
+#include "buddy/buddy.h"
+
+#include <string.h>
+
+/* --- lists -------------------------------------------------------------- */
+
+static enum free_kind kind_of(enum residency state)
+{
+    return state == RESIDENCY_DIRTY || state == RESIDENCY_MIXED ? FREE_DIRTY : FREE_CLEAN;
+}
+
+static void block_list(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                       unsigned order, bool at_tail)
+{
+    struct page *page = pfn_to_page(map, pfn);
+    enum free_kind kind = kind_of(page_residency(page, order));
+    struct index_list *list = &zone->free_area[order].list[kind];
+
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index));
+    if (at_tail)
+        index_list_add_tail(list, page_links(map), pfn);
+    else
+        index_list_add_head(list, page_links(map), pfn);
+    zone->free_orders[kind] |= 1u << order;
+    zone->free_pages += 1u << order;
+}
+
+static void block_unlist(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                         unsigned order)
+{
+    struct page *page = pfn_to_page(map, pfn);
+    enum free_kind kind = kind_of(page_residency(page, order));
+    struct index_list *list = &zone->free_area[order].list[kind];
+
+    index_list_remove(list, page_links(map), pfn);
+    if (list->nr == 0)
+        zone->free_orders[kind] &= ~(1u << order);
+    zone->free_pages -= 1u << order;
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
+}
+
+/* A free block heads pfn, lies in this zone and has this order. */
+static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                          unsigned order)
+{
+    if (pfn < zone->start_pfn || pfn >= zone->frontier)
+        return false;
+    return (load_relaxed(&pfn_to_page(map, pfn)->word) & PAGE_WORD_MASK) ==
+           PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index);
+}
+
+/* --- frontier ----------------------------------------------------------- */
+
+/* Order of the largest aligned block that starts at pfn and ends within the zone. */
+static unsigned frontier_order(const struct zone *zone, uint32_t pfn)
+{
+    unsigned order = min_uint(ctz32(pfn), zone->max_order);
+
+    return min_uint(order, ilog2(zone->end_pfn - pfn));
+}
+
+/* Lists blocks from the frontier until one of at least this order is among them. */
+static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order)
+{
+    while (zone->frontier < zone->end_pfn) {
+        uint32_t pfn = zone->frontier;
+        unsigned carved = frontier_order(zone, pfn);
+        struct page *page = pfn_to_page(map, pfn);
+
+        zone->frontier += 1u << carved;
+        page->buddy.freed_ms = 0;
+        page_set_residency(page, carved, RESIDENCY_UNTOUCHED);
+        block_list(zone, map, pfn, carved, false);
+        if (carved >= order)
+            return true;
+    }
+    return false;
+}
+
+/* --- split -------------------------------------------------------------- */
+
+/* Lists one half of a block of this order that is in hand; returns the other half,
+ * the one to go on with: the lower, unless only the upper is resident. */
+static uint32_t block_split(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                            unsigned order, bool keep_lower)
+{
+    struct page *lower = pfn_to_page(map, pfn);
+    struct page *upper = pfn_to_page(map, pfn + (1u << (order - 1)));
+    enum residency state = page_residency(lower, order);
+    bool go_upper;
+
+    if (state != RESIDENCY_MIXED) {
+        page_set_residency(lower, order - 1, state);
+        page_set_residency(upper, order - 1, state);
+    }
+    upper->buddy.freed_ms = lower->buddy.freed_ms;
+    go_upper = !keep_lower && kind_of(page_residency(upper, order - 1)) == FREE_DIRTY &&
+               kind_of(page_residency(lower, order - 1)) == FREE_CLEAN;
+    block_list(zone, map, go_upper ? pfn : pfn + (1u << (order - 1)), order - 1, false);
+    return go_upper ? pfn + (1u << (order - 1)) : pfn;
+}
+
+/* Takes a listed block of at least this order and splits it down. */
+static uint32_t block_take(struct zone *zone, const struct frame_map *map, enum free_kind kind,
+                           unsigned order)
+{
+    unsigned have = ctz32(zone->free_orders[kind] >> order << order);
+    uint32_t pfn = zone->free_area[have].list[kind].first;
+
+    block_unlist(zone, map, pfn, have);
+    for (; have > order; have--)
+        pfn = block_split(zone, map, pfn, have, false);
+    return pfn;
+}
+
+static void zone_note_low(struct zone *zone)
+{
+    if (zone_free_pages(zone) < zone->min_free_pages)
+        zone->min_free_pages = zone_free_pages(zone);
+}
+
+static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsigned order)
+{
+    if (order > zone->max_order)
+        return PFN_NONE;
+    if (zone->free_orders[FREE_DIRTY] >> order)
+        return block_take(zone, map, FREE_DIRTY, order);
+    if (zone->free_orders[FREE_CLEAN] >> order || frontier_carve(zone, map, order))
+        return block_take(zone, map, FREE_CLEAN, order);
+    return PFN_NONE;
+}
+
+uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsigned order)
+{
+    uint32_t pfn = buddy_take(zone, map, order);
+
+    if (pfn != PFN_NONE)
+        zone_note_low(zone);
+    return pfn;
+}
+
+uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map, unsigned order,
+                                  uint32_t nr_pages)
+{
+    uint32_t pfn = buddy_take(zone, map, order);
+    uint32_t part = pfn;
+    uint32_t left = nr_pages; /* frames still to keep, from part on */
+
+    CHECK(nr_pages > 0 && nr_pages <= 1u << order);
+    if (pfn == PFN_NONE)
+        return PFN_NONE;
+    while (left < 1u << order) {
+        uint32_t half = 1u << (order - 1);
+
+        if (left <= half) {
+            part = block_split(zone, map, part, order, true);
+        } else {
+            enum residency state = page_residency(pfn_to_page(map, part), order);
+            struct page *upper = pfn_to_page(map, part + half);
+
+            if (state != RESIDENCY_MIXED)
+                page_set_residency(upper, order - 1, state);
+            upper->buddy.freed_ms = pfn_to_page(map, part)->buddy.freed_ms;
+            part += half;
+            left -= half;
+        }
+        order--;
+    }
+    zone_note_low(zone);
+    return pfn;
+}
+
+uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned *order)
+{
+    uint32_t orders = zone->free_orders[FREE_DIRTY];
+    uint32_t pfn;
+
+    if (orders == 0)
+        return PFN_NONE;
+    *order = ilog2(orders);
+    pfn = zone->free_area[*order].list[FREE_DIRTY].first;
+    block_unlist(zone, map, pfn, *order);
+    return pfn;
+}
+
+/* --- merge -------------------------------------------------------------- */
+
+/* Joins a block in hand with its free buddy; returns the head of the joined block. */
+static uint32_t block_merge(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                            unsigned order)
+{
+    uint32_t buddy_pfn = pfn ^ (1u << order);
+    struct page *page = pfn_to_page(map, pfn);
+    struct page *buddy = pfn_to_page(map, buddy_pfn);
+    struct page *head = pfn < buddy_pfn ? page : buddy;
+    enum residency state = page_residency(page, order);
+
+    block_unlist(zone, map, buddy_pfn, order);
+    if (page_residency(buddy, order) != state)
+        state = RESIDENCY_MIXED;
+    page_set_residency(head, order + 1, state);
+    head->buddy.freed_ms = page->buddy.freed_ms;
+    return pfn & ~(1u << order);
+}
+
+/* The buddy of the block's parent is free: the parent would merge on. */
+static bool buddy_merge_likely(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                               unsigned order)
+{
+    uint32_t parent = pfn & ~(1u << order);
+
+    return order + 1 < zone->max_order &&
+           page_is_buddy(zone, map, parent ^ (1u << (order + 1)), order + 1);
+}
+
+void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                       unsigned order, enum residency state, uint32_t now_ms)
+{
+    struct page *page = pfn_to_page(map, pfn);
+
+    CHECK((pfn & ((1u << order) - 1)) == 0);
+    CHECK(page_state(page) != PYSLAB_PAGE_BUDDY);
+    page->buddy.freed_ms = now_ms;
+    page_set_residency(page, order, state);
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
+    while (order < zone->max_order && page_is_buddy(zone, map, pfn ^ (1u << order), order))
+        pfn = block_merge(zone, map, pfn, order++);
+    block_list(zone, map, pfn, order, buddy_merge_likely(zone, map, pfn, order));
+}
+
+void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                             uint32_t nr_pages, enum residency state, uint32_t now_ms)
+{
+    while (nr_pages > 0) {
+        unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), zone->max_order);
+
+        buddy_free_locked(zone, map, pfn, order, state, now_ms);
+        pfn += 1u << order;
+        nr_pages -= 1u << order;
+    }
+}
+
+/* --- set-up and counts -------------------------------------------------- */
+
+void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t start_pfn,
+               uint32_t nr_pages, unsigned max_order)
+{
+    memset(zone, 0, sizeof *zone);
+    lock_init(&zone->lock, LOCK_RANK_ZONE);
+    strncpy(zone->name, name, sizeof zone->name - 1);
+    zone->index = index;
+    zone->start_pfn = start_pfn;
+    zone->end_pfn = start_pfn + nr_pages;
+    zone->max_order = max_order;
+    zone->frontier = start_pfn;
+    zone->min_free_pages = nr_pages;
+    for (unsigned order = 0; order < NR_ORDERS; order++)
+        for (unsigned kind = 0; kind < NR_FREE_KINDS; kind++)
+            index_list_init(&zone->free_area[order].list[kind]);
+}
+
+void zone_destroy(struct zone *zone)
+{
+    lock_destroy(&zone->lock);
+}
+
+/* Blocks of one order that frontier_carve would list. At most max_order of them lie
+ * below the first block of max_order, as many behind the last. */
+static uint64_t frontier_nr_free(const struct zone *zone, unsigned order)
+{
+    uint64_t nr = 0;
+    uint32_t pfn = zone->frontier;
+
+    while (pfn < zone->end_pfn) {
+        unsigned here = frontier_order(zone, pfn);
+        uint32_t run = 1; /* blocks of this order in a row */
+
+        if (here == zone->max_order)
+            run = (zone->end_pfn - pfn) >> here;
+        if (here == order)
+            nr += run;
+        pfn += run << here;
+    }
+    return nr;
+}
+
+uint64_t buddy_nr_free_locked(const struct zone *zone, unsigned order)
+{
+    const struct free_area *area = &zone->free_area[order];
+
+    return area->list[FREE_DIRTY].nr + area->list[FREE_CLEAN].nr + frontier_nr_free(zone, order);
+}
+
+int buddy_largest_order_locked(const struct zone *zone)
+{
+    for (int order = (int)zone->max_order; order >= 0; order--)
+        if (buddy_nr_free_locked(zone, (unsigned)order) != 0)
+            return order;
+    return -1;
+}
+
+uint64_t buddy_block_dirty_pages(const struct frame_map *map, uint32_t pfn, unsigned order)
+{
+    enum residency state = page_residency(pfn_to_page(map, pfn), order);
+
+    if (state != RESIDENCY_MIXED)
+        return state == RESIDENCY_UNTOUCHED ? 0 : (uint64_t)1 << order;
+    order--;
+    return buddy_block_dirty_pages(map, pfn, order) +
+           buddy_block_dirty_pages(map, pfn + (1u << order), order);
+}
+
+uint64_t buddy_dirty_pages_locked(const struct zone *zone, const struct frame_map *map)
+{
+    uint64_t nr = 0;
+
+    for (unsigned order = 0; order <= zone->max_order; order++)
+        for (unsigned kind = 0; kind < NR_FREE_KINDS; kind++)
+            for (uint32_t pfn = zone->free_area[order].list[kind].first; pfn != INDEX_NONE;
+                 pfn = index_link_at(page_links(map), pfn)->next)
+                nr += buddy_block_dirty_pages(map, pfn, order);
+    return nr;
+}

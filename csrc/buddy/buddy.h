@@ -1,0 +1,101 @@
+/* buddy.h - the binary buddy allocator of one zone.
+ *
+ * What it is: blocks of 2^order frames, split on demand and merged when both halves
+ * are free, in a zone whose start and length need not be powers of two.
+ * What it is not: thread-safe by itself (its callers hold zone->lock), or a judge of
+ * who may have the memory (page_alloc is).
+ *
+ * Data structure: two free lists per order: `dirty`, blocks that are resident at least
+ * in part, and `clean`, blocks that read zero without being resident. A bit map per
+ * kind says which orders have blocks, so that the search is a shift and a count of
+ * trailing zeros. Frames from `frontier` to the zone's end have never been used and
+ * are on no list: the largest aligned blocks are carved from there when the lists run
+ * out, so that an untouched arena costs no metadata.
+ * Placement: resident blocks first, untouched ones last. A split keeps the lower half,
+ * or the resident one where the halves differ. A freed block goes to the head of its
+ * list, or to the tail when its parent's buddy is free too and a merge is likely.
+ * Residency: a merge of unlike halves is MIXED and the halves' records keep their own
+ * state, so a later split gets it back exactly.
+ * Invariant: free_pages == sum over lists of nr << order, and no two free buddies of
+ * the same order < max_order exist.
+ * Cost: O(orders) per operation.
+ * Lock: zone->lock guards every field of struct zone after set-up, and the records of
+ * the zone's free blocks.
+ */
+#ifndef BUDDY_BUDDY_H
+#define BUDDY_BUDDY_H
+
+#include "base/lock.h"
+#include "page/page.h"
+
+enum free_kind {
+    FREE_DIRTY, /* RESIDENCY_DIRTY or MIXED */
+    FREE_CLEAN, /* RESIDENCY_UNTOUCHED or ZEROED */
+    NR_FREE_KINDS,
+};
+
+struct free_area {
+    struct index_list list[NR_FREE_KINDS]; /* heads of free blocks */
+};
+
+/* No pointers: pfns and counts only. */
+struct zone {
+    struct lock lock;                   /* guards all below */
+    char name[16];                      /* "NORMAL"; constant */
+    uint32_t index;                     /* place in the arena's zone array; constant */
+    uint32_t start_pfn;                 /* first frame; constant */
+    uint32_t end_pfn;                   /* one past the last frame; constant */
+    uint32_t max_order;                 /* largest block; constant */
+    uint32_t frontier;                  /* frames from here to end_pfn are on no list */
+    uint32_t free_pages;                /* frames on the lists */
+    uint32_t free_orders[NR_FREE_KINDS]; /* bit o: list of order o is not empty */
+    struct free_area free_area[NR_ORDERS];
+    uint64_t nr_allocs;                 /* blocks that page_alloc took since creation */
+    uint64_t nr_frees;                  /* blocks it gave back */
+    uint32_t min_free_pages;            /* fewest free frames seen, unlisted ones counted */
+};
+
+void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t start_pfn,
+               uint32_t nr_pages, unsigned max_order);
+void zone_destroy(struct zone *zone);
+
+/* Frames nobody uses: listed ones and those beyond the frontier. */
+static inline uint32_t zone_free_pages(const struct zone *zone)
+{
+    return zone->free_pages + (zone->end_pfn - zone->frontier);
+}
+
+/* A block of this order, or PFN_NONE. Its records still tell its residency. */
+uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsigned order);
+
+/* nr_pages frames at the start of a block of this order; the frames behind them go
+ * back at once. pre: 0 < nr_pages <= 1 << order. */
+uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map, unsigned order,
+                                  uint32_t nr_pages);
+
+/* Takes the largest free block that is not known to be clean; PFN_NONE if none is. */
+uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned *order);
+
+/* pre: the block is in the caller's hands and aligned to its size. */
+void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                       unsigned order, enum residency state, uint32_t now_ms);
+
+/* Any run of frames in the caller's hands, as the largest aligned blocks. */
+void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                             uint32_t nr_pages, enum residency state, uint32_t now_ms);
+
+/* Free blocks of one order, those beyond the frontier included. */
+uint64_t buddy_nr_free_locked(const struct zone *zone, unsigned order);
+
+/* The largest order that buddy_alloc_locked would satisfy now; -1 if none. */
+int buddy_largest_order_locked(const struct zone *zone);
+
+/* Upper bound of the resident frames in one free block. */
+uint64_t buddy_block_dirty_pages(const struct frame_map *map, uint32_t pfn, unsigned order);
+/* The same over all free blocks. */
+uint64_t buddy_dirty_pages_locked(const struct zone *zone, const struct frame_map *map);
+
+/* Recount from scratch: tiling, lists, bit maps, counters, missed merges. */
+bool buddy_check_locked(const struct zone *zone, const struct frame_map *map, struct finding *f);
+
+#endif

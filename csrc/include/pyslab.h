@@ -1,0 +1,252 @@
+/* pyslab.h - the public C interface of pyslab, and the source of the cffi cdef.
+ *
+ * What it is: the only header a client includes. Every function may be called
+ * from any thread, without the GIL, unless its comment asks for quiescence.
+ * What it is not: a place for logic. csrc/api/ checks arguments, the layers work.
+ *
+ * Errors: functions that return `int` give 0 or a negative `enum pyslab_error`;
+ * functions that return a pointer give NULL, and functions that return a page
+ * frame number give PYSLAB_PFN_NONE. Sizes are bytes unless the name says pages.
+ *
+ * The build runs this file through `cc -E -P -DPYSLAB_CDEF` to make the cdef,
+ * so its body holds declarations only.
+ */
+#ifndef PYSLAB_H
+#define PYSLAB_H
+
+#ifndef PYSLAB_CDEF
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+#endif
+
+typedef struct pyslab_arena pyslab_arena;     /* one arena: zones, caches, kmalloc */
+typedef struct kmem_cache pyslab_kmem_cache;  /* objects of one size in one arena */
+
+enum pyslab_limits {
+    PYSLAB_PAGE_SHIFT = 12,     /* an arena frame is 4 KiB on every host */
+    PYSLAB_MAX_ORDER = 20,      /* largest max_order an arena may ask for: 4 GiB */
+    PYSLAB_DEFAULT_ORDER = 18,  /* default max_order: 1 GiB blocks */
+    PYSLAB_NAME_MAX = 32,       /* bytes of a cache name, its NUL included */
+    PYSLAB_ZERO_SIZE = 16,      /* the address kmalloc(0) returns, never memory */
+};
+
+enum pyslab_pfn {
+    PYSLAB_PFN_NONE = 0xffffffff,  /* no frame */
+};
+
+/* Bits and values as in Linux 6.12 gfp_types.h. */
+enum pyslab_gfp {
+    PYSLAB_GFP_DMA = 0x1,
+    PYSLAB_GFP_HIGHMEM = 0x2,
+    PYSLAB_GFP_DMA32 = 0x4,
+    PYSLAB_GFP_MOVABLE = 0x8,
+    PYSLAB_GFP_RECLAIMABLE = 0x10,
+    PYSLAB_GFP_HIGH = 0x20,
+    PYSLAB_GFP_IO = 0x40,
+    PYSLAB_GFP_FS = 0x80,
+    PYSLAB_GFP_ZERO = 0x100,
+    PYSLAB_GFP_DIRECT_RECLAIM = 0x400,
+    PYSLAB_GFP_KSWAPD_RECLAIM = 0x800,
+    PYSLAB_GFP_WRITE = 0x1000,
+    PYSLAB_GFP_NOWARN = 0x2000,
+    PYSLAB_GFP_RETRY_MAYFAIL = 0x4000,
+    PYSLAB_GFP_NOFAIL = 0x8000,
+    PYSLAB_GFP_NORETRY = 0x10000,
+    PYSLAB_GFP_MEMALLOC = 0x20000,
+    PYSLAB_GFP_COMP = 0x40000,
+    PYSLAB_GFP_NOMEMALLOC = 0x80000,
+    PYSLAB_GFP_KERNEL = 0xcc0,
+    PYSLAB_GFP_ATOMIC = 0x820,
+    PYSLAB_GFP_NOWAIT = 0x2800,
+};
+
+enum pyslab_error {
+    PYSLAB_OK = 0,
+    PYSLAB_ENOMEM = -1,     /* no block of this size is free */
+    PYSLAB_EINVAL = -2,     /* an argument is outside its documented range */
+    PYSLAB_EPOINTER = -3,   /* not the start of a live allocation of this arena */
+    PYSLAB_EDOUBLE = -4,    /* the object or block is free already */
+    PYSLAB_ECORRUPT = -5,   /* metadata disagrees with itself */
+    PYSLAB_EBUSY = -6,      /* objects are still live */
+    PYSLAB_EOS = -7,        /* the operating system refused; see errno */
+    PYSLAB_ELIMIT = -8,     /* larger than this machine's memory, without overcommit */
+};
+
+enum pyslab_hugepages {
+    PYSLAB_HUGEPAGES_NO = 0,
+    PYSLAB_HUGEPAGES_TRY = 1,      /* transparent huge pages on large runs */
+    PYSLAB_HUGEPAGES_REQUIRE = 2,  /* reserved huge pages (hugetlb) or an error */
+};
+
+enum pyslab_kmalloc_classes {
+    PYSLAB_CLASSES_FINE = 0,   /* four classes per doubling, 16 B to 256 KiB */
+    PYSLAB_CLASSES_LINUX = 1,  /* the kernel's thirteen, 8 B to 8 KiB */
+};
+
+enum pyslab_page_state {
+    PYSLAB_PAGE_UNLISTED = 0,  /* never used, or inside a larger block */
+    PYSLAB_PAGE_BUDDY = 1,     /* head of a free block */
+    PYSLAB_PAGE_PCP = 2,       /* head of a block on a per-thread page list */
+    PYSLAB_PAGE_ALLOC = 3,     /* head of a block from alloc_pages */
+    PYSLAB_PAGE_LARGE = 4,     /* head of a large kmalloc block */
+    PYSLAB_PAGE_SLAB = 5,      /* head of a slab */
+    PYSLAB_PAGE_ISOLATED = 6,  /* head of a free block while it goes back to the OS */
+};
+
+typedef struct pyslab_arena_options {
+    uint32_t struct_size;      /* sizeof(pyslab_arena_options) of the caller */
+    uint32_t max_order;        /* largest buddy block, 0..PYSLAB_MAX_ORDER */
+    uint64_t size_bytes;       /* rounded up to whole frames */
+    uint32_t overcommit;       /* non-zero: may be larger than physical memory */
+    uint32_t hugepages;        /* enum pyslab_hugepages */
+    uint32_t kmalloc_classes;  /* enum pyslab_kmalloc_classes */
+    uint32_t reserved;         /* zero */
+} pyslab_arena_options;
+
+typedef struct pyslab_arena_stats {
+    uint32_t struct_size;       /* sizeof(pyslab_arena_stats) of the library */
+    uint32_t nr_caches;         /* kmem_caches, kmalloc's included */
+    uint64_t size_bytes;        /* bytes of the arena's frames */
+    uint64_t managed_pages;     /* frames the zones hand out */
+    uint64_t free_pages;        /* frames in buddy lists */
+    uint64_t pcp_pages;         /* frames on per-thread page lists */
+    uint64_t slab_pages;        /* frames of slabs */
+    uint64_t large_pages;       /* frames of large kmalloc blocks */
+    uint64_t block_pages;       /* frames handed out by alloc_pages */
+    uint64_t peak_used_pages;   /* most frames outside the buddy at once */
+    uint64_t dirty_free_pages;  /* free frames that may be resident (upper bound) */
+    uint64_t metadata_bytes;    /* mem_map and class map in full, descriptors in use */
+    uint64_t heap_bytes;        /* process-local memory of sheaves and tables */
+    uint64_t live_objects;      /* slab objects in callers' hands */
+    uint64_t live_object_bytes; /* the same in bytes, rounded to the object size */
+    uint64_t cached_objects;    /* free objects in sheaves and barns */
+    uint64_t large_count;       /* large kmalloc blocks in callers' hands */
+    uint64_t page_allocs;       /* blocks taken from the buddy since creation */
+    uint64_t page_frees;        /* blocks given back to it */
+    uint64_t alloc_failures;    /* requests that found no memory */
+    uint64_t pages_cleared;     /* frames cleared by memset for GFP_ZERO */
+    uint64_t pages_known_zero;  /* frames asked zero that needed no memset */
+    uint64_t pages_released;    /* frames given back to the operating system */
+} pyslab_arena_stats;
+
+typedef struct pyslab_cache_stats {
+    char name[32];              /* PYSLAB_NAME_MAX */
+    uint32_t object_size;       /* bytes asked for at creation */
+    uint32_t stride;            /* bytes from one object to the next */
+    uint32_t align;             /* bytes */
+    uint32_t slab_order;        /* a slab is 2**slab_order frames */
+    uint32_t objects_per_slab;
+    uint32_t sheaf_capacity;    /* objects a sheaf holds; 0: the cache has none */
+    uint64_t nr_full;           /* slabs with no free object */
+    uint64_t nr_partial;        /* slabs with some */
+    uint64_t nr_empty;          /* slabs with nothing but */
+    uint64_t live_objects;      /* in callers' hands */
+    uint64_t cached_objects;    /* free, in sheaves and the barn */
+    uint64_t supply_swap;       /* exchanges of main and spare */
+    uint64_t supply_barn;       /* full sheaves taken from the barn */
+    uint64_t supply_partial;    /* refills' visits to a partial slab */
+    uint64_t supply_empty;      /* ... to an empty slab */
+    uint64_t supply_buddy;      /* slabs bought from the buddy */
+} pyslab_cache_stats;
+
+/* --- arena -------------------------------------------------------------- */
+
+/* Makes an arena. *out is written on success only. Errors: EINVAL, ELIMIT, EOS. */
+int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out);
+/* Unmaps everything. Quiescence: no thread may be inside a call on this arena,
+ * and nothing allocated from it may be used again. */
+void pyslab_arena_destroy(pyslab_arena *arena);
+/* Recounts every layer from scratch; 0 or ECORRUPT with the finding in message.
+ * Quiescence: no other thread may be inside a call on this arena. */
+int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes);
+/* Takes a snapshot. Exact when no other thread is inside a call on this arena. */
+void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
+/* Drains the calling thread's caches, barns and empty slabs, and gives free
+ * resident frames back to the operating system. Returns bytes given back. */
+uint64_t pyslab_arena_release_unused(pyslab_arena *arena);
+/* Writes the count of free blocks per order, 0..max_order, at most nr of them;
+ * returns how many orders the zone has. zone counts from 0. EINVAL: no such zone. */
+int pyslab_arena_buddyinfo(pyslab_arena *arena, uint32_t zone, uint64_t *nr_free, uint32_t nr);
+/* Base address of the arena's directly mapped frames, and its length in bytes. */
+void *pyslab_arena_base(const pyslab_arena *arena);
+uint64_t pyslab_arena_size(const pyslab_arena *arena);
+uint32_t pyslab_arena_max_order(const pyslab_arena *arena);
+
+/* --- kmalloc ------------------------------------------------------------ */
+
+/* At least size bytes, aligned to 16 (the class's largest power-of-two divisor,
+ * at most a page, or a page for large sizes; 8-byte objects of the linux classes
+ * to 8). size 0 gives PYSLAB_ZERO_SIZE. NULL: no memory, or a bad gfp. */
+void *pyslab_kmalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
+void *pyslab_kzalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
+/* align: any power of two up to the largest block. */
+void *pyslab_kmalloc_aligned(pyslab_arena *arena, size_t size, size_t align, uint32_t gfp);
+/* Resizes, in place where it fits; NULL leaves p as it was. p may be NULL.
+ * With GFP_ZERO every call on the block must carry it; bytes beyond the old
+ * usable size are then zero. */
+void *pyslab_krealloc(pyslab_arena *arena, void *p, size_t size, uint32_t gfp);
+/* Usable bytes at p; 0 for NULL, PYSLAB_ZERO_SIZE and anything not live. */
+size_t pyslab_ksize(pyslab_arena *arena, const void *p);
+/* Errors: EPOINTER, EDOUBLE; the arena is unchanged then. NULL is a no-op. */
+int pyslab_kfree(pyslab_arena *arena, void *p);
+/* Bytes kmalloc(size) would reserve: the class size, or whole frames. */
+size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size);
+
+/* --- page frames -------------------------------------------------------- */
+
+/* A block of 2**order frames, aligned to its size. */
+uint32_t pyslab_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
+/* Drops one reference; the last one frees. order must be the block's. */
+int pyslab_free_pages(pyslab_arena *arena, uint32_t pfn, uint32_t order);
+/* The same by address. */
+void *pyslab_get_free_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
+int pyslab_free_pages_address(pyslab_arena *arena, void *p, uint32_t order);
+int pyslab_get_page(pyslab_arena *arena, uint32_t pfn);
+int pyslab_put_page(pyslab_arena *arena, uint32_t pfn);
+/* References on an allocated block; 0 if pfn is not the head of one. */
+uint32_t pyslab_page_count(const pyslab_arena *arena, uint32_t pfn);
+uint32_t pyslab_page_order(const pyslab_arena *arena, uint32_t pfn);
+/* enum pyslab_page_state of the block headed by pfn. */
+uint32_t pyslab_page_state(const pyslab_arena *arena, uint32_t pfn);
+/* Address of a directly mapped frame; NULL if it has none. */
+void *pyslab_page_address(const pyslab_arena *arena, uint32_t pfn);
+uint32_t pyslab_page_to_zone(const pyslab_arena *arena, uint32_t pfn);
+uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p);
+
+/* --- kmem_cache --------------------------------------------------------- */
+
+/* size 1..256 KiB; align 0 (the default, 8) or a power of two up to a page.
+ * Errors: EINVAL, ENOMEM, ELIMIT (too many caches). */
+int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size,
+                             size_t align, pyslab_kmem_cache **out);
+void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp);
+/* Errors: EPOINTER (not of this cache), EDOUBLE. */
+int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p);
+/* All or nothing: returns nr or 0. */
+size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p);
+/* Gives empty slabs back to the buddy, the caller's sheaves and the barn drained
+ * first; returns how many frames went back. */
+uint64_t pyslab_kmem_cache_shrink(pyslab_kmem_cache *cache);
+/* EBUSY while objects are live; the cache stays usable then.
+ * Quiescence: no other thread may be inside a call on this cache. */
+int pyslab_kmem_cache_destroy(pyslab_kmem_cache *cache);
+void pyslab_kmem_cache_stats(pyslab_kmem_cache *cache, pyslab_cache_stats *out);
+/* Statistics of the cache with this index, 0..nr_caches-1; EINVAL past the end. */
+int pyslab_arena_cache_stats(pyslab_arena *arena, uint32_t index, pyslab_cache_stats *out);
+
+/* --- the library -------------------------------------------------------- */
+
+/* A sentence for an error code, never NULL. */
+const char *pyslab_strerror(int error);
+/* Bytes of physical memory that an arena without overcommit may have. */
+uint64_t pyslab_physical_bytes(void);
+
+#ifndef PYSLAB_CDEF
+#ifdef __cplusplus
+}
+#endif
+#endif
+#endif

@@ -1,0 +1,314 @@
+/* kmalloc.c - see kmalloc.h. Order of the text: set-up, allocation, size, free,
+ * resize, recount. */
+#include "kmalloc/kmalloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ZERO_SIZE_PTR ((void *)(uintptr_t)PYSLAB_ZERO_SIZE)
+#define SLAB_ARENA_SHARE 64u /* a large class needs slabs of at most this part of the arena */
+
+/* --- set-up ------------------------------------------------------------- */
+
+/* In a small arena the big classes would tie up too much of it in one slab: their
+ * sizes are served in whole frames instead. */
+static size_t max_class_bytes(const struct page_alloc *pages)
+{
+    size_t share = ((size_t)pages->map.nr_pages << PAGE_SHIFT) / SLAB_ARENA_SHARE;
+    size_t bytes = share >= PAGE_SIZE << SLAB_LARGEST_ORDER ? SIZE_CLASS_MAX : share / 4;
+
+    if (bytes < SIZE_CLASS_SMALL_MAX)
+        bytes = SIZE_CLASS_SMALL_MAX;
+    /* One object may not be larger than the zone's largest block. */
+    while (bytes > PAGE_SIZE << pages->zone[0].max_order)
+        bytes /= 2;
+    return bytes;
+}
+
+int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
+                 uint32_t geometry)
+{
+    int error = slab_alloc_init(&km->slabs, pages, descs);
+
+    store_relaxed(&km->nr_large, 0);
+    store_relaxed(&km->large_pages, 0);
+    size_classes_init(&km->classes, geometry, max_class_bytes(pages));
+    for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
+        uint32_t size = km->classes.size[class];
+        size_t align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT);
+        struct kmem_cache *cache;
+        char name[PYSLAB_NAME_MAX];
+
+        if (size >= 1024 && size % 1024 == 0)
+            snprintf(name, sizeof name, "kmalloc-%uk", size / 1024);
+        else
+            snprintf(name, sizeof name, "kmalloc-%u", size);
+        error = cache_create(&km->slabs, name, size, align, &cache);
+        CHECK(error != PYSLAB_OK || cache->id == class);
+    }
+    return error;
+}
+
+void kmalloc_destroy(struct kmalloc *km)
+{
+    slab_alloc_destroy(&km->slabs);
+}
+
+/* --- allocation --------------------------------------------------------- */
+
+/* Whole frames, recorded in the class map. */
+static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, uint32_t gfp)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint64_t nr_pages = bytes_to_pages(size);
+    unsigned order;
+    uint32_t pfn;
+
+    if (nr_pages > pages->map.nr_pages)
+        return NULL;
+    order = order_for_pages(nr_pages);
+    if (nr_pages == 1u << order && align_order <= order && pcp_index(order) != NR_PCP_LISTS) {
+        pfn = page_alloc_block(pages, order, gfp);
+        if (pfn == PFN_NONE)
+            return NULL;
+        pfn_to_page(&pages->map, pfn)->large.nr_pages = (uint32_t)nr_pages;
+        store_relaxed(&pfn_to_page(&pages->map, pfn)->word,
+                      PAGE_WORD(PYSLAB_PAGE_LARGE, order, 0));
+    } else {
+        pfn = page_alloc_exact(pages, (uint32_t)nr_pages, align_order, gfp);
+        if (pfn == PFN_NONE)
+            return NULL;
+    }
+    frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
+    atomic_fetch_add_explicit(&km->nr_large, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&km->large_pages, nr_pages, memory_order_relaxed);
+    return pfn_to_virt(&pages->map, pfn);
+}
+
+slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
+{
+    unsigned class = size_class_of(&km->classes, size);
+
+    if (!gfp_valid(gfp))
+        return NULL;
+    if (size == 0)
+        return ZERO_SIZE_PTR;
+    if (class != 0) {
+        void *p = cache_alloc(km->slabs.caches[class], gfp);
+
+        /* No block of a slab's size may be free while single frames are. */
+        if (p != NULL || km->slabs.caches[class]->desc->slab_order == 0)
+            return p;
+    }
+    return alloc_large(km, size, 0, gfp);
+}
+
+void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
+{
+    unsigned class = size_class_of(&km->classes, size);
+
+    if (class != 0) {
+        struct sheaf_table *table = sheaf_table_own(&km->slabs);
+        void *p = table != NULL ? sheaf_pop(&table->slot[class]) : NULL;
+
+        if (likely(p != NULL && (gfp & ~GFP_FAST_BITS) == 0))
+            return memset(p, 0, km->classes.size[class]);
+        if (p != NULL)
+            (void)kmalloc_free(km, p);
+    }
+    return kmalloc_slow(km, size, gfp | PYSLAB_GFP_ZERO);
+}
+
+/* The smallest class whose objects are all aligned; 0 if there is none. */
+static unsigned aligned_class(const struct size_classes *sc, size_t size, size_t align)
+{
+    unsigned class = size_class_of(sc, size == 0 ? 1 : size);
+
+    if (class == 0 || align > PAGE_SIZE)
+        return 0;
+    while (class <= sc->nr && (sc->size[class] & (align - 1)) != 0)
+        class++;
+    return class <= sc->nr ? class : 0;
+}
+
+void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp)
+{
+    unsigned class;
+
+    if (!is_power_of_two(align) || !gfp_valid(gfp))
+        return NULL;
+    if (size == 0)
+        return ZERO_SIZE_PTR;
+    class = aligned_class(&km->classes, size, align);
+    if (class != 0) {
+        void *p = cache_alloc(km->slabs.caches[class], gfp);
+
+        if (p != NULL)
+            return p;
+    }
+    return alloc_large(km, size, align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0, gfp);
+}
+
+/* --- size --------------------------------------------------------------- */
+
+/* p heads a large block: tells its record. */
+static struct page *large_page(struct kmalloc *km, const void *p)
+{
+    const struct frame_map *map = &km->slabs.pages->map;
+    uint32_t pfn = virt_to_pfn(map, p);
+
+    if (pfn == PFN_NONE || map->classes[pfn] != CLASS_LARGE ||
+        ((uintptr_t)p & (PAGE_SIZE - 1)) != 0)
+        return NULL;
+    return pfn_to_page(map, pfn);
+}
+
+size_t kmalloc_usable(struct kmalloc *km, const void *p)
+{
+    const struct page *page = large_page(km, p);
+    struct kmem_cache *cache;
+
+    if (page != NULL)
+        return (size_t)page->large.nr_pages << PAGE_SHIFT;
+    cache = slab_cache_of(&km->slabs, p);
+    return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
+               ? cache->desc->object_size
+               : 0;
+}
+
+size_t kmalloc_roundup(const struct kmalloc *km, size_t size)
+{
+    unsigned class = size_class_of(&km->classes, size);
+
+    if (class != 0 || size == 0)
+        return km->classes.size[class];
+    return size > SIZE_MAX - PAGE_SIZE ? SIZE_MAX : (size_t)bytes_to_pages(size) << PAGE_SHIFT;
+}
+
+/* --- free --------------------------------------------------------------- */
+
+static void free_large(struct kmalloc *km, void *p, struct page *page)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint32_t pfn = virt_to_pfn(&pages->map, p);
+    uint32_t nr_pages = page->large.nr_pages;
+    unsigned order = order_for_pages(nr_pages);
+
+    frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
+    atomic_fetch_sub_explicit(&km->nr_large, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&km->large_pages, nr_pages, memory_order_relaxed);
+    if (nr_pages == 1u << order)
+        page_free_block(pages, pfn, order);
+    else
+        page_free_range(pages, pfn, nr_pages);
+}
+
+slow_path int kfree_slow(struct kmalloc *km, void *p)
+{
+    struct page *page;
+    struct kmem_cache *cache;
+    uint32_t pfn;
+
+    if (p == NULL || p == ZERO_SIZE_PTR)
+        return PYSLAB_OK;
+    page = large_page(km, p);
+    if (page != NULL) {
+        free_large(km, p, page);
+        return PYSLAB_OK;
+    }
+    cache = slab_cache_of(&km->slabs, p);
+    if (cache != NULL)
+        return cache_free_slow(cache, p);
+    pfn = virt_to_pfn(&km->slabs.pages->map, p);
+    return pfn != PFN_NONE && page_is_free(km->slabs.pages, pfn) ? PYSLAB_EDOUBLE
+                                                                 : PYSLAB_EPOINTER;
+}
+
+/* --- resize ------------------------------------------------------------- */
+
+/* A large block keeps its first frames and gives back the others. */
+static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t size)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint32_t keep = (uint32_t)bytes_to_pages(size);
+    uint32_t nr_pages = page->large.nr_pages;
+
+    if (keep == nr_pages)
+        return;
+    page->large.nr_pages = keep;
+    atomic_fetch_sub_explicit(&km->large_pages, nr_pages - keep, memory_order_relaxed);
+    page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
+}
+
+static void *move_block(struct kmalloc *km, void *p, size_t old_size, size_t size, uint32_t gfp)
+{
+    void *moved = (gfp & PYSLAB_GFP_ZERO) != 0
+                      ? kmalloc_zeroed(km, size, gfp & ~(uint32_t)PYSLAB_GFP_ZERO)
+                      : kmalloc_alloc(km, size, gfp);
+
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, p, old_size < size ? old_size : size);
+    (void)kmalloc_free(km, p);
+    return moved;
+}
+
+void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
+{
+    size_t usable;
+    struct page *page;
+
+    if (p == NULL || p == ZERO_SIZE_PTR)
+        return (gfp & PYSLAB_GFP_ZERO) != 0 ? kmalloc_zeroed(km, size, gfp)
+                                            : kmalloc_alloc(km, size, gfp);
+    usable = kmalloc_usable(km, p);
+    if (usable == 0 || !gfp_valid(gfp))
+        return NULL;
+    if (size == 0) {
+        (void)kmalloc_free(km, p);
+        return ZERO_SIZE_PTR;
+    }
+    if (size > usable)
+        return move_block(km, p, usable, size, gfp);
+    page = large_page(km, p);
+    if (page != NULL)
+        trim_large(km, p, page, size);
+    return p;
+}
+
+/* --- recount ------------------------------------------------------------ */
+
+static bool check_large(struct kmalloc *km, struct finding *f)
+{
+    const struct frame_map *map = &km->slabs.pages->map;
+    const struct zone *zone = &km->slabs.pages->zone[0];
+    uint64_t nr = 0, nr_pages = 0;
+
+    for (uint32_t pfn = zone->start_pfn; pfn < zone->frontier;) {
+        const struct page *page = pfn_to_page(map, pfn);
+        bool large = page_state(page) == PYSLAB_PAGE_LARGE;
+
+        if (large != (map->classes[pfn] == CLASS_LARGE))
+            return finding_report(f, "kmalloc: frame %u has state %u, class %u", pfn,
+                                  page_state(page), map->classes[pfn]);
+        nr += large;
+        nr_pages += large ? page_block_pages(page) : 0;
+        pfn += page_block_pages(page);
+    }
+    if (nr != load_relaxed(&km->nr_large) || nr_pages != load_relaxed(&km->large_pages))
+        return finding_report(f, "kmalloc: %llu large blocks of %llu frames, counters differ",
+                              (unsigned long long)nr, (unsigned long long)nr_pages);
+    return true;
+}
+
+bool kmalloc_check(struct kmalloc *km, struct finding *f)
+{
+    for (unsigned class = 1; class <= km->classes.nr; class++) {
+        const struct kmem_cache *cache = km->slabs.caches[class];
+
+        if (cache == NULL || cache->desc->object_size != km->classes.size[class])
+            return finding_report(f, "kmalloc: class %u has no cache of %u bytes", class,
+                                  km->classes.size[class]);
+    }
+    return check_large(km, f);
+}

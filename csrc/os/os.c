@@ -1,0 +1,155 @@
+/* os.c - os.h on Linux. */
+#include "os/os.h"
+
+#include "base/bits.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+static int map_fixed(void *p, size_t bytes, int flags, int fd, off_t offset)
+{
+    void *got = mmap(p, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, offset);
+
+    return got == MAP_FAILED ? PYSLAB_EOS : PYSLAB_OK;
+}
+
+int os_reserve(size_t bytes, size_t align, void **out)
+{
+    size_t slack = align > os_page_bytes() ? align : 0;
+    uintptr_t start, aligned;
+    size_t head, tail;
+    void *p;
+
+    if (bytes + slack < bytes)
+        return PYSLAB_EOS;
+    p = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return PYSLAB_EOS;
+    start = (uintptr_t)p;
+    aligned = (uintptr_t)align_up(start, align);
+    head = aligned - start;
+    tail = slack - head;
+    if (head != 0)
+        munmap(p, head);
+    if (tail != 0)
+        munmap((void *)(aligned + bytes), tail);
+    *out = (void *)aligned;
+    return PYSLAB_OK;
+}
+
+int os_commit(void *p, size_t bytes, bool overcommit)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+
+    return map_fixed(p, bytes, overcommit ? flags | MAP_NORESERVE : flags, -1, 0);
+}
+
+int os_commit_hugetlb(void *p, size_t bytes)
+{
+    return map_fixed(p, bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+}
+
+int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset)
+{
+    return map_fixed(p, bytes, MAP_SHARED, fd, (off_t)offset);
+}
+
+void os_release(void *p, size_t bytes)
+{
+    munmap(p, bytes);
+}
+
+int os_discard(void *p, size_t bytes)
+{
+    return madvise(p, bytes, MADV_DONTNEED) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+void os_advise_hugepages(void *p, size_t bytes, bool wanted)
+{
+    (void)madvise(p, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+int os_memfd_create(const char *name, uint64_t bytes, int *fd)
+{
+    int new_fd = memfd_create(name, MFD_CLOEXEC);
+
+    if (new_fd < 0)
+        return PYSLAB_EOS;
+    if (ftruncate(new_fd, (off_t)bytes) != 0) {
+        close(new_fd);
+        return PYSLAB_EOS;
+    }
+    *fd = new_fd;
+    return PYSLAB_OK;
+}
+
+int os_file_discard(int fd, uint64_t offset, uint64_t bytes)
+{
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+    return fallocate(fd, mode, (off_t)offset, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+void os_file_close(int fd)
+{
+    close(fd);
+}
+
+uint64_t os_physical_bytes(void)
+{
+    long nr_pages = sysconf(_SC_PHYS_PAGES);
+
+    return nr_pages > 0 ? (uint64_t)nr_pages * os_page_bytes() : 0;
+}
+
+size_t os_page_bytes(void)
+{
+    long bytes = sysconf(_SC_PAGESIZE);
+
+    return bytes > 0 ? (size_t)bytes : PAGE_SIZE;
+}
+
+size_t os_hugepage_bytes(void)
+{
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", "re");
+    unsigned long bytes = 0;
+
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lu", &bytes) != 1)
+        bytes = 0;
+    fclose(file);
+    return bytes;
+}
+
+unsigned os_nr_cpus(void)
+{
+    long nr = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return nr > 0 ? (unsigned)nr : 1;
+}
+
+uint32_t os_time_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+uint64_t os_random64(void)
+{
+    uint64_t bits;
+    struct timespec now;
+
+    if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) == (ssize_t)sizeof bits)
+        return bits;
+    /* Early boot: the clock and an address still differ between processes. */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bits = (uint64_t)now.tv_nsec ^ ((uint64_t)(uintptr_t)&bits << 16);
+    return bits * 0x9e3779b97f4a7c15u;
+}

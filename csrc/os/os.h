@@ -1,0 +1,62 @@
+/* os.h - everything the core asks of the operating system.
+ *
+ * What it is: address space, files without a name, advice, clocks, randomness, each
+ * as one function that returns 0 or a negative enum pyslab_error. os/ is the only
+ * folder that includes headers from sys/.
+ * What it is not: an allocator (os_heap.h is the small one the core itself needs).
+ *
+ * The life of a mapping: os_reserve takes address space without memory, os_commit
+ * makes a part of it usable, os_discard gives the memory back and keeps the part
+ * usable (it reads as zero again), os_release ends it.
+ */
+#ifndef OS_OS_H
+#define OS_OS_H
+
+#include "base/config.h"
+
+/* pre: bytes > 0, a multiple of the page; align is a power of two >= the page.
+ * Address space of that size and alignment, inaccessible. EOS. */
+int os_reserve(size_t bytes, size_t align, void **out);
+
+/* pre: inside a reservation. Private zero-filled memory, readable and writable.
+ * overcommit: do not count it against the machine's commit limit. EOS. */
+int os_commit(void *p, size_t bytes, bool overcommit);
+
+/* pre: inside a reservation, both multiples of the huge page size.
+ * As os_commit, from the reserved huge pages. EOS when there are too few. */
+int os_commit_hugetlb(void *p, size_t bytes);
+
+/* pre: inside a reservation. Maps bytes of file fd from offset, shared. EOS. */
+int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset);
+
+/* pre: p and bytes describe a whole reservation, or a part cut at pages. */
+void os_release(void *p, size_t bytes);
+
+/* pre: committed, whole pages. The memory goes back; it reads as zero afterwards.
+ * Only for private memory; for a file see os_file_discard. EOS. */
+int os_discard(void *p, size_t bytes);
+
+/* Asks for transparent huge pages on a range, or forbids them there. A kernel
+ * without them is not an error. */
+void os_advise_hugepages(void *p, size_t bytes, bool wanted);
+
+/* A file in memory without a name, of this size, all zero. EOS. */
+int os_memfd_create(const char *name, uint64_t bytes, int *fd);
+/* Gives the memory of a range of it back; it reads as zero afterwards. EOS. */
+int os_file_discard(int fd, uint64_t offset, uint64_t bytes);
+void os_file_close(int fd);
+
+/* Bytes of physical memory; 0 if unknown. */
+uint64_t os_physical_bytes(void);
+/* Bytes of one host page. */
+size_t os_page_bytes(void);
+/* Bytes of one huge page of the host, 0 if it has none. */
+size_t os_hugepage_bytes(void);
+unsigned os_nr_cpus(void);
+/* Milliseconds of a monotonic clock that is cheap to read (resolution about 4 ms).
+ * Wraps after 49 days: compare differences only. */
+uint32_t os_time_ms(void);
+/* 64 random bits, good enough for keys that a stray write must not guess. */
+uint64_t os_random64(void);
+
+#endif

@@ -1,0 +1,61 @@
+/* page.c - see page.h. */
+#include "page/page.h"
+
+#include <string.h>
+
+uint32_t page_block_pages(const struct page *page)
+{
+    switch (page_state(page)) {
+    case PYSLAB_PAGE_UNLISTED:
+        return 0;
+    case PYSLAB_PAGE_LARGE:
+        return page->large.nr_pages;
+    default:
+        return 1u << page_order(page);
+    }
+}
+
+static size_t class_map_bytes(uint32_t nr_pages)
+{
+    return (size_t)align_up(nr_pages, PAGE_SIZE);
+}
+
+size_t frame_map_bytes(uint32_t nr_pages)
+{
+    size_t pages_bytes = (size_t)nr_pages * sizeof(struct page);
+
+    return class_map_bytes(nr_pages) + (size_t)align_up(pages_bytes, PAGE_SIZE);
+}
+
+void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata)
+{
+    map->base = base;
+    map->nr_pages = nr_pages;
+    map->classes = metadata;
+    map->pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages));
+}
+
+void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,
+                         uint8_t class)
+{
+    memset(map->classes + pfn, class, nr_pages);
+}
+
+uint32_t page_clear_block(const struct frame_map *map, uint32_t pfn, unsigned order,
+                          uint32_t nr_pages)
+{
+    enum residency state = page_residency(pfn_to_page(map, pfn), order);
+    uint32_t half, cleared;
+
+    if (state == RESIDENCY_UNTOUCHED || state == RESIDENCY_ZEROED)
+        return 0;
+    if (state == RESIDENCY_DIRTY) {
+        memset(pfn_to_virt(map, pfn), 0, (size_t)nr_pages << PAGE_SHIFT);
+        return nr_pages;
+    }
+    half = 1u << (order - 1);
+    if (nr_pages <= half)
+        return page_clear_block(map, pfn, order - 1, nr_pages);
+    cleared = page_clear_block(map, pfn, order - 1, half);
+    return cleared + page_clear_block(map, pfn + half, order - 1, nr_pages - half);
+}

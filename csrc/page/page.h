@@ -1,0 +1,144 @@
+/* page.h - one record per page frame, and the arithmetic between frame and address.
+ *
+ * What it is: struct page (32 bytes; Linux pays 64), the frame class map (a byte per
+ * frame), and pfn <-> page <-> address. Both arrays lie in a mapping of their own,
+ * away from user memory, and are touched only where frames are used.
+ * What it is not: it knows no policy. Which block is free, and who gets it, is decided
+ * above.
+ *
+ * Data structure: only the first frame of a block (its head) is meaningful; the frames
+ * behind it keep state UNLISTED. page->word holds what a fast path must test in one
+ * compare; the union holds what the owner of the block needs.
+ * Invariant: below a zone's frontier, blocks tile the frames without gap or overlap:
+ * head(i + 1) == head(i) + page_block_pages(head(i)).
+ * Frame class map: 0, "no allocation starts here", except that every frame of a slab
+ * of cache c holds c's class byte, and the head of a large kmalloc block CLASS_LARGE.
+ * Lock: words of free blocks change under the zone's lock; the word of a block in a
+ * thread's hands is that thread's. Readers use relaxed loads.
+ */
+#ifndef PAGE_PAGE_H
+#define PAGE_PAGE_H
+
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/list.h"
+
+/* How much is known of a free block's content; two bits for each order. */
+enum residency {
+    RESIDENCY_UNTOUCHED = 0, /* never used, or given back: not resident, reads zero */
+    RESIDENCY_ZEROED = 1,    /* resident and all zero */
+    RESIDENCY_DIRTY = 2,     /* resident, content unknown */
+    RESIDENCY_MIXED = 3,     /* halves differ: look at each */
+};
+
+struct page {
+    _Atomic uint32_t word;     /* PAGE_WORD(state, order, zone) and PAGE_FLAG_* */
+    _Atomic uint32_t refcount; /* references on an allocated block */
+    struct index_link link;    /* free list of the buddy, or slab list of a cache */
+    union {
+        struct {
+            uint64_t residency; /* enum residency << 2*order, kept across merges */
+            uint32_t freed_ms;  /* os_time_ms when the youngest part became free */
+        } buddy;
+        struct {
+            uint32_t nr_pages; /* frames of the block: not always a power of two */
+        } large;
+        struct {
+            uint16_t cache_id;   /* index of the cache's descriptor */
+            uint16_t inuse;      /* objects outside this slab's free list */
+            uint16_t free_index; /* first free object, or SLAB_INDEX_NONE */
+            uint16_t carved;     /* objects that have ever left the slab */
+            uint16_t list;       /* enum slab_list it is on */
+        } slab;
+    };
+};
+
+_Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
+
+#define PAGE_WORD(state, order, zone)                                                              \
+    ((uint32_t)(state) | ((uint32_t)(order) << 8) | ((uint32_t)(zone) << 16))
+#define PAGE_FLAG_CLEAN (1u << 24) /* on a page list: reads zero */
+#define PAGE_WORD_MASK 0x00ffffffu /* the word without its flags */
+
+#define CLASS_NONE 0u     /* no allocation starts in this frame */
+#define CLASS_MAX 249u    /* cache ids up to here are their own class byte */
+#define CLASS_LOOKUP 250u /* slab frame of a cache with a larger id: see its struct page */
+#define CLASS_LARGE 251u  /* head of a large kmalloc block */
+#define NR_CLASSES 252u   /* values a class byte can have */
+
+/* Where the frames and their records are. Pointers, so process-local. */
+struct frame_map {
+    char *base;         /* address of frame 0 */
+    struct page *pages; /* nr_pages records */
+    uint8_t *classes;   /* nr_pages bytes */
+    uint32_t nr_pages;  /* frames of the arena */
+};
+
+static always_inline struct page *pfn_to_page(const struct frame_map *map, uint32_t pfn)
+{
+    return &map->pages[pfn];
+}
+
+static always_inline void *pfn_to_virt(const struct frame_map *map, uint32_t pfn)
+{
+    return map->base + ((size_t)pfn << PAGE_SHIFT);
+}
+
+/* PFN_NONE for an address outside the arena. */
+static always_inline uint32_t virt_to_pfn(const struct frame_map *map, const void *p)
+{
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base;
+
+    return offset >> PAGE_SHIFT < map->nr_pages ? (uint32_t)(offset >> PAGE_SHIFT) : PFN_NONE;
+}
+
+static always_inline unsigned page_state(const struct page *page)
+{
+    return load_relaxed(&page->word) & 0xff;
+}
+
+static always_inline unsigned page_order(const struct page *page)
+{
+    return (load_relaxed(&page->word) >> 8) & 0xff;
+}
+
+static always_inline unsigned page_zone(const struct page *page)
+{
+    return (load_relaxed(&page->word) >> 16) & 0xff;
+}
+
+static inline struct index_view page_links(const struct frame_map *map)
+{
+    return (struct index_view){(char *)&map->pages[0].link, sizeof(struct page)};
+}
+
+static inline enum residency page_residency(const struct page *page, unsigned order)
+{
+    return (enum residency)((page->buddy.residency >> (2 * order)) & 3);
+}
+
+static inline void page_set_residency(struct page *page, unsigned order, enum residency state)
+{
+    page->buddy.residency &= ~((uint64_t)3 << (2 * order));
+    page->buddy.residency |= (uint64_t)state << (2 * order);
+}
+
+/* Frames of the block that page heads; 0 if it heads none. */
+uint32_t page_block_pages(const struct page *page);
+
+/* Bytes of metadata that nr_pages frames need. */
+size_t frame_map_bytes(uint32_t nr_pages);
+
+/* pre: metadata is frame_map_bytes(nr_pages) of zeroed memory, aligned to the page. */
+void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata);
+
+/* Marks the frames of a block in the class map. */
+void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,
+                         uint8_t class);
+
+/* Clears what may be non-zero in the first nr_pages frames of the block of this order
+ * at pfn, going by the residency its records kept. Returns frames cleared. */
+uint32_t page_clear_block(const struct frame_map *map, uint32_t pfn, unsigned order,
+                          uint32_t nr_pages);
+
+#endif

@@ -1,0 +1,255 @@
+/* slab.h - caches of equal objects on slabs, and the per-thread sheaves before them.
+ *
+ * What it is: kmem_cache (create, alloc, free, bulk, shrink, destroy), its slabs on
+ * partial, full and empty lists, and sheaves: arrays of free objects that a thread
+ * pops from and pushes to without a lock (Linux 6.18's sheaves, Bonwick's magazines).
+ * What it is not: it chooses no size classes (kmalloc does), and takes frames only
+ * through page_alloc.
+ *
+ * Data structure. A slab is a block of 2**order frames that holds objects back to
+ * back from its start; its record is the union in struct page of its first frame. A
+ * free object in a slab holds the index of the next free one in its first word, and in
+ * its second word a key, secret ^ address, which is cleared at allocation: finding it
+ * at free means a double free. Objects of 8 bytes have no room for both: their cache
+ * has no sheaves, and one word holds 48 bits of the key and the index.
+ * A cache has two parts: struct cache_desc, position independent, in the arena's
+ * metadata; struct kmem_cache, process-local, with the lock, the barn and pointers.
+ * Sheaves: per thread and cache a main and a spare; per cache a barn with a few full
+ * and a few empty ones.
+ *
+ * Way of an allocation: main -> spare (swap) -> barn -> partial slab -> empty slab ->
+ * buddy; of a free: main -> spare (swap) -> barn -> slabs.
+ * Invariant: sum of slab.inuse == desc.nr_inuse == live + in sheaves + in the barn.
+ * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free
+ * objects in slabs and the barn. A sheaf_table is its thread's alone. The table of
+ * caches has slab_alloc.lock. Slabs are bought and returned without any of them.
+ */
+#ifndef SLAB_SLAB_H
+#define SLAB_SLAB_H
+
+#include "page_alloc/page_alloc.h"
+
+#define MAX_CACHES 4096u           /* per arena; ids are 1 .. MAX_CACHES - 1 */
+#define CACHE_MAX_OBJECT ((size_t)256 << 10) /* largest object of a cache */
+#define SLAB_MIN_SHEAF_STRIDE 16u  /* room for an index and a key */
+#define SLAB_INDEX_NONE 0xffffu    /* end of a slab's free list */
+#define SLAB_MAX_OBJECTS 32767u    /* as in Linux: the index fits 15 bits */
+#define SLAB_LARGEST_ORDER 8u      /* 1 MiB: slabs of objects beyond two pages */
+
+enum slab_list { SLAB_PARTIAL, SLAB_FULL, SLAB_EMPTY, NR_SLAB_LISTS };
+
+enum cache_supply { /* where a thread's refill found its objects */
+    SUPPLY_BARN,
+    SUPPLY_PARTIAL,
+    SUPPLY_EMPTY,
+    SUPPLY_BUDDY,
+    NR_SUPPLIES,
+};
+
+/* No pointers: pfns and counts only. */
+struct cache_desc {
+    char name[PYSLAB_NAME_MAX];            /* constant, NUL-terminated */
+    uint32_t object_size;                  /* bytes the creator asked for; constant */
+    uint32_t stride;                       /* bytes between objects; constant */
+    uint32_t align;                        /* bytes; constant */
+    uint32_t slab_order;                   /* frames of a slab: 1 << slab_order; constant */
+    uint32_t objects_per_slab;             /* constant */
+    struct index_list list[NR_SLAB_LISTS]; /* heads of slabs */
+    uint64_t nr_inuse;                     /* objects outside slabs' free lists */
+    uint64_t supply[NR_SUPPLIES];          /* by enum cache_supply */
+};
+
+struct sheaf {
+    struct sheaf *next; /* in a barn */
+    uint32_t nr;        /* objects, while the sheaf is no thread's main */
+    uint32_t capacity;  /* constant */
+    void *object[];     /* free objects; the youngest is last */
+};
+
+/* A thread's main sheaf, opened up into the pointers its fast path needs. All NULL
+ * before the first exchange, which reads as empty and as full. */
+struct sheaf_slot {
+    _Atomic(void **) top;  /* one past the youngest object; statistics read it */
+    void **bottom;         /* main->object: top == bottom means empty */
+    void **limit;          /* bottom + capacity: top == limit means full */
+    struct sheaf *spare;   /* full or empty, or NULL */
+};
+
+struct sheaf_table {
+    struct sheaf_slot *more;            /* slots of ids above CLASS_MAX, or NULL */
+    uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
+    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
+};
+
+struct barn {
+    struct sheaf *full;  /* list of sheaves with capacity objects each */
+    struct sheaf *empty; /* list of sheaves without */
+    uint32_t nr_full;
+    uint32_t nr_empty;
+};
+
+struct kmem_cache {
+    struct lock lock;              /* guards desc's lists, slabs, barn */
+    struct slab_alloc *owner;      /* constant */
+    struct cache_desc *desc;       /* constant */
+    uint32_t id;                   /* index of the descriptor; constant */
+    uint32_t sheaf_capacity;       /* 0: no sheaves; constant */
+    uint32_t max_full_sheaves;     /* in the barn; constant */
+    uint32_t max_empty_slabs;      /* more are given back to the buddy; constant */
+    struct barn barn;
+    _Atomic uint64_t nr_swaps;     /* exchanges of main and spare */
+};
+
+/* What a free needs to tell an object's start from its inside. */
+struct slab_geometry {
+    uint64_t reciprocal; /* ceil(2**64 / stride): o is a multiple of stride iff
+                            o * reciprocal < reciprocal (Lemire et al. 2019) */
+    uint32_t slab_mask;  /* bytes of a slab - 1 */
+    uint32_t limit;      /* bytes of a slab that hold objects */
+};
+
+struct slab_alloc {
+    uint64_t secret;                           /* of the free keys; constant */
+    struct page_alloc *pages;                  /* constant */
+    struct cache_desc *descs;                  /* MAX_CACHES, arena metadata */
+    struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
+    struct lock lock;                          /* guards caches[] and nr_caches */
+    uint32_t nr_caches;                        /* caches alive */
+    _Atomic uint32_t id_limit;                 /* no id in use is >= this */
+    struct slab_geometry geometry[NR_CLASSES]; /* by class byte */
+};
+
+/* pre: descs is MAX_CACHES zeroed descriptors. ENOMEM */
+int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs);
+/* Quiescence: no thread in the arena; the threads' tables are gone already. */
+void slab_alloc_destroy(struct slab_alloc *sa);
+
+/* --- cache.c ------------------------------------------------------------ */
+
+/* The kernel's rule for the frames of a slab; ours above two pages of stride. max_order
+ * caps both, but the order is never too small for one object. */
+unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order);
+/* Errors: EINVAL, ENOMEM, ELIMIT. */
+int cache_create(struct slab_alloc *sa, const char *name, size_t size, size_t align,
+                 struct kmem_cache **out);
+int cache_destroy(struct kmem_cache *cache);
+uint64_t cache_shrink(struct kmem_cache *cache);
+void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out);
+/* The nth cache alive, counted from 0 in order of ids; NULL past the end. */
+struct kmem_cache *cache_nth(struct slab_alloc *sa, uint32_t n);
+/* Empties this thread's sheaves, the barns and the empty slabs of every cache;
+ * returns frames given to page_alloc. */
+uint64_t slab_reclaim(struct slab_alloc *sa);
+
+/* --- sheaf.c ------------------------------------------------------------ */
+
+/* What the fast paths below leave over. */
+void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp);
+/* pre: p is the start of an object of this cache. EDOUBLE */
+int cache_free_slow(struct kmem_cache *cache, void *p);
+/* nr objects or none; returns nr or 0. */
+size_t cache_alloc_bulk(struct kmem_cache *cache, uint32_t gfp, size_t nr, void **p);
+
+/* --- slab.c ------------------------------------------------------------- */
+
+/* The cache whose slab holds p, if p is the start of an object; else NULL. */
+struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p);
+
+/* The free mark: set while an object is in a slab, a sheaf or the barn. */
+bool object_is_marked(const struct kmem_cache *cache, void *p);
+
+/* --- slab_check.c ------------------------------------------------------- */
+
+/* Recounts every cache. Quiescence: no other thread in the arena. */
+bool slab_check(struct slab_alloc *sa, struct finding *f);
+
+/* --- fast paths --------------------------------------------------------- */
+
+static always_inline uint64_t *object_key(void *p)
+{
+    return (uint64_t *)p + 1;
+}
+
+static always_inline uint64_t object_key_value(const struct slab_alloc *sa, const void *p)
+{
+    return sa->secret ^ (uint64_t)(uintptr_t)p;
+}
+
+/* Pops from a main sheaf; NULL if it is empty. */
+static always_inline void *sheaf_pop(struct sheaf_slot *slot)
+{
+    void **top = load_relaxed(&slot->top);
+    void *p;
+
+    if (unlikely(top == slot->bottom))
+        return NULL;
+    p = top[-1];
+    store_relaxed(&slot->top, top - 1);
+    *object_key(p) = 0;
+    return p;
+}
+
+/* offset is p's distance from the arena's base: slabs are aligned to their size. */
+static always_inline bool geometry_is_object(const struct slab_geometry *g, size_t offset)
+{
+    uint64_t o = offset & g->slab_mask;
+
+    return o * g->reciprocal < g->reciprocal && o < g->limit;
+}
+
+/* Pushes an object of the cache with this class byte; false sends the caller to the
+ * slow path: main full or absent, not an object, or marked free already. */
+static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_table *table,
+                                     unsigned class, size_t offset, void *p)
+{
+    struct sheaf_slot *slot = &table->slot[class];
+    void **top = load_relaxed(&slot->top);
+    uint64_t key = object_key_value(sa, p);
+
+    if (unlikely(top == slot->limit) ||
+        unlikely(!geometry_is_object(&sa->geometry[class], offset)) ||
+        unlikely(*object_key(p) == key))
+        return false;
+    *top = p;
+    *object_key(p) = key;
+    store_relaxed(&slot->top, top + 1);
+    return true;
+}
+
+static always_inline struct sheaf_table *sheaf_table_own(struct slab_alloc *sa)
+{
+    return thread_slot(sa->pages->domain, THREAD_SLOT_SLAB);
+}
+
+static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
+{
+    if (likely((gfp & ~GFP_FAST_BITS) == 0 && cache->id <= CLASS_MAX)) {
+        struct sheaf_table *table = sheaf_table_own(cache->owner);
+        void *p = likely(table != NULL) ? sheaf_pop(&table->slot[cache->id]) : NULL;
+
+        if (likely(p != NULL))
+            return p;
+    }
+    return cache_alloc_slow(cache, gfp);
+}
+
+/* Errors: EPOINTER, EDOUBLE. */
+static always_inline int cache_free(struct kmem_cache *cache, void *p)
+{
+    struct slab_alloc *sa = cache->owner;
+    const struct frame_map *map = &sa->pages->map;
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base;
+
+    if (likely(offset >> PAGE_SHIFT < map->nr_pages && cache->id <= CLASS_MAX &&
+               map->classes[offset >> PAGE_SHIFT] == cache->id)) {
+        struct sheaf_table *table = sheaf_table_own(sa);
+
+        if (likely(table != NULL) && likely(sheaf_push(sa, table, cache->id, offset, p)))
+            return PYSLAB_OK;
+    }
+    if (slab_cache_of(sa, p) != cache)
+        return PYSLAB_EPOINTER;
+    return cache_free_slow(cache, p);
+}
+
+#endif

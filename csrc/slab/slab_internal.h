@@ -1,0 +1,60 @@
+/* slab_internal.h - what the files of this folder share. Not for other layers. */
+#ifndef SLAB_SLAB_INTERNAL_H
+#define SLAB_SLAB_INTERNAL_H
+
+#include "slab/slab.h"
+
+/* Slabs on their way back to the buddy, collected under a cache's lock and freed
+ * after it. */
+struct slab_batch {
+    struct index_list list; /* heads, linked through struct page */
+};
+
+static inline void slab_batch_init(struct slab_batch *batch)
+{
+    index_list_init(&batch->list);
+}
+
+static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
+{
+    return (uint32_t)(PAGE_SIZE << desc->slab_order);
+}
+
+/* --- slab.c: one slab, and a cache's lists of them ---------------------- */
+
+/* Buys a slab; its frames are marked in the class map. PFN_NONE without memory. */
+uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp);
+/* Puts a new slab where the next take finds it. */
+void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);
+/* Takes up to nr objects, from partial slabs, then empty ones; returns how many.
+ * Their keys are set. */
+uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr);
+/* Returns objects to their slabs; slabs beyond max_empty_slabs go to the batch. */
+void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr,
+                     struct slab_batch *batch);
+/* Moves every empty slab to the batch. */
+void slab_take_empty_locked(struct kmem_cache *cache, struct slab_batch *batch);
+/* Gives the batch's slabs to page_alloc; returns frames. No lock held. */
+uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
+
+/* The other two sides of object_is_marked. */
+void object_clear_mark(const struct kmem_cache *cache, void *p);
+void object_set_mark(const struct kmem_cache *cache, void *p);
+
+/* --- sheaf.c: sheaves and the barn -------------------------------------- */
+
+/* The slot of a cache in a thread's table; NULL if the id is above CLASS_MAX and no
+ * slot was made yet. */
+struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
+/* Empties one slot and frees its sheaves. */
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot);
+/* Empties the barn; frees its sheaves. */
+void barn_flush(struct kmem_cache *cache);
+/* Frees the barn's sheaves; their objects vanish with the arena. */
+void barn_discard(struct kmem_cache *cache);
+/* Empties every slot of this thread; true if any held an object. */
+bool sheaf_table_drain(struct slab_alloc *sa);
+/* Registers the thread slot. */
+void sheaf_set_up(struct slab_alloc *sa);
+
+#endif

@@ -1,0 +1,289 @@
+/* thread.c - see thread.h. */
+#include "thread/thread.h"
+
+#include "base/lock.h"
+#include "os/os_heap.h"
+
+#include <pthread.h>
+
+struct thread {
+    struct thread *next;           /* registry list */
+    struct thread *prev;           /* registry list */
+    struct thread_member *members; /* one per domain this thread has used */
+    struct thread_tls *tls;        /* the thread's own block */
+};
+
+struct thread_member {
+    struct thread *thread;                /* owner; NULL if left behind by fork */
+    struct thread_domain *domain;         /* whose slots these are */
+    struct thread_member *next_of_thread; /* thread->members */
+    struct thread_member *next_of_domain; /* domain->members */
+    void *slot[THREAD_NR_SLOTS];          /* process-local heap, layer[i].bytes each */
+};
+
+_Thread_local struct thread_tls thread_tls;
+
+static struct {
+    struct lock lock;       /* guards threads and every member list */
+    struct thread *threads; /* all that have used a domain */
+    pthread_key_t exit_key; /* its destructor is thread_exit */
+} registry;
+
+static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
+
+static void thread_exit(void *self);
+
+static void registry_init(void)
+{
+    lock_init(&registry.lock, LOCK_RANK_REGISTRY);
+    pthread_key_create(&registry.exit_key, thread_exit);
+}
+
+static void registry_lock(void)
+{
+    pthread_once(&registry_once, registry_init);
+    lock_acquire(&registry.lock);
+}
+
+static void registry_unlock(void)
+{
+    lock_release(&registry.lock);
+}
+
+/* --- members ------------------------------------------------------------ */
+
+static void member_free(struct thread_member *member)
+{
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
+        os_heap_free(member->slot[i], member->domain->layer[i].bytes);
+    os_heap_free(member, sizeof *member);
+}
+
+static struct thread_member *member_new(struct thread_domain *domain, struct thread *thread)
+{
+    struct thread_member *member = os_heap_alloc(sizeof *member);
+
+    if (member == NULL)
+        return NULL;
+    member->domain = domain;
+    member->thread = thread;
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++) {
+        if (domain->layer[i].bytes == 0)
+            continue;
+        member->slot[i] = os_heap_alloc(domain->layer[i].bytes);
+        if (member->slot[i] == NULL) {
+            member_free(member);
+            return NULL;
+        }
+        if (domain->layer[i].init != NULL)
+            domain->layer[i].init(domain, member->slot[i]);
+    }
+    return member;
+}
+
+static void tls_load(struct thread_member *member)
+{
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
+        thread_tls.slot[i] = member->slot[i];
+    store_relaxed(&thread_tls.domain, member->domain);
+}
+
+static void member_link_locked(struct thread_member *member)
+{
+    member->next_of_thread = member->thread->members;
+    member->thread->members = member;
+    member->next_of_domain = member->domain->members;
+    member->domain->members = member;
+}
+
+static void member_unlink_domain_locked(struct thread_member *member)
+{
+    struct thread_member **link = &member->domain->members;
+
+    while (*link != member)
+        link = &(*link)->next_of_domain;
+    *link = member->next_of_domain;
+}
+
+static void member_unlink_thread_locked(struct thread_member *member)
+{
+    struct thread_member **link;
+
+    if (member->thread == NULL)
+        return;
+    link = &member->thread->members;
+    while (*link != member)
+        link = &(*link)->next_of_thread;
+    *link = member->next_of_thread;
+}
+
+/* --- threads ------------------------------------------------------------ */
+
+static struct thread *thread_register(void)
+{
+    struct thread *self = os_heap_alloc(sizeof *self);
+
+    if (self == NULL)
+        return NULL;
+    self->tls = &thread_tls;
+    registry_lock();
+    if (pthread_setspecific(registry.exit_key, self) != 0) {
+        registry_unlock();
+        os_heap_free(self, sizeof *self);
+        return NULL;
+    }
+    self->next = registry.threads;
+    if (self->next != NULL)
+        self->next->prev = self;
+    registry.threads = self;
+    registry_unlock();
+    thread_tls.self = self;
+    return self;
+}
+
+/* The slots stay loaded while they are flushed, upper layers first, so that a layer
+ * that gives memory to the one below finds that one's slot. */
+static void member_flush_locked(struct thread_member *member)
+{
+    tls_load(member);
+    for (unsigned i = THREAD_NR_SLOTS; i-- > 0;)
+        if (member->domain->layer[i].flush != NULL)
+            member->domain->layer[i].flush(member->domain, member->slot[i]);
+    store_relaxed(&thread_tls.domain, NULL);
+}
+
+/* Runs when a thread ends. Allocations that later destructors make register it anew. */
+static void thread_exit(void *argument)
+{
+    struct thread *self = argument;
+
+    registry_lock();
+    while (self->members != NULL) {
+        struct thread_member *member = self->members;
+
+        member_flush_locked(member);
+        self->members = member->next_of_thread;
+        member_unlink_domain_locked(member);
+        member_free(member);
+    }
+    thread_tls.self = NULL;
+    if (self->next != NULL)
+        self->next->prev = self->prev;
+    if (self->prev != NULL)
+        self->prev->next = self->next;
+    else
+        registry.threads = self->next;
+    registry_unlock();
+    os_heap_free(self, sizeof *self);
+}
+
+static struct thread_member *member_find(struct thread *self, struct thread_domain *domain)
+{
+    struct thread_member *member;
+
+    registry_lock();
+    member = self->members;
+    while (member != NULL && member->domain != domain)
+        member = member->next_of_thread;
+    registry_unlock();
+    return member;
+}
+
+slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slot)
+{
+    struct thread *self = thread_tls.self;
+    struct thread_member *member;
+
+    if (self == NULL && (self = thread_register()) == NULL)
+        return NULL;
+    member = member_find(self, domain);
+    if (member == NULL) {
+        member = member_new(domain, self);
+        if (member == NULL)
+            return NULL;
+        registry_lock();
+        member_link_locked(member);
+        registry_unlock();
+    }
+    tls_load(member);
+    return member->slot[slot];
+}
+
+/* --- domains ------------------------------------------------------------ */
+
+void thread_domain_init(struct thread_domain *domain)
+{
+    *domain = (struct thread_domain){.members = NULL};
+}
+
+/* A thread's block may name a domain that is gone; a new one at the same address must
+ * not be taken for it. The owner may be storing another domain meanwhile, hence the
+ * compare-and-exchange. */
+static void thread_forget_domain(struct thread *thread, struct thread_domain *domain)
+{
+    struct thread_domain *expected = domain;
+
+    atomic_compare_exchange_strong(&thread->tls->domain, &expected, NULL);
+}
+
+void thread_domain_destroy(struct thread_domain *domain)
+{
+    registry_lock();
+    while (domain->members != NULL) {
+        struct thread_member *member = domain->members;
+
+        if (member->thread != NULL)
+            thread_forget_domain(member->thread, domain);
+        for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
+            if (domain->layer[i].discard != NULL)
+                domain->layer[i].discard(member->slot[i]);
+        member_unlink_thread_locked(member);
+        domain->members = member->next_of_domain;
+        member_free(member);
+    }
+    registry_unlock();
+}
+
+void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
+                         void (*visit)(void *slot, void *context), void *context)
+{
+    registry_lock();
+    for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
+        visit(m->slot[slot], context);
+    registry_unlock();
+}
+
+/* --- fork --------------------------------------------------------------- */
+
+void thread_fork_prepare(void)
+{
+    pthread_once(&registry_once, registry_init);
+    lock_acquire_for_fork(&registry.lock);
+}
+
+void thread_fork_parent(void)
+{
+    lock_release_after_fork(&registry.lock);
+}
+
+void thread_fork_child(void)
+{
+    struct thread *thread = registry.threads;
+
+    while (thread != NULL) {
+        struct thread *next = thread->next;
+
+        if (thread->tls != &thread_tls) {
+            for (struct thread_member *m = thread->members; m != NULL; m = m->next_of_thread)
+                m->thread = NULL;
+            os_heap_free(thread, sizeof *thread);
+        }
+        thread = next;
+    }
+    registry.threads = thread_tls.self;
+    if (thread_tls.self != NULL) {
+        thread_tls.self->next = NULL;
+        thread_tls.self->prev = NULL;
+    }
+    lock_release_after_fork(&registry.lock);
+}

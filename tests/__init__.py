@@ -1,0 +1,1 @@
+"""The Python test suite of pyslab; a package, so that folders share tests.utils and tests.model."""

@@ -1,0 +1,1 @@
+"""Misuse and exhaustion: nothing here may crash the interpreter or leak a frame."""

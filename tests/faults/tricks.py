@@ -1,0 +1,75 @@
+"""The registry of stale-view tricks, and what they share.
+
+What it is: `@trick` collects functions that try to reach freed memory through the
+public API; `run(name)` plays one in a child process and prints `alive`. What it is
+not: a test; tests/faults/test_stale_views.py runs each trick in its own child.
+
+A trick fails by crashing, by an exception, or by an assertion that a stale view
+reached memory of somebody else.
+"""
+
+import contextlib
+import gc
+from collections.abc import Callable
+
+import pyslab
+
+TRICKS: dict[str, Callable[[], None]] = {}
+
+
+def trick(function: Callable[[], None]) -> Callable[[], None]:
+    """Register a trick under its own name."""
+    TRICKS[function.__name__] = function
+    return function
+
+
+def run(name: str) -> None:
+    """Play one trick, let the collector loose, and tell that the process lives."""
+    TRICKS[name]()
+    gc.collect()
+    print("alive")
+
+
+def new_arena(size: int | str = "64MiB") -> pyslab.Arena:
+    """Return an arena of small pages."""
+    return pyslab.Arena(size, hugepages="no")
+
+
+class Neighbours:
+    """Blocks that would get a freed block's memory, filled so that a stale write shows."""
+
+    def __init__(self, arena: pyslab.Arena, nbytes: int, count: int = 300) -> None:
+        """Take up to count blocks of this size, as many as there are."""
+        self.blocks: list[pyslab.Buffer] = []
+        for _ in range(count):
+            try:
+                self.blocks.append(arena.kmalloc(nbytes))
+            except pyslab.OutOfMemoryError:
+                break
+        self.text = b"\x5a" * nbytes
+        for block in self.blocks:
+            block[:] = self.text
+
+    def assert_untouched(self) -> None:
+        """Demand that nobody else wrote here."""
+        assert self.blocks
+        assert all(block == self.text for block in self.blocks)
+
+
+def expect(
+    kind: type[Exception] | tuple[type[Exception], ...],
+    call: Callable[..., object],
+    *arguments: object,
+) -> None:
+    """Demand that a call raises; the child does without pytest."""
+    try:
+        call(*arguments)
+    except kind:
+        return
+    raise AssertionError(f"{call}{arguments} did not raise {kind}")
+
+
+def attempt(call: Callable[..., object], *arguments: object) -> None:
+    """Make a call that may do anything but crash."""
+    with contextlib.suppress(Exception):
+        call(*arguments)

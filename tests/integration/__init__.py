@@ -1,0 +1,1 @@
+"""pyslab together with threads, fork, NumPy, the operating system and the command line."""

@@ -1,0 +1,1 @@
+"""Tests of the source tree itself: layers, exports, ABI, documents, types."""
