@@ -58,10 +58,7 @@ def decompose(nr_frames: int, max_order: int) -> list[int]:
 def no_overlap(spans: list[tuple[int, int]]) -> bool:
     """Tell whether no two (address, length) spans share a byte."""
     ordered = sorted(spans)
-    return all(
-        first + length <= second
-        for (first, length), (second, _) in pairwise(ordered)
-    )
+    return all(first + length <= second for (first, length), (second, _) in pairwise(ordered))
 
 
 class FrameMap:

@@ -1,8 +1,9 @@
 """Tricks with objects: cycles, finalizers, reentrant arguments, half-made instances."""
 
-import copyreg
+import functools
 import gc
 import itertools
+import operator
 import sys
 import threading
 import weakref
@@ -100,57 +101,57 @@ def finalizer_resurrects() -> None:
     others.assert_untouched()
 
 
+# What a caller can do with an object whose __index__ runs code.
+EVIL_ACCESSES: list[Callable[[Any, Any], object]] = [
+    lambda buf, evil: buf[evil],
+    lambda buf, evil: buf[evil:],
+    lambda buf, evil: buf.__setitem__(evil, 1),
+    lambda buf, evil: buf.__setitem__(0, evil),
+    lambda buf, evil: buf.__setitem__(slice(evil, 6), b"x"),
+]
+EVIL_CALLS: list[Callable[[pyslab.Arena, pyslab.Buffer, Any], object]] = [
+    lambda arena, buf, evil: arena.krealloc(buf, evil),
+    lambda arena, buf, evil: arena.krealloc(buf, 1 << 20, gfp=evil),
+    lambda arena, buf, evil: arena.kmalloc(evil),
+    lambda arena, buf, evil: arena.kmalloc(100, align=evil),
+    lambda arena, buf, evil: arena.kmalloc(100, gfp=evil),
+    lambda arena, buf, evil: arena.get_free_pages(evil),
+    lambda arena, buf, evil: arena.alloc_pages(evil),
+]
+
+
 @trick
 def index_frees_the_buffer() -> None:
     """An index, item or slice bound that frees the Buffer meets an error, not freed memory."""
     arena = new_arena()
-    for place in range(5):
+    for access in EVIL_ACCESSES:
         buf = arena.kmalloc(1 << 20)
-
-        def free(buf: pyslab.Buffer = buf) -> None:
-            arena.kfree(buf)
-            arena.release_unused()
-
-        evil: Any = Index(free, 5)
-        calls: list[Callable[[], object]] = [
-            lambda: buf[evil],  # noqa: B023
-            lambda: buf.__setitem__(evil, 1),  # noqa: B023
-            lambda: buf.__setitem__(0, evil),  # noqa: B023
-            lambda: buf[evil:],  # noqa: B023
-            lambda: buf.__setitem__(slice(evil, 6), b"x"),  # noqa: B023
-        ]
+        evil = Index(functools.partial(arena.kfree, buf), 5)
         # BufferError where the slice holds an export while the index runs.
-        expect((ValueError, BufferError), calls[place])
+        expect((ValueError, BufferError), access, buf, evil)
 
 
 @trick
-def index_takes_a_view() -> None:
-    """A size that exports, frees, resizes or closes while krealloc reads it."""
-    for action in range(4):
+def index_changes_the_buffer() -> None:
+    """A size that exports, frees, resizes or closes while a call reads it."""
+    for action, call in itertools.product(range(4), EVIL_CALLS):
         arena = new_arena()
         buf = arena.kmalloc(5000)
         views: list[memoryview] = []
-        actions: list[Callable[[], object]] = [
-            lambda: views.append(memoryview(buf)),  # noqa: B023
-            lambda: arena.kfree(buf),  # noqa: B023
-            lambda: arena.krealloc(buf, 100),  # noqa: B023
-            lambda: arena.close(),  # noqa: B023
-        ]
-        evil: Any = Index(actions[action], 1 << 20)
-        attempt(arena.krealloc, buf, evil)  # noqa: B023
-        attempt(lambda: arena.kmalloc(evil))  # noqa: B023
-        attempt(lambda: arena.kmalloc(100, align=evil))  # noqa: B023
-        attempt(lambda: arena.kmalloc(100, gfp=evil))  # noqa: B023
-        attempt(lambda: arena.get_free_pages(evil))  # noqa: B023
-        attempt(lambda: arena.alloc_pages(evil))  # noqa: B023
+        callback = (
+            lambda buf=buf, views=views: views.append(memoryview(buf)),
+            functools.partial(arena.kfree, buf),
+            functools.partial(arena.krealloc, buf, 100),
+            arena.close,
+        )[action]
+        attempt(call, arena, buf, Index(callback, 4096))
+        if arena.closed:
+            continue
+        others = Neighbours(arena, 5000)
         for view in views:
-            view[-1] = 1
-        if not arena.closed:
-            others = Neighbours(arena, 5000)
-            for view in views:
-                view[:] = b"\1" * len(view)
-            others.assert_untouched()
-            arena.validate()
+            view[:] = b"\1" * len(view)
+        others.assert_untouched()
+        arena.validate()
 
 
 @trick
@@ -161,19 +162,18 @@ def half_made_instances() -> None:
     buf[:] = b"\7" * 100
     kinds: list[Any] = [pyslab.Arena, pyslab.Page, pyslab.KmemCache, pyslab.Buffer]
     arguments: list[tuple[Any, ...]] = [(), (buf,), (0,), (100,), ("x", 100)]
-    for kind, make in itertools.product(kinds, (lambda kind: kind.__new__(kind), object.__new__,
-                                                copyreg.__newobj__)):  # type: ignore[attr-defined]  # fmt: skip
+    for kind in kinds:
         made: list[Any] = []
-        attempt(lambda: made.append(make(kind)))  # noqa: B023
-        for thing in made:
-            attempt(lambda: repr(thing))  # noqa: B023
-            for name in set(dir(kind)) - set(dir(object)):
-                attempt(lambda: getattr(thing, name))  # noqa: B023
-                for values in arguments:
-                    attempt(lambda: getattr(thing, name)(*values))  # noqa: B023
+        attempt(lambda kind=kind, made=made: made.append(kind.__new__(kind)))
+        attempt(lambda kind=kind, made=made: made.append(object.__new__(kind)))
+        for thing, name in itertools.product(made, set(dir(kind)) - set(dir(object))):
+            attempt(repr, thing)
+            attempt(getattr, thing, name)
+            for values in arguments:
+                attempt(operator.methodcaller(name, *values), thing)
     again: Any = arena
-    attempt(lambda: again.__init__("1MiB"))
-    attempt(lambda: again.__init__())
+    attempt(again.__init__, "1MiB")
+    attempt(again.__init__)
     assert b"\7" * 100 == buf
     attempt(arena.kfree, buf)
 
@@ -181,27 +181,24 @@ def half_made_instances() -> None:
 @trick
 def types_resist_surgery() -> None:
     """Changing the class, the type or its methods' receivers never reaches raw memory."""
-    arena = new_arena()
-    buf = arena.kmalloc(100)
-    target: Any = buf
-    kind: Any = pyslab.Buffer
 
     class Empty:
         pass
 
-    attempt(lambda: setattr(target, "__class__", Empty))
-    attempt(lambda: setattr(Empty(), "__class__", kind))
-    attempt(lambda: setattr(kind, "nbytes", 10**6))
+    arena = new_arena()
+    buf = arena.kmalloc(100)
+    kind: Any = pyslab.Buffer
+    attempt(setattr, buf, "__class__", Empty)
+    attempt(setattr, Empty(), "__class__", kind)
+    attempt(setattr, kind, "nbytes", 10**6)
     attempt(lambda: type("Child", (kind,), {})())
-    for name in dir(kind):
-        for receiver in (None, 0, b"bytes", Empty(), arena):
-            attempt(lambda: getattr(kind, name)(receiver))  # noqa: B023
-            attempt(lambda: getattr(kind, name).__get__(receiver))  # noqa: B023
+    for name, receiver in itertools.product(dir(kind), (None, 0, b"x", Empty(), arena)):
+        attempt(lambda name=name, receiver=receiver: getattr(kind, name)(receiver))
+        attempt(lambda name=name, receiver=receiver: getattr(kind, name).__get__(receiver))
     for name in dir(pyslab.Arena):
-        if name not in {"__init_subclass__", "__subclasshook__", "__class__"}:
-            attempt(lambda: getattr(pyslab.Arena, name)(buf))  # noqa: B023
-            attempt(lambda: getattr(pyslab.Arena, name)(buf, buf))  # noqa: B023
-    assert 100 == pyslab.Buffer.__len__(buf)
+        attempt(lambda name=name: getattr(pyslab.Arena, name)(buf))
+        attempt(lambda name=name: getattr(pyslab.Arena, name)(buf, buf))
+    assert 100 == kind.__len__(buf)
     arena.validate()
 
 
@@ -218,7 +215,7 @@ def page_references_in_excess() -> None:
         attempt(arena.get_page, page)
     others = Neighbours(arena, 16384)
     pages = [arena.get_zeroed_page() for _ in range(300)]
-    attempt(lambda: buf.__setitem__(slice(None), b"\x08" * 16384))
+    attempt(buf.__setitem__, slice(None), b"\x08" * 16384)
     others.assert_untouched()
     assert {bytes(4096)} == {bytes(block) for block in pages}
     arena.validate()
@@ -239,7 +236,7 @@ def page_buffer_outlives_everything() -> None:
     gc.collect()
     view[:] = b"abcdefgh"
     others.assert_untouched()
-    assert b"abcdefgh" == view
+    assert b"abcdefgh" == view.tobytes()
 
 
 @trick
@@ -256,7 +253,7 @@ def cache_objects_outlive_the_cache() -> None:
     for number, view in enumerate(views):
         view[:] = bytes([number]) * 600
     for number, view in enumerate(views):
-        assert bytes([number]) * 600 == view
+        assert bytes([number]) * 600 == view.tobytes()
 
 
 @trick
@@ -286,6 +283,7 @@ def freed_by_two_threads() -> None:
     sys.setswitchinterval(interval)
     assert len({id(buf) for buf in freed}) == len(freed)
     arena.validate()
-    del bufs, freed
+    bufs.clear()
+    freed.clear()
     gc.collect()
     assert 0 == arena.stats().current_count

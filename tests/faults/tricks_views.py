@@ -8,6 +8,9 @@ import itertools
 import os
 import socket
 import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,7 +210,12 @@ def kfree_inside_iteration() -> None:
     expect(ValueError, walk)
     assert 10 == seen
     again = arena.kmalloc(100)
-    expect(BufferError, lambda: [arena.kfree(again) for _ in memoryview(again)])
+
+    def walk_the_view() -> None:
+        for _ in memoryview(again):
+            arena.kfree(again)
+
+    expect(BufferError, walk_the_view)
 
 
 @trick
@@ -223,7 +231,7 @@ def ctypes_and_array_module() -> None:
     del shared
     gc.collect()
     arena.kfree(buf)
-    expect(ValueError, lambda: (ctypes.c_char * 100).from_buffer(buf))
+    expect(ValueError, (ctypes.c_char * 100).from_buffer, buf)
     assert 100 == len(copied)
 
 
@@ -251,7 +259,16 @@ def readers_of_a_released_buffer() -> None:
     arena = new_arena()
     buf = arena.kmalloc(100)
     arena.kfree(buf)
-    with open(os.devnull, "r+b", buffering=0) as null:  # noqa: PTH123
-        for call in (null.write, null.readinto, bytes, bytearray, memoryview, np.frombuffer,
-                     b"".join, io.BytesIO, b"x".__add__, hash):  # fmt: skip
-            expect((ValueError, TypeError), lambda call=call: call(buf))  # type: ignore[misc,operator]
+    consumers: list[Callable[[Any], object]] = [
+        bytes,
+        bytearray,
+        memoryview,
+        np.frombuffer,
+        io.BytesIO,
+        hash,
+        zlib.crc32,
+        b"x".__add__,
+    ]
+    with Path(os.devnull).open("r+b", buffering=0) as null:
+        for consume in [*consumers, null.write, null.readinto]:
+            expect((ValueError, TypeError), consume, buf)

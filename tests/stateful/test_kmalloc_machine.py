@@ -35,12 +35,13 @@ ALIGNS = st.integers(0, 14).map(lambda shift: 1 << shift)
 
 
 class Block:
-    """A live Buffer and the byte that fills it."""
+    """A live Buffer, the byte that fills it, and whether krealloc takes it."""
 
-    def __init__(self, buf: pyslab.Buffer, fill: int) -> None:
+    def __init__(self, buf: pyslab.Buffer, fill: int, resizable: bool) -> None:
         """Fill the Buffer."""
         self.buf = buf
         self.fill = fill
+        self.resizable = resizable
         buf[:] = bytes([fill]) * buf.nbytes
 
     def assert_intact(self) -> None:
@@ -66,11 +67,11 @@ class KmallocMachine(RuleBasedStateMachine):
         self.blocks: list[Block] = []
         self.serial = 0
 
-    def _add(self, buf: pyslab.Buffer, size: int) -> None:
+    def _add(self, buf: pyslab.Buffer, size: int, *, resizable: bool = True) -> None:
         """Take a new Buffer into the model."""
         assert size == buf.nbytes <= buf.capacity
         self.serial += 1
-        self.blocks.append(Block(buf, self.serial % 251))
+        self.blocks.append(Block(buf, self.serial % 251, resizable))
 
     def _room(self) -> bool:
         """Tell whether another block keeps the arena far from full."""
@@ -108,7 +109,7 @@ class KmallocMachine(RuleBasedStateMachine):
         buf = self.arena.get_free_pages(order, gfp=GFP.KERNEL | (GFP.ZERO if zero else 0))
         assert 0 == buf.address % (PAGE << order)
         assert not zero or PAGE << order == buf.tobytes().count(0)
-        self._add(buf, PAGE << order)
+        self._add(buf, PAGE << order, resizable=False)
 
     @precondition(_room)
     @rule(count=st.integers(0, 100))
@@ -116,21 +117,17 @@ class KmallocMachine(RuleBasedStateMachine):
         """Objects one by one and in bulk from the same cache."""
         for buf in [self.cache.alloc(), *self.cache.alloc_bulk(count)]:
             assert 0 == buf.address % 32
-            self._add(buf, CACHE_SIZE)
+            self._add(buf, CACHE_SIZE, resizable=False)
 
-    @precondition(lambda self: self.blocks)
+    @precondition(lambda self: any(block.resizable for block in self.blocks))
     @rule(data=st.data(), size=SIZES)
     def krealloc(self, data: Any, size: int) -> None:
         """A kmalloc'ed block resized keeps min(old, new) bytes and its identity."""
-        block = self.blocks[data.draw(st.integers(0, len(self.blocks) - 1))]
-        if block.buf.capacity == 0 or capacity_of(block.buf.nbytes, self.geometry) == 0:
-            return
+        candidates = [block for block in self.blocks if block.resizable]
+        block = candidates[data.draw(st.integers(0, len(candidates) - 1))]
         block.assert_intact()
         kept = min(block.buf.nbytes, size)
-        if block.buf.nbytes % PAGE == 0 or block.buf.nbytes == CACHE_SIZE:
-            return  # may be pages or a cache's object, which krealloc need not take
         assert block.buf is self.arena.krealloc(block.buf, size)
-        assert size == block.buf.nbytes <= block.buf.capacity
         assert bytes([block.fill]) * kept == block.buf[:kept]
         self.blocks.remove(block)
         self._add(block.buf, size)

@@ -1,0 +1,117 @@
+"""The public API as a type checker sees it: read by mypy --strict, never run.
+
+assert_type fails the check when an annotation is missing or differs. Lines with
+`type: ignore` are misuse that the checker must refuse: with warn_unused_ignores an
+annotation that lets one through fails too.
+"""
+
+from typing_extensions import assert_type
+
+import pyslab
+from pyslab import GFP
+
+
+def arenas() -> None:
+    """Arena, its options and properties."""
+    with pyslab.Arena("1GiB", hugepages="no", max_order=10, overcommit=True) as arena:
+        assert_type(arena, pyslab.Arena)
+    arena = pyslab.Arena(1 << 30, kmalloc_classes="linux")
+    assert_type(arena.size, int)
+    assert_type(arena.max_order, int)
+    assert_type(arena.base, int)
+    assert_type(arena.closed, bool)
+    assert_type(pyslab.default_arena(), pyslab.Arena)
+    assert_type(pyslab.parse_bytes("64MiB"), int)
+    pyslab.Arena("1GiB", hugepages="yes")  # type: ignore[arg-type]
+    pyslab.Arena("1GiB", "no")  # type: ignore[misc]
+
+
+def buffers(arena: pyslab.Arena) -> None:
+    """kmalloc and its kin, and what a Buffer can do."""
+    buf = arena.kmalloc(100)
+    assert_type(buf, pyslab.Buffer)
+    assert_type(arena.kzalloc("4KiB", align=64, gfp=GFP.ATOMIC), pyslab.Buffer)
+    assert_type(arena.krealloc(buf, 200), pyslab.Buffer)
+    assert_type(arena.ksize(buf), int)
+    assert_type(arena.get_free_page(), pyslab.Buffer)
+    assert_type(arena.get_free_pages(2, gfp=GFP.KERNEL | GFP.ZERO), pyslab.Buffer)
+    assert_type(arena.get_zeroed_page(), pyslab.Buffer)
+    assert_type(buf[0], int)
+    assert_type(buf[1:2], memoryview)
+    buf[0] = 1
+    buf[0:2] = b"ab"
+    assert_type(len(buf), int)
+    assert_type(bytes(buf), bytes)
+    assert_type(buf.tobytes(), bytes)
+    assert_type(memoryview(buf), memoryview)
+    assert_type(buf.nbytes, int)
+    assert_type(buf.capacity, int)
+    assert_type(buf.address, int)
+    assert_type(buf.arena, pyslab.Arena)
+    assert_type(buf.released, bool)
+    assert_type(buf == b"abc", bool)
+    with arena.kmalloc(100) as inner:
+        assert_type(inner, pyslab.Buffer)
+    arena.kfree(buf)
+    arena.kmalloc(1.5)  # type: ignore[arg-type]
+    buf.nbytes = 3  # type: ignore[misc]
+
+
+def pages(arena: pyslab.Arena) -> None:
+    """Page blocks."""
+    page = arena.alloc_pages(3, gfp=GFP.KERNEL)
+    assert_type(page, pyslab.Page)
+    assert_type(arena.alloc_page(), pyslab.Page)
+    assert_type(page.pfn, int)
+    assert_type(page.order, int)
+    assert_type(page.zone, str)
+    assert_type(page.virtual, int | None)
+    assert_type(page.refcount, int)
+    assert_type(page.nbytes, int)
+    assert_type(page.arena, pyslab.Arena)
+    assert_type(page.buffer(), pyslab.Buffer)
+    arena.get_page(page)
+    arena.put_page(page)
+    arena.free_pages(page)
+    arena.free_pages(page.buffer())  # type: ignore[arg-type]
+
+
+def caches(arena: pyslab.Arena) -> None:
+    """Object caches."""
+    cache = arena.kmem_cache_create("inode", 600, align=64)
+    assert_type(cache, pyslab.KmemCache)
+    assert_type(cache.alloc(), pyslab.Buffer)
+    assert_type(cache.alloc_bulk(3), list[pyslab.Buffer])
+    assert_type(cache.shrink(), int)
+    assert_type(cache.name, str)
+    assert_type(cache.size, int)
+    assert_type(cache.slabs.partial, int)
+    assert_type(cache.supply.buddy, int)
+    cache.free(cache.alloc())
+    cache.destroy()
+
+
+def reports(arena: pyslab.Arena) -> None:
+    """Statistics and texts."""
+    assert_type(arena.stats(), pyslab.ArenaStats)
+    assert_type(arena.stats().free_pages, int)
+    assert_type(arena.stats().current_bytes, int)
+    assert_type(arena.caches(), list[pyslab.CacheStats])
+    assert_type(arena.caches()[0].name, str)
+    assert_type(arena.buddyinfo(), str)
+    assert_type(arena.slabinfo(), str)
+    assert_type(arena.release_unused(), int)
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions, each a class that can be caught."""
+    return (
+        pyslab.PyslabError,
+        pyslab.OutOfMemoryError,
+        pyslab.InvalidPointerError,
+        pyslab.DoubleFreeError,
+        pyslab.CorruptionError,
+        pyslab.ArenaClosedError,
+        pyslab.ArenaForkedError,
+        pyslab.CacheBusyError,
+    )

@@ -1,0 +1,62 @@
+# make bench   set up .venv and run the main job: the benchmark against other allocators
+# make test    set up .venv and run every test
+#
+# Both build and install the package first, if anything it is made of has changed.
+# Also: make c-tests | asan | tsan | clean
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+BENCH_ARGS ?= --json bench/results/bench.json --svg bench/results/bench.svg
+
+# Whatever the wheel is made of.
+SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
+             -not -path '*/__pycache__/*' -not -name '*.pyc')
+
+.PHONY: bench test c-tests asan tsan clean
+.DELETE_ON_ERROR:
+
+bench: $(VENV)/.stamp-install
+	@mkdir -p bench/results
+	$(BIN)/python -m pyslab bench $(BENCH_ARGS)
+
+test: $(VENV)/.stamp-install c-tests
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+$(VENV)/.stamp-tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python tools/requirements.py bench test build > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements.txt
+	@touch $@
+
+# Built in the environment just made, so that a change costs a compilation, not a set-up.
+$(VENV)/.stamp-install: $(VENV)/.stamp-tools $(SOURCES)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --force-reinstall \
+	  --config-settings=cmake.define.PYSLAB_WERROR=$(if $(CI),ON,OFF) .
+	@touch $@
+
+# --- the C tests, plain and under the sanitizers ------------------------------
+
+CMAKE = $(BIN)/cmake
+C_TESTS = $(CMAKE) -S . -DPYSLAB_BUILD_TESTS=ON -DPYSLAB_BUILD_DRIVER=OFF -DPYSLAB_WERROR=ON \
+          -DCMAKE_BUILD_TYPE=RelWithDebInfo
+RUN_C_TESTS = $(BIN)/ctest --output-on-failure --test-dir
+
+c-tests: $(VENV)/.stamp-tools
+	$(C_TESTS) -B build/c -DPYSLAB_CHECK_LEVEL=2 >/dev/null
+	$(CMAKE) --build build/c -j2 >/dev/null
+	$(RUN_C_TESTS) build/c
+
+asan: $(VENV)/.stamp-tools
+	$(C_TESTS) -B build/asan -DPYSLAB_CHECK_LEVEL=1 -DPYSLAB_SANITIZE=address,undefined >/dev/null
+	$(CMAKE) --build build/asan -j2 >/dev/null
+	$(RUN_C_TESTS) build/asan
+
+tsan: $(VENV)/.stamp-tools
+	$(C_TESTS) -B build/tsan -DPYSLAB_CHECK_LEVEL=1 -DPYSLAB_SANITIZE=thread >/dev/null
+	$(CMAKE) --build build/tsan -j2 >/dev/null
+	$(RUN_C_TESTS) build/tsan
+
+clean:
+	rm -rf build $(VENV) bench/results

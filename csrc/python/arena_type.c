@@ -1,0 +1,454 @@
+/* arena_type.c - the C base of pyslab.Arena: the calls that hand out memory.
+ *
+ * Not here: options, statistics and texts (src/pyslab/arena.py, over cffi). Those calls
+ * run without the GIL, so they pin the arena: _pin() and _unpin().
+ */
+#include "python/pytypes.h"
+
+#define LONG_WORK_BYTES ((size_t)1 << 20) /* clearing this much releases the GIL */
+
+static inline ArenaObject *arena_of(PyObject *op)
+{
+    return (ArenaObject *)op;
+}
+
+/* --- life --------------------------------------------------------------- */
+
+static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs;
+    if (type == objects.arena_type) {
+        PyErr_SetString(PyExc_TypeError, "ArenaBase is not made directly; use pyslab.Arena");
+        return NULL;
+    }
+    ArenaObject *self = (ArenaObject *)type->tp_alloc(type, 0);
+    if (self != NULL)
+        self->closed = true; /* until _adopt() */
+    return (PyObject *)self;
+}
+
+/* Takes over a core arena that cffi made; once per object. */
+static PyObject *arena_adopt(PyObject *op, PyObject *handle)
+{
+    ArenaObject *self = arena_of(op);
+    void *core = PyLong_AsVoidPtr(handle);
+
+    if (core == NULL && PyErr_Occurred())
+        return NULL;
+    if (self->core != NULL || self->total_count != 0 || core == NULL) {
+        PyErr_SetString(PyExc_ValueError, "an Arena adopts one core arena, once");
+        return NULL;
+    }
+    self->core = core;
+    self->closed = false;
+    Py_RETURN_NONE;
+}
+
+void arena_settle(ArenaObject *self)
+{
+    struct pyslab_arena *core = self->core;
+
+    if (core == NULL || self->nr_live != 0)
+        return;
+    self->core = NULL;
+    arena_destroy(core);
+}
+
+static PyObject *arena_close(PyObject *op, PyObject *unused)
+{
+    (void)unused;
+    arena_of(op)->closed = true;
+    arena_settle(arena_of(op));
+    Py_RETURN_NONE;
+}
+
+/* No Buffer or Page is left: each owns a reference to the arena. */
+static void arena_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+
+    arena_of(op)->closed = true;
+    arena_settle(arena_of(op));
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+static PyObject *arena_pin(PyObject *op, PyObject *unused)
+{
+    ArenaObject *self = arena_of(op);
+
+    (void)unused;
+    if (self->core == NULL) {
+        PyErr_SetString(objects.closed, "the arena is closed and its memory is unmapped");
+        return NULL;
+    }
+    self->nr_live++;
+    return PyLong_FromVoidPtr(self->core);
+}
+
+static PyObject *arena_unpin(PyObject *op, PyObject *unused)
+{
+    ArenaObject *self = arena_of(op);
+
+    (void)unused;
+    if (--self->nr_live == 0 && self->closed)
+        arena_settle(self);
+    Py_RETURN_NONE;
+}
+
+/* --- kmalloc ------------------------------------------------------------ */
+
+static PyObject *kmalloc_general(ArenaObject *self, Py_ssize_t size,
+                                 const struct alloc_options *options)
+{
+    struct kmalloc *km = &self->core->kmalloc;
+    bool zero = (options->gfp & PYSLAB_GFP_ZERO) != 0;
+    bool aligned = options->align > 16;
+    void *p;
+
+    self->nr_live++;
+    if (zero && (size_t)size >= LONG_WORK_BYTES) {
+        Py_BEGIN_ALLOW_THREADS
+        p = aligned ? kmalloc_aligned(km, (size_t)size, options->align, options->gfp)
+                    : kmalloc_zeroed(km, (size_t)size, options->gfp);
+        Py_END_ALLOW_THREADS
+    } else if (aligned) {
+        p = kmalloc_aligned(km, (size_t)size, options->align, options->gfp);
+    } else {
+        p = zero ? kmalloc_zeroed(km, (size_t)size, options->gfp)
+                 : kmalloc_alloc(km, (size_t)size, options->gfp);
+    }
+    self->nr_live--;
+    if (p == NULL)
+        return raise_out_of_memory(self, (size_t)size);
+    return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
+}
+
+static PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra_gfp,
+                              PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ArenaObject *self = arena_of(op);
+    struct alloc_options options;
+    Py_ssize_t size;
+
+    if (!arg_options(function, nargs, 1, args, kwnames, true, &options))
+        return NULL;
+    options.gfp |= extra_gfp;
+    size = arg_size(self, args[0], "size");
+    if (size < 0 || !arena_is_open(self))
+        return NULL;
+    return kmalloc_general(self, size, &options);
+}
+
+/* The call that everything else is measured by: an exact int and nothing more. */
+static PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames)
+{
+    ArenaObject *self = arena_of(op);
+
+    if (likely(nargs == 1 && kwnames == NULL && PyLong_CheckExact(args[0]) && !self->closed)) {
+        Py_ssize_t size = PyLong_AsSsize_t(args[0]);
+
+        if (likely(size >= 0)) {
+            void *p = kmalloc_alloc(&self->core->kmalloc, (size_t)size, PYSLAB_GFP_KERNEL);
+
+            if (likely(p != NULL))
+                return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
+            return raise_out_of_memory(self, (size_t)size);
+        }
+        PyErr_Clear();
+    }
+    return kmalloc_with(op, "kmalloc", 0, args, nargs, kwnames);
+}
+
+static PyObject *method_kzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames)
+{
+    return kmalloc_with(op, "kzalloc", PYSLAB_GFP_ZERO, args, nargs, kwnames);
+}
+
+static PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                 PyObject *kwnames)
+{
+    ArenaObject *self = arena_of(op);
+    struct alloc_options options;
+    BufferObject *buffer;
+    Py_ssize_t size;
+
+    if (!arg_options("krealloc", nargs, 2, args, kwnames, false, &options))
+        return NULL;
+    buffer = arg_buffer(self, args[0]);
+    size = buffer == NULL ? -1 : arg_size(self, args[1], "size");
+    if (size < 0 || !arena_is_open(self) || buffer_resize(buffer, size, options.gfp) < 0)
+        return NULL;
+    return Py_NewRef((PyObject *)buffer);
+}
+
+static PyObject *method_ksize(PyObject *op, PyObject *arg)
+{
+    BufferObject *buffer = arg_buffer(arena_of(op), arg);
+
+    if (buffer == NULL)
+        return NULL;
+    if (buffer->released) {
+        PyErr_SetString(PyExc_ValueError, "ksize of a released Buffer");
+        return NULL;
+    }
+    return PyLong_FromSize_t(buffer_capacity(buffer));
+}
+
+static PyObject *method_kfree(PyObject *op, PyObject *arg)
+{
+    BufferObject *buffer = arg_buffer(arena_of(op), arg);
+
+    if (buffer == NULL || buffer_kfree(buffer) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* --- page frames -------------------------------------------------------- */
+
+static uint32_t alloc_block(ArenaObject *self, int order, uint32_t gfp)
+{
+    struct page_alloc *pages = &self->core->pages;
+    uint32_t pfn;
+
+    if ((gfp & PYSLAB_GFP_ZERO) == 0 || PAGE_SIZE << order < LONG_WORK_BYTES)
+        return page_alloc_block(pages, (unsigned)order, gfp);
+    self->nr_live++;
+    Py_BEGIN_ALLOW_THREADS
+    pfn = page_alloc_block(pages, (unsigned)order, gfp);
+    Py_END_ALLOW_THREADS
+    self->nr_live--;
+    return pfn;
+}
+
+/* A call with nr_positional arguments, of which the one is the order, and gfp=. */
+static bool block_args(ArenaObject *self, const char *function, Py_ssize_t nr_positional,
+                       PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int *order,
+                       uint32_t *gfp)
+{
+    struct alloc_options options;
+
+    if (!arg_options(function, nargs, nr_positional, args, kwnames, false, &options))
+        return false;
+    *order = nr_positional == 0 ? 0 : arg_order(self, args[0]);
+    *gfp = options.gfp;
+    return *order >= 0 && arena_is_open(self);
+}
+
+static PyObject *block_as_buffer(ArenaObject *self, int order, uint32_t gfp)
+{
+    /* A Buffer needs an address: the kernel masks the flag in the same place. */
+    uint32_t pfn = alloc_block(self, order, gfp & ~(uint32_t)PYSLAB_GFP_HIGHMEM);
+
+    if (pfn == PFN_NONE)
+        return raise_out_of_memory(self, PAGE_SIZE << order);
+    return buffer_new(self, pfn_to_virt(&self->core->pages.map, pfn),
+                      (Py_ssize_t)(PAGE_SIZE << order), BUFFER_PAGES, NULL);
+}
+
+static PyObject *block_as_page(ArenaObject *self, int order, uint32_t gfp)
+{
+    uint32_t pfn = alloc_block(self, order, gfp);
+
+    if (pfn == PFN_NONE)
+        return raise_out_of_memory(self, PAGE_SIZE << order);
+    return page_new(self, pfn, (uint32_t)order);
+}
+
+static PyObject *method_get_free_pages(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                       PyObject *kwnames)
+{
+    uint32_t gfp;
+    int order;
+
+    if (!block_args(arena_of(op), "get_free_pages", 1, args, nargs, kwnames, &order, &gfp))
+        return NULL;
+    return block_as_buffer(arena_of(op), order, gfp);
+}
+
+static PyObject *method_get_free_page(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                      PyObject *kwnames)
+{
+    uint32_t gfp;
+    int order;
+
+    if (!block_args(arena_of(op), "get_free_page", 0, args, nargs, kwnames, &order, &gfp))
+        return NULL;
+    return block_as_buffer(arena_of(op), 0, gfp);
+}
+
+static PyObject *method_get_zeroed_page(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                        PyObject *kwnames)
+{
+    uint32_t gfp;
+    int order;
+
+    if (!block_args(arena_of(op), "get_zeroed_page", 0, args, nargs, kwnames, &order, &gfp))
+        return NULL;
+    return block_as_buffer(arena_of(op), 0, gfp | PYSLAB_GFP_ZERO);
+}
+
+static PyObject *method_alloc_pages(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames)
+{
+    uint32_t gfp;
+    int order;
+
+    if (!block_args(arena_of(op), "alloc_pages", 1, args, nargs, kwnames, &order, &gfp))
+        return NULL;
+    return block_as_page(arena_of(op), order, gfp);
+}
+
+static PyObject *method_alloc_page(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames)
+{
+    uint32_t gfp;
+    int order;
+
+    if (!block_args(arena_of(op), "alloc_page", 0, args, nargs, kwnames, &order, &gfp))
+        return NULL;
+    return block_as_page(arena_of(op), 0, gfp);
+}
+
+/* free_pages and put_page both drop one reference, as in the kernel. */
+static PyObject *method_put_page(PyObject *op, PyObject *arg)
+{
+    PageObject *page = arg_page(arena_of(op), arg);
+
+    if (page == NULL || page_object_put(page) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *method_get_page(PyObject *op, PyObject *arg)
+{
+    PageObject *page = arg_page(arena_of(op), arg);
+
+    if (page == NULL || page_object_get(page) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* --- caches and checks -------------------------------------------------- */
+
+static PyObject *method_kmem_cache_create(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                          PyObject *kwnames)
+{
+    return arena_is_open(arena_of(op)) ? cache_new(arena_of(op), args, nargs, kwnames) : NULL;
+}
+
+/* Holds the GIL: the recount must not meet another Python thread's call. */
+static PyObject *method_validate(PyObject *op, PyObject *unused)
+{
+    ArenaObject *self = arena_of(op);
+    struct finding finding = {{0}};
+
+    (void)unused;
+    if (self->core == NULL) {
+        PyErr_SetString(objects.closed, "the arena is closed and its memory is unmapped");
+        return NULL;
+    }
+    if (arena_check(self->core, &finding))
+        Py_RETURN_NONE;
+    PyErr_SetString(objects.corruption, finding.text);
+    return NULL;
+}
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f)), METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef arena_methods[] = {
+    {"kmalloc", FAST(method_kmalloc),
+     "kmalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer of size bytes, content unspecified.\n\n"
+     "size: int bytes or a string such as \"64MiB\"; 0 gives an empty Buffer.\n"
+     "align: power of two; 0 means 16, or the size class's own larger alignment.\n"
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
+    {"kzalloc", FAST(method_kzalloc),
+     "kzalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "As kmalloc(), with every byte zero. Memory known to be zero is not cleared again."},
+    {"krealloc", FAST(method_krealloc),
+     "krealloc($self, buf, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "Resizes buf, keeping min(old, new) bytes, and returns it; in place where it fits.\n\n"
+     "With GFP.ZERO new bytes are zero. Raises BufferError while views of buf are alive,\n"
+     "OutOfMemoryError (buf is unchanged then), InvalidPointerError."},
+    {"ksize", method_ksize, METH_O,
+     "ksize($self, buf, /)\n--\n\nUsable bytes of buf without moving, int."},
+    {"kfree", method_kfree, METH_O,
+     "kfree($self, buf, /)\n--\n\n"
+     "Frees buf now; every later access to it raises ValueError.\n\n"
+     "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
+     "InvalidPointerError for a Buffer of another arena."},
+    {"get_free_pages", FAST(method_get_free_pages),
+     "get_free_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer over a block of 2**order frames, aligned to its size."},
+    {"get_free_page", FAST(method_get_free_page),
+     "get_free_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one frame, 4096 bytes."},
+    {"get_zeroed_page", FAST(method_get_zeroed_page),
+     "get_zeroed_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one zeroed frame."},
+    {"alloc_pages", FAST(method_alloc_pages),
+     "alloc_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
+    {"alloc_page", FAST(method_alloc_page),
+     "alloc_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Page of one frame."},
+    {"free_pages", method_put_page, METH_O,
+     "free_pages($self, page, /)\n--\n\n"
+     "Drops one reference to the block; the last one frees it. Raises DoubleFreeError."},
+    {"put_page", method_put_page, METH_O,
+     "put_page($self, page, /)\n--\n\nDrops one reference, as free_pages() does."},
+    {"get_page", method_get_page, METH_O,
+     "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
+    {"kmem_cache_create", FAST(method_kmem_cache_create),
+     "kmem_cache_create($self, name, size, /, *, align=0)\n--\n\n"
+     "A KmemCache of objects of size bytes (1 to 262144).\n\n"
+     "align: 0 (8 bytes) or a power of two up to 4096. Raises ValueError, TypeError."},
+    {"validate", method_validate, METH_NOARGS,
+     "validate($self, /)\n--\n\n"
+     "Recounts every layer from scratch. Raises CorruptionError with the finding."},
+    {"_adopt", arena_adopt, METH_O, NULL},
+    {"_pin", arena_pin, METH_NOARGS, NULL},
+    {"_unpin", arena_unpin, METH_NOARGS, NULL},
+    {"_close", arena_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *get_closed(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(arena_of(op)->closed);
+}
+
+static PyObject *get_counts(PyObject *op, void *unused)
+{
+    ArenaObject *self = arena_of(op);
+
+    (void)unused;
+    return Py_BuildValue("nnK", self->current_count, self->current_bytes,
+                         (unsigned long long)self->total_count);
+}
+
+static PyGetSetDef arena_getset[] = {
+    {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
+    {"_counts", get_counts, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject *arena_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)(uintptr_t) "The part of pyslab.Arena that is written in C."},
+        {Py_tp_new, (void *)arena_new},
+        {Py_tp_dealloc, (void *)arena_dealloc},
+        {Py_tp_methods, arena_methods},
+        {Py_tp_getset, arena_getset},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab._core.ArenaBase",
+        .basicsize = sizeof(ArenaObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

@@ -1,0 +1,303 @@
+/* buffer.c - the Buffer's memory: making, freeing, resizing, exporting.
+ *
+ * Not here: indexing, comparison and attributes (buffer_access.c).
+ * Buffers are not tracked by the garbage collector: they can hold only their Arena,
+ * their KmemCache, and memory of their own.
+ */
+#include "python/buffer_internal.h"
+
+#include <string.h>
+
+/* --- freelist ----------------------------------------------------------- */
+
+#ifndef Py_GIL_DISABLED
+#define MAX_FREE_BUFFERS 256
+
+/* Dead Buffers that keep their reference to the type. */
+static BufferObject *free_buffers[MAX_FREE_BUFFERS];
+static unsigned nr_free_buffers;
+#endif
+
+static always_inline BufferObject *buffer_object_new(void)
+{
+#ifndef Py_GIL_DISABLED
+    if (likely(nr_free_buffers > 0)) {
+        BufferObject *self = free_buffers[--nr_free_buffers];
+
+#ifdef Py_REF_DEBUG
+        _Py_NewReference((PyObject *)self);
+#else
+        Py_SET_REFCNT((PyObject *)self, 1);
+#endif
+        return self;
+    }
+#endif
+    return PyObject_New(BufferObject, objects.buffer_type);
+}
+
+static always_inline void buffer_object_free(BufferObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+#ifndef Py_GIL_DISABLED
+    if (likely(nr_free_buffers < MAX_FREE_BUFFERS)) {
+        free_buffers[nr_free_buffers++] = self;
+        return;
+    }
+#endif
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* --- memory ------------------------------------------------------------- */
+
+/* Gives memory back to the core. An error means that somebody else freed it or wrote
+ * over the metadata: there is no caller to raise it to. */
+static always_inline void memory_return(struct pyslab_arena *core, void *p, enum buffer_kind kind)
+{
+    int code;
+
+    if (kind == BUFFER_PAGES) {
+        uint32_t pfn = virt_to_pfn(&core->pages.map, p);
+
+        code = page_put(&core->pages, pfn, page_order(pfn_to_page(&core->pages.map, pfn)));
+    } else {
+        code = kmalloc_free(&core->kmalloc, p);
+    }
+    if (unlikely(code != PYSLAB_OK)) {
+        PyObject *type, *value, *traceback;
+
+        PyErr_Fetch(&type, &value, &traceback);
+        raise_code(code, "pyslab.Buffer: memory", p);
+        PyErr_WriteUnraisable((PyObject *)objects.buffer_type);
+        PyErr_Restore(type, value, traceback);
+    }
+}
+
+/* The memory leaves the Buffer, which goes on existing. */
+static always_inline void buffer_drop_memory(BufferObject *self)
+{
+    void *p = self->p;
+
+    self->p = NULL;
+    memory_return(self->arena->core, p, (enum buffer_kind)self->kind);
+    arena_count_gone(self->arena, self->nbytes);
+}
+
+PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
+                     PyObject *keep)
+{
+    BufferObject *self = buffer_object_new();
+
+    if (unlikely(self == NULL)) {
+        memory_return(arena->core, p, kind);
+        return NULL;
+    }
+    self->p = p;
+    self->nbytes = nbytes;
+    self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
+    self->keep = Py_XNewRef(keep);
+    self->weakrefs = NULL;
+    self->exports = 0;
+    self->kind = (uint8_t)kind;
+    self->released = false;
+    self->ever_exported = false;
+    arena_count_new(arena, nbytes);
+    return (PyObject *)self;
+}
+
+static void buffer_dealloc(PyObject *op)
+{
+    BufferObject *self = (BufferObject *)op;
+    ArenaObject *arena = self->arena;
+
+    if (unlikely(self->weakrefs != NULL))
+        PyObject_ClearWeakRefs(op);
+    if (likely(self->p != NULL))
+        buffer_drop_memory(self);
+    if (unlikely(self->keep != NULL))
+        Py_DECREF(self->keep);
+    buffer_object_free(self);
+    Py_DECREF(arena);
+}
+
+size_t buffer_capacity(const BufferObject *self)
+{
+    struct pyslab_arena *core = self->arena->core;
+
+    if (self->kind == BUFFER_PAGES) {
+        uint32_t pfn = virt_to_pfn(&core->pages.map, self->p);
+
+        return (size_t)page_block_pages(pfn_to_page(&core->pages.map, pfn)) << PAGE_SHIFT;
+    }
+    return kmalloc_usable(&core->kmalloc, self->p);
+}
+
+bool buffer_is_usable(const BufferObject *self)
+{
+    if (likely(!self->released))
+        return true;
+    PyErr_SetString(PyExc_ValueError, "operation on a released Buffer");
+    return false;
+}
+
+static bool buffer_has_no_exports(const BufferObject *self, const char *call)
+{
+    if (self->exports == 0)
+        return true;
+    PyErr_Format(PyExc_BufferError, "%s: %zd exported view%s of the Buffer still alive", call,
+                 self->exports, self->exports == 1 ? " is" : "s are");
+    return false;
+}
+
+int buffer_kfree(BufferObject *self)
+{
+    if (self->released) {
+        PyErr_SetString(objects.double_free, "kfree: the Buffer was freed before");
+        return -1;
+    }
+    if (!buffer_has_no_exports(self, "kfree"))
+        return -1;
+    self->released = true;
+    /* See pytypes.h: whoever has seen the address must never see another's data. */
+    if (!self->ever_exported)
+        buffer_drop_memory(self);
+    return 0;
+}
+
+/* --- resize ------------------------------------------------------------- */
+
+static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
+{
+    self->arena->current_bytes += nbytes - self->nbytes;
+    self->nbytes = nbytes;
+}
+
+/* The address is known elsewhere: the old memory stays until the Buffer dies, owned by
+ * a hidden Buffer behind `keep`. */
+static int resize_known(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+{
+    void *moved;
+    PyObject *old;
+
+    if ((size_t)nbytes <= buffer_capacity(self))
+        return 0;
+    moved = kmalloc_alloc(&self->arena->core->kmalloc, (size_t)nbytes,
+                          gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
+    if (moved == NULL) {
+        raise_out_of_memory(self->arena, (size_t)nbytes);
+        return -1;
+    }
+    old = buffer_new(self->arena, moved, self->nbytes, BUFFER_KMALLOC, self->keep);
+    if (old == NULL)
+        return -1;
+    memcpy(moved, self->p, (size_t)self->nbytes);
+    ((BufferObject *)old)->p = self->p;
+    self->p = moved;
+    self->ever_exported = false;
+    Py_XSETREF(self->keep, old);
+    return 0;
+}
+
+static int resize_unknown(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+{
+    void *p = kmalloc_resize(&self->arena->core->kmalloc, self->p, (size_t)nbytes,
+                             gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
+
+    if (p == NULL) {
+        raise_out_of_memory(self->arena, (size_t)nbytes);
+        return -1;
+    }
+    self->p = p;
+    return 0;
+}
+
+int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+{
+    int result;
+
+    if (!buffer_is_usable(self) || !buffer_has_no_exports(self, "krealloc"))
+        return -1;
+    if (self->kind != BUFFER_KMALLOC) {
+        PyErr_SetString(objects.invalid_pointer, "krealloc: the Buffer is not from kmalloc");
+        return -1;
+    }
+    result = self->ever_exported ? resize_known(self, nbytes, gfp)
+                                 : resize_unknown(self, nbytes, gfp);
+    if (result == 0) {
+        if ((gfp & PYSLAB_GFP_ZERO) != 0 && nbytes > self->nbytes)
+            memset((char *)self->p + self->nbytes, 0, (size_t)(nbytes - self->nbytes));
+        buffer_set_size(self, nbytes);
+    }
+    return result;
+}
+
+/* --- export ------------------------------------------------------------- */
+
+static int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
+{
+    static char nothing; /* kmalloc(0) has no memory, a view wants an address */
+    BufferObject *self = (BufferObject *)op;
+
+    view->obj = NULL;
+    if (!buffer_is_usable(self))
+        return -1;
+    if (PyBuffer_FillInfo(view, op, self->nbytes == 0 ? &nothing : self->p, self->nbytes, 0,
+                          flags) < 0)
+        return -1;
+    self->exports++;
+    self->ever_exported = true;
+    return 0;
+}
+
+/* Defining it is what makes np.frombuffer hold its export. */
+static void buffer_releasebuffer(PyObject *op, Py_buffer *view)
+{
+    (void)view;
+    ((BufferObject *)op)->exports--;
+}
+
+BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg)
+{
+    BufferObject *self = (BufferObject *)arg;
+
+    if (!Py_IS_TYPE(arg, objects.buffer_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a pyslab.Buffer, not %.100s",
+                     Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    if (self->arena != arena) {
+        PyErr_Format(objects.invalid_pointer, "the Buffer at %p belongs to another arena",
+                     self->p);
+        return NULL;
+    }
+    return self;
+}
+
+static PyObject *buffer_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)type, (void)args, (void)kwargs;
+    PyErr_SetString(PyExc_TypeError,
+                    "a Buffer is not made by its constructor; use arena.kmalloc(size)");
+    return NULL;
+}
+
+PyTypeObject *buffer_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_dealloc, (void *)buffer_dealloc},
+        {Py_tp_new, (void *)buffer_tp_new},
+        {Py_bf_getbuffer, (void *)buffer_getbuffer},
+        {Py_bf_releasebuffer, (void *)buffer_releasebuffer},
+        BUFFER_ACCESS_SLOTS,
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab.Buffer",
+        .basicsize = sizeof(BufferObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

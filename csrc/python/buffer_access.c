@@ -1,0 +1,232 @@
+/* buffer_access.c - the Buffer as a sequence of bytes: indexing, slicing, comparison,
+ * attributes, context manager.
+ *
+ * Arguments are converted before the state is looked at: a conversion may run Python
+ * code that frees the Buffer.
+ */
+#include "python/buffer_internal.h"
+
+#include <stddef.h>
+#include <string.h>
+
+const char buffer_doc[] =
+    "Real bytes in an arena: a writable, one-dimensional buffer of unsigned bytes.\n\n"
+    "Made by Arena.kmalloc() and its relatives. The memory goes back when the last\n"
+    "reference goes, or at kfree(); a freed Buffer raises ValueError on every access.";
+
+Py_ssize_t buffer_length(PyObject *op)
+{
+    BufferObject *self = (BufferObject *)op;
+
+    return buffer_is_usable(self) ? self->nbytes : -1;
+}
+
+/* --- items and slices --------------------------------------------------- */
+
+static unsigned char *byte_at(BufferObject *self, Py_ssize_t i)
+{
+    if (!buffer_is_usable(self))
+        return NULL;
+    if (i < 0)
+        i += self->nbytes;
+    if (i < 0 || i >= self->nbytes) {
+        PyErr_Format(PyExc_IndexError, "index out of range for a Buffer of %zd bytes",
+                     self->nbytes);
+        return NULL;
+    }
+    return (unsigned char *)self->p + i;
+}
+
+PyObject *buffer_item(PyObject *op, Py_ssize_t i)
+{
+    const unsigned char *byte = i < 0 ? NULL : byte_at((BufferObject *)op, i);
+
+    if (byte == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_IndexError, "index out of range");
+        return NULL;
+    }
+    return PyLong_FromLong(*byte);
+}
+
+PyObject *buffer_subscript(PyObject *op, PyObject *key)
+{
+    PyObject *view, *part;
+
+    if (PyIndex_Check(key)) {
+        Py_ssize_t i = PyNumber_AsSsize_t(key, PyExc_IndexError);
+        const unsigned char *byte;
+
+        if (i == -1 && PyErr_Occurred())
+            return NULL;
+        byte = byte_at((BufferObject *)op, i);
+        return byte == NULL ? NULL : PyLong_FromLong(*byte);
+    }
+    view = PyMemoryView_FromObject(op);
+    if (view == NULL)
+        return NULL;
+    part = PyObject_GetItem(view, key);
+    Py_DECREF(view);
+    return part;
+}
+
+static int set_byte(BufferObject *self, PyObject *key, PyObject *value)
+{
+    Py_ssize_t i = PyNumber_AsSsize_t(key, PyExc_IndexError);
+    unsigned char *byte;
+    long x;
+
+    if (i == -1 && PyErr_Occurred())
+        return -1;
+    x = PyLong_AsLong(value);
+    if (x == -1 && PyErr_Occurred())
+        return -1;
+    if (x < 0 || x > 255) {
+        PyErr_Format(PyExc_ValueError, "a byte must be in range(0, 256), got %ld", x);
+        return -1;
+    }
+    byte = byte_at(self, i);
+    if (byte == NULL)
+        return -1;
+    *byte = (unsigned char)x;
+    return 0;
+}
+
+int buffer_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
+{
+    PyObject *view;
+    int result;
+
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a Buffer's bytes cannot be deleted");
+        return -1;
+    }
+    if (PyIndex_Check(key))
+        return set_byte((BufferObject *)op, key, value);
+    view = PyMemoryView_FromObject(op);
+    if (view == NULL)
+        return -1;
+    result = PyObject_SetItem(view, key, value);
+    Py_DECREF(view);
+    return result;
+}
+
+/* --- comparison --------------------------------------------------------- */
+
+PyObject *buffer_richcompare(PyObject *op, PyObject *other, int compare)
+{
+    BufferObject *self = (BufferObject *)op;
+    Py_buffer view;
+    bool equal;
+
+    if (compare != Py_EQ && compare != Py_NE)
+        Py_RETURN_NOTIMPLEMENTED;
+    if (op == other)
+        return PyBool_FromLong(compare == Py_EQ);
+    if (!PyObject_CheckBuffer(other))
+        Py_RETURN_NOTIMPLEMENTED;
+    if (PyObject_GetBuffer(other, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (!buffer_is_usable(self)) {
+        PyBuffer_Release(&view);
+        return NULL;
+    }
+    equal = view.len == self->nbytes &&
+            (view.len == 0 || memcmp(view.buf, self->p, (size_t)view.len) == 0);
+    PyBuffer_Release(&view);
+    return PyBool_FromLong(equal == (compare == Py_EQ));
+}
+
+PyObject *buffer_repr(PyObject *op)
+{
+    BufferObject *self = (BufferObject *)op;
+
+    if (self->released)
+        return PyUnicode_FromString("<pyslab.Buffer released>");
+    return PyUnicode_FromFormat("<pyslab.Buffer nbytes=%zd capacity=%zu address=%p>",
+                                self->nbytes, buffer_capacity(self), self->p);
+}
+
+/* --- methods ------------------------------------------------------------ */
+
+static PyObject *buffer_tobytes(PyObject *op, PyObject *unused)
+{
+    BufferObject *self = (BufferObject *)op;
+
+    (void)unused;
+    if (!buffer_is_usable(self))
+        return NULL;
+    return PyBytes_FromStringAndSize(self->nbytes == 0 ? "" : self->p, self->nbytes);
+}
+
+static PyObject *buffer_enter(PyObject *op, PyObject *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op) ? Py_NewRef(op) : NULL;
+}
+
+static PyObject *buffer_exit(PyObject *op, PyObject *args)
+{
+    BufferObject *self = (BufferObject *)op;
+
+    (void)args;
+    if (!self->released && buffer_kfree(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyMethodDef buffer_methods[] = {
+    {"tobytes", buffer_tobytes, METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
+    {"__enter__", buffer_enter, METH_NOARGS, NULL},
+    {"__exit__", buffer_exit, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *get_nbytes(PyObject *op, void *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op) ? PyLong_FromSsize_t(((BufferObject *)op)->nbytes)
+                                                : NULL;
+}
+
+static PyObject *get_capacity(PyObject *op, void *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op)
+               ? PyLong_FromSize_t(buffer_capacity((BufferObject *)op))
+               : NULL;
+}
+
+static PyObject *get_address(PyObject *op, void *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op) ? PyLong_FromVoidPtr(((BufferObject *)op)->p)
+                                                : NULL;
+}
+
+static PyObject *get_arena(PyObject *op, void *unused)
+{
+    (void)unused;
+    return Py_NewRef((PyObject *)((BufferObject *)op)->arena);
+}
+
+static PyObject *get_released(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((BufferObject *)op)->released);
+}
+
+PyGetSetDef buffer_getset[] = {
+    {"nbytes", get_nbytes, NULL, "Bytes asked for, int.", NULL},
+    {"capacity", get_capacity, NULL, "Usable bytes without moving, int; what ksize() gives.",
+     NULL},
+    {"address", get_address, NULL, "Address of the first byte, int.", NULL},
+    {"arena", get_arena, NULL, "The Arena that the memory belongs to.", NULL},
+    {"released", get_released, NULL, "True once kfree() was called, bool.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyMemberDef buffer_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(BufferObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};

@@ -1,0 +1,422 @@
+/* cache_type.c - KmemCache: a cache of equal objects, each handed out as a Buffer.
+ *
+ * A Buffer from a cache owns a reference to it, so a KmemCache that dies has no Buffers
+ * alive and its slabs go back to the buddy.
+ */
+#include "python/pytypes.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static inline CacheObject *cache_of(PyObject *op)
+{
+    return (CacheObject *)op;
+}
+
+/* --- life --------------------------------------------------------------- */
+
+/* kmem_cache_create's keywords: align only. */
+static bool create_align(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                         size_t *align)
+{
+    struct alloc_options options;
+
+    if (kwnames != NULL)
+        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); i++)
+            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "align") != 0) {
+                PyErr_Format(PyExc_TypeError,
+                             "kmem_cache_create() got an unexpected keyword argument %R",
+                             PyTuple_GET_ITEM(kwnames, i));
+                return false;
+            }
+    if (!arg_options("kmem_cache_create", nargs, 2, args, kwnames, true, &options))
+        return false;
+    if (options.align > PAGE_SIZE) {
+        PyErr_Format(PyExc_ValueError, "align of a cache is at most %zu, got %zu", PAGE_SIZE,
+                     options.align);
+        return false;
+    }
+    *align = options.align;
+    return true;
+}
+
+static const char *create_name(PyObject *arg)
+{
+    const char *name = PyUnicode_Check(arg) ? PyUnicode_AsUTF8(arg) : NULL;
+
+    if (name == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_TypeError, "name must be a str, not %.100s", Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    if (name[0] == '\0' || strlen(name) >= PYSLAB_NAME_MAX || strpbrk(name, " \t\n") != NULL) {
+        PyErr_Format(PyExc_ValueError,
+                     "a cache name has 1 to %d bytes without blanks, got %R", PYSLAB_NAME_MAX - 1,
+                     arg);
+        return NULL;
+    }
+    return name;
+}
+
+static struct kmem_cache *create_core(ArenaObject *arena, const char *name, Py_ssize_t size,
+                                      size_t align)
+{
+    struct kmem_cache *cache = NULL;
+    int code;
+
+    if (size < 1 || size > (Py_ssize_t)CACHE_MAX_OBJECT) {
+        PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd",
+                     CACHE_MAX_OBJECT, size);
+        return NULL;
+    }
+    code = cache_create(&arena->core->kmalloc.slabs, name, (size_t)size, align, &cache);
+    if (code == PYSLAB_ELIMIT)
+        PyErr_Format(objects.error, "an arena has at most %u caches", MAX_CACHES - 1);
+    else if (code == PYSLAB_EINVAL)
+        PyErr_Format(PyExc_ValueError,
+                     "an object of %zd bytes does not fit the arena's largest block", size);
+    else if (code != PYSLAB_OK)
+        PyErr_NoMemory();
+    return cache;
+}
+
+PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    struct kmem_cache *cache;
+    CacheObject *self;
+    const char *name;
+    Py_ssize_t size;
+    size_t align;
+
+    if (!create_align(args, nargs, kwnames, &align) || (name = create_name(args[0])) == NULL)
+        return NULL;
+    size = arg_size(arena, args[1], "size");
+    if (size < 0 || !arena_is_open(arena))
+        return NULL;
+    cache = create_core(arena, name, size, align);
+    if (cache == NULL)
+        return NULL;
+    self = PyObject_New(CacheObject, objects.cache_type);
+    if (self == NULL) {
+        (void)cache_destroy(cache);
+        return NULL;
+    }
+    self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
+    self->weakrefs = NULL;
+    self->cache = cache;
+    memcpy(self->name, cache->desc->name, sizeof self->name);
+    self->object_size = cache->desc->object_size;
+    self->align = cache->desc->align;
+    self->stride = cache->desc->stride;
+    return (PyObject *)self;
+}
+
+static void cache_dealloc(PyObject *op)
+{
+    CacheObject *self = cache_of(op);
+    PyTypeObject *type = Py_TYPE(op);
+
+    if (self->weakrefs != NULL)
+        PyObject_ClearWeakRefs(op);
+    /* C code may hold objects: the cache then stays until its arena goes. */
+    if (self->cache != NULL && self->arena->core != NULL)
+        (void)cache_destroy(self->cache);
+    Py_DECREF(self->arena);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* The cache exists and its arena is mapped; open as well if it is to allocate. */
+static bool cache_is_usable(const CacheObject *self, bool allocating)
+{
+    if (allocating && !arena_is_open(self->arena))
+        return false;
+    if (self->arena->core == NULL) {
+        PyErr_SetString(objects.closed, "the arena is closed and its memory is unmapped");
+        return false;
+    }
+    if (self->cache == NULL) {
+        PyErr_Format(PyExc_ValueError, "operation on the destroyed cache '%s'", self->name);
+        return false;
+    }
+    return true;
+}
+
+/* --- objects ------------------------------------------------------------ */
+
+static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
+{
+    CacheObject *self = cache_of(op);
+    uint32_t gfp = PYSLAB_GFP_KERNEL;
+    void *p;
+
+    if (unlikely(nargs != 0 || kwnames != NULL)) {
+        struct alloc_options options;
+
+        if (!arg_options("alloc", nargs, 0, args, kwnames, false, &options))
+            return NULL;
+        gfp = options.gfp;
+    }
+    if (unlikely(self->arena->closed || self->cache == NULL) && !cache_is_usable(self, true))
+        return NULL;
+    p = cache_alloc(self->cache, gfp);
+    if (unlikely(p == NULL))
+        return raise_out_of_memory(self->arena, self->stride);
+    return buffer_new(self->arena, p, self->object_size, BUFFER_CACHE, op);
+}
+
+static PyObject *method_free(PyObject *op, PyObject *arg)
+{
+    CacheObject *self = cache_of(op);
+    BufferObject *buffer = arg_buffer(self->arena, arg);
+
+    if (buffer == NULL)
+        return NULL;
+    if (buffer->kind != BUFFER_CACHE || buffer->keep != op) {
+        const char *from = buffer->kind == BUFFER_CACHE ? cache_of(buffer->keep)->name
+                           : buffer->kind == BUFFER_PAGES ? "get_free_pages"
+                                                          : "kmalloc";
+
+        PyErr_Format(objects.invalid_pointer,
+                     "the Buffer belongs to '%s' and was freed to the cache '%s'", from,
+                     self->name);
+        return NULL;
+    }
+    if (buffer_kfree(buffer) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Turns core objects into Buffers; on failure all of them are gone. */
+static PyObject *wrap_objects(CacheObject *self, void **objects_, Py_ssize_t n)
+{
+    PyObject *list = PyList_New(n);
+
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *buffer = NULL;
+
+        if (list != NULL) {
+            buffer = buffer_new(self->arena, objects_[i], self->object_size, BUFFER_CACHE,
+                                (PyObject *)self);
+            if (buffer == NULL)
+                Py_CLEAR(list); /* buffer_new returned this object */
+            else
+                PyList_SET_ITEM(list, i, buffer);
+        } else {
+            (void)cache_free(self->cache, objects_[i]);
+        }
+    }
+    return list;
+}
+
+static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames)
+{
+    CacheObject *self = cache_of(op);
+    struct alloc_options options;
+    PyObject *list = NULL;
+    Py_ssize_t n;
+    void **p;
+
+    if (!arg_options("alloc_bulk", nargs, 1, args, kwnames, false, &options))
+        return NULL;
+    n = arg_size(self->arena, args[0], "n");
+    if (n < 0 || !cache_is_usable(self, true))
+        return NULL;
+    if ((size_t)n > self->arena->core->bytes / self->stride)
+        return raise_out_of_memory(self->arena, (size_t)n > SIZE_MAX / self->stride
+                                                    ? SIZE_MAX
+                                                    : (size_t)n * self->stride);
+    p = PyMem_New(void *, (size_t)n);
+    if (p == NULL)
+        return PyErr_NoMemory();
+    if (cache_alloc_bulk(self->cache, options.gfp, (size_t)n, p) == (size_t)n)
+        list = wrap_objects(self, p, n);
+    else
+        raise_out_of_memory(self->arena, (size_t)n * self->stride);
+    PyMem_Free(p);
+    return list;
+}
+
+static PyObject *method_shrink(PyObject *op, PyObject *unused)
+{
+    CacheObject *self = cache_of(op);
+
+    (void)unused;
+    if (!cache_is_usable(self, false))
+        return NULL;
+    return PyLong_FromUnsignedLongLong((unsigned long long)cache_shrink(self->cache)
+                                       << PAGE_SHIFT);
+}
+
+/* Holds the GIL: no other Python thread may be inside a call on the cache. */
+static PyObject *method_destroy(PyObject *op, PyObject *unused)
+{
+    CacheObject *self = cache_of(op);
+    int code;
+
+    (void)unused;
+    if (!cache_is_usable(self, false))
+        return NULL;
+    code = cache_destroy(self->cache);
+    if (code != PYSLAB_OK) {
+        pyslab_cache_stats stats;
+
+        cache_stats(self->cache, &stats);
+        PyErr_Format(objects.cache_busy, "cache '%s' still has %llu live objects", self->name,
+                     (unsigned long long)stats.live_objects);
+        return NULL;
+    }
+    self->cache = NULL;
+    Py_RETURN_NONE;
+}
+
+/* --- attributes --------------------------------------------------------- */
+
+static PyObject *counts(PyTypeObject *type, const uint64_t *values, Py_ssize_t n)
+{
+    PyObject *result = PyStructSequence_New(type);
+
+    for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
+        PyObject *value = PyLong_FromUnsignedLongLong(values[i]);
+
+        if (value == NULL)
+            Py_CLEAR(result);
+        else
+            PyStructSequence_SetItem(result, i, value);
+    }
+    return result;
+}
+
+static PyObject *get_slabs(PyObject *op, void *unused)
+{
+    CacheObject *self = cache_of(op);
+    pyslab_cache_stats s;
+
+    (void)unused;
+    if (!cache_is_usable(self, false))
+        return NULL;
+    cache_stats(self->cache, &s);
+    return counts(objects.slabs_type, (uint64_t[]){s.nr_full, s.nr_partial, s.nr_empty}, 3);
+}
+
+static PyObject *get_supply(PyObject *op, void *unused)
+{
+    CacheObject *self = cache_of(op);
+    pyslab_cache_stats s;
+
+    (void)unused;
+    if (!cache_is_usable(self, false))
+        return NULL;
+    cache_stats(self->cache, &s);
+    return counts(objects.supply_type,
+                  (uint64_t[]){s.supply_swap, s.supply_barn, s.supply_partial, s.supply_empty,
+                               s.supply_buddy},
+                  5);
+}
+
+static PyObject *get_name(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyUnicode_FromString(cache_of(op)->name);
+}
+
+static PyObject *get_arena(PyObject *op, void *unused)
+{
+    (void)unused;
+    return Py_NewRef((PyObject *)cache_of(op)->arena);
+}
+
+static PyObject *cache_repr(PyObject *op)
+{
+    CacheObject *self = cache_of(op);
+
+    return PyUnicode_FromFormat("<pyslab.KmemCache '%s' size=%u align=%u stride=%u%s>", self->name,
+                                self->object_size, self->align, self->stride,
+                                self->cache == NULL ? " destroyed" : "");
+}
+
+#define FAST(f) ((PyCFunction)(void (*)(void))(f)), METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef cache_methods[] = {
+    {"alloc", FAST(method_alloc),
+     "alloc($self, /, *, gfp=GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
+    {"free", method_free, METH_O,
+     "free($self, buf, /)\n--\n\n"
+     "Returns an object of this cache; rules and errors as Arena.kfree().\n"
+     "Raises InvalidPointerError for a Buffer from elsewhere."},
+    {"alloc_bulk", FAST(method_alloc_bulk),
+     "alloc_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\nA list of n Buffers: all or nothing."},
+    {"shrink", method_shrink, METH_NOARGS,
+     "shrink($self, /)\n--\n\nGives empty slabs back to the buddy; returns their bytes."},
+    {"destroy", method_destroy, METH_NOARGS,
+     "destroy($self, /)\n--\n\n"
+     "Gives everything back. Raises CacheBusyError while objects are live."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef cache_getset[] = {
+    {"name", get_name, NULL, "Name, str.", NULL},
+    {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
+    {"slabs", get_slabs, NULL, "Slabs (full, partial, empty), a named tuple of int.", NULL},
+    {"supply", get_supply, NULL,
+     "Where refills came from (swap, barn, partial, empty, buddy), a named tuple of int.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef cache_members[] = {
+    {"size", T_UINT, offsetof(CacheObject, object_size), READONLY, "Bytes of an object."},
+    {"align", T_UINT, offsetof(CacheObject, align), READONLY, "Bytes, a power of two."},
+    {"stride", T_UINT, offsetof(CacheObject, stride), READONLY, "Bytes between objects."},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(CacheObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+bool cache_results_init(PyObject *module)
+{
+    static PyStructSequence_Field slabs_fields[] = {
+        {"full", "slabs without a free object"},
+        {"partial", "slabs with some free objects"},
+        {"empty", "slabs with nothing else"},
+        {NULL, NULL},
+    };
+    static PyStructSequence_Field supply_fields[] = {
+        {"swap", "exchanges of a thread's main and spare sheaf"},
+        {"barn", "full sheaves taken from the barn"},
+        {"partial", "visits to a partial slab"},
+        {"empty", "visits to an empty slab"},
+        {"buddy", "slabs bought from the buddy"},
+        {NULL, NULL},
+    };
+    PyStructSequence_Desc slabs = {"pyslab.SlabCounts", "Slabs of a cache.", slabs_fields, 3};
+    PyStructSequence_Desc supply = {"pyslab.SupplyCounts", "Refills of a cache.", supply_fields,
+                                    5};
+
+    (void)module;
+    objects.slabs_type = PyStructSequence_NewType(&slabs);
+    objects.supply_type = PyStructSequence_NewType(&supply);
+    return objects.slabs_type != NULL && objects.supply_type != NULL;
+}
+
+PyTypeObject *cache_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)(uintptr_t) "Objects of one size, from Arena.kmem_cache_create()."},
+        {Py_tp_dealloc, (void *)cache_dealloc},
+        {Py_tp_repr, (void *)cache_repr},
+        {Py_tp_methods, cache_methods},
+        {Py_tp_getset, cache_getset},
+        {Py_tp_members, cache_members},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab.KmemCache",
+        .basicsize = sizeof(CacheObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

@@ -1,0 +1,49 @@
+/* module.c - PyInit__core: the module that cffi generates, and the C types added to it.
+ *
+ * cffi's source is compiled with its own PyInit__core renamed to cffi_module_init, in
+ * its own translation unit, because it asks for the limited API.
+ */
+#include "python/pytypes.h"
+
+PyObject *cffi_module_init(void);
+PyMODINIT_FUNC PyInit__core(void);
+
+struct module_objects objects;
+
+static PyObject *import_attribute(const char *module, const char *name)
+{
+    PyObject *m = PyImport_ImportModule(module);
+    PyObject *attribute = m == NULL ? NULL : PyObject_GetAttrString(m, name);
+
+    Py_XDECREF(m);
+    return attribute;
+}
+
+static bool add_type(PyObject *module, PyTypeObject *type, PyTypeObject **slot)
+{
+    *slot = type;
+    return type != NULL && PyModule_AddType(module, type) == 0;
+}
+
+static bool module_fill(PyObject *module)
+{
+    objects.flag_type = import_attribute("enum", "Flag");
+    objects.parse_bytes = import_attribute("pyslab.sizes", "parse_bytes");
+    return objects.flag_type != NULL && objects.parse_bytes != NULL && errors_import() &&
+           cache_results_init(module) &&
+           add_type(module, arena_type_new(module), &objects.arena_type) &&
+           add_type(module, buffer_type_new(module), &objects.buffer_type) &&
+           add_type(module, page_type_new(module), &objects.page_type) &&
+           add_type(module, cache_type_new(module), &objects.cache_type) &&
+           PyModule_AddObjectRef(module, "SlabCounts", (PyObject *)objects.slabs_type) == 0 &&
+           PyModule_AddObjectRef(module, "SupplyCounts", (PyObject *)objects.supply_type) == 0;
+}
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    PyObject *module = cffi_module_init();
+
+    if (module != NULL && !module_fill(module))
+        Py_CLEAR(module);
+    return module;
+}

@@ -1,0 +1,227 @@
+/* page_type.c - Page: a block of frames, reference-counted.
+ *
+ * A Page object owns nr_refs of the block's references: one from alloc_pages, one more
+ * for each get_page. Dropping the object drops them all. page.buffer() takes its own.
+ */
+#include "python/pytypes.h"
+
+#include <stddef.h>
+
+static inline struct page_alloc *pages_of(const PageObject *self)
+{
+    return &self->arena->core->pages;
+}
+
+static Py_ssize_t page_nbytes(const PageObject *self)
+{
+    return (Py_ssize_t)(PAGE_SIZE << self->order);
+}
+
+PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
+{
+    PageObject *self = PyObject_New(PageObject, objects.page_type);
+
+    if (self == NULL) {
+        (void)page_put(&arena->core->pages, pfn, order);
+        return NULL;
+    }
+    self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
+    self->weakrefs = NULL;
+    self->pfn = pfn;
+    self->order = order;
+    self->nr_refs = 1;
+    arena_count_new(arena, page_nbytes(self));
+    return (PyObject *)self;
+}
+
+/* Drops one reference of the block; with the last one the object is freed. */
+static void page_drop(PageObject *self)
+{
+    int code = page_put(pages_of(self), self->pfn, self->order);
+
+    if (code != PYSLAB_OK) {
+        raise_code(code, "pyslab.Page: block", pfn_to_virt(&pages_of(self)->map, self->pfn));
+        PyErr_WriteUnraisable((PyObject *)objects.page_type);
+    }
+    if (--self->nr_refs == 0)
+        arena_count_gone(self->arena, page_nbytes(self));
+}
+
+int page_object_put(PageObject *self)
+{
+    if (self->nr_refs == 0) {
+        PyErr_Format(objects.double_free, "the Page of frame %u was freed before", self->pfn);
+        return -1;
+    }
+    page_drop(self);
+    return 0;
+}
+
+static bool page_is_usable(const PageObject *self)
+{
+    if (self->nr_refs != 0)
+        return true;
+    PyErr_Format(PyExc_ValueError, "operation on a freed Page (frame %u)", self->pfn);
+    return false;
+}
+
+int page_object_get(PageObject *self)
+{
+    if (!page_is_usable(self))
+        return -1;
+    (void)page_get(pages_of(self), self->pfn);
+    self->nr_refs++;
+    return 0;
+}
+
+static void page_dealloc(PyObject *op)
+{
+    PageObject *self = (PageObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    ArenaObject *arena = self->arena;
+
+    if (self->weakrefs != NULL)
+        PyObject_ClearWeakRefs(op);
+    while (self->nr_refs != 0)
+        page_drop(self);
+    PyObject_Free(self);
+    Py_DECREF(arena);
+    Py_DECREF(type);
+}
+
+PageObject *arg_page(ArenaObject *arena, PyObject *arg)
+{
+    PageObject *self = (PageObject *)arg;
+
+    if (!Py_IS_TYPE(arg, objects.page_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a pyslab.Page, not %.100s", Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    if (self->arena != arena) {
+        PyErr_Format(objects.invalid_pointer, "the Page of frame %u belongs to another arena",
+                     self->pfn);
+        return NULL;
+    }
+    return self;
+}
+
+/* --- Python surface ----------------------------------------------------- */
+
+static PyObject *page_buffer(PyObject *op, PyObject *unused)
+{
+    PageObject *self = (PageObject *)op;
+
+    (void)unused;
+    if (!page_is_usable(self))
+        return NULL;
+    (void)page_get(pages_of(self), self->pfn);
+    return buffer_new(self->arena, pfn_to_virt(&pages_of(self)->map, self->pfn),
+                      page_nbytes(self), BUFFER_PAGES, NULL);
+}
+
+static PyObject *page_repr(PyObject *op)
+{
+    PageObject *self = (PageObject *)op;
+
+    return PyUnicode_FromFormat("<pyslab.Page pfn=%u order=%u%s>", self->pfn, self->order,
+                                self->nr_refs == 0 ? " freed" : "");
+}
+
+static PyObject *get_pfn(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(((PageObject *)op)->pfn);
+}
+
+static PyObject *get_order(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLong(((PageObject *)op)->order);
+}
+
+static PyObject *get_nbytes(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSsize_t(page_nbytes((PageObject *)op));
+}
+
+static PyObject *get_arena(PyObject *op, void *unused)
+{
+    (void)unused;
+    return Py_NewRef((PyObject *)((PageObject *)op)->arena);
+}
+
+static PyObject *get_zone(PyObject *op, void *unused)
+{
+    PageObject *self = (PageObject *)op;
+    const struct page_alloc *pages;
+
+    (void)unused;
+    if (!page_is_usable(self))
+        return NULL;
+    pages = pages_of(self);
+    return PyUnicode_FromString(pages->zone[page_zone(pfn_to_page(&pages->map, self->pfn))].name);
+}
+
+static PyObject *get_virtual(PyObject *op, void *unused)
+{
+    PageObject *self = (PageObject *)op;
+
+    (void)unused;
+    return page_is_usable(self) ? PyLong_FromVoidPtr(pfn_to_virt(&pages_of(self)->map, self->pfn))
+                                : NULL;
+}
+
+static PyObject *get_refcount(PyObject *op, void *unused)
+{
+    PageObject *self = (PageObject *)op;
+
+    (void)unused;
+    return page_is_usable(self)
+               ? PyLong_FromUnsignedLong(
+                     load_relaxed(&pfn_to_page(&pages_of(self)->map, self->pfn)->refcount))
+               : NULL;
+}
+
+static PyMethodDef page_methods[] = {
+    {"buffer", page_buffer, METH_NOARGS,
+     "buffer($self, /)\n--\n\nA Buffer over the frames, with a reference of its own."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef page_getset[] = {
+    {"pfn", get_pfn, NULL, "Number of the first frame, int.", NULL},
+    {"order", get_order, NULL, "The block is 2**order frames, int.", NULL},
+    {"nbytes", get_nbytes, NULL, "Bytes of the block, int.", NULL},
+    {"zone", get_zone, NULL, "Name of the zone, str.", NULL},
+    {"virtual", get_virtual, NULL, "Address, int; None for frames without one.", NULL},
+    {"refcount", get_refcount, NULL, "References to the block, int.", NULL},
+    {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef page_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PageObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject *page_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)(uintptr_t) "A block of page frames, from Arena.alloc_pages()."},
+        {Py_tp_dealloc, (void *)page_dealloc},
+        {Py_tp_repr, (void *)page_repr},
+        {Py_tp_methods, page_methods},
+        {Py_tp_getset, page_getset},
+        {Py_tp_members, page_members},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab.Page",
+        .basicsize = sizeof(PageObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

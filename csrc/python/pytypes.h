@@ -1,0 +1,176 @@
+/* pytypes.h - the C types behind pyslab's Python face, and what their files share.
+ *
+ * What it is: Arena's base, Buffer, Page and KmemCache: the calls that must cost no
+ * more than a bare C type. Everything that need not be fast is Python over cffi.
+ * What it is not: an allocator, or thread-safe without the GIL.
+ *
+ * Lifetime. A Buffer, Page or KmemCache owns a reference to its Arena. Arena.nr_live
+ * counts Buffers and Pages that own memory, and pins: the core arena is destroyed when
+ * it is closed (or unreachable) and nr_live is 0. A KmemCache does not count: it looks
+ * at arena->core before it touches its cache.
+ * A Buffer that was ever exported may be known to objects that hold no export (NumPy's
+ * ndarray(buffer=) keeps a reference only). Its memory is therefore reused only when
+ * the Buffer object itself dies, although kfree makes it unusable at once.
+ * Invariant: nr_live == Buffers with memory + Pages with references + pins.
+ */
+#ifndef PYTHON_PYTYPES_H
+#define PYTHON_PYTYPES_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "arena/arena.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct pyslab_arena *core; /* NULL once unmapped */
+    Py_ssize_t nr_live;        /* see above */
+    Py_ssize_t current_count;  /* Buffers and Pages with memory */
+    Py_ssize_t current_bytes;  /* their nbytes */
+    uint64_t total_count;      /* Buffers and Pages ever made */
+    bool closed;               /* allocation has ended */
+} ArenaObject;
+
+enum buffer_kind {
+    BUFFER_KMALLOC, /* from kmalloc */
+    BUFFER_PAGES,   /* a reference on a block of frames */
+    BUFFER_CACHE,   /* from a KmemCache, which `keep` names */
+};
+
+typedef struct buffer_object {
+    PyObject_HEAD
+    void *p;             /* the memory; NULL once returned */
+    Py_ssize_t nbytes;   /* as asked for */
+    ArenaObject *arena;  /* owned */
+    PyObject *keep;      /* owned: the KmemCache, or memory an earlier krealloc left */
+    PyObject *weakrefs;  /* list of weak references */
+    Py_ssize_t exports;  /* buffer views alive */
+    uint8_t kind;        /* enum buffer_kind */
+    bool released;       /* kfree was called: no access any more */
+    bool ever_exported;  /* somebody may know the address */
+} BufferObject;
+
+typedef struct {
+    PyObject_HEAD
+    ArenaObject *arena; /* owned */
+    PyObject *weakrefs; /* list of weak references */
+    uint32_t pfn;       /* first frame */
+    uint32_t order;
+    uint32_t nr_refs;   /* references this object owns on the block; 0: freed */
+} PageObject;
+
+typedef struct {
+    PyObject_HEAD
+    ArenaObject *arena;       /* owned */
+    PyObject *weakrefs;       /* list of weak references */
+    struct kmem_cache *cache; /* NULL once destroyed */
+    char name[PYSLAB_NAME_MAX];
+    uint32_t object_size;
+    uint32_t align;
+    uint32_t stride;
+} CacheObject;
+
+/* --- module-wide objects, set by module.c ------------------------------- */
+
+struct module_objects {
+    PyTypeObject *arena_type;
+    PyTypeObject *buffer_type;
+    PyTypeObject *page_type;
+    PyTypeObject *cache_type;
+    PyTypeObject *slabs_type;  /* struct sequence (full, partial, empty) */
+    PyTypeObject *supply_type; /* struct sequence (swap, barn, partial, empty, buddy) */
+    PyObject *flag_type;       /* enum.Flag */
+    PyObject *parse_bytes;     /* pyslab.sizes.parse_bytes */
+    PyObject *error;           /* pyslab.errors.* from here on */
+    PyObject *out_of_memory;
+    PyObject *invalid_pointer;
+    PyObject *double_free;
+    PyObject *corruption;
+    PyObject *closed;
+    PyObject *cache_busy;
+};
+
+extern struct module_objects objects;
+
+/* --- args.c: arguments, each conversion with its documented exception --- */
+
+/* int, or a string such as "64MiB". TypeError, ValueError; OutOfMemoryError for a
+ * size that no arena can have. -1 with an exception set. */
+Py_ssize_t arg_size(ArenaObject *arena, PyObject *arg, const char *what);
+/* 0 .. the arena's max_order. TypeError, ValueError. -1 with an exception set. */
+int arg_order(ArenaObject *arena, PyObject *arg);
+
+struct alloc_options {
+    size_t align; /* 0: not given */
+    uint32_t gfp;
+};
+
+/* Reads the keywords align (if allowed) and gfp; checks that exactly nr_positional
+ * positional arguments came. False with an exception set. */
+bool arg_options(const char *function, Py_ssize_t nargs, Py_ssize_t nr_positional,
+                 PyObject *const *args, PyObject *kwnames, bool align_allowed,
+                 struct alloc_options *out);
+
+/* --- errors.c ----------------------------------------------------------- */
+
+bool errors_import(void);
+/* Sets OutOfMemoryError with the request, the zone's state and one hint; NULL. */
+void *raise_out_of_memory(ArenaObject *arena, size_t nbytes);
+/* Sets the exception of a core error code about an address; NULL. */
+void *raise_code(int code, const char *what, const void *p);
+/* False with ArenaClosedError set if the arena takes no allocations. */
+bool arena_is_open(ArenaObject *arena);
+
+/* --- arena_type.c ------------------------------------------------------- */
+
+PyTypeObject *arena_type_new(PyObject *module);
+/* Destroys the core arena if it is closed and nothing lives in it. */
+void arena_settle(ArenaObject *arena);
+
+static inline void arena_count_new(ArenaObject *arena, Py_ssize_t nbytes)
+{
+    arena->nr_live++;
+    arena->current_count++;
+    arena->current_bytes += nbytes;
+    arena->total_count++;
+}
+
+static inline void arena_count_gone(ArenaObject *arena, Py_ssize_t nbytes)
+{
+    arena->current_count--;
+    arena->current_bytes -= nbytes;
+    if (--arena->nr_live == 0 && arena->closed)
+        arena_settle(arena);
+}
+
+/* --- buffer.c ----------------------------------------------------------- */
+
+PyTypeObject *buffer_type_new(PyObject *module);
+/* Takes over the memory; on failure it is returned to the arena. keep may be NULL. */
+PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
+                     PyObject *keep);
+/* The Buffer's usable bytes. */
+size_t buffer_capacity(const BufferObject *self);
+/* What kfree does: 0, or -1 with BufferError or DoubleFreeError set. */
+int buffer_kfree(BufferObject *self);
+/* krealloc: 0, or -1 with an exception set and nothing changed. */
+int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp);
+/* arg as a Buffer of this arena; NULL with TypeError or InvalidPointerError set. */
+BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg);
+
+/* --- page_type.c, cache_type.c ------------------------------------------ */
+
+PyTypeObject *page_type_new(PyObject *module);
+PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order);
+/* arg as a Page of this arena; NULL with TypeError or InvalidPointerError set. */
+PageObject *arg_page(ArenaObject *arena, PyObject *arg);
+int page_object_get(PageObject *self);
+int page_object_put(PageObject *self);
+
+PyTypeObject *cache_type_new(PyObject *module);
+bool cache_results_init(PyObject *module);
+PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames);
+
+#endif

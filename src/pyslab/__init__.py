@@ -1,0 +1,55 @@
+"""pyslab: the Linux kernel's memory architecture over real memory, for Python.
+
+>>> import pyslab
+>>> with pyslab.Arena("64MiB") as arena:
+...     buf = arena.kmalloc(100)
+...     buf[:5] = b"hello"
+...     print(bytes(buf[:5]), buf.capacity)
+b'hello' 112
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pyslab._core import Buffer, KmemCache, Page
+from pyslab.arena import Arena, default_arena
+from pyslab.errors import (
+    ArenaClosedError,
+    ArenaForkedError,
+    CacheBusyError,
+    CorruptionError,
+    DoubleFreeError,
+    InvalidPointerError,
+    OutOfMemoryError,
+    PyslabError,
+)
+from pyslab.gfp import GFP
+from pyslab.sizes import parse_bytes
+from pyslab.stats import ArenaStats, CacheStats
+
+__all__ = [
+    "GFP",
+    "Arena",
+    "ArenaClosedError",
+    "ArenaForkedError",
+    "ArenaStats",
+    "Buffer",
+    "CacheBusyError",
+    "CacheStats",
+    "CorruptionError",
+    "DoubleFreeError",
+    "InvalidPointerError",
+    "KmemCache",
+    "OutOfMemoryError",
+    "Page",
+    "PyslabError",
+    "__version__",
+    "default_arena",
+    "parse_bytes",
+]
+
+try:
+    __version__ = version("pyslab-alloc")
+except PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0+unknown"

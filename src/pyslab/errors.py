@@ -1,0 +1,53 @@
+"""The exceptions of pyslab: one base class, and one class for each kind of failure.
+
+Not here: the texts, which are made where the numbers are known. The C types look these
+classes up when the compiled module is loaded, so this module imports nothing of pyslab.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArenaClosedError",
+    "ArenaForkedError",
+    "CacheBusyError",
+    "CorruptionError",
+    "DoubleFreeError",
+    "InvalidPointerError",
+    "OutOfMemoryError",
+    "PyslabError",
+]
+
+
+class PyslabError(Exception):
+    """Base class of pyslab's own exceptions; raised itself only where none fits."""
+
+
+class OutOfMemoryError(PyslabError, MemoryError):
+    """The arena, or the machine, cannot give this much memory.
+
+    The text has the request, the state of the zone and one hint.
+    """
+
+
+class InvalidPointerError(PyslabError, ValueError):
+    """The memory does not belong where it was given: another arena, another cache."""
+
+
+class DoubleFreeError(InvalidPointerError):
+    """The memory was freed before."""
+
+
+class CorruptionError(PyslabError):
+    """A recount found metadata that disagrees with itself."""
+
+
+class ArenaClosedError(PyslabError):
+    """The arena was closed and takes no more allocations."""
+
+
+class ArenaForkedError(PyslabError):
+    """Shared frames belong to the parent process; a forked child cannot use them."""
+
+
+class CacheBusyError(PyslabError):
+    """A cache with live objects cannot be destroyed."""

@@ -1,0 +1,125 @@
+"""Statistics as frozen dataclasses, filled from the C structures of the same names.
+
+Figures are exact while no other thread is inside a call on the arena.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pyslab._core import ffi
+
+__all__ = ["ArenaStats", "CacheStats"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ArenaStats:
+    """One arena at one moment.
+
+    Equation: free + pcp + slab + large + block pages == managed pages.
+    """
+
+    current_count: int
+    """Buffers and Pages alive."""
+    current_bytes: int
+    """Bytes they were asked for with."""
+    total_count: int
+    """Buffers and Pages ever made."""
+    nr_caches: int
+    """Caches, kmalloc's size classes included."""
+    size_bytes: int
+    """Bytes of the arena's frames."""
+    managed_pages: int
+    """Frames that the zones hand out."""
+    free_pages: int
+    """Frames in the buddy."""
+    pcp_pages: int
+    """Frames on per-thread page lists."""
+    slab_pages: int
+    """Frames of slabs."""
+    large_pages: int
+    """Frames of kmalloc blocks larger than the largest size class."""
+    block_pages: int
+    """Frames handed out by alloc_pages and get_free_pages."""
+    peak_used_pages: int
+    """Most frames outside the buddy at once; page lists count as used."""
+    dirty_free_pages: int
+    """Free frames that may be resident (an upper bound)."""
+    metadata_bytes: int
+    """Bytes of mem_map and class map in full, and of the caches' descriptors."""
+    heap_bytes: int
+    """Bytes of sheaves and tables, of all arenas of the process."""
+    live_objects: int
+    """Slab objects in callers' hands."""
+    live_object_bytes: int
+    """The same in bytes, rounded up to the object size."""
+    cached_objects: int
+    """Free objects in sheaves and barns."""
+    large_count: int
+    """Large kmalloc blocks in callers' hands."""
+    page_allocs: int
+    """Blocks taken from the buddy since creation."""
+    page_frees: int
+    """Blocks given back to it."""
+    alloc_failures: int
+    """Requests for frames that found none."""
+    pages_cleared: int
+    """Frames cleared for GFP.ZERO."""
+    pages_known_zero: int
+    """Frames asked zero that needed no clearing."""
+    pages_released: int
+    """Frames given back to the operating system."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CacheStats:
+    """One kmem_cache at one moment."""
+
+    name: str
+    object_size: int
+    """Bytes asked for at creation."""
+    stride: int
+    """Bytes from one object to the next."""
+    align: int
+    """Bytes, a power of two."""
+    slab_order: int
+    """A slab is 2**slab_order frames."""
+    objects_per_slab: int
+    sheaf_capacity: int
+    """Objects a sheaf holds; 0: the cache has no sheaves."""
+    nr_full: int
+    """Slabs without a free object."""
+    nr_partial: int
+    """Slabs with some."""
+    nr_empty: int
+    """Slabs with nothing else."""
+    live_objects: int
+    """Objects in callers' hands."""
+    cached_objects: int
+    """Free objects in sheaves and the barn."""
+    supply_swap: int
+    """Exchanges of a thread's main and spare sheaf."""
+    supply_barn: int
+    """Full sheaves taken from the barn."""
+    supply_partial: int
+    """Refills' visits to a partial slab."""
+    supply_empty: int
+    """Refills' visits to an empty slab."""
+    supply_buddy: int
+    """Slabs bought from the buddy."""
+
+
+def arena_stats(raw: Any, counts: tuple[int, int, int]) -> ArenaStats:
+    """Build ArenaStats from a pyslab_arena_stats and the arena's own counts."""
+    own = dict(zip(("current_count", "current_bytes", "total_count"), counts))
+    names = [f.name for f in dataclasses.fields(ArenaStats) if f.name not in own]
+    return ArenaStats(**own, **{name: getattr(raw, name) for name in names})
+
+
+def cache_stats(raw: Any) -> CacheStats:
+    """Build CacheStats from a pyslab_cache_stats."""
+    names = [f.name for f in dataclasses.fields(CacheStats) if f.name != "name"]
+    return CacheStats(
+        name=ffi.string(raw.name).decode(), **{name: getattr(raw, name) for name in names}
+    )
