@@ -108,7 +108,7 @@ void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
     unsigned class = size_class_of(&km->classes, size);
 
     if (class != 0) {
-        struct sheaf_table *table = sheaf_table_own(&km->slabs);
+        struct sheaf_table *table = sheaf_table_cached(&km->slabs);
         void *p = table != NULL ? sheaf_pop(&table->slot[class]) : NULL;
 
         if (likely(p != NULL && (gfp & ~GFP_FAST_BITS) == 0))

@@ -33,8 +33,8 @@ int kfree_slow(struct kmalloc *km, void *p);
 static always_inline void *kmalloc_alloc(struct kmalloc *km, size_t size, uint32_t gfp)
 {
     if (likely(size <= SIZE_CLASS_SMALL_MAX && (gfp & ~GFP_FAST_BITS) == 0)) {
-        struct sheaf_table *table = sheaf_table_own(&km->slabs);
-        unsigned class = km->classes.small[(size + 7) >> SIZE_CLASS_SMALL_SHIFT];
+        struct sheaf_table *table = sheaf_table_cached(&km->slabs);
+        size_t class = km->classes.small[(size + 7) >> SIZE_CLASS_SMALL_SHIFT];
         void *p = likely(table != NULL) ? sheaf_pop(&table->slot[class]) : NULL;
 
         if (likely(p != NULL))
@@ -46,12 +46,12 @@ static always_inline void *kmalloc_alloc(struct kmalloc *km, size_t size, uint32
 /* Errors: EPOINTER, EDOUBLE. */
 static always_inline int kmalloc_free(struct kmalloc *km, void *p)
 {
-    const struct frame_map *map = &km->slabs.pages->map;
+    const struct frame_map *map = &km->slabs.map;
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
     if (likely(offset >> PAGE_SHIFT < map->nr_pages)) {
-        struct sheaf_table *table = sheaf_table_own(&km->slabs);
-        unsigned class = map->classes[offset >> PAGE_SHIFT];
+        struct sheaf_table *table = sheaf_table_cached(&km->slabs);
+        size_t class = map->classes[offset >> PAGE_SHIFT];
 
         if (likely(table != NULL) && likely(sheaf_push(&km->slabs, table, class, offset, p)))
             return PYSLAB_OK;

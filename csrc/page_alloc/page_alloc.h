@@ -87,7 +87,7 @@ static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned o
 
     if (unlikely((gfp & ~GFP_FAST_BITS) != 0 || index == NR_PCP_LISTS))
         return page_alloc_slow(pa, order, gfp);
-    pcp = thread_slot(pa->domain, THREAD_SLOT_PCP);
+    pcp = thread_slot_cached(pa->domain, THREAD_SLOT_PCP);
     if (unlikely(pcp == NULL))
         return page_alloc_slow(pa, order, gfp);
     list = &pcp->list[index];
@@ -111,7 +111,7 @@ static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, u
     uint32_t nr;
 
     if (unlikely(index == NR_PCP_LISTS) ||
-        unlikely((pcp = thread_slot(pa->domain, THREAD_SLOT_PCP)) == NULL)) {
+        unlikely((pcp = thread_slot_cached(pa->domain, THREAD_SLOT_PCP)) == NULL)) {
         page_free_slow(pa, pfn, order);
         return;
     }

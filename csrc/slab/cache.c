@@ -55,7 +55,6 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
 /* --- limits of what a cache keeps --------------------------------------- */
 
 #define SHEAF_MAX_BYTES ((uint64_t)64 << 10)   /* of objects, per sheaf */
-#define SHEAF_MAX_OBJECTS 128u
 #define SHEAF_ARENA_SHARE 1024u                /* a sheaf holds at most this part of it */
 #define BARN_MAX_BYTES ((uint64_t)1 << 20)     /* of objects in full sheaves */
 #define BARN_MAX_SHEAVES 10u                   /* as in Linux */
@@ -216,7 +215,7 @@ int cache_destroy(struct kmem_cache *cache)
 {
     struct slab_alloc *sa = cache->owner;
 
-    thread_domain_visit(sa->pages->domain, THREAD_SLOT_SLAB, flush_members_slot, cache);
+    thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, flush_members_slot, cache);
     barn_flush(cache);
     if (cache->desc->nr_inuse != 0)
         return PYSLAB_EBUSY;
@@ -258,13 +257,10 @@ struct cached_count {
 static void count_slot(void *table, void *context)
 {
     struct cached_count *count = context;
-    const struct sheaf_slot *slot = sheaf_slot_of(table, count->cache->id);
+    struct sheaf_slot *slot = sheaf_slot_of(table, count->cache->id);
 
-    if (slot == NULL || slot->bottom == NULL)
-        return;
-    count->nr += (uint64_t)(load_relaxed(&slot->top) - slot->bottom);
-    if (slot->spare != NULL)
-        count->nr += slot->spare->nr;
+    if (slot != NULL)
+        count->nr += sheaf_slot_nr_objects(slot);
 }
 
 static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
@@ -272,7 +268,7 @@ static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
     uint64_t nr = 0;
 
     for (const struct sheaf *s = cache->barn.full; s != NULL; s = s->next)
-        nr += s->nr;
+        nr += load_relaxed(&s->nr);
     return nr;
 }
 
@@ -282,7 +278,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     const struct cache_desc *desc = cache->desc;
     uint64_t inuse;
 
-    thread_domain_visit(cache->owner->pages->domain, THREAD_SLOT_SLAB, count_slot, &count);
+    thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, count_slot, &count);
     memset(out, 0, sizeof *out);
     memcpy(out->name, desc->name, sizeof out->name);
     out->object_size = desc->object_size;
@@ -330,6 +326,8 @@ int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cach
         return PYSLAB_ENOMEM;
     sa->secret = os_random64();
     sa->pages = pages;
+    sa->domain = pages->domain;
+    sa->map = pages->map;
     sa->descs = descs;
     store_relaxed(&sa->id_limit, 1);
     lock_init(&sa->lock, LOCK_RANK_CACHES);

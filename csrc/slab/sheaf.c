@@ -62,12 +62,14 @@ static struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache)
 
 static uint32_t slot_nr(struct sheaf_slot *slot)
 {
-    return (uint32_t)(load_relaxed(&slot->top) - slot->bottom);
+    return (uint32_t)(load_relaxed(&slot->top) - load_relaxed(&slot->bottom));
 }
 
 static struct sheaf *slot_main(struct sheaf_slot *slot)
 {
-    return slot->bottom == NULL ? NULL : container_of(slot->bottom, struct sheaf, object);
+    void **bottom = load_relaxed(&slot->bottom);
+
+    return bottom == NULL ? NULL : container_of(bottom, struct sheaf, object);
 }
 
 /* Closes the main sheaf, so that it tells its own count, and opens another. */
@@ -76,10 +78,10 @@ static struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next)
     struct sheaf *old = slot_main(slot);
 
     if (old != NULL)
-        old->nr = slot_nr(slot);
-    slot->bottom = next->object;
+        store_relaxed(&old->nr, slot_nr(slot));
+    store_relaxed(&slot->bottom, next->object);
     slot->limit = next->object + next->capacity;
-    store_relaxed(&slot->top, next->object + next->nr);
+    store_relaxed(&slot->top, next->object + load_relaxed(&next->nr));
     return old;
 }
 
@@ -88,7 +90,7 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
 {
     struct sheaf_slot *slot = sheaf_slot_own(cache);
 
-    if (slot != NULL && slot->bottom == NULL) {
+    if (slot != NULL && slot_main(slot) == NULL) {
         struct sheaf *sheaf = sheaf_new(cache);
 
         if (sheaf == NULL)
@@ -137,8 +139,8 @@ static void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf)
 
     slab_batch_init(&batch);
     lock_acquire(&cache->lock);
-    slab_put_locked(cache, sheaf->object, sheaf->nr, &batch);
-    sheaf->nr = 0;
+    slab_put_locked(cache, sheaf->object, load_relaxed(&sheaf->nr), &batch);
+    store_relaxed(&sheaf->nr, 0);
     lock_release(&cache->lock);
     slab_batch_free(cache, &batch);
 }
@@ -189,10 +191,11 @@ static uint32_t refill_batch(const struct kmem_cache *cache)
 
 static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    uint32_t nr = slab_take_locked(cache, slot->bottom, refill_batch(cache));
+    void **bottom = load_relaxed(&slot->bottom);
+    uint32_t nr = slab_take_locked(cache, bottom, refill_batch(cache));
 
-    reverse(slot->bottom, nr);
-    store_relaxed(&slot->top, slot->bottom + nr);
+    reverse(bottom, nr);
+    store_relaxed(&slot->top, bottom + nr);
     return nr;
 }
 
@@ -226,7 +229,7 @@ static bool refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *slot,
     slab_add_locked(cache, pfn);
     cache->desc->supply[SUPPLY_BUDDY]++;
     /* Memory pressure may have drained this slot, and freed its sheaf, meanwhile. */
-    if (slot->bottom != NULL)
+    if (slot_main(slot) != NULL)
         fill_from_slabs_locked(cache, slot);
     lock_release(&cache->lock);
     return true;
@@ -253,13 +256,17 @@ static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp)
     return p;
 }
 
-static bool swap_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
+static void swap_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    if (slot->spare == NULL || slot->spare->nr == 0)
-        return false;
-    slot->spare = slot_exchange(slot, slot->spare);
+    store_relaxed(&slot->spare, slot_exchange(slot, load_relaxed(&slot->spare)));
     atomic_fetch_add_explicit(&cache->nr_swaps, 1, memory_order_relaxed);
-    return true;
+}
+
+static bool spare_has_objects(struct sheaf_slot *slot)
+{
+    struct sheaf *spare = load_relaxed(&slot->spare);
+
+    return spare != NULL && load_relaxed(&spare->nr) != 0;
 }
 
 static void *alloc_any(struct kmem_cache *cache, uint32_t gfp)
@@ -276,8 +283,11 @@ static void *alloc_any(struct kmem_cache *cache, uint32_t gfp)
     p = sheaf_pop(slot);
     if (p != NULL)
         return p;
-    if (swap_spare(cache, slot) || refill_from_cache(cache, slot) ||
-        refill_from_buddy(cache, slot, gfp))
+    if (spare_has_objects(slot)) {
+        swap_spare(cache, slot);
+        return sheaf_pop(slot);
+    }
+    if (refill_from_cache(cache, slot) || refill_from_buddy(cache, slot, gfp))
         p = sheaf_pop(slot);
     return p != NULL ? p : alloc_direct(cache, gfp);
 }
@@ -318,35 +328,33 @@ static void free_direct(struct kmem_cache *cache, void *p)
 }
 
 /* Hands the full spare to the barn for an empty one; empties it if the barn is full.
- * Afterwards the spare is empty, or NULL without memory. */
+ * Afterwards the spare is empty or NULL. */
 static void trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     bool traded = false;
 
     lock_acquire(&cache->lock);
     if (cache->barn.nr_full < cache->max_full_sheaves) {
-        sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
-        slot->spare = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
+        sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, load_relaxed(&slot->spare));
+        store_relaxed(&slot->spare,
+                      sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty));
         traded = true;
     }
     lock_release(&cache->lock);
     if (!traded)
-        sheaf_flush(cache, slot->spare);
-    else if (slot->spare == NULL)
-        slot->spare = sheaf_new(cache);
+        sheaf_flush(cache, load_relaxed(&slot->spare));
 }
 
 /* Makes room in a full main sheaf; false without memory. */
 static bool make_room(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    if (slot->spare != NULL && slot->spare->nr != 0)
+    if (spare_has_objects(slot))
         trade_full_spare(cache, slot);
-    else if (slot->spare == NULL)
-        slot->spare = sheaf_new(cache);
-    if (slot->spare == NULL)
+    if (load_relaxed(&slot->spare) == NULL)
+        store_relaxed(&slot->spare, sheaf_new(cache));
+    if (load_relaxed(&slot->spare) == NULL)
         return false;
-    slot->spare = slot_exchange(slot, slot->spare);
-    atomic_fetch_add_explicit(&cache->nr_swaps, 1, memory_order_relaxed);
+    swap_spare(cache, slot);
     return true;
 }
 
@@ -372,13 +380,27 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
     return PYSLAB_OK;
 }
 
+/* --- counting ------------------------------------------------------------ */
+
+uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot)
+{
+    void **top = load_relaxed(&slot->top);
+    void **bottom = load_relaxed(&slot->bottom);
+    struct sheaf *spare = load_relaxed(&slot->spare);
+    uint64_t nr = spare != NULL ? load_relaxed(&spare->nr) : 0;
+
+    /* The owner may be exchanging: two sheaves' pointers make no count. */
+    return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom)
+                                                              : nr;
+}
+
 /* --- emptying a thread -------------------------------------------------- */
 
 static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf)
 {
     if (sheaf == NULL)
         return;
-    if (sheaf->nr != 0)
+    if (load_relaxed(&sheaf->nr) != 0)
         sheaf_flush(cache, sheaf);
     sheaf_delete(sheaf);
 }
@@ -386,13 +408,13 @@ static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf)
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct sheaf *main = slot_main(slot);
-    struct sheaf *spare = slot->spare;
+    struct sheaf *spare = load_relaxed(&slot->spare);
 
     if (main != NULL)
-        main->nr = slot_nr(slot);
-    slot->spare = NULL;
+        store_relaxed(&main->nr, slot_nr(slot));
+    store_relaxed(&slot->spare, NULL);
     store_relaxed(&slot->top, NULL);
-    slot->bottom = NULL;
+    store_relaxed(&slot->bottom, NULL);
     slot->limit = NULL;
     sheaf_empty(cache, main);
     sheaf_empty(cache, spare);
@@ -407,9 +429,9 @@ static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table)
 
         if (slot == NULL)
             break;
-        if (slot->bottom == NULL)
+        if (slot_main(slot) == NULL)
             continue;
-        any |= slot_nr(slot) != 0 || (slot->spare != NULL && slot->spare->nr != 0);
+        any |= slot_nr(slot) != 0 || spare_has_objects(slot);
         sheaf_slot_flush(sa->caches[id], slot);
     }
     return any;
@@ -442,7 +464,7 @@ static void table_discard(void *slot)
         if (s == NULL)
             break;
         sheaf_delete(slot_main(s));
-        sheaf_delete(s->spare);
+        sheaf_delete(load_relaxed(&s->spare));
     }
     os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
 }
@@ -461,5 +483,5 @@ void sheaf_set_up(struct slab_alloc *sa)
                                  .init = table_init, .flush = table_exit,
                                  .discard = table_discard};
 
-    sa->pages->domain->layer[THREAD_SLOT_SLAB] = layer;
+    sa->domain->layer[THREAD_SLOT_SLAB] = layer;
 }

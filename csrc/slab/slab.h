@@ -34,6 +34,7 @@
 #define SLAB_MIN_SHEAF_STRIDE 16u  /* room for an index and a key */
 #define SLAB_INDEX_NONE 0xffffu    /* end of a slab's free list */
 #define SLAB_MAX_OBJECTS 32767u    /* as in Linux: the index fits 15 bits */
+#define SHEAF_MAX_OBJECTS 128u     /* of a sheaf, at most */
 #define SLAB_LARGEST_ORDER 8u      /* 1 MiB: slabs of objects beyond two pages */
 
 enum slab_list { SLAB_PARTIAL, SLAB_FULL, SLAB_EMPTY, NR_SLAB_LISTS };
@@ -60,19 +61,20 @@ struct cache_desc {
 };
 
 struct sheaf {
-    struct sheaf *next; /* in a barn */
-    uint32_t nr;        /* objects, while the sheaf is no thread's main */
-    uint32_t capacity;  /* constant */
-    void *object[];     /* free objects; the youngest is last */
+    struct sheaf *next;  /* in a barn */
+    _Atomic uint32_t nr; /* objects, while the sheaf is no thread's main */
+    uint32_t capacity;   /* constant */
+    void *object[];      /* free objects; the youngest is last */
 };
 
 /* A thread's main sheaf, opened up into the pointers its fast path needs. All NULL
- * before the first exchange, which reads as empty and as full. */
+ * before the first exchange, which reads as empty and as full. Statistics read the
+ * atomic fields of other threads. */
 struct sheaf_slot {
-    _Atomic(void **) top;  /* one past the youngest object; statistics read it */
-    void **bottom;         /* main->object: top == bottom means empty */
-    void **limit;          /* bottom + capacity: top == limit means full */
-    struct sheaf *spare;   /* full or empty, or NULL */
+    _Atomic(void **) top;         /* one past the youngest object */
+    _Atomic(void **) bottom;      /* main->object: top == bottom means empty */
+    void **limit;                 /* bottom + capacity: top == limit means full */
+    _Atomic(struct sheaf *) spare; /* full or empty, or NULL */
 };
 
 struct sheaf_table {
@@ -110,6 +112,8 @@ struct slab_geometry {
 
 struct slab_alloc {
     uint64_t secret;                           /* of the free keys; constant */
+    struct thread_domain *domain;              /* that of pages; constant */
+    struct frame_map map;                      /* a copy of that of pages; constant */
     struct page_alloc *pages;                  /* constant */
     struct cache_desc *descs;                  /* MAX_CACHES, arena metadata */
     struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
@@ -175,13 +179,13 @@ static always_inline uint64_t object_key_value(const struct slab_alloc *sa, cons
     return sa->secret ^ (uint64_t)(uintptr_t)p;
 }
 
-/* Pops from a main sheaf; NULL if it is empty. */
+/* Pops from a main sheaf; NULL if it is empty or absent. */
 static always_inline void *sheaf_pop(struct sheaf_slot *slot)
 {
     void **top = load_relaxed(&slot->top);
     void *p;
 
-    if (unlikely(top == slot->bottom))
+    if (unlikely(top == load_relaxed(&slot->bottom)))
         return NULL;
     p = top[-1];
     store_relaxed(&slot->top, top - 1);
@@ -200,7 +204,7 @@ static always_inline bool geometry_is_object(const struct slab_geometry *g, size
 /* Pushes an object of the cache with this class byte; false sends the caller to the
  * slow path: main full or absent, not an object, or marked free already. */
 static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_table *table,
-                                     unsigned class, size_t offset, void *p)
+                                     size_t class, size_t offset, void *p)
 {
     struct sheaf_slot *slot = &table->slot[class];
     void **top = load_relaxed(&slot->top);
@@ -216,15 +220,21 @@ static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_t
     return true;
 }
 
-static always_inline struct sheaf_table *sheaf_table_own(struct slab_alloc *sa)
+/* This thread's table; made if need be, NULL without memory. */
+static inline struct sheaf_table *sheaf_table_own(struct slab_alloc *sa)
 {
-    return thread_slot(sa->pages->domain, THREAD_SLOT_SLAB);
+    return thread_slot(sa->domain, THREAD_SLOT_SLAB);
+}
+
+static always_inline struct sheaf_table *sheaf_table_cached(struct slab_alloc *sa)
+{
+    return thread_slot_cached(sa->domain, THREAD_SLOT_SLAB);
 }
 
 static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
 {
     if (likely((gfp & ~GFP_FAST_BITS) == 0 && cache->id <= CLASS_MAX)) {
-        struct sheaf_table *table = sheaf_table_own(cache->owner);
+        struct sheaf_table *table = sheaf_table_cached(cache->owner);
         void *p = likely(table != NULL) ? sheaf_pop(&table->slot[cache->id]) : NULL;
 
         if (likely(p != NULL))
@@ -237,12 +247,11 @@ static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
 static always_inline int cache_free(struct kmem_cache *cache, void *p)
 {
     struct slab_alloc *sa = cache->owner;
-    const struct frame_map *map = &sa->pages->map;
-    size_t offset = (uintptr_t)p - (uintptr_t)map->base;
+    size_t offset = (uintptr_t)p - (uintptr_t)sa->map.base;
 
-    if (likely(offset >> PAGE_SHIFT < map->nr_pages && cache->id <= CLASS_MAX &&
-               map->classes[offset >> PAGE_SHIFT] == cache->id)) {
-        struct sheaf_table *table = sheaf_table_own(sa);
+    if (likely(offset >> PAGE_SHIFT < sa->map.nr_pages && cache->id <= CLASS_MAX &&
+               sa->map.classes[offset >> PAGE_SHIFT] == cache->id)) {
+        struct sheaf_table *table = sheaf_table_cached(sa);
 
         if (likely(table != NULL) && likely(sheaf_push(sa, table, cache->id, offset, p)))
             return PYSLAB_OK;

@@ -99,18 +99,22 @@ static void check_slot(void *table, void *context)
 {
     struct cache_recount *rc = context;
     struct sheaf_slot *slot = sheaf_slot_of(table, rc->cache->id);
+    struct sheaf *spare;
+    void **bottom;
 
-    if (slot == NULL || slot->bottom == NULL)
+    if (slot == NULL || load_relaxed(&slot->bottom) == NULL)
         return;
-    check_objects(rc, slot->bottom, (uint64_t)(load_relaxed(&slot->top) - slot->bottom));
-    if (slot->spare != NULL)
-        check_objects(rc, slot->spare->object, slot->spare->nr);
+    bottom = load_relaxed(&slot->bottom);
+    spare = load_relaxed(&slot->spare);
+    check_objects(rc, bottom, (uint64_t)(load_relaxed(&slot->top) - bottom));
+    if (spare != NULL)
+        check_objects(rc, spare->object, load_relaxed(&spare->nr));
 }
 
 static void check_barn_locked(struct cache_recount *rc)
 {
     for (const struct sheaf *s = rc->cache->barn.full; s != NULL; s = s->next)
-        check_objects(rc, s->object, s->nr);
+        check_objects(rc, s->object, load_relaxed(&s->nr));
 }
 
 /* --- caches ------------------------------------------------------------- */
@@ -119,7 +123,7 @@ static bool cache_check(struct kmem_cache *cache, struct finding *f)
 {
     struct cache_recount rc = {.cache = cache, .finding = f, .ok = true};
 
-    thread_domain_visit(cache->owner->pages->domain, THREAD_SLOT_SLAB, check_slot, &rc);
+    thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, check_slot, &rc);
     lock_acquire(&cache->lock);
     check_barn_locked(&rc);
     for (unsigned i = 0; rc.ok && i < NR_SLAB_LISTS; i++)

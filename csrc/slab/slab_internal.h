@@ -46,6 +46,8 @@ void object_set_mark(const struct kmem_cache *cache, void *p);
 /* The slot of a cache in a thread's table; NULL if the id is above CLASS_MAX and no
  * slot was made yet. */
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
+/* Objects in both sheaves of a slot; another thread's may be about to change. */
+uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot);
 /* Empties one slot and frees its sheaves. */
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot);
 /* Empties the barn; frees its sheaves. */

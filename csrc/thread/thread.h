@@ -58,6 +58,13 @@ extern _Thread_local struct thread_tls thread_tls __attribute__((tls_model("init
  * NULL without memory: the caller then works without per-thread caches. */
 void *thread_attach(struct thread_domain *domain, enum thread_slot slot);
 
+/* The slot if this thread used the domain last, else NULL: the fast paths' question.
+ * Their slow paths ask thread_slot and try again. */
+static always_inline void *thread_slot_cached(struct thread_domain *domain, enum thread_slot slot)
+{
+    return likely(load_relaxed(&thread_tls.domain) == domain) ? thread_tls.slot[slot] : NULL;
+}
+
 static always_inline void *thread_slot(struct thread_domain *domain, enum thread_slot slot)
 {
     if (likely(load_relaxed(&thread_tls.domain) == domain))

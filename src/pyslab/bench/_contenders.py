@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from multiprocessing import shared_memory
 from types import ModuleType
 
-import cffi
-
 import pyslab
 from pyslab.bench._results import PYSLAB
 from pyslab.bench._timing import Statement
@@ -72,7 +70,7 @@ def contenders(arena: pyslab.Arena) -> tuple[list[Contender], list[str]]:
         found.append(_numpy(numpy))
     else:
         notes.append("numpy is not installed: left out")
-    found += [_ctypes(), _cffi(), _mmap()]
+    found += [_ctypes(), _cffi(importlib.import_module("cffi")), _mmap()]
     if os.path.isdir(_SHM_FOLDER):
         found.append(_shared_memory())
     else:
@@ -128,7 +126,7 @@ def _ctypes() -> Contender:
     )
 
 
-def _cffi() -> Contender:
+def _cffi(cffi: ModuleType) -> Contender:
     ffi = cffi.FFI()
     names = {
         "f": ffi.new,

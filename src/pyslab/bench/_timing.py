@@ -2,9 +2,12 @@
 
 Each statement is compiled into a loop of its own by `timeit`, so that CPython's
 inline caches specialise for one contender and not for a mixture. In each round
-every loop runs once; the one that starts moves on by one. The empty loop takes
-part like a contender, and its fastest round is subtracted from every figure:
-the fastest, so that too little is subtracted rather than too much.
+every loop runs once; the one that starts moves on by one. One execution that is
+not timed comes before: else, of contenders that share malloc's heap, each would
+find in the CPU's cache the large block that the one before it has just freed,
+and the others would not. The empty loop takes part like a contender, and its
+fastest round is subtracted from every figure: the fastest, so that too little is
+subtracted rather than too much.
 """
 
 from __future__ import annotations
@@ -67,7 +70,8 @@ class _Loop:
         self._number = number
 
     def run_ns(self) -> float:
-        """Nanoseconds per execution, the loop included."""
+        """Nanoseconds per execution, the loop included, after one that is not timed."""
+        self._timer.timeit(1)
         return self._timer.timeit(self._number) / self._number * 1e9
 
 
