@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pyslab
@@ -62,7 +63,7 @@ def assert_idle(arena: pyslab.Arena) -> None:
     assert 0 == stats.current_bytes
     assert 0 == stats.live_objects
     assert 0 == stats.large_count
-    assert 0 == stats.block_count
+    assert 0 == stats.block_pages
 
 
 def in_hands(stats: pyslab.ArenaStats) -> tuple[int, ...]:
@@ -74,7 +75,6 @@ def in_hands(stats: pyslab.ArenaStats) -> tuple[int, ...]:
         stats.live_object_bytes,
         stats.large_count,
         stats.large_pages,
-        stats.block_count,
         stats.block_pages,
     )
 
@@ -95,9 +95,7 @@ def sizes_in(text: str) -> set[int]:
     """Return every byte count that a message names, written as 4096, 4,096 or 4 KiB."""
     found = set()
     for number, unit in _SIZE.findall(text):
-        digits = re.sub("[,_]", "", number)
-        found.add(int(digits) if unit == "" and "." not in digits
-                  else round(float(digits) * _UNITS[unit]))  # fmt: skip
+        found.add(int(Fraction(re.sub("[,_]", "", number)) * _UNITS[unit]))
     return found
 
 

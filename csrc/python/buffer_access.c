@@ -92,18 +92,12 @@ static int set_byte(BufferObject *self, PyObject *key, PyObject *value)
     return 0;
 }
 
-int buffer_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
+/* What a memoryview of the Buffer would do: strides, formats, its errors. */
+static int set_by_view(PyObject *op, PyObject *key, PyObject *value)
 {
-    PyObject *view;
+    PyObject *view = PyMemoryView_FromObject(op);
     int result;
 
-    if (value == NULL) {
-        PyErr_SetString(PyExc_TypeError, "a Buffer's bytes cannot be deleted");
-        return -1;
-    }
-    if (PyIndex_Check(key))
-        return set_byte((BufferObject *)op, key, value);
-    view = PyMemoryView_FromObject(op);
     if (view == NULL)
         return -1;
     result = PyObject_SetItem(view, key, value);
@@ -111,6 +105,50 @@ int buffer_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
     return result;
 }
 
+/* Copies a contiguous value over the bytes start .. start + n - 1. */
+static int set_run(BufferObject *self, Py_ssize_t start, Py_ssize_t n, const Py_buffer *value)
+{
+    if (!buffer_is_usable(self))
+        return -1;
+    if (value->len != n) {
+        PyErr_Format(PyExc_ValueError, "cannot assign %zd bytes to a slice of %zd", value->len, n);
+        return -1;
+    }
+    if (n != 0)
+        memmove((char *)self->p + start, value->buf, (size_t)n);
+    return 0;
+}
+
+/* buf[a:b] = bytes-like, without a memoryview between. */
+static int set_slice(BufferObject *self, PyObject *key, PyObject *value)
+{
+    Py_ssize_t start, stop, step, n;
+    Py_buffer view;
+    int result;
+
+    if (PySlice_Unpack(key, &start, &stop, &step) < 0)
+        return -1;
+    if (step != 1 || PyObject_GetBuffer(value, &view, PyBUF_SIMPLE) < 0) {
+        PyErr_Clear();
+        return set_by_view((PyObject *)self, key, value);
+    }
+    n = PySlice_AdjustIndices(self->nbytes, &start, &stop, step);
+    result = set_run(self, start, n, &view);
+    PyBuffer_Release(&view);
+    return result;
+}
+
+int buffer_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a Buffer's bytes cannot be deleted");
+        return -1;
+    }
+    if (PyIndex_Check(key))
+        return set_byte((BufferObject *)op, key, value);
+    return PySlice_Check(key) ? set_slice((BufferObject *)op, key, value)
+                              : set_by_view(op, key, value);
+}
 /* --- comparison --------------------------------------------------------- */
 
 PyObject *buffer_richcompare(PyObject *op, PyObject *other, int compare)

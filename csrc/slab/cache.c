@@ -188,20 +188,29 @@ uint64_t cache_shrink(struct kmem_cache *cache)
 {
     struct sheaf_table *table = sheaf_table_own(cache->owner);
     struct sheaf_slot *slot = table != NULL ? sheaf_slot_of(table, cache->id) : NULL;
+    struct slab_batch batch;
+    uint64_t nr_pages;
 
+    slab_batch_init(&batch);
     if (slot != NULL)
-        sheaf_slot_flush(cache, slot);
-    barn_flush(cache);
-    return cache_free_empty(cache);
+        sheaf_slot_flush(cache, slot, &batch);
+    nr_pages = slab_batch_free(cache, &batch);
+    nr_pages += barn_flush(cache);
+    return nr_pages + cache_free_empty(cache);
 }
+
+struct member_flush {
+    struct kmem_cache *cache;
+    struct slab_batch batch; /* slabs that became free */
+};
 
 static void flush_members_slot(void *table, void *context)
 {
-    struct kmem_cache *cache = context;
-    struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
+    struct member_flush *flush = context;
+    struct sheaf_slot *slot = sheaf_slot_of(table, flush->cache->id);
 
     if (slot != NULL)
-        sheaf_slot_flush(cache, slot);
+        sheaf_slot_flush(flush->cache, slot, &flush->batch);
 }
 
 static void cache_delete(struct kmem_cache *cache)
@@ -214,8 +223,11 @@ static void cache_delete(struct kmem_cache *cache)
 int cache_destroy(struct kmem_cache *cache)
 {
     struct slab_alloc *sa = cache->owner;
+    struct member_flush flush = {.cache = cache};
 
-    thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, flush_members_slot, cache);
+    slab_batch_init(&flush.batch);
+    thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, flush_members_slot, &flush);
+    slab_batch_free(cache, &flush.batch);
     barn_flush(cache);
     if (cache->desc->nr_inuse != 0)
         return PYSLAB_EBUSY;
@@ -241,8 +253,7 @@ uint64_t slab_reclaim(struct slab_alloc *sa)
         lock_release(&sa->lock);
         if (cache == NULL)
             continue;
-        barn_flush(cache);
-        nr_pages += cache_free_empty(cache);
+        nr_pages += barn_flush(cache) + cache_free_empty(cache);
     }
     return nr_pages;
 }

@@ -132,23 +132,21 @@ static struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
     return sheaf;
 }
 
-/* Gives a sheaf's objects back to their slabs. */
-static void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf)
+/* Gives a sheaf's objects back to their slabs; the batch collects what became free. */
+static void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
 {
-    struct slab_batch batch;
-
-    slab_batch_init(&batch);
     lock_acquire(&cache->lock);
-    slab_put_locked(cache, sheaf->object, load_relaxed(&sheaf->nr), &batch);
+    slab_put_locked(cache, sheaf->object, load_relaxed(&sheaf->nr), batch);
     store_relaxed(&sheaf->nr, 0);
     lock_release(&cache->lock);
-    slab_batch_free(cache, &batch);
 }
 
-void barn_flush(struct kmem_cache *cache)
+uint64_t barn_flush(struct kmem_cache *cache)
 {
+    struct slab_batch batch;
     struct sheaf *sheaf;
 
+    slab_batch_init(&batch);
     for (;;) {
         lock_acquire(&cache->lock);
         sheaf = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
@@ -156,10 +154,11 @@ void barn_flush(struct kmem_cache *cache)
             sheaf = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
         lock_release(&cache->lock);
         if (sheaf == NULL)
-            return;
-        sheaf_flush(cache, sheaf);
+            break;
+        sheaf_flush(cache, sheaf, &batch);
         sheaf_delete(sheaf);
     }
+    return slab_batch_free(cache, &batch);
 }
 
 void barn_discard(struct kmem_cache *cache)
@@ -331,8 +330,10 @@ static void free_direct(struct kmem_cache *cache, void *p)
  * Afterwards the spare is empty or NULL. */
 static void trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
+    struct slab_batch batch;
     bool traded = false;
 
+    slab_batch_init(&batch);
     lock_acquire(&cache->lock);
     if (cache->barn.nr_full < cache->max_full_sheaves) {
         sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, load_relaxed(&slot->spare));
@@ -342,7 +343,8 @@ static void trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
     }
     lock_release(&cache->lock);
     if (!traded)
-        sheaf_flush(cache, load_relaxed(&slot->spare));
+        sheaf_flush(cache, load_relaxed(&slot->spare), &batch);
+    slab_batch_free(cache, &batch);
 }
 
 /* Makes room in a full main sheaf; false without memory. */
@@ -396,16 +398,16 @@ uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot)
 
 /* --- emptying a thread -------------------------------------------------- */
 
-static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf)
+static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
 {
     if (sheaf == NULL)
         return;
     if (load_relaxed(&sheaf->nr) != 0)
-        sheaf_flush(cache, sheaf);
+        sheaf_flush(cache, sheaf, batch);
     sheaf_delete(sheaf);
 }
 
-void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot)
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
 {
     struct sheaf *main = slot_main(slot);
     struct sheaf *spare = load_relaxed(&slot->spare);
@@ -416,8 +418,8 @@ void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot)
     store_relaxed(&slot->top, NULL);
     store_relaxed(&slot->bottom, NULL);
     slot->limit = NULL;
-    sheaf_empty(cache, main);
-    sheaf_empty(cache, spare);
+    sheaf_empty(cache, main, batch);
+    sheaf_empty(cache, spare, batch);
 }
 
 static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table)
@@ -426,13 +428,16 @@ static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table)
 
     for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++) {
         struct sheaf_slot *slot = sheaf_slot_of(table, id);
+        struct slab_batch batch;
 
         if (slot == NULL)
             break;
         if (slot_main(slot) == NULL)
             continue;
         any |= slot_nr(slot) != 0 || spare_has_objects(slot);
-        sheaf_slot_flush(sa->caches[id], slot);
+        slab_batch_init(&batch);
+        sheaf_slot_flush(sa->caches[id], slot, &batch);
+        slab_batch_free(sa->caches[id], &batch);
     }
     return any;
 }

@@ -48,10 +48,12 @@ void object_set_mark(const struct kmem_cache *cache, void *p);
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
 /* Objects in both sheaves of a slot; another thread's may be about to change. */
 uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot);
-/* Empties one slot and frees its sheaves. */
-void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot);
-/* Empties the barn; frees its sheaves. */
-void barn_flush(struct kmem_cache *cache);
+/* Empties one slot and frees its sheaves; slabs to free are left in the batch, because
+ * the caller may hold the registry lock, which page_alloc can need. */
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot,
+                      struct slab_batch *batch);
+/* Empties the barn; frees its sheaves and what slabs that empties; returns frames. */
+uint64_t barn_flush(struct kmem_cache *cache);
 /* Frees the barn's sheaves; their objects vanish with the arena. */
 void barn_discard(struct kmem_cache *cache);
 /* Empties every slot of this thread; true if any held an object. */

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab._core import Buffer, KmemCache, Page
+from pyslab._core import Buffer, KmemCache, Page, SlabCounts, SupplyCounts
 from pyslab.arena import Arena, default_arena
 from pyslab.errors import (
     ArenaClosedError,
@@ -44,6 +44,8 @@ __all__ = [
     "OutOfMemoryError",
     "Page",
     "PyslabError",
+    "SlabCounts",
+    "SupplyCounts",
     "__version__",
     "default_arena",
     "parse_bytes",

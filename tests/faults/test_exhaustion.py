@@ -52,7 +52,7 @@ CALLS: dict[str, tuple[Maker, int]] = {
     "alloc_pages_8": (lambda arena: lambda: arena.alloc_pages(8), PAGE << 8),
     "cache_600": (_from_cache(600), 600),
     "cache_9000": (_from_cache(9000), 9000),
-    "alloc_bulk": (_bulk(600), 600),
+    "alloc_bulk": (_bulk(600), 6000),
 }
 PAGE_CALLS = [name for name in CALLS if "page" in name]
 

@@ -38,14 +38,10 @@ def new_arena(size: int | str = "64MiB") -> pyslab.Arena:
 class Neighbours:
     """Blocks that would get a freed block's memory, filled so that a stale write shows."""
 
-    def __init__(self, arena: pyslab.Arena, nbytes: int, count: int = 300) -> None:
-        """Take up to count blocks of this size, as many as there are."""
-        self.blocks: list[pyslab.Buffer] = []
-        for _ in range(count):
-            try:
-                self.blocks.append(arena.kmalloc(nbytes))
-            except pyslab.OutOfMemoryError:
-                break
+    def __init__(self, arena: pyslab.Arena, nbytes: int) -> None:
+        """Take up to 300 blocks of this size, and at most 12 MiB of them."""
+        count = min(300, (12 << 20) // nbytes)
+        self.blocks = [arena.kmalloc(nbytes) for _ in range(count)]
         self.text = b"\x5a" * nbytes
         for block in self.blocks:
             block[:] = self.text

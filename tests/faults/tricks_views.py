@@ -58,7 +58,7 @@ def ndarray_after_krealloc() -> None:
         buf = arena.kmalloc(old)
         stale = stale_array(buf)
         attempt(arena.krealloc, buf, new)
-        others = [Neighbours(arena, size, 40) for size in (old, new or 16, 4096)]
+        others = [Neighbours(arena, size) for size in (old, new or 16, 4096)]
         stale[:] = 0xEE
         for group in others:
             group.assert_untouched()

@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 from typing import Any
 
 import pyslab
@@ -42,6 +43,18 @@ def _work(arena: pyslab.Arena, seed: int, steps: int) -> None:
             held.append((buf, fill))
 
 
+def _fill(held: list[pyslab.Buffer]) -> None:
+    """Give each Buffer a pattern of its own."""
+    for number, buf in enumerate(held):
+        buf[:] = pattern(number, buf.nbytes)
+
+
+def _assert_filled(held: list[pyslab.Buffer]) -> None:
+    """Demand the pattern of each Buffer."""
+    for number, buf in enumerate(held):
+        assert pattern(number, buf.nbytes) == buf
+
+
 def _fork(child: Any) -> int:
     """Run child() in a forked process and return its exit status."""
     pid = os.fork()
@@ -50,8 +63,9 @@ def _fork(child: Any) -> int:
         try:
             child()
             status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(status)
     return os.waitpid(pid, 0)[1]
@@ -64,13 +78,10 @@ def fork_quiet() -> None:
     held = [arena.kmalloc(size) for size in (0, 16, 100, 5000, 300_000, 1 << 20)]
     held += [arena.get_free_page(), *cache.alloc_bulk(20)]
     page = arena.alloc_pages(2)
-    for number, buf in enumerate(held):
-        buf[:] = pattern(number, buf.nbytes)
+    _fill(held)
 
     def child() -> None:
-        for number, buf in enumerate(held):
-            assert pattern(number, buf.nbytes) == buf
-            buf[:] = bytes(buf.nbytes)
+        _assert_filled(held)
         arena.validate()
         arena.kfree(held.pop())
         held.clear()
@@ -82,8 +93,7 @@ def fork_quiet() -> None:
 
     before = arena.stats()
     assert 0 == _fork(child)
-    for number, buf in enumerate(held):
-        assert pattern(number, buf.nbytes) == buf
+    _assert_filled(held)
     assert 1 == page.refcount
     assert before == arena.stats()
     arena.validate()

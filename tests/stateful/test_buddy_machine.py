@@ -129,7 +129,7 @@ class BuddyMachine(RuleBasedStateMachine):
         stats = self.arena.stats()
         assert_balanced(stats)
         assert self.frames.nr_used == stats.block_pages
-        assert len(self.pages) == stats.block_count
+        assert len(self.pages) == stats.current_count
         counts = buddy_counts(self.arena)
         assert stats.free_pages == sum(count << order for order, count in enumerate(counts))
 

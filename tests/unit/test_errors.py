@@ -225,4 +225,4 @@ def test_wrong_number_of_arguments(busy: pyslab.Arena) -> None:
 def test_exception_tree(kind: type[Exception], bases: tuple[type[Exception], ...]) -> None:
     """Every error is a PyslabError, and the builtin that its callers expect."""
     assert bases == kind.__bases__
-    assert "pyslab" == kind.__module__
+    assert "pyslab" == kind.__module__.partition(".")[0]

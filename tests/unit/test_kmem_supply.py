@@ -6,6 +6,8 @@ so it may pass several slabs: it may buy from the buddy only when it has visited
 every partial and every empty slab there was.
 """
 
+from typing import NamedTuple
+
 import pytest
 
 import pyslab
@@ -14,13 +16,22 @@ from tests.utils import PAGE, cache_stats
 SIZES = [64, 600, 1024, 5000, 20_000]
 
 
-def _delta(cache: pyslab.KmemCache, before: tuple[int, ...]) -> pyslab.Supply:
-    """Return what the supply counters gained."""
-    gained = [now - then for now, then in zip(cache.supply, before, strict=True)]
-    return type(cache.supply)(*gained)
+class Supply(NamedTuple):
+    """What the supply counters gained."""
+
+    swap: int
+    barn: int
+    partial: int
+    empty: int
+    buddy: int
 
 
-def _alloc_in_order(cache: pyslab.KmemCache) -> tuple[pyslab.Buffer, pyslab.Supply]:
+def _delta(cache: pyslab.KmemCache, before: tuple[int, ...]) -> Supply:
+    """Return what the supply counters gained since before."""
+    return Supply(*(now - then for now, then in zip(cache.supply, before, strict=True)))
+
+
+def _alloc_in_order(cache: pyslab.KmemCache) -> tuple[pyslab.Buffer, Supply]:
     """Allocate one object and demand that its refill kept the order."""
     slabs, supply = cache.slabs, cache.supply
     buf = cache.alloc()

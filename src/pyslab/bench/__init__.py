@@ -42,7 +42,7 @@ class _Plan:
 
 _FULL = _Plan(rounds=21, python_round_s=0.004, native_passes=3, native_scale=1.0, memory_scale=1.0)
 _QUICK = _Plan(
-    rounds=5, python_round_s=0.001, native_passes=1, native_scale=0.25, memory_scale=0.25
+    rounds=4, python_round_s=0.001, native_passes=1, native_scale=0.25, memory_scale=0.25
 )
 
 

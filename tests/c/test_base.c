@@ -1,0 +1,237 @@
+/* test_base.c - holds down base/: index lists against an array model, the bit
+ * arithmetic at every power of two, findings, and the lock ranks of debug builds. */
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/list.h"
+#include "base/lock.h"
+
+#include "check.h"
+
+#define NR_RECORDS 40u
+
+struct record {
+    uint32_t before; /* canary */
+    struct index_link link;
+    uint32_t after; /* canary */
+};
+
+static struct index_view view_of(struct record *records)
+{
+    return (struct index_view){(char *)&records[0].link, sizeof(struct record)};
+}
+
+/* The list, walked both ways, is the model. */
+static void expect_list(const struct index_list *list, struct record *records,
+                        const uint32_t *model, uint32_t nr)
+{
+    uint32_t i = 0, at;
+
+    EXPECT_EQ(list->nr, nr);
+    for (at = list->first; at != INDEX_NONE && i < nr; at = records[at].link.next)
+        EXPECT_EQ(at, model[i++]);
+    EXPECT_EQ(at, INDEX_NONE);
+    EXPECT_EQ(i, nr);
+    for (at = list->last; at != INDEX_NONE && i > 0; at = records[at].link.prev)
+        EXPECT_EQ(at, model[--i]);
+    EXPECT_EQ(at, INDEX_NONE);
+    EXPECT_EQ(i, 0);
+}
+
+/* Head, tail, and removal of the first, a middle, the last and the only record. */
+static void list_by_hand(void)
+{
+    struct record records[NR_RECORDS];
+    struct index_view view = view_of(records);
+    struct index_list list;
+
+    index_list_init(&list);
+    expect_list(&list, records, NULL, 0);
+    index_list_add_tail(&list, view, 7);
+    expect_list(&list, records, (uint32_t[]){7}, 1);
+    index_list_add_head(&list, view, 0);
+    index_list_add_tail(&list, view, 39);
+    index_list_add_head(&list, view, 5);
+    expect_list(&list, records, (uint32_t[]){5, 0, 7, 39}, 4);
+    index_list_remove(&list, view, 0);
+    expect_list(&list, records, (uint32_t[]){5, 7, 39}, 3);
+    index_list_remove(&list, view, 5);
+    index_list_remove(&list, view, 39);
+    expect_list(&list, records, (uint32_t[]){7}, 1);
+    index_list_remove(&list, view, 7);
+    expect_list(&list, records, NULL, 0);
+}
+
+/* Random additions and removals, compared with an array after each. */
+static void list_random(void)
+{
+    struct record records[NR_RECORDS];
+    struct index_view view = view_of(records);
+    uint32_t model[NR_RECORDS], nr = 0;
+    struct rng rng = {1};
+    struct index_list list;
+
+    for (uint32_t i = 0; i < NR_RECORDS; i++)
+        records[i].before = records[i].after = 0xfeedu;
+    index_list_init(&list);
+    for (int step = 0; step < 20000; step++) {
+        uint32_t i = rng_below(&rng, NR_RECORDS), at = 0;
+
+        while (at < nr && model[at] != i)
+            at++;
+        if (at < nr) {
+            index_list_remove(&list, view, i);
+            memmove(model + at, model + at + 1, (--nr - at) * sizeof *model);
+        } else if (rng_below(&rng, 2) != 0) {
+            index_list_add_tail(&list, view, i);
+            model[nr++] = i;
+        } else {
+            index_list_add_head(&list, view, i);
+            memmove(model + 1, model, nr++ * sizeof *model);
+            model[0] = i;
+        }
+        expect_list(&list, records, model, nr);
+    }
+    for (uint32_t i = 0; i < NR_RECORDS; i++)
+        EXPECT(records[i].before == 0xfeedu && records[i].after == 0xfeedu);
+}
+
+/* A copy of the records at another address, with the list's head, is the same list. */
+static void list_is_position_independent(void)
+{
+    struct record records[NR_RECORDS], copy[NR_RECORDS];
+    struct index_list list;
+
+    index_list_init(&list);
+    memset(records, 0, sizeof records);
+    for (uint32_t i = 0; i < 4; i++)
+        index_list_add_tail(&list, view_of(records), i * 3);
+    memcpy(copy, records, sizeof copy);
+    memset(records, 0xee, sizeof records);
+    index_list_remove(&list, view_of(copy), 3);
+    expect_list(&list, copy, (uint32_t[]){0, 6, 9}, 3);
+}
+
+/* fls, ilog2, ceil_log2 and ctz around every power of two. */
+static void bits_logarithms(void)
+{
+    EXPECT_EQ(fls64(0), 0);
+    EXPECT_EQ(fls64(UINT64_MAX), 64);
+    EXPECT_EQ(ctz32(0), 32);
+    EXPECT_EQ(ceil_log2(1), 0);
+    for (unsigned n = 0; n < 64; n++) {
+        uint64_t x = (uint64_t)1 << n;
+
+        EXPECT_EQ(fls64(x), n + 1);
+        EXPECT_EQ(ilog2(x), n);
+        EXPECT_EQ(ceil_log2(x), n);
+        EXPECT(is_power_of_two(x));
+        if (n < 32) {
+            EXPECT_EQ(ctz32((uint32_t)x), n);
+            EXPECT_EQ(ctz32(0u - (uint32_t)x), n);
+        }
+        if (n < 2)
+            continue;
+        EXPECT_EQ(ilog2(x - 1), n - 1);
+        EXPECT_EQ(ilog2(x + 1), n);
+        EXPECT_EQ(ceil_log2(x - 1), n);
+        if (n < 63)
+            EXPECT_EQ(ceil_log2(x + 1), n + 1);
+        EXPECT(!is_power_of_two(x + 1));
+        EXPECT(n == 1 || !is_power_of_two(x - 1));
+    }
+    EXPECT(!is_power_of_two(0));
+}
+
+/* align_up, bytes to pages and orders, against plain division. */
+static void bits_rounding(void)
+{
+    for (uint64_t x = 0; x < 3 * PAGE_SIZE; x++) {
+        EXPECT_EQ(align_up(x, 64), (x + 63) / 64 * 64);
+        EXPECT_EQ(bytes_to_pages(x), (x + PAGE_SIZE - 1) / PAGE_SIZE);
+    }
+    EXPECT_EQ(align_up(7, 1), 7);
+    EXPECT_EQ(bytes_to_pages(UINT64_MAX), (uint64_t)1 << 52);
+    for (uint64_t nr = 1; nr < 5000; nr++) {
+        unsigned order = order_for_pages(nr);
+
+        EXPECT((uint64_t)1 << order >= nr);
+        EXPECT(order == 0 || (uint64_t)1 << (order - 1) < nr);
+    }
+    EXPECT_EQ(min_uint(3, 4), 3);
+    EXPECT_EQ(max_uint(3, 4), 4);
+}
+
+/* The first report stays; a long one is cut, not overrun. */
+static void finding_keeps_the_first(void)
+{
+    struct finding f = {{0}};
+    char longer[600];
+
+    EXPECT(!finding_report(&f, "frame %u", 7u));
+    EXPECT(!finding_report(&f, "frame %u", 8u));
+    EXPECT_EQ(strcmp(f.text, "frame 7"), 0);
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    f.text[0] = '\0';
+    EXPECT(!finding_report(&f, "%s", longer));
+    EXPECT_EQ(strlen(f.text), sizeof f.text - 1);
+}
+
+#if PYSLAB_CHECK_LEVEL >= 1
+
+static void take_two(enum lock_rank first, enum lock_rank second)
+{
+    struct lock a, b;
+
+    check_quiet();
+    lock_init(&a, first);
+    lock_init(&b, second);
+    lock_acquire(&a);
+    lock_acquire(&b);
+    lock_release(&b);
+    lock_release(&a);
+    lock_destroy(&a);
+    lock_destroy(&b);
+}
+
+static void take_in_order(void)
+{
+    take_two(LOCK_RANK_CACHE, LOCK_RANK_ZONE);
+    take_two(LOCK_RANK_FORK, LOCK_RANK_HEAP);
+}
+
+static void take_out_of_order(void)
+{
+    take_two(LOCK_RANK_ZONE, LOCK_RANK_CACHE);
+}
+
+static void take_same_rank(void)
+{
+    take_two(LOCK_RANK_CACHE, LOCK_RANK_CACHE);
+}
+
+/* A thread that takes locks out of order is stopped; in order it is not. */
+static void lock_ranks_are_enforced(void)
+{
+    EXPECT_EQ(check_child(take_in_order), 0);
+    EXPECT(WIFSIGNALED(check_child(take_out_of_order)));
+    EXPECT(WIFSIGNALED(check_child(take_same_rank)));
+}
+
+#else
+
+/* Without checks, ranks cost nothing and stop nobody. */
+static void lock_ranks_are_enforced(void)
+{
+    EXPECT_EQ(PYSLAB_CHECK_LEVEL, 0);
+}
+
+#endif
+
+static const struct test tests[] = {
+    TEST(list_by_hand),    TEST(list_random),   TEST(list_is_position_independent),
+    TEST(bits_logarithms), TEST(bits_rounding), TEST(finding_keeps_the_first),
+    TEST(lock_ranks_are_enforced),
+};
+
+TEST_MAIN(tests)
