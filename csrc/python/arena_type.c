@@ -103,7 +103,7 @@ static PyObject *kmalloc_general(ArenaObject *self, Py_ssize_t size,
 {
     struct kmalloc *km = &self->core->kmalloc;
     bool zero = (options->gfp & PYSLAB_GFP_ZERO) != 0;
-    bool aligned = options->align > 16;
+    bool aligned = options->align > sizeof(uint64_t);
     void *p;
 
     self->nr_live++;
@@ -120,7 +120,7 @@ static PyObject *kmalloc_general(ArenaObject *self, Py_ssize_t size,
     }
     self->nr_live--;
     if (p == NULL)
-        return raise_out_of_memory(self, (size_t)size);
+        return raise_out_of_memory(self, (size_t)size, options->align);
     return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
 }
 
@@ -154,7 +154,7 @@ static PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t 
 
             if (likely(p != NULL))
                 return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
-            return raise_out_of_memory(self, (size_t)size);
+            return raise_out_of_memory(self, (size_t)size, 0);
         }
         PyErr_Clear();
     }
@@ -243,7 +243,7 @@ static PyObject *block_as_buffer(ArenaObject *self, int order, uint32_t gfp)
     uint32_t pfn = alloc_block(self, order, gfp & ~(uint32_t)PYSLAB_GFP_HIGHMEM);
 
     if (pfn == PFN_NONE)
-        return raise_out_of_memory(self, PAGE_SIZE << order);
+        return raise_out_of_memory(self, PAGE_SIZE << order, 0);
     return buffer_new(self, pfn_to_virt(&self->core->pages.map, pfn),
                       (Py_ssize_t)(PAGE_SIZE << order), BUFFER_PAGES, NULL);
 }
@@ -253,7 +253,7 @@ static PyObject *block_as_page(ArenaObject *self, int order, uint32_t gfp)
     uint32_t pfn = alloc_block(self, order, gfp);
 
     if (pfn == PFN_NONE)
-        return raise_out_of_memory(self, PAGE_SIZE << order);
+        return raise_out_of_memory(self, PAGE_SIZE << order, 0);
     return page_new(self, pfn, (uint32_t)order);
 }
 
@@ -363,7 +363,8 @@ static PyMethodDef arena_methods[] = {
      "kmalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer of size bytes, content unspecified.\n\n"
      "size: int bytes or a string such as \"64MiB\"; 0 gives an empty Buffer.\n"
-     "align: power of two; 0 means 16, or the size class's own larger alignment.\n"
+     "align: power of two; 0 means what the size class has: 16 or more (8 for the\n"
+     "8-byte objects of the linux classes).\n"
      "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
     {"kzalloc", FAST(method_kzalloc),
      "kzalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"

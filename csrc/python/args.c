@@ -43,7 +43,7 @@ static Py_ssize_t size_out_of_range(ArenaObject *arena, PyObject *number, const 
     return -1;
 }
 
-static Py_ssize_t size_of_number(ArenaObject *arena, PyObject *arg, const char *what)
+Py_ssize_t arg_count(ArenaObject *arena, PyObject *arg, const char *what)
 {
     PyObject *number = index_of(arg, what);
     Py_ssize_t size;
@@ -51,10 +51,8 @@ static Py_ssize_t size_of_number(ArenaObject *arena, PyObject *arg, const char *
     if (number == NULL)
         return -1;
     size = PyLong_AsSsize_t(number);
-    if (size == -1 && PyErr_Occurred())
-        size = size_out_of_range(arena, number, what);
-    else if (size < 0)
-        size = size_out_of_range(arena, number, what);
+    if (size < 0)
+        size = arena_is_open(arena) ? size_out_of_range(arena, number, what) : -1;
     Py_DECREF(number);
     return size;
 }
@@ -74,11 +72,11 @@ Py_ssize_t arg_size(ArenaObject *arena, PyObject *arg, const char *what)
     if (!arena_is_open(arena))
         return -1;
     if (!PyUnicode_Check(arg))
-        return size_of_number(arena, arg, what);
+        return arg_count(arena, arg, what);
     number = PyObject_CallOneArg(objects.parse_bytes, arg);
     if (number == NULL)
         return -1;
-    size = arena_is_open(arena) ? size_of_number(arena, number, what) : -1;
+    size = arena_is_open(arena) ? arg_count(arena, number, what) : -1;
     Py_DECREF(number);
     return size;
 }

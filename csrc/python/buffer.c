@@ -185,7 +185,7 @@ static int resize_known(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
     moved = kmalloc_alloc(&self->arena->core->kmalloc, (size_t)nbytes,
                           gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
     if (moved == NULL) {
-        raise_out_of_memory(self->arena, (size_t)nbytes);
+        raise_out_of_memory(self->arena, (size_t)nbytes, 0);
         return -1;
     }
     old = buffer_new(self->arena, moved, self->nbytes, BUFFER_KMALLOC, self->keep);
@@ -205,7 +205,7 @@ static int resize_unknown(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
                              gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
 
     if (p == NULL) {
-        raise_out_of_memory(self->arena, (size_t)nbytes);
+        raise_out_of_memory(self->arena, (size_t)nbytes, 0);
         return -1;
     }
     self->p = p;

@@ -74,15 +74,16 @@ static int set_byte(BufferObject *self, PyObject *key, PyObject *value)
 {
     Py_ssize_t i = PyNumber_AsSsize_t(key, PyExc_IndexError);
     unsigned char *byte;
+    int overflow;
     long x;
 
     if (i == -1 && PyErr_Occurred())
         return -1;
-    x = PyLong_AsLong(value);
+    x = PyLong_AsLongAndOverflow(value, &overflow);
     if (x == -1 && PyErr_Occurred())
         return -1;
-    if (x < 0 || x > 255) {
-        PyErr_Format(PyExc_ValueError, "a byte must be in range(0, 256), got %ld", x);
+    if (overflow != 0 || x < 0 || x > 255) {
+        PyErr_Format(PyExc_ValueError, "a byte must be in range(0, 256), got %S", value);
         return -1;
     }
     byte = byte_at(self, i);

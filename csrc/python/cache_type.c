@@ -42,17 +42,19 @@ static bool create_align(PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
 
 static const char *create_name(PyObject *arg)
 {
-    const char *name = PyUnicode_Check(arg) ? PyUnicode_AsUTF8(arg) : NULL;
+    Py_ssize_t length;
+    const char *name = PyUnicode_Check(arg) ? PyUnicode_AsUTF8AndSize(arg, &length) : NULL;
 
     if (name == NULL) {
         if (!PyErr_Occurred())
             PyErr_Format(PyExc_TypeError, "name must be a str, not %.100s", Py_TYPE(arg)->tp_name);
         return NULL;
     }
-    if (name[0] == '\0' || strlen(name) >= PYSLAB_NAME_MAX || strpbrk(name, " \t\n") != NULL) {
+    if (length == 0 || length >= PYSLAB_NAME_MAX || strlen(name) != (size_t)length ||
+        strpbrk(name, " \t\n") != NULL) {
         PyErr_Format(PyExc_ValueError,
-                     "a cache name has 1 to %d bytes without blanks, got %R", PYSLAB_NAME_MAX - 1,
-                     arg);
+                     "a cache name has 1 to %d bytes, without blanks and NUL, got %R",
+                     PYSLAB_NAME_MAX - 1, arg);
         return NULL;
     }
     return name;
@@ -163,7 +165,7 @@ static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t na
         return NULL;
     p = cache_alloc(self->cache, gfp);
     if (unlikely(p == NULL))
-        return raise_out_of_memory(self->arena, self->stride);
+        return raise_out_of_memory(self->arena, self->stride, 0);
     return buffer_new(self->arena, p, self->object_size, BUFFER_CACHE, op);
 }
 
@@ -222,20 +224,21 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
 
     if (!arg_options("alloc_bulk", nargs, 1, args, kwnames, false, &options))
         return NULL;
-    n = arg_size(self->arena, args[0], "n");
+    n = arg_count(self->arena, args[0], "n");
     if (n < 0 || !cache_is_usable(self, true))
         return NULL;
     if ((size_t)n > self->arena->core->bytes / self->stride)
         return raise_out_of_memory(self->arena, (size_t)n > SIZE_MAX / self->stride
                                                     ? SIZE_MAX
-                                                    : (size_t)n * self->stride);
+                                                    : (size_t)n * self->stride,
+                                   0);
     p = PyMem_New(void *, (size_t)n);
     if (p == NULL)
         return PyErr_NoMemory();
     if (cache_alloc_bulk(self->cache, options.gfp, (size_t)n, p) == (size_t)n)
         list = wrap_objects(self, p, n);
     else
-        raise_out_of_memory(self->arena, (size_t)n * self->stride);
+        raise_out_of_memory(self->arena, (size_t)n * self->stride, 0);
     PyMem_Free(p);
     return list;
 }
@@ -275,21 +278,6 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
 
 /* --- attributes --------------------------------------------------------- */
 
-static PyObject *counts(PyTypeObject *type, const uint64_t *values, Py_ssize_t n)
-{
-    PyObject *result = PyStructSequence_New(type);
-
-    for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
-        PyObject *value = PyLong_FromUnsignedLongLong(values[i]);
-
-        if (value == NULL)
-            Py_CLEAR(result);
-        else
-            PyStructSequence_SetItem(result, i, value);
-    }
-    return result;
-}
-
 static PyObject *get_slabs(PyObject *op, void *unused)
 {
     CacheObject *self = cache_of(op);
@@ -299,7 +287,9 @@ static PyObject *get_slabs(PyObject *op, void *unused)
     if (!cache_is_usable(self, false))
         return NULL;
     cache_stats(self->cache, &s);
-    return counts(objects.slabs_type, (uint64_t[]){s.nr_full, s.nr_partial, s.nr_empty}, 3);
+    return PyObject_CallFunction(objects.slab_counts, "KKK", (unsigned long long)s.nr_full,
+                                 (unsigned long long)s.nr_partial,
+                                 (unsigned long long)s.nr_empty);
 }
 
 static PyObject *get_supply(PyObject *op, void *unused)
@@ -311,10 +301,10 @@ static PyObject *get_supply(PyObject *op, void *unused)
     if (!cache_is_usable(self, false))
         return NULL;
     cache_stats(self->cache, &s);
-    return counts(objects.supply_type,
-                  (uint64_t[]){s.supply_swap, s.supply_barn, s.supply_partial, s.supply_empty,
-                               s.supply_buddy},
-                  5);
+    return PyObject_CallFunction(
+        objects.supply_counts, "KKKKK", (unsigned long long)s.supply_swap,
+        (unsigned long long)s.supply_barn, (unsigned long long)s.supply_partial,
+        (unsigned long long)s.supply_empty, (unsigned long long)s.supply_buddy);
 }
 
 static PyObject *get_name(PyObject *op, void *unused)
@@ -373,32 +363,6 @@ static PyMemberDef cache_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(CacheObject, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
-
-bool cache_results_init(PyObject *module)
-{
-    static PyStructSequence_Field slabs_fields[] = {
-        {"full", "slabs without a free object"},
-        {"partial", "slabs with some free objects"},
-        {"empty", "slabs with nothing else"},
-        {NULL, NULL},
-    };
-    static PyStructSequence_Field supply_fields[] = {
-        {"swap", "exchanges of a thread's main and spare sheaf"},
-        {"barn", "full sheaves taken from the barn"},
-        {"partial", "visits to a partial slab"},
-        {"empty", "visits to an empty slab"},
-        {"buddy", "slabs bought from the buddy"},
-        {NULL, NULL},
-    };
-    PyStructSequence_Desc slabs = {"pyslab.SlabCounts", "Slabs of a cache.", slabs_fields, 3};
-    PyStructSequence_Desc supply = {"pyslab.SupplyCounts", "Refills of a cache.", supply_fields,
-                                    5};
-
-    (void)module;
-    objects.slabs_type = PyStructSequence_NewType(&slabs);
-    objects.supply_type = PyStructSequence_NewType(&supply);
-    return objects.slabs_type != NULL && objects.supply_type != NULL;
-}
 
 PyTypeObject *cache_type_new(PyObject *module)
 {

@@ -4,6 +4,8 @@
  */
 #include "python/pytypes.h"
 
+#include <stdio.h>
+
 static bool import_one(PyObject *errors, const char *name, PyObject **slot)
 {
     *slot = PyObject_GetAttrString(errors, name);
@@ -37,20 +39,24 @@ bool arena_is_open(ArenaObject *arena)
 }
 
 /* The one thing most likely to help, of those not in force already. */
-static const char *memory_hint(ArenaObject *arena, size_t nbytes, size_t free_bytes,
-                               size_t block_bytes)
+static const char *memory_hint(ArenaObject *arena, size_t nbytes, size_t align,
+                               size_t free_bytes)
 {
-    if (nbytes > arena->core->bytes)
+    unsigned max_order = arena->core->pages.zone[0].max_order;
+    size_t wanted = nbytes > align ? nbytes : align;
+
+    if (wanted > arena->core->bytes)
         return "make a larger arena";
-    if (nbytes > block_bytes && arena->core->pages.zone[0].max_order < MAX_ORDER)
+    if (wanted > PAGE_SIZE << max_order && max_order < MAX_ORDER)
         return "a larger max_order allows larger blocks";
     if (nbytes <= free_bytes)
         return "the free memory is fragmented; drop long-lived buffers or make a larger arena";
     return "drop buffers, or make a larger arena";
 }
 
-void *raise_out_of_memory(ArenaObject *arena, size_t nbytes)
+void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align)
 {
+    char aligned[48] = "";
     struct zone *zone = &arena->core->pages.zone[0];
     size_t free_bytes, largest;
     int order;
@@ -60,11 +66,13 @@ void *raise_out_of_memory(ArenaObject *arena, size_t nbytes)
     order = buddy_largest_order_locked(zone);
     lock_release(&zone->lock);
     largest = order < 0 ? 0 : PAGE_SIZE << order;
+    if (align != 0)
+        snprintf(aligned, sizeof aligned, " aligned to %zu", align);
     PyErr_Format(objects.out_of_memory,
-                 "cannot allocate %zu bytes: zone %s has %zu of %zu bytes free, the largest free "
+                 "cannot allocate %zu bytes%s: zone %s has %zu of %zu bytes free, the largest free "
                  "block is %zu bytes; hint: %s",
-                 nbytes, zone->name, free_bytes, arena->core->bytes, largest,
-                 memory_hint(arena, nbytes, free_bytes, PAGE_SIZE << zone->max_order));
+                 nbytes, aligned, zone->name, free_bytes, arena->core->bytes, largest,
+                 memory_hint(arena, nbytes, align, free_bytes));
     return NULL;
 }
 

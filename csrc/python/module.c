@@ -29,14 +29,14 @@ static bool module_fill(PyObject *module)
 {
     objects.flag_type = import_attribute("enum", "Flag");
     objects.parse_bytes = import_attribute("pyslab.sizes", "parse_bytes");
-    return objects.flag_type != NULL && objects.parse_bytes != NULL && errors_import() &&
-           cache_results_init(module) &&
+    objects.slab_counts = import_attribute("pyslab.counts", "SlabCounts");
+    objects.supply_counts = import_attribute("pyslab.counts", "SupplyCounts");
+    return objects.flag_type != NULL && objects.parse_bytes != NULL &&
+           objects.slab_counts != NULL && objects.supply_counts != NULL && errors_import() &&
            add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&
-           add_type(module, cache_type_new(module), &objects.cache_type) &&
-           PyModule_AddObjectRef(module, "SlabCounts", (PyObject *)objects.slabs_type) == 0 &&
-           PyModule_AddObjectRef(module, "SupplyCounts", (PyObject *)objects.supply_type) == 0;
+           add_type(module, cache_type_new(module), &objects.cache_type);
 }
 
 PyMODINIT_FUNC PyInit__core(void)

@@ -130,19 +130,25 @@ static PyObject *page_repr(PyObject *op)
 static PyObject *get_pfn(PyObject *op, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLong(((PageObject *)op)->pfn);
+    return page_is_usable((PageObject *)op)
+               ? PyLong_FromUnsignedLong(((PageObject *)op)->pfn)
+               : NULL;
 }
 
 static PyObject *get_order(PyObject *op, void *unused)
 {
     (void)unused;
-    return PyLong_FromUnsignedLong(((PageObject *)op)->order);
+    return page_is_usable((PageObject *)op)
+               ? PyLong_FromUnsignedLong(((PageObject *)op)->order)
+               : NULL;
 }
 
 static PyObject *get_nbytes(PyObject *op, void *unused)
 {
     (void)unused;
-    return PyLong_FromSsize_t(page_nbytes((PageObject *)op));
+    return page_is_usable((PageObject *)op)
+               ? PyLong_FromSsize_t(page_nbytes((PageObject *)op))
+               : NULL;
 }
 
 static PyObject *get_arena(PyObject *op, void *unused)

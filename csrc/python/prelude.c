@@ -1,1 +1,2 @@
+/* prelude.c - what cffi puts before the wrapper it generates. */
 #include "pyslab.h"

@@ -78,11 +78,11 @@ struct module_objects {
     PyTypeObject *buffer_type;
     PyTypeObject *page_type;
     PyTypeObject *cache_type;
-    PyTypeObject *slabs_type;  /* struct sequence (full, partial, empty) */
-    PyTypeObject *supply_type; /* struct sequence (swap, barn, partial, empty, buddy) */
-    PyObject *flag_type;       /* enum.Flag */
-    PyObject *parse_bytes;     /* pyslab.sizes.parse_bytes */
-    PyObject *error;           /* pyslab.errors.* from here on */
+    PyObject *slab_counts;   /* pyslab.counts.SlabCounts */
+    PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
+    PyObject *flag_type;     /* enum.Flag */
+    PyObject *parse_bytes;   /* pyslab.sizes.parse_bytes */
+    PyObject *error;         /* pyslab.errors.* from here on */
     PyObject *out_of_memory;
     PyObject *invalid_pointer;
     PyObject *double_free;
@@ -98,6 +98,8 @@ extern struct module_objects objects;
 /* int, or a string such as "64MiB". TypeError, ValueError; OutOfMemoryError for a
  * size that no arena can have. -1 with an exception set. */
 Py_ssize_t arg_size(ArenaObject *arena, PyObject *arg, const char *what);
+/* The same, int only. */
+Py_ssize_t arg_count(ArenaObject *arena, PyObject *arg, const char *what);
 /* 0 .. the arena's max_order. TypeError, ValueError. -1 with an exception set. */
 int arg_order(ArenaObject *arena, PyObject *arg);
 
@@ -115,8 +117,9 @@ bool arg_options(const char *function, Py_ssize_t nargs, Py_ssize_t nr_positiona
 /* --- errors.c ----------------------------------------------------------- */
 
 bool errors_import(void);
-/* Sets OutOfMemoryError with the request, the zone's state and one hint; NULL. */
-void *raise_out_of_memory(ArenaObject *arena, size_t nbytes);
+/* Sets OutOfMemoryError with the request, the zone's state and one hint; NULL.
+ * align: 0 if none was asked for. */
+void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align);
 /* Sets the exception of a core error code about an address; NULL. */
 void *raise_code(int code, const char *what, const void *p);
 /* False with ArenaClosedError set if the arena takes no allocations. */
@@ -169,7 +172,6 @@ int page_object_get(PageObject *self);
 int page_object_put(PageObject *self);
 
 PyTypeObject *cache_type_new(PyObject *module);
-bool cache_results_init(PyObject *module);
 PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames);
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab._core import Buffer, KmemCache, Page, SlabCounts, SupplyCounts
+from pyslab._core import Buffer, KmemCache, Page
 from pyslab.arena import Arena, default_arena
+from pyslab.counts import SlabCounts, SupplyCounts
 from pyslab.errors import (
     ArenaClosedError,
     ArenaForkedError,

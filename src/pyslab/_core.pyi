@@ -1,25 +1,14 @@
 from types import TracebackType
-from typing import Any, NamedTuple, SupportsIndex, final, overload
+from typing import Any, SupportsIndex, final, overload
 
 from typing_extensions import Buffer as _BufferProtocol
 
 from pyslab.arena import Arena
+from pyslab.counts import SlabCounts, SupplyCounts
 from pyslab.gfp import GFP
 
 ffi: Any
 lib: Any
-
-class SlabCounts(NamedTuple):
-    full: int
-    partial: int
-    empty: int
-
-class SupplyCounts(NamedTuple):
-    swap: int
-    barn: int
-    partial: int
-    empty: int
-    buddy: int
 
 @final
 class Buffer:

@@ -6,6 +6,8 @@ fast: options, statistics, texts and the end of an arena, over cffi.
 
 from __future__ import annotations
 
+import enum
+import operator
 import os
 import threading
 from collections.abc import Iterator
@@ -110,7 +112,7 @@ class Arena(ArenaBase):
     def caches(self) -> list[CacheStats]:
         """Return the figures of every kmem_cache, kmalloc's size classes first."""
         raw = ffi.new("pyslab_cache_stats *")
-        found = []
+        found: list[CacheStats] = []
         with self._handle() as handle:
             while lib.pyslab_arena_cache_stats(handle, len(found), raw) == lib.PYSLAB_OK:
                 found.append(cache_stats(raw))
@@ -192,12 +194,19 @@ os.register_at_fork(after_in_child=_default_lock._at_fork_reinit)  # type: ignor
 # --- options -----------------------------------------------------------------
 
 
+def _int_option(option: str, value: object) -> int:
+    if isinstance(value, (bool, enum.Flag)):
+        raise TypeError(f"{option} must be an int, not {value!r}")
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{option} must be an int, not {type(value).__name__}") from None
+
+
 def _size_option(size: int | str) -> int:
     if isinstance(size, str):
         size = parse_bytes(size)
-    if isinstance(size, bool) or not hasattr(size, "__index__"):
-        raise TypeError(f"size must be an int or a str, not {type(size).__name__}")
-    nbytes = size.__index__()
+    nbytes = _int_option("size", size)
     if nbytes <= 0:
         raise ValueError(f"an arena's size must be positive, got {nbytes}")
     if nbytes >= 1 << 63:
@@ -206,9 +215,7 @@ def _size_option(size: int | str) -> int:
 
 
 def _max_order_option(max_order: int) -> int:
-    if isinstance(max_order, bool) or not hasattr(max_order, "__index__"):
-        raise TypeError(f"max_order must be an int, not {type(max_order).__name__}")
-    order = max_order.__index__()
+    order = _int_option("max_order", max_order)
     if not 0 <= order <= lib.PYSLAB_MAX_ORDER:
         raise ValueError(f"max_order must be 0 to {lib.PYSLAB_MAX_ORDER}, got {order}")
     return order

@@ -18,8 +18,10 @@ _PREFIXES = "kmgtp"
 def parse_bytes(text: str) -> int:
     """Return the number of bytes that text stands for, rounded down to a whole byte.
 
-    Raises ValueError for a text that is not a byte specification.
+    Raises ValueError for a text that is not a byte specification, TypeError for no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a byte specification is a str, not {type(text).__name__}")
     match = _SPECIFICATION.match(text.strip())
     if match is None:
         raise ValueError(f"Could not parse {text!r} as a byte specification")

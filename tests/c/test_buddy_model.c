@@ -151,13 +151,12 @@ static void give(struct model *m, struct held *held)
 {
     uint32_t keep = rng_below(&m->rng, 3) == 0 ? rng_below(&m->rng, held->nr) : 0;
 
+    if (keep != 0) /* of a block given back whole, the record is the buddy's from here on */
+        m->rig.map.pages[held->pfn].large.nr_pages = keep;
     give_frames(m, held->pfn + keep, held->nr - keep);
-    m->rig.map.pages[held->pfn].large.nr_pages = keep;
+    held->nr = keep;
     if (keep == 0)
         held->pfn = PFN_NONE;
-    else
-        m->rig.map.pages[held->pfn].large.nr_pages = keep;
-    held->nr = keep;
 }
 
 /* The largest block that is not clean goes to the OS and comes back untouched. */
