@@ -42,6 +42,7 @@ class Buffer:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
+    def __eq__(self, other: object, /) -> bool: ...
     __hash__: None  # type: ignore[assignment]
 
 @final
