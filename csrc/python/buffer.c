@@ -146,7 +146,7 @@ static bool buffer_has_no_exports(const BufferObject *self, const char *call)
     if (self->exports == 0)
         return true;
     PyErr_Format(PyExc_BufferError, "%s: %zd exported view%s of the Buffer still alive", call,
-                 self->exports, self->exports == 1 ? " is" : "s are");
+                 self->exports, self->exports == 1 ? "" : "s");
     return false;
 }
 

@@ -112,7 +112,7 @@ class CacheStats:
 
 def arena_stats(raw: Any, counts: tuple[int, int, int]) -> ArenaStats:
     """Build ArenaStats from a pyslab_arena_stats and the arena's own counts."""
-    own = dict(zip(("current_count", "current_bytes", "total_count"), counts))
+    own = dict(zip(("current_count", "current_bytes", "total_count"), counts, strict=True))
     names = [f.name for f in dataclasses.fields(ArenaStats) if f.name not in own]
     return ArenaStats(**own, **{name: getattr(raw, name) for name in names})
 

@@ -208,30 +208,30 @@ static void run_model(uint32_t start, uint32_t nr, unsigned max_order, int steps
 /* A zone of one block. */
 static void power_of_two(void)
 {
-    run_model(0, 256, 8, 2500);
+    run_model(0, 256, 8, 4 * 2500);
 }
 
 /* Start and end lie inside larger blocks. */
 static void ragged(void)
 {
-    run_model(3, 509, 8, 2500);
-    run_model(37, 100, 18, 2500);
-    run_model(63, 2, 20, 200);
+    run_model(3, 509, 8, 4 * 2500);
+    run_model(37, 100, 18, 4 * 2500);
+    run_model(63, 2, 20, 4 * 200);
 }
 
 /* Many blocks of a small max_order: nothing merges beyond it. */
 static void small_max_order(void)
 {
-    run_model(0, 64, 0, 500);
-    run_model(1, 63, 1, 1000);
-    run_model(5, 300, 3, 2000);
+    run_model(0, 64, 0, 4 * 500);
+    run_model(1, 63, 1, 4 * 1000);
+    run_model(5, 300, 3, 4 * 2000);
 }
 
 /* An order larger than the zone is no obstacle. */
 static void huge_max_order(void)
 {
-    run_model(0, 600, 18, 2500);
-    run_model(1, 599, 20, 2500);
+    run_model(0, 600, 18, 4 * 2500);
+    run_model(1, 599, 20, 4 * 2500);
 }
 
 static const struct test tests[] = {

@@ -182,9 +182,8 @@ class KmallocMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything intact to the end, and gone after."""
-        for block in self.blocks:
-            block.assert_intact()
-        self.blocks.clear()
+        while self.blocks:
+            self.blocks.pop().assert_intact()
         assert_idle(self.arena)
 
 

@@ -1,0 +1,243 @@
+/* test_pcp.c - holds down the per-thread page lists of page_alloc/: what a list keeps,
+ * how it is refilled and emptied, that a thread's end and a drain request empty it,
+ * and that giving memory back never makes another thread's request fail. */
+#include "page_alloc/page_alloc.h"
+
+#include "rig.h"
+
+#include <pthread.h>
+
+static uint32_t list_nr(struct page_rig *rig, unsigned order)
+{
+    struct pcp *pcp = thread_slot(&rig->domain, THREAD_SLOT_PCP);
+
+    return pcp->list[pcp_index(order)].nr;
+}
+
+/* Orders 0 to 3 and 9 have lists, the others none. */
+static void which_orders_have_lists(void)
+{
+    for (unsigned order = 0; order <= MAX_ORDER; order++) {
+        unsigned index = pcp_index(order);
+
+        EXPECT_EQ(index < NR_PCP_LISTS, order <= 3 || order == 9);
+        EXPECT(index == NR_PCP_LISTS || pcp_order(index) == order);
+    }
+    EXPECT_EQ(pcp_index(UINT32_MAX), NR_PCP_LISTS);
+}
+
+/* A refill takes a batch; the block freed last is the next one given. */
+static void youngest_first(void)
+{
+    struct page_rig rig;
+
+    page_rig_begin(&rig, 32768, 10);
+    for (unsigned order = 0; order <= 3; order++) {
+        uint32_t block[3], high;
+
+        for (int i = 0; i < 3; i++)
+            block[i] = page_alloc_block(&rig.pa, order, KERNEL);
+        high = rig.pa.pcp_high[pcp_index(order)];
+        EXPECT_EQ(high << order, 64);
+        EXPECT_EQ(list_nr(&rig, order), high / 2 - 3);
+        for (int i = 0; i < 3; i++)
+            EXPECT_EQ(page_put(&rig.pa, block[i], order), PYSLAB_OK);
+        for (int i = 3; i-- > 0;)
+            EXPECT_EQ(page_alloc_block(&rig.pa, order, KERNEL), block[i]);
+        for (int i = 0; i < 3; i++)
+            EXPECT_EQ(page_put(&rig.pa, block[i], order), PYSLAB_OK);
+        page_rig_check(&rig);
+    }
+    page_rig_end(&rig);
+}
+
+/* However much is freed, a thread keeps at most 1 MiB, plus one 2 MiB block in a large
+ * arena, and in a small arena a small part. */
+static void kept_pages_are_bounded(void)
+{
+    static const uint32_t sizes[] = {64, 255, 256, 1024, 16384, 131072};
+    static uint32_t block[1024];
+
+    for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+        struct page_rig rig;
+
+        page_rig_begin(&rig, sizes[s], 10);
+        for (unsigned order = 0; order <= 3; order++) {
+            uint32_t nr = 0;
+
+            while (nr < ARRAY_SIZE(block) &&
+                   (block[nr] = page_alloc_block(&rig.pa, order, KERNEL)) != PFN_NONE)
+                nr++;
+            while (nr > 0)
+                EXPECT_EQ(page_put(&rig.pa, block[--nr], order), PYSLAB_OK);
+        }
+        block[0] = page_alloc_block(&rig.pa, 9, KERNEL);
+        EXPECT_EQ(block[0] != PFN_NONE, sizes[s] >= 512);
+        EXPECT(block[0] == PFN_NONE || page_put(&rig.pa, block[0], 9) == PYSLAB_OK);
+        EXPECT_EQ(list_nr(&rig, 9), sizes[s] >= 131072);
+        EXPECT_LE(pcp_total_pages(&rig.pa) - list_nr(&rig, 9) * 512, 256);
+        EXPECT_LE(pcp_total_pages(&rig.pa), sizes[s] / 64);
+        EXPECT_EQ(pcp_total_pages(&rig.pa) + page_rig_free(&rig), sizes[s]);
+        page_rig_end(&rig);
+    }
+}
+
+/* A drain empties the lists and says whether there was anything. */
+static void drain(void)
+{
+    struct page_rig rig;
+
+    page_rig_begin(&rig, 32768, 10);
+    EXPECT(!pcp_drain(&rig.pa));
+    EXPECT_EQ(page_put(&rig.pa, page_alloc_block(&rig.pa, 0, KERNEL), 0), PYSLAB_OK);
+    EXPECT_EQ(pcp_total_pages(&rig.pa), 32);
+    EXPECT(pcp_drain(&rig.pa));
+    EXPECT(!pcp_drain(&rig.pa));
+    EXPECT_EQ(pcp_total_pages(&rig.pa), 0);
+    page_rig_end(&rig);
+}
+
+static void *use_lists(void *argument)
+{
+    struct page_rig *rig = argument;
+
+    for (unsigned order = 0; order <= 4; order++)
+        EXPECT_EQ(page_put(&rig->pa, page_alloc_block(&rig->pa, order, KERNEL), order), PYSLAB_OK);
+    EXPECT_NE(pcp_total_pages(&rig->pa), 0);
+    return NULL;
+}
+
+/* A thread that ends gives its lists to the buddy. */
+static void thread_exit_empties_the_lists(void)
+{
+    struct page_rig rig;
+    pthread_t thread;
+
+    page_rig_begin(&rig, 32768, 10);
+    REQUIRE(pthread_create(&thread, NULL, use_lists, &rig) == 0);
+    pthread_join(thread, NULL);
+    EXPECT_EQ(pcp_total_pages(&rig.pa), 0);
+    EXPECT_EQ(page_rig_free(&rig), 32768);
+    page_rig_end(&rig);
+}
+
+struct drain_meeting {
+    struct page_rig rig;
+    pthread_barrier_t barrier;
+};
+
+static void *keep_then_exchange(void *argument)
+{
+    struct drain_meeting *m = argument;
+    uint32_t block[65];
+
+    EXPECT_EQ(page_put(&m->rig.pa, page_alloc_block(&m->rig.pa, 1, KERNEL), 1), PYSLAB_OK);
+    pthread_barrier_wait(&m->barrier); /* blocks of order 1 wait on this thread's list */
+    pthread_barrier_wait(&m->barrier); /* a drain was asked for */
+    EXPECT_NE(list_nr(&m->rig, 1), 0);
+    for (int i = 0; i < 65; i++) /* order 0 needs the buddy: an exchange */
+        block[i] = page_alloc_block(&m->rig.pa, 0, KERNEL);
+    EXPECT_EQ(list_nr(&m->rig, 1), 0);
+    for (int i = 0; i < 65; i++)
+        EXPECT_EQ(page_put(&m->rig.pa, block[i], 0), PYSLAB_OK);
+    return NULL;
+}
+
+/* A thread heeds a request to drain at its next exchange, on every list it has. */
+static void drain_request_is_heeded(void)
+{
+    static struct drain_meeting m;
+    pthread_t thread;
+
+    page_rig_begin(&m.rig, 32768, 10);
+    pthread_barrier_init(&m.barrier, NULL, 2);
+    REQUIRE(pthread_create(&thread, NULL, keep_then_exchange, &m) == 0);
+    pthread_barrier_wait(&m.barrier);
+    EXPECT_EQ(pcp_total_pages(&m.rig.pa), 32);
+    page_alloc_request_drain(&m.rig.pa);
+    pthread_barrier_wait(&m.barrier);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&m.barrier);
+    page_rig_end(&m.rig);
+}
+
+/* --- giving back while others allocate ---------------------------------- */
+
+struct release_race {
+    struct page_rig rig;
+    atomic_bool stop;
+};
+
+static void *release_on_and_on(void *argument)
+{
+    struct release_race *race = argument;
+
+    while (!race->stop)
+        page_alloc_release(&race->rig.pa);
+    return NULL;
+}
+
+/* At most 512 of 16384 frames are in use at any time: no request may fail, whatever
+ * another thread is giving back to the operating system meanwhile. */
+static void release_fails_no_other_request(void)
+{
+    static struct release_race race;
+    unsigned failures = 0;
+    pthread_t thread;
+
+    page_rig_begin(&race.rig, 16384, 18);
+    REQUIRE(pthread_create(&thread, NULL, release_on_and_on, &race) == 0);
+    for (int i = 0; i < 3000; i++) {
+        uint32_t pfn = page_alloc_exact(&race.rig.pa, 512, 0, KERNEL);
+
+        failures += pfn == PFN_NONE;
+        if (pfn == PFN_NONE)
+            continue;
+        memset(pfn_to_virt(&race.rig.pa.map, pfn), 1, 512 * PAGE_SIZE);
+        page_free_range(&race.rig.pa, pfn, 512); /* the zone is one block again */
+    }
+    race.stop = true;
+    pthread_join(thread, NULL);
+    EXPECT_EQ(failures, 0);
+    page_rig_end(&race.rig);
+}
+
+/* --- the recount -------------------------------------------------------- */
+
+/* A frame on two lists, of the wrong order, or in the wrong state is noticed. */
+static void recount_notices(void)
+{
+    struct finding f = {{0}};
+    struct page_rig rig;
+    struct pcp_list *list;
+    struct page *page;
+    uint32_t word, pfn;
+
+    page_rig_begin(&rig, 32768, 10);
+    EXPECT_EQ(page_put(&rig.pa, page_alloc_block(&rig.pa, 0, KERNEL), 0), PYSLAB_OK);
+    list = &((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->list[0];
+    page = pfn_to_page(&rig.pa.map, list->frame[0]);
+    word = page->word;
+    EXPECT(page_alloc_check(&rig.pa, &f));
+    page->word = PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, 0);
+    EXPECT(!page_alloc_check(&rig.pa, &f) && f.text[0] != '\0');
+    page->word = word;
+    pfn = list->frame[1];
+    list->frame[list->nr++] = pfn; /* twice */
+    f.text[0] = '\0';
+    EXPECT(!page_alloc_check(&rig.pa, &f) && f.text[0] != '\0');
+    list->nr -= 2; /* one lost */
+    f.text[0] = '\0';
+    EXPECT(!page_alloc_check(&rig.pa, &f) && f.text[0] != '\0');
+    list->nr++;
+    page_rig_end(&rig);
+}
+
+static const struct test tests[] = {
+    TEST(which_orders_have_lists),       TEST(youngest_first),
+    TEST(kept_pages_are_bounded),        TEST(drain),
+    TEST(thread_exit_empties_the_lists), TEST(drain_request_is_heeded),
+    TEST(recount_notices),               TEST(release_fails_no_other_request),
+};
+
+TEST_MAIN(tests)
