@@ -4,7 +4,6 @@ What it is: arenas for tests, and the rule that a test leaves each of them valid
 idle. What it is not: helpers (tests/utils.py) or models (tests/model.py).
 """
 
-import gc
 from collections.abc import Callable, Generator
 from typing import Literal
 
@@ -47,7 +46,6 @@ def arenas(request: pytest.FixtureRequest) -> Generator[list[pyslab.Arena], None
             if not arena.closed:
                 assert_idle(arena)
     made.clear()
-    gc.collect()
 
 
 @pytest.fixture

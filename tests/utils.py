@@ -55,7 +55,8 @@ def assert_balanced(stats: pyslab.ArenaStats) -> None:
 
 def assert_idle(arena: pyslab.Arena) -> None:
     """Demand a valid arena that nothing has been allocated from and not returned."""
-    gc.collect()
+    if arena.stats().current_count:
+        gc.collect()  # cycles, such as an exception and its frames; slow, so only if needed
     arena.validate()
     stats = arena.stats()
     assert_balanced(stats)

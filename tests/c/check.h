@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK_TIMEOUT_SECONDS 60u
+#define CHECK_TIMEOUT_SECONDS 20u
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
@@ -69,9 +69,11 @@ static inline int check_child(void (*run)(void))
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
+        check_nr_failures = 0;
         alarm(CHECK_TIMEOUT_SECONDS);
         run();
-        exit(check_nr_failures != 0);
+        fflush(NULL);
+        _exit(check_nr_failures != 0);
     }
     return pid > 0 && waitpid(pid, &status, 0) == pid ? status : -1;
 }

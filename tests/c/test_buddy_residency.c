@@ -174,6 +174,7 @@ static void fake_missed_merge(void)
 /* Each kind of damage is noticed, with a text; mended, all is well again. */
 static void recount_notices(void)
 {
+    struct index_list *list = &rig.zone.free_area[0].list[FREE_DIRTY];
     struct page *page;
     struct page kept;
 
@@ -204,8 +205,8 @@ static void recount_notices(void)
     DAMAGE(rig.zone.free_pages++, rig.zone.free_pages--);
     DAMAGE(rig.zone.free_orders[FREE_DIRTY] = 0, rig.zone.free_orders[FREE_DIRTY] = 1);
     DAMAGE(rig.zone.free_orders[FREE_CLEAN] = 4, rig.zone.free_orders[FREE_CLEAN] = 0);
-    DAMAGE(rig.zone.free_area[0].list[FREE_DIRTY].nr--, rig.zone.free_area[0].list[FREE_DIRTY].nr++);
-    DAMAGE(rig.map.pages[21].word = 0, rig.map.pages[21].word = PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, 1));
+    DAMAGE(list->nr--, list->nr++);
+    DAMAGE(page[1].word = 0, page[1].word = PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, 1));
     fake_missed_merge();
     EXPECT(!recount());
 }

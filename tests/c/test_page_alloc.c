@@ -1,12 +1,9 @@
 /* test_page_alloc.c - holds down page_alloc/ for one thread: blocks and exact runs,
- * what gfp bits do, references and their error codes, zeroing with the least work,
- * exhaustion, and giving memory back to the operating system. The page lists of
- * several threads are in test_pcp.c. */
+ * what gfp bits do, references and their error codes, zeroing with the least work, and
+ * exhaustion. Page lists, and giving memory back, are in test_pcp.c. */
 #include "page_alloc/page_alloc.h"
 
 #include "rig.h"
-
-#include <sys/mman.h>
 
 static unsigned state_of(struct page_rig *rig, uint32_t pfn)
 {
@@ -357,58 +354,12 @@ static void reclaim_is_asked(void)
     page_rig_end(&stash.rig);
 }
 
-/* --- to the operating system -------------------------------------------- */
-
-static uint32_t resident(struct page_rig *rig)
-{
-    static unsigned char map[4096];
-    uint32_t nr = 0;
-
-    if (mincore(rig->pa.map.base, (size_t)rig->pa.map.nr_pages << PAGE_SHIFT, map) != 0)
-        abort();
-    for (uint32_t i = 0; i < rig->pa.map.nr_pages; i++)
-        nr += map[i] & 1;
-    return nr;
-}
-
-/* Free resident frames go, used ones stay with their content, and it is counted. */
-static void release_gives_free_frames_back(void)
-{
-    struct page_rig rig;
-    uint32_t kept, freed, single;
-
-    page_rig_begin(&rig, 1024, 10);
-    kept = page_alloc_block(&rig.pa, 4, KERNEL);
-    freed = page_alloc_exact(&rig.pa, 100, 0, KERNEL);
-    single = page_alloc_block(&rig.pa, 0, KERNEL);
-    fill(&rig, kept, 16, 0x41);
-    fill(&rig, freed, 100, 0x42);
-    fill(&rig, single, 1, 0x43);
-    page_free_range(&rig.pa, freed, 100);
-    EXPECT_EQ(page_put(&rig.pa, single, 0), PYSLAB_OK); /* on a page list: goes too */
-    EXPECT_EQ(resident(&rig), 117);
-    EXPECT_EQ(page_alloc_release(&rig.pa), 101);
-    EXPECT_EQ(resident(&rig), 16);
-    EXPECT(reads(&rig, kept, 16, 0x41));
-    EXPECT(reads(&rig, freed, 100, 0));
-    EXPECT_EQ(rig.pa.pages_released, 101);
-    EXPECT_EQ(page_alloc_release(&rig.pa), 0);
-    page_rig_check(&rig);
-    EXPECT_EQ(page_put(&rig.pa, kept, 4), PYSLAB_OK);
-    EXPECT_EQ(page_alloc_release(&rig.pa), 16);
-    EXPECT_EQ(resident(&rig), 0);
-    EXPECT_EQ(page_alloc_block(&rig.pa, 10, ZEROED), 0);
-    EXPECT_EQ(rig.pa.pages_known_zero, 1024);
-    EXPECT_EQ(page_put(&rig.pa, 0, 10), PYSLAB_OK);
-    page_rig_end(&rig);
-}
-
 static const struct test tests[] = {
-    TEST(blocks_of_each_order),     TEST(impossible_orders),     TEST(gfp_masks),
-    TEST(references),               TEST(references_refuse),     TEST(double_put_after_a_merge),
-    TEST(frames_free_or_not),       TEST(zero_random_mix),       TEST(zero_clears_what_is_dirty),
-    TEST(exact_runs),               TEST(exact_refuses),         TEST(lists_keep_clean_frames_clean),
-    TEST(exhaustion),               TEST(reclaim_is_asked),      TEST(release_gives_free_frames_back),
+    TEST(blocks_of_each_order), TEST(impossible_orders),         TEST(gfp_masks),
+    TEST(references),           TEST(references_refuse),         TEST(double_put_after_a_merge),
+    TEST(frames_free_or_not),   TEST(zero_clears_what_is_dirty), TEST(zero_random_mix),
+    TEST(exact_runs),           TEST(exact_refuses),             TEST(exhaustion),
+    TEST(reclaim_is_asked),     TEST(lists_keep_clean_frames_clean),
 };
 
 TEST_MAIN(tests)

@@ -1,7 +1,7 @@
 /* test_slab.c - holds down slab/ in the ordinary case: arguments and geometry, objects
  * that never overlap, where a refill finds them (partial, empty, buddy: in that order),
- * the slab lists, sheaves and barn, bulk, shrink, destroy, and ids above the class map.
- * Misuse is in test_slab_misuse.c, shortage and threads in test_slab_pressure.c. */
+ * the slab lists, bulk, shrink, destroy, and ids above the class map. Sheaves are in
+ * test_sheaf.c, misuse in test_slab_misuse.c, shortage in test_slab_pressure.c. */
 #include "slab/slab.h"
 
 #include "rig.h"
@@ -213,105 +213,6 @@ static void empty_slabs_are_bounded(void)
     slab_rig_end(&rig);
 }
 
-/* --- sheaves ------------------------------------------------------------ */
-
-/* What is freed last is given first; a thread's working set needs no slab. */
-static void sheaf_is_a_stack(void)
-{
-    struct slab_rig rig;
-    struct kmem_cache *cache;
-    uint64_t bought;
-
-    slab_rig_begin(&rig, 16384, 10);
-    cache = slab_rig_cache(&rig, 64, 0);
-    EXPECT_EQ(cache->sheaf_capacity, 128);
-    take(cache, 0, 50);
-    bought = slab_rig_stats(cache).supply_buddy;
-    for (int round = 0; round < 100; round++) {
-        give(cache, 0, 50);
-        for (uint32_t i = 50; i-- > 0;)
-            EXPECT_PTR(cache_alloc(cache, KERNEL), objects[i]);
-    }
-    EXPECT_EQ(slab_rig_stats(cache).supply_buddy, bought);
-    EXPECT_EQ(slab_rig_stats(cache).live_objects, 50);
-    give(cache, 0, 50);
-    slab_rig_end(&rig);
-}
-
-/* Addresses go up within a fresh slab. */
-static void fresh_objects_ascend(void)
-{
-    struct slab_rig rig;
-    struct kmem_cache *cache;
-
-    slab_rig_begin(&rig, 16384, 10);
-    cache = slab_rig_cache(&rig, 64, 0);
-    take(cache, 0, 64);
-    for (uint32_t i = 1; i < 64; i++)
-        EXPECT_PTR(objects[i], (char *)objects[i - 1] + 64);
-    give(cache, 0, 64);
-    slab_rig_end(&rig);
-}
-
-/* Overflow fills main, spare, then the barn, then slabs; underflow comes back the same
- * way, by swap and barn, without a look at a slab. */
-static void swap_and_barn(void)
-{
-    struct slab_rig rig;
-    struct kmem_cache *cache;
-    uint32_t cap, most;
-    pyslab_cache_stats stats;
-
-    slab_rig_begin(&rig, 16384, 10);
-    cache = slab_rig_cache(&rig, 64, 0);
-    cap = cache->sheaf_capacity;
-    most = (2 + cache->max_full_sheaves) * cap; /* main, spare and the barn's */
-    take(cache, 0, most + 2 * cap);
-    for (uint32_t freed = cap; freed <= most + 2 * cap; freed += cap) {
-        give(cache, freed - cap, freed);
-        stats = slab_rig_stats(cache);
-        EXPECT_GE(stats.cached_objects, freed <= most - cap ? freed : most - cap);
-        EXPECT_LE(stats.cached_objects, most + cap);
-        EXPECT_EQ(stats.live_objects, most + 2 * cap - freed);
-        slab_rig_check(&rig);
-    }
-    EXPECT_EQ(cache->barn.nr_full, cache->max_full_sheaves);
-    stats = slab_rig_stats(cache);
-    EXPECT_GE(stats.supply_swap, most / cap - 1);
-    take(cache, 0, (uint32_t)stats.cached_objects);
-    EXPECT_EQ(slab_rig_stats(cache).supply_barn - stats.supply_barn, cache->max_full_sheaves);
-    EXPECT_EQ(slab_rig_stats(cache).supply_partial, stats.supply_partial);
-    EXPECT_EQ(slab_rig_stats(cache).supply_empty, stats.supply_empty);
-    EXPECT_EQ(slab_rig_stats(cache).supply_buddy, stats.supply_buddy);
-    EXPECT_EQ(slab_rig_stats(cache).cached_objects, 0);
-    EXPECT_EQ(cache->barn.nr_full, 0);
-    slab_rig_check(&rig);
-    give(cache, 0, (uint32_t)stats.cached_objects);
-    slab_rig_end(&rig);
-}
-
-/* Bytes a cache keeps per thread and in the barn are bounded, also in small arenas. */
-static void cached_bytes_are_bounded(void)
-{
-    static const uint32_t pages[] = {64, 1024, 16384, 65536};
-
-    for (size_t p = 0; p < ARRAY_SIZE(pages); p++)
-        for (size_t size = 16; size <= CACHE_MAX_OBJECT; size *= 4) {
-            struct slab_rig rig;
-            struct kmem_cache *cache;
-            uint64_t sheaf;
-
-            slab_rig_begin(&rig, pages[p], 10);
-            cache = slab_rig_cache(&rig, size, 0);
-            sheaf = (uint64_t)cache->sheaf_capacity * size;
-            EXPECT_GE(cache->sheaf_capacity, 2);
-            EXPECT(sheaf <= 64 * KIB || cache->sheaf_capacity == 2);
-            EXPECT(sheaf <= pages[p] * PAGE_SIZE / 1024 || cache->sheaf_capacity == 2);
-            EXPECT(cache->max_full_sheaves * sheaf <= MIB || cache->max_full_sheaves == 2);
-            slab_rig_end(&rig);
-        }
-}
-
 /* --- bulk, shrink, destroy ---------------------------------------------- */
 
 /* All objects or none: a request beyond the arena leaves nothing live. */
@@ -372,7 +273,10 @@ static void destroy_busy_then_ok(void)
     uint32_t id;
 
     slab_rig_begin(&rig, 16384, 10);
-    EXPECT_EQ(cache_destroy(slab_rig_cache(&rig, 8, 0)), PYSLAB_OK); /* warm the thread up */
+    cache = slab_rig_cache(&rig, 8, 0); /* warm the thread up */
+    take(cache, 0, 1);
+    give(cache, 0, 1);
+    EXPECT_EQ(cache_destroy(cache), PYSLAB_OK);
     heap = os_heap_live_bytes();
     for (size_t size = 8; size <= 8 * KIB; size *= 4) {
         cache = slab_rig_cache(&rig, size, 0);
@@ -428,11 +332,10 @@ static void ids_above_the_class_map(void)
 }
 
 static const struct test tests[] = {
-    TEST(bad_arguments),          TEST(slab_orders),          TEST(objects_do_not_overlap),
-    TEST(small_alignments),       TEST(supply_order),         TEST(empty_slabs_are_bounded),
-    TEST(sheaf_is_a_stack),       TEST(fresh_objects_ascend), TEST(swap_and_barn),
-    TEST(bulk_is_all_or_nothing), TEST(shrink),               TEST(cached_bytes_are_bounded),
-    TEST(destroy_busy_then_ok),   TEST(ids_above_the_class_map),
+    TEST(bad_arguments),          TEST(slab_orders),  TEST(objects_do_not_overlap),
+    TEST(small_alignments),       TEST(supply_order), TEST(empty_slabs_are_bounded),
+    TEST(bulk_is_all_or_nothing), TEST(shrink),       TEST(destroy_busy_then_ok),
+    TEST(ids_above_the_class_map),
 };
 
 TEST_MAIN(tests)

@@ -128,9 +128,17 @@ class KmallocMachine(RuleBasedStateMachine):
         block.assert_intact()
         kept = min(block.buf.nbytes, size)
         assert block.buf is self.arena.krealloc(block.buf, size)
-        assert bytes([block.fill]) * kept == block.buf[:kept]
+        assert bytes([block.fill]) * kept == block.buf.tobytes()[:kept]
         self.blocks.remove(block)
         self._add(block.buf, size)
+
+    @precondition(lambda self: self.blocks)
+    @rule(data=st.data())
+    def look(self, data: Any) -> None:
+        """A view over a block: somebody may know its address from now on."""
+        block = self.blocks[data.draw(st.integers(0, len(self.blocks) - 1))]
+        with memoryview(block.buf) as view:
+            assert bytes([block.fill]) * block.buf.nbytes == view
 
     @precondition(lambda self: self.blocks)
     @rule(data=st.data(), drop=st.booleans())

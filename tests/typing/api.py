@@ -49,6 +49,8 @@ def buffers(arena: pyslab.Arena) -> None:
     assert_type(buf.arena, pyslab.Arena)
     assert_type(buf.released, bool)
     assert_type(buf == b"abc", bool)
+    for item in buf:
+        assert_type(item, int)
     with arena.kmalloc(100) as inner:
         assert_type(inner, pyslab.Buffer)
     arena.kfree(buf)

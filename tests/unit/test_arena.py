@@ -73,6 +73,29 @@ def test_close_is_idempotent(arena: pyslab.Arena) -> None:
     assert arena.closed
 
 
+def test_reports_of_a_closed_arena(arena: pyslab.Arena) -> None:
+    """They work while a Buffer keeps the memory, then raise ArenaClosedError."""
+    reports: list[Callable[[], object]] = [
+        arena.stats,
+        arena.buddyinfo,
+        arena.slabinfo,
+        arena.caches,
+        arena.validate,
+        arena.release_unused,
+    ]
+    buf = arena.kmalloc(100)
+    arena.close()
+    assert 1 == arena.stats().current_count
+    for report in reports:
+        report()
+    arena.kfree(buf)
+    for report in reports:
+        with pytest.raises(pyslab.ArenaClosedError):
+            report()
+    assert (64 << 20, 18, True) == (arena.size, arena.max_order, arena.closed)
+    assert "closed" in repr(arena)
+
+
 @pytest.mark.parametrize("call", CLOSED_CALLS.values(), ids=CLOSED_CALLS.keys())
 def test_allocation_after_close(
     arena: pyslab.Arena, call: Callable[[pyslab.Arena], object]

@@ -42,6 +42,7 @@ CALLS: dict[str, Callable[[pyslab.Arena, Any], object]] = {
     "kmalloc": lambda arena, gfp: arena.kmalloc(64, gfp=gfp),
     "kmalloc_large": lambda arena, gfp: arena.kmalloc("1MiB", gfp=gfp),
     "kzalloc": lambda arena, gfp: arena.kzalloc(64, gfp=gfp),
+    "krealloc": lambda arena, gfp: arena.krealloc(arena.kmalloc(10), 5000, gfp=gfp),
     "get_free_page": lambda arena, gfp: arena.get_free_page(gfp=gfp),
     "get_free_pages": lambda arena, gfp: arena.get_free_pages(1, gfp=gfp),
     "get_zeroed_page": lambda arena, gfp: arena.get_zeroed_page(gfp=gfp),

@@ -106,6 +106,19 @@ def test_live_exports_forbid_it(arena: pyslab.Arena, new: int) -> None:
     assert new == arena.krealloc(buf, new).nbytes
 
 
+def test_a_buffer_that_was_viewed_counts_once(arena: pyslab.Arena) -> None:
+    """The old block of a Buffer with a past view is kept for its sake, but it is no Buffer."""
+    buf = arena.kmalloc(100)
+    buf[:] = pattern(8, 100)
+    for size in (5000, 300_000, 1 << 20, 10):
+        memoryview(buf).release()
+        arena.krealloc(buf, size)
+        assert pattern(8, 100)[:size] == buf.tobytes()[:100]
+        stats = arena.stats()
+        assert (1, size, 1) == (stats.current_count, stats.current_bytes, stats.total_count)
+        arena.validate()
+
+
 @pytest.mark.parametrize("new", [65 << 20, 2**62, 2**63, 2**64, 2**100])
 def test_no_memory_leaves_the_buffer(arena: pyslab.Arena, new: int) -> None:
     """When the new size cannot be had, the old block stays as it was."""
@@ -147,6 +160,17 @@ def test_released_and_foreign_buffers(make_arena: ArenaFactory) -> None:
     first.kfree(buf)
     with pytest.raises(ValueError, match="released"):
         first.krealloc(buf, 200)
+
+
+def test_buffers_that_are_not_from_kmalloc(arena: pyslab.Arena) -> None:
+    """Pages and cache objects have the size of their kind; resizing them is refused."""
+    cache = arena.kmem_cache_create("inode", 600)
+    for buf in (arena.get_free_page(), arena.alloc_pages(1).buffer(), cache.alloc()):
+        before = buf.nbytes
+        for size in (10, 600, 9000):
+            with pytest.raises(pyslab.InvalidPointerError):
+                arena.krealloc(buf, size)
+        assert before == buf.nbytes
 
 
 @pytest.mark.parametrize("value", [None, b"bytes", bytearray(10), 4096])
