@@ -187,10 +187,10 @@ uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p)
 
 /* --- kmem_cache --------------------------------------------------------- */
 
-int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size, size_t align,
-                             pyslab_kmem_cache **out)
+int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size,
+                             const pyslab_cache_options *options, pyslab_kmem_cache **out)
 {
-    return cache_create(&arena->kmalloc.slabs, name, size, align, out);
+    return cache_create(&arena->kmalloc.slabs, name, size, options, out);
 }
 
 void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp)
@@ -206,6 +206,46 @@ int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p)
 size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p)
 {
     return cache_alloc_bulk(cache, gfp, nr, p);
+}
+
+size_t pyslab_kmem_cache_free_bulk(pyslab_kmem_cache *cache, size_t nr, void **p)
+{
+    size_t done = 0;
+
+    while (done < nr && pyslab_kmem_cache_free(cache, p[done]) == PYSLAB_OK)
+        done++;
+    return done;
+}
+
+pyslab_sheaf *pyslab_kmem_cache_prefill_sheaf(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr)
+{
+    return cache_prefill(cache, gfp, nr);
+}
+
+void *pyslab_kmem_cache_alloc_from_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *sheaf)
+{
+    return cache_alloc_prefilled(cache, sheaf);
+}
+
+void pyslab_kmem_cache_return_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *sheaf)
+{
+    if (sheaf != NULL)
+        cache_return_prefilled(cache, sheaf);
+}
+
+pyslab_kmem_cache *pyslab_kmem_cache_of(pyslab_arena *arena, const void *p)
+{
+    return slab_cache_of(&arena->kmalloc.slabs, p);
+}
+
+const char *pyslab_kmem_cache_name(const pyslab_kmem_cache *cache)
+{
+    return cache->desc->name;
+}
+
+size_t pyslab_kmem_cache_live_objects(pyslab_kmem_cache *cache, void **p, size_t nr)
+{
+    return cache_live_objects(cache, p, nr);
 }
 
 uint64_t pyslab_kmem_cache_shrink(pyslab_kmem_cache *cache)
@@ -225,12 +265,17 @@ void pyslab_kmem_cache_stats(pyslab_kmem_cache *cache, pyslab_cache_stats *out)
 
 int pyslab_arena_cache_stats(pyslab_arena *arena, uint32_t index, pyslab_cache_stats *out)
 {
-    struct kmem_cache *cache = cache_nth(&arena->kmalloc.slabs, index);
+    struct kmem_cache *cache;
+    uint32_t id = 1;
 
-    if (cache == NULL)
-        return PYSLAB_EINVAL;
-    cache_stats(cache, out);
-    return PYSLAB_OK;
+    while ((cache = cache_pin_next(&arena->kmalloc.slabs, &id)) != NULL) {
+        if (index-- == 0)
+            cache_stats(cache, out);
+        cache_unpin(cache);
+        if (index == UINT32_MAX)
+            return PYSLAB_OK;
+    }
+    return PYSLAB_EINVAL;
 }
 
 /* --- the library -------------------------------------------------------- */
@@ -254,6 +299,8 @@ const char *pyslab_strerror(int error)
         return "objects are still live";
     case PYSLAB_EOS:
         return "the operating system refused";
+    case PYSLAB_ECACHE:
+        return "the object belongs to another cache";
     case PYSLAB_ELIMIT:
         return "over a limit of the library or the machine";
     default:

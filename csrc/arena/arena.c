@@ -5,7 +5,6 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 
-#define HUGE_RUN_BYTES ((size_t)32 << 20)  /* huge pages are worth asking for from here on */
 #define MIN_ARENA_ALIGN ((size_t)2 << 20)  /* of an arena at least as large */
 
 /* --- options ------------------------------------------------------------ */
@@ -14,7 +13,7 @@ static int options_check(const pyslab_arena_options *options)
 {
     if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
-        options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->reserved != 0)
+        options->kmalloc_classes > PYSLAB_CLASSES_LINUX)
         return PYSLAB_EINVAL;
     if (options->size_bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
         return PYSLAB_ELIMIT;
@@ -43,32 +42,37 @@ static size_t arena_align(size_t bytes, unsigned max_order)
 
 /* --- memory ------------------------------------------------------------- */
 
-/* Small programs stay on 4 KiB pages in the first run; whoever outgrows it gets huge
- * pages from there on. One advice per range, never per block. */
-static void advise_frames(char *base, size_t bytes, uint32_t hugepages)
+static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
+                         char *base)
 {
-    if (hugepages == PYSLAB_HUGEPAGES_NO || bytes <= HUGE_RUN_BYTES) {
-        os_advise_hugepages(base, bytes, false);
-        return;
-    }
-    os_advise_hugepages(base, HUGE_RUN_BYTES, false);
-    os_advise_hugepages(base + HUGE_RUN_BYTES, bytes - HUGE_RUN_BYTES, true);
+    int error;
+
+    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE)
+        error = os_commit_hugetlb(base, arena->bytes);
+    else
+        error = os_commit(base, arena->bytes, options->overcommit != 0);
+    if (error != PYSLAB_OK)
+        return error;
+    /* Until a trial has shown that they pay (page_alloc/hugepage.h). */
+    if (options->hugepages != PYSLAB_HUGEPAGES_REQUIRE)
+        os_advise_hugepages(base, arena->bytes, false);
+    if (options->mlock != 0)
+        error = os_lock_memory(base, arena->bytes);
+    if (error == PYSLAB_OK && options->prefault != 0)
+        error = os_prefault(base, arena->bytes);
+    return error;
 }
 
-static int map_frames(const pyslab_arena_options *options, size_t bytes, void **base)
+static int map_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
+                      void **base)
 {
-    int error = os_reserve(bytes, arena_align(bytes, options->max_order), base);
+    int error = os_reserve(arena->bytes, arena_align(arena->bytes, options->max_order), base);
 
     if (error != PYSLAB_OK)
         return error;
-    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE)
-        error = os_commit_hugetlb(*base, bytes);
-    else
-        error = os_commit(*base, bytes, options->overcommit != 0);
+    error = commit_frames(arena, options, *base);
     if (error != PYSLAB_OK)
-        os_release(*base, bytes);
-    else if (options->hugepages != PYSLAB_HUGEPAGES_REQUIRE)
-        advise_frames(*base, bytes, options->hugepages);
+        os_release(*base, arena->bytes);
     return error;
 }
 
@@ -115,8 +119,15 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
     thread_domain_init(&arena->domain);
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order);
-    error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
-                         options->kmalloc_classes);
+    if (options->prefault != 0 || options->mlock != 0)
+        arena->pages.zone[0].fresh = RESIDENCY_ZEROED;
+    page_alloc_set_purge(&arena->pages, options->purge_delay_ms,
+                         options->mlock != 0 || options->hugepages == PYSLAB_HUGEPAGES_REQUIRE);
+    if (options->hugepages == PYSLAB_HUGEPAGES_TRY)
+        error = page_alloc_set_hugepages(&arena->pages);
+    if (error == PYSLAB_OK)
+        error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
+                             options->kmalloc_classes);
     if (error != PYSLAB_OK) {
         kmalloc_destroy(&arena->kmalloc);
         page_alloc_destroy(&arena->pages);
@@ -140,7 +151,7 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
         return PYSLAB_ENOMEM;
     arena->bytes = arena_bytes(options);
     arena->hugepages = options->hugepages;
-    error = map_frames(options, arena->bytes, &base);
+    error = map_frames(arena, options, &base);
     if (error == PYSLAB_OK) {
         error = arena_set_up(arena, options, base);
         if (error != PYSLAB_OK)
@@ -171,10 +182,5 @@ void arena_destroy(struct pyslab_arena *arena)
 uint64_t arena_release_unused(struct pyslab_arena *arena)
 {
     slab_reclaim(&arena->kmalloc.slabs);
-    /* The operating system takes huge pages back only whole, with the mapping. */
-    if (arena->hugepages == PYSLAB_HUGEPAGES_REQUIRE) {
-        pcp_drain(&arena->pages);
-        return 0;
-    }
     return page_alloc_release(&arena->pages) << PAGE_SHIFT;
 }

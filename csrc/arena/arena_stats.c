@@ -16,7 +16,7 @@ static void add_zones(struct pyslab_arena *arena, pyslab_arena_stats *out)
         lock_acquire(&zone->lock);
         out->managed_pages += managed;
         out->free_pages += zone_free_pages(zone);
-        out->dirty_free_pages += buddy_dirty_pages_locked(zone, &pages->map);
+        out->dirty_free_pages += zone->dirty_pages;
         out->peak_used_pages += managed - zone->min_free_pages;
         out->page_allocs += zone->nr_allocs;
         out->page_frees += zone->nr_frees;
@@ -28,17 +28,20 @@ static void add_caches(struct pyslab_arena *arena, pyslab_arena_stats *out)
 {
     struct slab_alloc *sa = &arena->kmalloc.slabs;
     struct kmem_cache *cache;
+    uint32_t id = 1;
 
-    for (uint32_t n = 0; (cache = cache_nth(sa, n)) != NULL; n++) {
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
         pyslab_cache_stats stats;
 
         cache_stats(cache, &stats);
+        cache_unpin(cache);
         out->nr_caches++;
         out->slab_pages += (stats.nr_full + stats.nr_partial + stats.nr_empty)
                            << stats.slab_order;
         out->live_objects += stats.live_objects;
         out->live_object_bytes += stats.live_objects * stats.object_size;
         out->cached_objects += stats.cached_objects;
+        out->total_objects += stats.total_allocs;
     }
 }
 

@@ -16,4 +16,8 @@
 /* The owner's increment: a load and a store, no locked instruction. */
 #define add_owner(p, v) store_relaxed((p), load_relaxed(p) + (v))
 
+/* Anybody's increment of a statistic. */
+#define add_relaxed(p, v) ((void)atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
+#define sub_relaxed(p, v) ((void)atomic_fetch_sub_explicit((p), (v), memory_order_relaxed))
+
 #endif

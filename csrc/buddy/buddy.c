@@ -5,16 +5,16 @@
 
 /* --- lists -------------------------------------------------------------- */
 
-static enum free_kind kind_of(enum residency state)
+static enum free_kind kind_of(const struct page *page)
 {
-    return state == RESIDENCY_DIRTY || state == RESIDENCY_MIXED ? FREE_DIRTY : FREE_CLEAN;
+    return page->buddy.nr_dirty != 0 ? FREE_DIRTY : FREE_CLEAN;
 }
 
 static void block_list(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                        unsigned order, bool at_tail)
 {
     struct page *page = pfn_to_page(map, pfn);
-    enum free_kind kind = kind_of(page_residency(page, order));
+    enum free_kind kind = kind_of(page);
     struct index_list *list = &zone->free_area[order].list[kind];
 
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index));
@@ -24,19 +24,21 @@ static void block_list(struct zone *zone, const struct frame_map *map, uint32_t 
         index_list_add_head(list, page_links(map), pfn);
     zone->free_orders[kind] |= 1u << order;
     zone->free_pages += 1u << order;
+    zone->dirty_pages += page->buddy.nr_dirty;
 }
 
 static void block_unlist(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                          unsigned order)
 {
     struct page *page = pfn_to_page(map, pfn);
-    enum free_kind kind = kind_of(page_residency(page, order));
+    enum free_kind kind = kind_of(page);
     struct index_list *list = &zone->free_area[order].list[kind];
 
     index_list_remove(list, page_links(map), pfn);
     if (list->nr == 0)
         zone->free_orders[kind] &= ~(1u << order);
     zone->free_pages -= 1u << order;
+    zone->dirty_pages -= page->buddy.nr_dirty;
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
 }
 
@@ -48,6 +50,13 @@ static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, 
         return false;
     return (load_relaxed(&pfn_to_page(map, pfn)->word) & PAGE_WORD_MASK) ==
            PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index);
+}
+
+/* The whole block is in one state. */
+static void block_set_residency(struct page *page, unsigned order, enum residency state)
+{
+    page_set_residency(page, order, state);
+    page->buddy.nr_dirty = state == RESIDENCY_DIRTY ? 1u << order : 0;
 }
 
 /* --- frontier ----------------------------------------------------------- */
@@ -69,8 +78,7 @@ static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsig
         struct page *page = pfn_to_page(map, pfn);
 
         zone->frontier += 1u << carved;
-        page->buddy.freed_ms = 0;
-        page_set_residency(page, carved, RESIDENCY_UNTOUCHED);
+        block_set_residency(page, carved, zone->fresh);
         block_list(zone, map, pfn, carved, false);
         if (carved >= order)
             return true;
@@ -80,25 +88,36 @@ static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsig
 
 /* --- split -------------------------------------------------------------- */
 
-/* Lists one half of a block of this order that is in hand; returns the other half,
- * the one to go on with: the lower, unless only the upper is resident. */
-static uint32_t block_split(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                            unsigned order, bool keep_lower)
+/* Gives the halves of a block in hand their own records. */
+static void block_halve(const struct frame_map *map, uint32_t pfn, unsigned order)
 {
     struct page *lower = pfn_to_page(map, pfn);
     struct page *upper = pfn_to_page(map, pfn + (1u << (order - 1)));
     enum residency state = page_residency(lower, order);
-    bool go_upper;
 
-    if (state != RESIDENCY_MIXED) {
-        page_set_residency(lower, order - 1, state);
-        page_set_residency(upper, order - 1, state);
+    if (state == RESIDENCY_MIXED) {
+        lower->buddy.nr_dirty -= upper->buddy.nr_dirty;
+        return;
     }
-    upper->buddy.freed_ms = lower->buddy.freed_ms;
-    go_upper = !keep_lower && kind_of(page_residency(upper, order - 1)) == FREE_DIRTY &&
-               kind_of(page_residency(lower, order - 1)) == FREE_CLEAN;
-    block_list(zone, map, go_upper ? pfn : pfn + (1u << (order - 1)), order - 1, false);
-    return go_upper ? pfn + (1u << (order - 1)) : pfn;
+    block_set_residency(lower, order - 1, state);
+    block_set_residency(upper, order - 1, state);
+}
+
+/* Splits a block in hand: lists one half, returns the other, the one to go on with: the
+ * lower, unless only the upper is resident. */
+static uint32_t block_split(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                            unsigned order)
+{
+    uint32_t upper = pfn + (1u << --order);
+
+    block_halve(map, pfn, order + 1);
+    if (kind_of(pfn_to_page(map, upper)) == FREE_DIRTY &&
+        kind_of(pfn_to_page(map, pfn)) == FREE_CLEAN) {
+        block_list(zone, map, pfn, order, false);
+        return upper;
+    }
+    block_list(zone, map, upper, order, false);
+    return pfn;
 }
 
 /* Takes a listed block of at least this order and splits it down. */
@@ -110,7 +129,7 @@ static uint32_t block_take(struct zone *zone, const struct frame_map *map, enum 
 
     block_unlist(zone, map, pfn, have);
     for (; have > order; have--)
-        pfn = block_split(zone, map, pfn, have, false);
+        pfn = block_split(zone, map, pfn, have);
     return pfn;
 }
 
@@ -118,6 +137,8 @@ static void zone_note_low(struct zone *zone)
 {
     if (zone_free_pages(zone) < zone->min_free_pages)
         zone->min_free_pages = zone_free_pages(zone);
+    if (zone->dirty_pages < zone->min_dirty_pages)
+        zone->min_dirty_pages = zone->dirty_pages;
 }
 
 static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsigned order)
@@ -151,36 +172,35 @@ uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map
     if (pfn == PFN_NONE)
         return PFN_NONE;
     while (left < 1u << order) {
-        uint32_t half = 1u << (order - 1);
+        uint32_t half = 1u << --order;
 
+        block_halve(map, part, order + 1);
         if (left <= half) {
-            part = block_split(zone, map, part, order, true);
+            block_list(zone, map, part + half, order, false);
         } else {
-            enum residency state = page_residency(pfn_to_page(map, part), order);
-            struct page *upper = pfn_to_page(map, part + half);
-
-            if (state != RESIDENCY_MIXED)
-                page_set_residency(upper, order - 1, state);
-            upper->buddy.freed_ms = pfn_to_page(map, part)->buddy.freed_ms;
             part += half;
             left -= half;
         }
-        order--;
     }
     zone_note_low(zone);
     return pfn;
 }
 
-uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned *order)
+uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
+                                 unsigned min_order, uint32_t max_pages, unsigned *order)
 {
-    uint32_t orders = zone->free_orders[FREE_DIRTY];
+    uint32_t orders = zone->free_orders[FREE_DIRTY] >> min_order << min_order;
     uint32_t pfn;
+    unsigned have;
 
     if (orders == 0)
         return PFN_NONE;
-    *order = ilog2(orders);
-    pfn = zone->free_area[*order].list[FREE_DIRTY].first;
-    block_unlist(zone, map, pfn, *order);
+    have = ilog2(orders);
+    pfn = zone->free_area[have].list[FREE_DIRTY].last;
+    block_unlist(zone, map, pfn, have);
+    for (; have > min_order && 1u << have > max_pages; have--)
+        pfn = block_split(zone, map, pfn, have);
+    *order = have;
     return pfn;
 }
 
@@ -200,7 +220,7 @@ static uint32_t block_merge(struct zone *zone, const struct frame_map *map, uint
     if (page_residency(buddy, order) != state)
         state = RESIDENCY_MIXED;
     page_set_residency(head, order + 1, state);
-    head->buddy.freed_ms = page->buddy.freed_ms;
+    head->buddy.nr_dirty = page->buddy.nr_dirty + buddy->buddy.nr_dirty;
     return pfn & ~(1u << order);
 }
 
@@ -215,14 +235,13 @@ static bool buddy_merge_likely(const struct zone *zone, const struct frame_map *
 }
 
 void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, enum residency state, uint32_t now_ms)
+                       unsigned order, enum residency state)
 {
     struct page *page = pfn_to_page(map, pfn);
 
     CHECK((pfn & ((1u << order) - 1)) == 0);
     CHECK(page_state(page) != PYSLAB_PAGE_BUDDY);
-    page->buddy.freed_ms = now_ms;
-    page_set_residency(page, order, state);
+    block_set_residency(page, order, state);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
     while (order < zone->max_order && page_is_buddy(zone, map, pfn ^ (1u << order), order))
         pfn = block_merge(zone, map, pfn, order++);
@@ -230,12 +249,12 @@ void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t 
 }
 
 void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                             uint32_t nr_pages, enum residency state, uint32_t now_ms)
+                             uint32_t nr_pages, enum residency state)
 {
     while (nr_pages > 0) {
         unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), zone->max_order);
 
-        buddy_free_locked(zone, map, pfn, order, state, now_ms);
+        buddy_free_locked(zone, map, pfn, order, state);
         pfn += 1u << order;
         nr_pages -= 1u << order;
     }
@@ -254,6 +273,7 @@ void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t sta
     zone->end_pfn = start_pfn + nr_pages;
     zone->max_order = max_order;
     zone->frontier = start_pfn;
+    zone->fresh = RESIDENCY_UNTOUCHED;
     zone->min_free_pages = nr_pages;
     for (unsigned order = 0; order < NR_ORDERS; order++)
         for (unsigned kind = 0; kind < NR_FREE_KINDS; kind++)
@@ -298,27 +318,4 @@ int buddy_largest_order_locked(const struct zone *zone)
         if (buddy_nr_free_locked(zone, (unsigned)order) != 0)
             return order;
     return -1;
-}
-
-uint64_t buddy_block_dirty_pages(const struct frame_map *map, uint32_t pfn, unsigned order)
-{
-    enum residency state = page_residency(pfn_to_page(map, pfn), order);
-
-    if (state != RESIDENCY_MIXED)
-        return state == RESIDENCY_UNTOUCHED ? 0 : (uint64_t)1 << order;
-    order--;
-    return buddy_block_dirty_pages(map, pfn, order) +
-           buddy_block_dirty_pages(map, pfn + (1u << order), order);
-}
-
-uint64_t buddy_dirty_pages_locked(const struct zone *zone, const struct frame_map *map)
-{
-    uint64_t nr = 0;
-
-    for (unsigned order = 0; order <= zone->max_order; order++)
-        for (unsigned kind = 0; kind < NR_FREE_KINDS; kind++)
-            for (uint32_t pfn = zone->free_area[order].list[kind].first; pfn != INDEX_NONE;
-                 pfn = index_link_at(page_links(map), pfn)->next)
-                nr += buddy_block_dirty_pages(map, pfn, order);
-    return nr;
 }

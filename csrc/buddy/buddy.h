@@ -5,8 +5,8 @@
  * What it is not: thread-safe by itself (its callers hold zone->lock), or a judge of
  * who may have the memory (page_alloc is).
  *
- * Data structure: two free lists per order: `dirty`, blocks that are resident at least
- * in part, and `clean`, blocks that read zero without being resident. A bit map per
+ * Data structure: two free lists per order: `dirty`, blocks with old content at least
+ * in part, and `clean`, blocks that read zero. A bit map per
  * kind says which orders have blocks, so that the search is a shift and a count of
  * trailing zeros. Frames from `frontier` to the zone's end have never been used and
  * are on no list: the largest aligned blocks are carved from there when the lists run
@@ -15,9 +15,9 @@
  * or the resident one where the halves differ. A freed block goes to the head of its
  * list, or to the tail when its parent's buddy is free too and a merge is likely.
  * Residency: a merge of unlike halves is MIXED and the halves' records keep their own
- * state, so a later split gets it back exactly.
- * Invariant: free_pages == sum over lists of nr << order, and no two free buddies of
- * the same order < max_order exist.
+ * state, so a later split gets it back exactly. Each head counts its dirty frames.
+ * Invariant: free_pages == sum over lists of nr << order, dirty_pages == sum over lists
+ * of nr_dirty, and no two free buddies of the same order < max_order exist.
  * Cost: O(orders) per operation.
  * Lock: zone->lock guards every field of struct zone after set-up, and the records of
  * the zone's free blocks.
@@ -29,8 +29,8 @@
 #include "page/page.h"
 
 enum free_kind {
-    FREE_DIRTY, /* RESIDENCY_DIRTY or MIXED */
-    FREE_CLEAN, /* RESIDENCY_UNTOUCHED or ZEROED */
+    FREE_DIRTY, /* some frame of it is dirty */
+    FREE_CLEAN, /* all of it reads zero */
     NR_FREE_KINDS,
 };
 
@@ -47,7 +47,10 @@ struct zone {
     uint32_t end_pfn;                   /* one past the last frame; constant */
     uint32_t max_order;                 /* largest block; constant */
     uint32_t frontier;                  /* frames from here to end_pfn are on no list */
+    enum residency fresh;               /* what is known of these; constant */
     uint32_t free_pages;                /* frames on the lists */
+    uint32_t dirty_pages;               /* of these, resident ones */
+    uint32_t min_dirty_pages;           /* fewest of them since page_alloc last asked */
     uint32_t free_orders[NR_FREE_KINDS]; /* bit o: list of order o is not empty */
     struct free_area free_area[NR_ORDERS];
     uint64_t nr_allocs;                 /* blocks that page_alloc took since creation */
@@ -73,27 +76,25 @@ uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsi
 uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map, unsigned order,
                                   uint32_t nr_pages);
 
-/* Takes the largest free block that is not known to be clean; PFN_NONE if none is. */
-uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned *order);
+/* Takes a free block that is resident at least in part, from the largest order that has
+ * one and not below min_order; split down while it is larger than max_pages, if that
+ * leaves at least min_order. PFN_NONE if there is none. */
+uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
+                                 unsigned min_order, uint32_t max_pages, unsigned *order);
 
 /* pre: the block is in the caller's hands and aligned to its size. */
 void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, enum residency state, uint32_t now_ms);
+                       unsigned order, enum residency state);
 
 /* Any run of frames in the caller's hands, as the largest aligned blocks. */
 void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                             uint32_t nr_pages, enum residency state, uint32_t now_ms);
+                             uint32_t nr_pages, enum residency state);
 
 /* Free blocks of one order, those beyond the frontier included. */
 uint64_t buddy_nr_free_locked(const struct zone *zone, unsigned order);
 
 /* The largest order that buddy_alloc_locked would satisfy now; -1 if none. */
 int buddy_largest_order_locked(const struct zone *zone);
-
-/* Upper bound of the resident frames in one free block. */
-uint64_t buddy_block_dirty_pages(const struct frame_map *map, uint32_t pfn, unsigned order);
-/* The same over all free blocks. */
-uint64_t buddy_dirty_pages_locked(const struct zone *zone, const struct frame_map *map);
 
 /* Recount from scratch: tiling, lists, bit maps, counters, missed merges. */
 bool buddy_check_locked(const struct zone *zone, const struct frame_map *map, struct finding *f);

@@ -7,8 +7,20 @@
 
 struct recount {
     uint64_t free_pages;         /* frames in free blocks */
+    uint64_t dirty_pages;        /* of these, dirty ones */
     uint64_t nr_free[NR_ORDERS]; /* free blocks */
 };
+
+/* Dirty frames of a free block, by the states that its parts' records tell. */
+static uint32_t count_dirty(const struct frame_map *map, uint32_t pfn, unsigned order)
+{
+    enum residency state = page_residency(pfn_to_page(map, pfn), order);
+
+    if (state != RESIDENCY_MIXED)
+        return state == RESIDENCY_DIRTY ? 1u << order : 0;
+    order--;
+    return count_dirty(map, pfn, order) + count_dirty(map, pfn + (1u << order), order);
+}
 
 static bool check_free_block(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
                              unsigned order, struct finding *f)
@@ -18,6 +30,10 @@ static bool check_free_block(const struct zone *zone, const struct frame_map *ma
 
     if (pfn & ((1u << order) - 1))
         return finding_report(f, "buddy: free block %u of order %u is not aligned", pfn, order);
+    if (count_dirty(map, pfn, order) != pfn_to_page(map, pfn)->buddy.nr_dirty)
+        return finding_report(f, "buddy: free block %u of order %u has %u dirty frames, says %u",
+                              pfn, order, count_dirty(map, pfn, order),
+                              pfn_to_page(map, pfn)->buddy.nr_dirty);
     if (order == zone->max_order || buddy_pfn < zone->start_pfn || buddy_pfn >= zone->frontier)
         return true;
     buddy = pfn_to_page(map, buddy_pfn);
@@ -47,6 +63,7 @@ static bool check_tiling(const struct zone *zone, const struct frame_map *map,
                 return false;
             count->nr_free[page_order(page)]++;
             count->free_pages += nr;
+            count->dirty_pages += page->buddy.nr_dirty;
         }
         pfn += nr;
     }
@@ -61,15 +78,12 @@ static bool check_list(const struct zone *zone, const struct frame_map *map, uns
 
     for (uint32_t pfn = list->first; pfn != INDEX_NONE;) {
         const struct page *page = pfn_to_page(map, pfn);
-        enum residency state = page_residency(page, order);
-        bool dirty = state == RESIDENCY_DIRTY || state == RESIDENCY_MIXED;
-
         if (page_state(page) != PYSLAB_PAGE_BUDDY || page_order(page) != order)
             return finding_report(f, "buddy: frame %u on list %u has state %u, order %u", pfn,
                                   order, page_state(page), page_order(page));
-        if (dirty != (kind == FREE_DIRTY))
-            return finding_report(f, "buddy: frame %u has residency %d, list kind %d", pfn,
-                                  (int)state, (int)kind);
+        if ((page->buddy.nr_dirty != 0) != (kind == FREE_DIRTY))
+            return finding_report(f, "buddy: frame %u has %u dirty frames, list kind %d", pfn,
+                                  page->buddy.nr_dirty, (int)kind);
         if (page->link.prev != prev || ++nr > list->nr)
             return finding_report(f, "buddy: list %u is broken at frame %u", order, pfn);
         prev = pfn;
@@ -99,8 +113,10 @@ bool buddy_check_locked(const struct zone *zone, const struct frame_map *map, st
                                   (unsigned long long)count.nr_free[order], order,
                                   area->list[FREE_DIRTY].nr + area->list[FREE_CLEAN].nr);
     }
-    if (count.free_pages != zone->free_pages)
-        return finding_report(f, "buddy: %llu free frames, zone says %u",
-                              (unsigned long long)count.free_pages, zone->free_pages);
+    if (count.free_pages != zone->free_pages || count.dirty_pages != zone->dirty_pages)
+        return finding_report(f, "buddy: %llu free frames (%llu dirty), zone says %u (%u)",
+                              (unsigned long long)count.free_pages,
+                              (unsigned long long)count.dirty_pages, zone->free_pages,
+                              zone->dirty_pages);
     return true;
 }

@@ -33,6 +33,10 @@ enum pyslab_limits {
     PYSLAB_ZERO_SIZE = 16,      /* the address kmalloc(0) returns, never memory */
 };
 
+enum pyslab_purge {
+    PYSLAB_PURGE_NEVER = 0xffffffff,  /* a purge_delay_ms that never comes */
+};
+
 enum pyslab_pfn {
     PYSLAB_PFN_NONE = 0xffffffff,  /* no frame */
 };
@@ -73,6 +77,12 @@ enum pyslab_error {
     PYSLAB_EBUSY = -6,      /* objects are still live */
     PYSLAB_EOS = -7,        /* the operating system refused; see errno */
     PYSLAB_ELIMIT = -8,     /* larger than this machine's memory, without overcommit */
+    PYSLAB_ECACHE = -9,     /* the object belongs to another cache */
+};
+
+/* Flags of a cache; the bit is the kernel's. */
+enum pyslab_slab_flags {
+    PYSLAB_SLAB_HWCACHE_ALIGN = 0x2000,  /* to 64 bytes, less for objects below 33 */
 };
 
 enum pyslab_hugepages {
@@ -103,7 +113,9 @@ typedef struct pyslab_arena_options {
     uint32_t overcommit;       /* non-zero: may be larger than physical memory */
     uint32_t hugepages;        /* enum pyslab_hugepages */
     uint32_t kmalloc_classes;  /* enum pyslab_kmalloc_classes */
-    uint32_t reserved;         /* zero */
+    uint32_t purge_delay_ms;   /* surplus memory goes back so soon; PYSLAB_PURGE_NEVER */
+    uint32_t prefault;         /* non-zero: make every frame resident at creation */
+    uint32_t mlock;            /* non-zero: keep every frame in physical memory */
 } pyslab_arena_options;
 
 typedef struct pyslab_arena_stats {
@@ -117,11 +129,12 @@ typedef struct pyslab_arena_stats {
     uint64_t large_pages;       /* frames of large kmalloc blocks */
     uint64_t block_pages;       /* frames handed out by alloc_pages */
     uint64_t peak_used_pages;   /* most frames outside the buddy at once */
-    uint64_t dirty_free_pages;  /* free frames that may be resident (upper bound) */
+    uint64_t dirty_free_pages;  /* free frames that hold old content, and so are resident */
     uint64_t metadata_bytes;    /* mem_map and class map in full, descriptors in use */
     uint64_t heap_bytes;        /* process-local memory of sheaves and tables */
     uint64_t live_objects;      /* slab objects in callers' hands */
     uint64_t live_object_bytes; /* the same in bytes, rounded to the object size */
+    uint64_t total_objects;     /* slab objects handed out since creation */
     uint64_t cached_objects;    /* free objects in sheaves and barns */
     uint64_t large_count;       /* large kmalloc blocks in callers' hands */
     uint64_t page_allocs;       /* blocks taken from the buddy since creation */
@@ -131,6 +144,23 @@ typedef struct pyslab_arena_stats {
     uint64_t pages_known_zero;  /* frames asked zero that needed no memset */
     uint64_t pages_released;    /* frames given back to the operating system */
 } pyslab_arena_stats;
+
+/* Puts an object into its constructed state; 0, or non-zero to make the allocation fail.
+ * Runs once for each object when its slab is made, without any lock of the core. */
+typedef int (*pyslab_ctor)(void *object, void *context);
+/* Undoes it, once for each object, when its slab goes. */
+typedef void (*pyslab_dtor)(void *object, void *context);
+
+typedef struct pyslab_cache_options {
+    uint32_t struct_size;  /* sizeof(pyslab_cache_options) of the caller */
+    uint32_t flags;        /* enum pyslab_slab_flags */
+    size_t align;          /* 0 (8 bytes) or a power of two up to a page */
+    pyslab_ctor ctor;      /* or NULL; callers must free objects in constructed state */
+    pyslab_dtor dtor;      /* or NULL */
+    void *context;         /* passed to both */
+} pyslab_cache_options;
+
+typedef struct sheaf pyslab_sheaf;  /* a prefilled one: objects set aside for one user */
 
 typedef struct pyslab_cache_stats {
     char name[32];              /* PYSLAB_NAME_MAX */
@@ -145,6 +175,8 @@ typedef struct pyslab_cache_stats {
     uint64_t nr_empty;          /* slabs with nothing but */
     uint64_t live_objects;      /* in callers' hands */
     uint64_t cached_objects;    /* free, in sheaves and the barn */
+    uint64_t total_allocs;      /* objects handed out since creation */
+    uint64_t supply_sheaf;      /* of these, without an exchange */
     uint64_t supply_swap;       /* exchanges of main and spare */
     uint64_t supply_barn;       /* full sheaves taken from the barn */
     uint64_t supply_partial;    /* refills' visits to a partial slab */
@@ -218,17 +250,32 @@ uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p);
 
 /* --- kmem_cache --------------------------------------------------------- */
 
-/* size 1..256 KiB; align 0 (the default, 8) or a power of two up to a page.
- * Errors: EINVAL, ENOMEM, ELIMIT (too many caches). */
+/* size 1..256 KiB; options may be NULL. Errors: EINVAL, ENOMEM, ELIMIT (too many). */
 int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size,
-                             size_t align, pyslab_kmem_cache **out);
+                             const pyslab_cache_options *options, pyslab_kmem_cache **out);
 void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp);
-/* Errors: EPOINTER (not of this cache), EDOUBLE. */
+/* Errors: EPOINTER, EDOUBLE, ECACHE (pyslab_kmem_cache_of tells which). */
 int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p);
 /* All or nothing: returns nr or 0. */
 size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p);
+/* Frees each; returns how many were freed before the first error, nr if none. */
+size_t pyslab_kmem_cache_free_bulk(pyslab_kmem_cache *cache, size_t nr, void **p);
+/* Sets nr objects aside, so that the next nr calls of alloc_from_sheaf cannot fail;
+ * NULL without memory. The sheaf is the caller's: one thread at a time. */
+pyslab_sheaf *pyslab_kmem_cache_prefill_sheaf(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr);
+/* NULL once the sheaf is used up. */
+void *pyslab_kmem_cache_alloc_from_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *sheaf);
+/* Gives back what is left, and the sheaf. */
+void pyslab_kmem_cache_return_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *sheaf);
+/* The cache that a live object belongs to; NULL if p is none. */
+pyslab_kmem_cache *pyslab_kmem_cache_of(pyslab_arena *arena, const void *p);
+const char *pyslab_kmem_cache_name(const pyslab_kmem_cache *cache);
+/* Writes the addresses of up to nr live objects; returns how many there are. Objects in
+ * threads' sheaves count as free. Quiescence as for destroy. */
+size_t pyslab_kmem_cache_live_objects(pyslab_kmem_cache *cache, void **p, size_t nr);
 /* Gives empty slabs back to the buddy, the caller's sheaves and the barn drained
- * first; returns how many frames went back. */
+ * first, and sorts partial slabs so that the fullest are used first; returns how many
+ * frames went back. */
 uint64_t pyslab_kmem_cache_shrink(pyslab_kmem_cache *cache);
 /* EBUSY while objects are live; the cache stays usable then.
  * Quiescence: no other thread may be inside a call on this cache. */

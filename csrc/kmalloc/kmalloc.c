@@ -35,7 +35,8 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
     size_classes_init(&km->classes, geometry, max_class_bytes(pages));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
         uint32_t size = km->classes.size[class];
-        size_t align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT);
+        pyslab_cache_options options = {.struct_size = sizeof options,
+                                        .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
         struct kmem_cache *cache;
         char name[PYSLAB_NAME_MAX];
 
@@ -43,7 +44,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
             snprintf(name, sizeof name, "kmalloc-%uk", size / 1024);
         else
             snprintf(name, sizeof name, "kmalloc-%u", size);
-        error = cache_create(&km->slabs, name, size, align, &cache);
+        error = cache_create(&km->slabs, name, size, &options, &cache);
         CHECK(error != PYSLAB_OK || cache->id == class);
     }
     return error;
@@ -68,7 +69,7 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
         return NULL;
     order = order_for_pages(nr_pages);
     if (nr_pages == 1u << order && align_order <= order && pcp_index(order) != NR_PCP_LISTS) {
-        pfn = page_alloc_block(pages, order, gfp);
+        pfn = page_alloc_uncounted(pages, order, gfp);
         if (pfn == PFN_NONE)
             return NULL;
         pfn_to_page(&pages->map, pfn)->large.nr_pages = (uint32_t)nr_pages;
@@ -80,9 +81,30 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
             return NULL;
     }
     frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
-    atomic_fetch_add_explicit(&km->nr_large, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&km->large_pages, nr_pages, memory_order_relaxed);
+    add_relaxed(&km->nr_large, 1);
+    add_relaxed(&km->large_pages, nr_pages);
     return pfn_to_virt(&pages->map, pfn);
+}
+
+/* An object of a class; whole frames where no slab is to be had, because no block of a
+ * slab's size may be free while smaller ones are. */
+static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
+{
+    struct kmem_cache *cache = km->slabs.caches[class];
+    void *p = cache_alloc_any(cache, gfp);
+
+    if (p == NULL)
+        return cache->desc->slab_order != 0 ? alloc_large(km, size, 0, gfp) : NULL;
+    if ((gfp & PYSLAB_GFP_ZERO) != 0)
+        memset(p, 0, km->classes.size[class]);
+    return p;
+}
+
+static void *count_failure(struct kmalloc *km, void *p)
+{
+    if (p == NULL)
+        add_relaxed(&km->slabs.pages->alloc_failures, 1);
+    return p;
 }
 
 slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
@@ -90,26 +112,21 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
     unsigned class = size_class_of(&km->classes, size);
 
     if (!gfp_valid(gfp))
-        return NULL;
+        return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
-    if (class != 0) {
-        void *p = cache_alloc(km->slabs.caches[class], gfp);
-
-        /* No block of a slab's size may be free while single frames are. */
-        if (p != NULL || km->slabs.caches[class]->desc->slab_order == 0)
-            return p;
-    }
-    return alloc_large(km, size, 0, gfp);
+    return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
+                                        : alloc_large(km, size, 0, gfp));
 }
 
 void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
 {
     unsigned class = size_class_of(&km->classes, size);
 
+    gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
     if (class != 0) {
         struct sheaf_table *table = sheaf_table_cached(&km->slabs);
-        void *p = table != NULL ? sheaf_pop(&table->slot[class]) : NULL;
+        void *p = table != NULL ? sheaf_pop(table, class) : NULL;
 
         if (likely(p != NULL && (gfp & ~GFP_FAST_BITS) == 0))
             return memset(p, 0, km->classes.size[class]);
@@ -136,17 +153,14 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
     unsigned class;
 
     if (!is_power_of_two(align) || !gfp_valid(gfp))
-        return NULL;
+        return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
     class = aligned_class(&km->classes, size, align);
-    if (class != 0) {
-        void *p = cache_alloc(km->slabs.caches[class], gfp);
-
-        if (p != NULL)
-            return p;
-    }
-    return alloc_large(km, size, align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0, gfp);
+    return count_failure(
+        km, class != 0 ? alloc_class(km, class, size, gfp)
+                       : alloc_large(km, size, align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0,
+                                     gfp));
 }
 
 /* --- size --------------------------------------------------------------- */
@@ -195,8 +209,8 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     unsigned order = order_for_pages(nr_pages);
 
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
-    atomic_fetch_sub_explicit(&km->nr_large, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&km->large_pages, nr_pages, memory_order_relaxed);
+    sub_relaxed(&km->nr_large, 1);
+    sub_relaxed(&km->large_pages, nr_pages);
     if (nr_pages == 1u << order)
         page_free_block(pages, pfn, order);
     else
@@ -218,7 +232,7 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
     }
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL)
-        return cache_free_slow(cache, p);
+        return cache_free_object(cache, p);
     pfn = virt_to_pfn(&km->slabs.pages->map, p);
     return pfn != PFN_NONE && page_is_free(km->slabs.pages, pfn) ? PYSLAB_EDOUBLE
                                                                  : PYSLAB_EPOINTER;
@@ -236,7 +250,7 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
     if (keep == nr_pages)
         return;
     page->large.nr_pages = keep;
-    atomic_fetch_sub_explicit(&km->large_pages, nr_pages - keep, memory_order_relaxed);
+    sub_relaxed(&km->large_pages, nr_pages - keep);
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
 }
 

@@ -35,7 +35,7 @@ static always_inline void *kmalloc_alloc(struct kmalloc *km, size_t size, uint32
     if (likely(size <= SIZE_CLASS_SMALL_MAX && (gfp & ~GFP_FAST_BITS) == 0)) {
         struct sheaf_table *table = sheaf_table_cached(&km->slabs);
         size_t class = km->classes.small[(size + 7) >> SIZE_CLASS_SMALL_SHIFT];
-        void *p = likely(table != NULL) ? sheaf_pop(&table->slot[class]) : NULL;
+        void *p = likely(table != NULL) ? sheaf_pop(table, class) : NULL;
 
         if (likely(p != NULL))
             return p;

@@ -4,11 +4,16 @@
 #include "base/bits.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; older headers lack it */
+#endif
 
 static int map_fixed(void *p, size_t bytes, int flags, int fd, off_t offset)
 {
@@ -71,6 +76,16 @@ int os_discard(void *p, size_t bytes)
 void os_advise_hugepages(void *p, size_t bytes, bool wanted)
 {
     (void)madvise(p, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+int os_prefault(void *p, size_t bytes)
+{
+    return madvise(p, bytes, MADV_POPULATE_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+int os_lock_memory(void *p, size_t bytes)
+{
+    return mlock(p, bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_memfd_create(const char *name, uint64_t bytes, int *fd)
@@ -139,6 +154,19 @@ uint32_t os_time_ms(void)
 
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+}
+
+uint64_t os_time_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void os_yield(void)
+{
+    sched_yield();
 }
 
 uint64_t os_random64(void)

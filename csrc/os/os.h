@@ -40,6 +40,11 @@ int os_discard(void *p, size_t bytes);
  * without them is not an error. */
 void os_advise_hugepages(void *p, size_t bytes, bool wanted);
 
+/* pre: committed. Makes every page resident now, writable, all zero. EOS. */
+int os_prefault(void *p, size_t bytes);
+/* pre: committed. Makes every page resident and keeps it so. EOS (RLIMIT_MEMLOCK). */
+int os_lock_memory(void *p, size_t bytes);
+
 /* A file in memory without a name, of this size, all zero. EOS. */
 int os_memfd_create(const char *name, uint64_t bytes, int *fd);
 /* Gives the memory of a range of it back; it reads as zero afterwards. EOS. */
@@ -56,6 +61,10 @@ unsigned os_nr_cpus(void);
 /* Milliseconds of a monotonic clock that is cheap to read (resolution about 4 ms).
  * Wraps after 49 days: compare differences only. */
 uint32_t os_time_ms(void);
+/* Nanoseconds of the same clock at its full resolution. */
+uint64_t os_time_ns(void);
+/* Lets another thread run. */
+void os_yield(void);
 /* 64 random bits, good enough for keys that a stray write must not guess. */
 uint64_t os_random64(void);
 

@@ -38,7 +38,7 @@ struct page {
     union {
         struct {
             uint64_t residency; /* enum residency << 2*order, kept across merges */
-            uint32_t freed_ms;  /* os_time_ms when the youngest part became free */
+            uint32_t nr_dirty;  /* frames of the block that are RESIDENCY_DIRTY */
         } buddy;
         struct {
             uint32_t nr_pages; /* frames of the block: not always a power of two */

@@ -1,9 +1,12 @@
-/* page_alloc.c - the slow path, exact runs, references, and giving memory back.
- * The per-thread page lists are in pcp.c. */
+/* page_alloc.c - the slow path, exact runs, references.
+ * The per-thread page lists are in pcp.c, purging in purge.c. */
 #include "page_alloc/page_alloc.h"
 
 #include "os/os.h"
+#include "os/os_heap.h"
+#include "page_alloc/hugepage.h"
 #include "page_alloc/pcp.h"
+#include "page_alloc/purge.h"
 
 #include <string.h>
 
@@ -11,12 +14,14 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
                      struct thread_domain *domain, unsigned max_order)
 {
     *pa = (struct page_alloc){.map = *map, .domain = domain, .nr_zones = 1};
+    pa->purge.interval_ms = PURGE_NEVER;
     zone_init(&pa->zone[0], "NORMAL", 0, 0, map->nr_pages, max_order);
     pcp_set_up(pa);
 }
 
 void page_alloc_destroy(struct page_alloc *pa)
 {
+    os_heap_free(pa->huge.small_runs, pa->huge.nr_runs);
     for (uint32_t i = 0; i < pa->nr_zones; i++)
         zone_destroy(&pa->zone[i]);
 }
@@ -53,32 +58,40 @@ static uint32_t zonelist_take(struct page_alloc *pa, const struct request *reque
     return pfn;
 }
 
-/* The steps between "the zones are empty" and "no": own page lists, then what the
- * upper layers hold, then the other threads are asked for theirs. */
+/* Blocks on their way to the operating system are free again in a moment. */
+static uint32_t take_isolated(struct page_alloc *pa, const struct request *request)
+{
+    uint32_t pfn = PFN_NONE;
+
+    while (pfn == PFN_NONE && load_relaxed(&pa->nr_isolated) != 0) {
+        os_yield();
+        pfn = zonelist_take(pa, request);
+    }
+    return pfn;
+}
+
+/* The steps between "the zones are empty" and "no": blocks that are away for a moment,
+ * own page lists, what the upper layers hold; the other threads are asked for theirs. */
 static uint32_t take_slow(struct page_alloc *pa, const struct request *request)
 {
-    uint32_t pfn;
+    uint32_t pfn = take_isolated(pa, request);
 
-    if (pcp_drain(pa)) {
+    if (pfn == PFN_NONE && pcp_drain(pa))
         pfn = zonelist_take(pa, request);
-        if (pfn != PFN_NONE)
-            return pfn;
-    }
+    if (pfn != PFN_NONE)
+        return pfn;
     page_alloc_request_drain(pa);
     if (pa->reclaim != NULL && pa->reclaim(pa->reclaim_context)) {
         pcp_drain(pa);
         pfn = zonelist_take(pa, request);
-        if (pfn != PFN_NONE)
-            return pfn;
     }
-    atomic_fetch_add_explicit(&pa->alloc_failures, 1, memory_order_relaxed);
-    return PFN_NONE;
+    return pfn != PFN_NONE ? pfn : take_isolated(pa, request);
 }
 
 static void count_cleared(struct page_alloc *pa, uint32_t nr_pages, uint32_t cleared)
 {
-    atomic_fetch_add_explicit(&pa->pages_cleared, cleared, memory_order_relaxed);
-    atomic_fetch_add_explicit(&pa->pages_known_zero, nr_pages - cleared, memory_order_relaxed);
+    add_relaxed(&pa->pages_cleared, cleared);
+    add_relaxed(&pa->pages_known_zero, nr_pages - cleared);
 }
 
 /* Zeroes a block straight from the buddy, whose records tell which parts need it. */
@@ -103,6 +116,7 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
 
     if (pfn == PFN_NONE && (pfn = take_slow(pa, request)) == PFN_NONE)
         return PFN_NONE;
+    hugepage_note_block(pa, pfn, request->order);
     if (request->gfp & PYSLAB_GFP_ZERO)
         clear_request(pa, request, pfn);
     page = pfn_to_page(&pa->map, pfn);
@@ -115,14 +129,14 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
 
 slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
-    struct request request = {.nr_pages = 1u << order, .order = order, .gfp = gfp,
-                              .state = PYSLAB_PAGE_ALLOC};
+    struct request request = {.order = order, .gfp = gfp, .state = PYSLAB_PAGE_ALLOC};
 
     if (!gfp_valid(gfp) || order > pa->zone[0].max_order)
         return PFN_NONE;
+    request.nr_pages = 1u << order;
     if (pcp_index(order) != NR_PCP_LISTS && pcp_refill(pa, order)) {
         bool clean = pcp_next_is_clean(pa, order);
-        uint32_t pfn = page_alloc_block(pa, order, gfp & GFP_FAST_BITS);
+        uint32_t pfn = page_alloc_uncounted(pa, order, gfp & GFP_FAST_BITS);
 
         if (gfp & PYSLAB_GFP_ZERO)
             clear_listed_block(pa, pfn, order, clean);
@@ -139,10 +153,8 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
     if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages)
         return PFN_NONE;
     request.order = max_uint(order_for_pages(nr_pages), align_order);
-    if (request.order > pa->zone[0].max_order) {
-        atomic_fetch_add_explicit(&pa->alloc_failures, 1, memory_order_relaxed);
+    if (request.order > pa->zone[0].max_order)
         return PFN_NONE;
-    }
     return page_alloc_request(pa, &request);
 }
 
@@ -159,12 +171,12 @@ slow_path void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned orde
 void page_free_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
 {
     struct zone *zone = &pa->zone[0];
-    uint32_t now_ms = os_time_ms();
 
     lock_acquire(&zone->lock);
-    buddy_free_range_locked(zone, &pa->map, pfn, nr_pages, RESIDENCY_DIRTY, now_ms);
+    buddy_free_range_locked(zone, &pa->map, pfn, nr_pages, RESIDENCY_DIRTY);
     zone->nr_frees++;
     lock_release(&zone->lock);
+    purge_tick(pa);
 }
 
 /* Says what is wrong with a frame number that should head an ALLOC block. */
@@ -172,14 +184,7 @@ static int page_misuse(const struct page_alloc *pa, uint32_t pfn)
 {
     if (pfn >= pa->map.nr_pages)
         return PYSLAB_EINVAL;
-    switch (page_state(pfn_to_page(&pa->map, pfn))) {
-    case PYSLAB_PAGE_BUDDY:
-    case PYSLAB_PAGE_PCP:
-    case PYSLAB_PAGE_ISOLATED:
-        return PYSLAB_EDOUBLE;
-    default:
-        return PYSLAB_EPOINTER;
-    }
+    return page_is_free(pa, pfn) ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
 }
 
 int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
@@ -217,7 +222,8 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn)
         unsigned state = page_state(head);
 
         if (state != PYSLAB_PAGE_UNLISTED)
-            return (state == PYSLAB_PAGE_BUDDY || state == PYSLAB_PAGE_PCP) &&
+            return (state == PYSLAB_PAGE_BUDDY || state == PYSLAB_PAGE_PCP ||
+                    state == PYSLAB_PAGE_ISOLATED) &&
                    page_order(head) >= order;
     }
     return pfn >= pa->zone[0].frontier;
@@ -225,51 +231,7 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn)
 
 void page_alloc_request_drain(struct page_alloc *pa)
 {
-    atomic_fetch_add_explicit(&pa->drain_epoch, 1, memory_order_relaxed);
-}
-
-/* Takes one resident free block out, so that nobody can get it while it goes. */
-static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, unsigned *order,
-                              uint64_t *nr_dirty)
-{
-    uint32_t pfn;
-
-    lock_acquire(&zone->lock);
-    pfn = buddy_take_dirty_locked(zone, &pa->map, order);
-    if (pfn != PFN_NONE) {
-        *nr_dirty = buddy_block_dirty_pages(&pa->map, pfn, *order);
-        store_relaxed(&pfn_to_page(&pa->map, pfn)->word,
-                      PAGE_WORD(PYSLAB_PAGE_ISOLATED, *order, zone->index));
-    }
-    lock_release(&zone->lock);
-    return pfn;
-}
-
-uint64_t page_alloc_release(struct page_alloc *pa)
-{
-    struct zone *zone = &pa->zone[0];
-    uint64_t released = 0, nr_dirty = 0;
-    unsigned order = 0;
-    uint32_t pfn;
-    int error = PYSLAB_OK;
-
-    if (PAGE_SIZE % os_page_bytes() != 0)
-        return 0; /* a host page is larger than a frame: neighbours would go too */
-    pcp_drain(pa);
-    page_alloc_request_drain(pa);
-    while (error == PYSLAB_OK &&
-           (pfn = isolate_dirty(pa, zone, &order, &nr_dirty)) != PFN_NONE) {
-        error = os_discard(pfn_to_virt(&pa->map, pfn), PAGE_SIZE << order);
-        if (error == PYSLAB_OK)
-            released += nr_dirty;
-        lock_acquire(&zone->lock);
-        buddy_free_locked(zone, &pa->map, pfn, order,
-                          error == PYSLAB_OK ? RESIDENCY_UNTOUCHED : RESIDENCY_DIRTY,
-                          os_time_ms());
-        lock_release(&zone->lock);
-    }
-    atomic_fetch_add_explicit(&pa->pages_released, released, memory_order_relaxed);
-    return released;
+    add_relaxed(&pa->drain_epoch, 1);
 }
 
 bool page_alloc_check(struct page_alloc *pa, struct finding *f)

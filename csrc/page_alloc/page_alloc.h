@@ -37,6 +37,22 @@ struct pcp {
     struct pcp_list list[NR_PCP_LISTS];
 };
 
+/* See purge.h. */
+struct purge {
+    uint32_t interval_ms;             /* of the working set; PURGE_NEVER: no purging; constant */
+    _Atomic uint32_t interval_start;  /* os_time_ms when the current interval began */
+    bool fixed;                       /* the memory cannot go back (hugetlb, mlock); constant */
+};
+
+/* See hugepage.h. */
+enum hugepages_state { HUGEPAGES_OFF, HUGEPAGES_UNTRIED, HUGEPAGES_TRYING, HUGEPAGES_ON };
+
+struct hugepages {
+    _Atomic uint32_t state; /* enum hugepages_state */
+    uint8_t *small_runs;    /* per run: its advice was taken back; process-local heap */
+    uint32_t nr_runs;       /* entries of it; 0: no huge pages wanted; constant */
+};
+
 struct page_alloc {
     struct frame_map map;
     struct thread_domain *domain;     /* where the pcps are */
@@ -46,10 +62,13 @@ struct page_alloc {
     bool (*reclaim)(void *context);   /* an upper layer frees blocks; true: some came back */
     void *reclaim_context;
     _Atomic uint32_t drain_epoch;     /* a thread behind it drains at its next exchange */
+    _Atomic uint32_t nr_isolated;     /* free blocks on their way to the operating system */
     _Atomic uint64_t alloc_failures;  /* requests that found no memory */
     _Atomic uint64_t pages_cleared;   /* frames cleared for GFP_ZERO */
     _Atomic uint64_t pages_known_zero; /* frames that needed no clearing */
     _Atomic uint64_t pages_released;  /* frames given back to the operating system */
+    struct purge purge;
+    struct hugepages huge;
 };
 
 /* pre: map is initialised; domain is where the caller lets threads keep their pcps.
@@ -76,8 +95,9 @@ static inline unsigned pcp_order(unsigned index)
 uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32_t gfp);
 void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned order);
 
-/* A block of 2**order frames in state ALLOC with one reference, or PFN_NONE. */
-static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned order, uint32_t gfp)
+/* A block of 2**order frames in state ALLOC with one reference, or PFN_NONE. For layers
+ * that count a failure themselves, when nothing else helps. */
+static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
     unsigned index = pcp_index(order);
     struct pcp *pcp;
@@ -99,6 +119,16 @@ static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned o
     page = pfn_to_page(&pa->map, pfn);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ALLOC, order, 0));
     store_relaxed(&page->refcount, 1);
+    return pfn;
+}
+
+/* The same for callers: a failure is counted. */
+static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned order, uint32_t gfp)
+{
+    uint32_t pfn = page_alloc_uncounted(pa, order, gfp);
+
+    if (unlikely(pfn == PFN_NONE))
+        add_relaxed(&pa->alloc_failures, 1);
     return pfn;
 }
 
@@ -126,7 +156,8 @@ static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, u
     store_relaxed(&list->nr, nr + 1);
 }
 
-/* nr_pages frames aligned to 2**align_order frames, in state LARGE, or PFN_NONE. */
+/* nr_pages frames aligned to 2**align_order frames, in state LARGE, or PFN_NONE; the
+ * caller counts a failure. */
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,
                           uint32_t gfp);
 /* Any part of a block from page_alloc_exact; the caller keeps its record right. */
@@ -147,7 +178,15 @@ bool pcp_drain(struct page_alloc *pa);
 void page_alloc_request_drain(struct page_alloc *pa);
 /* Frames on all threads' page lists; takes the registry lock. */
 uint64_t pcp_total_pages(struct page_alloc *pa);
-/* Gives free resident frames to the operating system; returns how many. */
+/* --- purge.c ------------------------------------------------------------ */
+
+#define PURGE_NEVER UINT32_MAX
+
+/* delay_ms: see purge.h. fixed: the memory cannot go back. */
+void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed);
+/* Lets hugepage.h's trial take place. ENOMEM */
+int page_alloc_set_hugepages(struct page_alloc *pa);
+/* Gives all free resident frames to the operating system; returns how many. */
 uint64_t page_alloc_release(struct page_alloc *pa);
 
 /* Recounts every zone and page list. Quiescence: no other thread in the arena. */

@@ -6,7 +6,7 @@
  */
 #include "page_alloc/pcp.h"
 
-#include "os/os.h"
+#include "page_alloc/purge.h"
 
 #include <string.h>
 
@@ -28,15 +28,13 @@ static void pcp_flush_list(struct page_alloc *pa, struct pcp_list *list, unsigne
                            uint32_t nr)
 {
     struct zone *zone = &pa->zone[0];
-    uint32_t now_ms = os_time_ms();
     uint32_t left = load_relaxed(&list->nr) - nr;
 
     lock_acquire(&zone->lock);
     for (uint32_t i = 0; i < nr; i++)
         buddy_free_locked(zone, &pa->map, list->frame[i], order,
                           frame_is_clean(pa, list->frame[i]) ? RESIDENCY_UNTOUCHED
-                                                             : RESIDENCY_DIRTY,
-                          now_ms);
+                                                             : RESIDENCY_DIRTY);
     zone->nr_frees += nr;
     lock_release(&zone->lock);
     memmove(list->frame, list->frame + nr, left * sizeof list->frame[0]);
@@ -117,7 +115,7 @@ bool pcp_refill(struct page_alloc *pa, unsigned order)
         if (pfn == PFN_NONE)
             break;
         page = pfn_to_page(&pa->map, pfn);
-        if (page_residency(page, order) == RESIDENCY_UNTOUCHED)
+        if (page->buddy.nr_dirty == 0)
             word |= PAGE_FLAG_CLEAN;
         store_relaxed(&page->word, word);
         list->frame[nr] = pfn;
@@ -125,6 +123,7 @@ bool pcp_refill(struct page_alloc *pa, unsigned order)
     zone->nr_allocs += nr;
     lock_release(&zone->lock);
     store_relaxed(&list->nr, nr);
+    purge_tick(pa);
     return nr != 0;
 }
 
@@ -149,6 +148,7 @@ bool pcp_make_room(struct page_alloc *pa, unsigned order)
         return false;
     if (load_relaxed(&list->nr) >= list->high)
         pcp_flush_list(pa, list, order, list->batch);
+    purge_tick(pa);
     return true;
 }
 

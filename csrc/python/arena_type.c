@@ -400,9 +400,15 @@ static PyMethodDef arena_methods[] = {
     {"get_page", method_get_page, METH_O,
      "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
     {"kmem_cache_create", FAST(method_kmem_cache_create),
-     "kmem_cache_create($self, name, size, /, *, align=0)\n--\n\n"
+     "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
+     "dtor=None)\n--\n\n"
      "A KmemCache of objects of size bytes (1 to 262144).\n\n"
-     "align: 0 (8 bytes) or a power of two up to 4096. Raises ValueError, TypeError."},
+     "align: 0 (8 bytes) or a power of two up to 4096.\n"
+     "hwcache_align: to 64 bytes, less for objects of at most half of that.\n"
+     "ctor: called once for each object of a new slab with a zeroed bytearray; what it\n"
+     "leaves there is the object's first content, which free and alloc do not touch.\n"
+     "dtor: called once for each object, with its content as bytes, when its slab goes.\n"
+     "Raises ValueError, TypeError."},
     {"validate", method_validate, METH_NOARGS,
      "validate($self, /)\n--\n\n"
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},

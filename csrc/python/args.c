@@ -105,7 +105,7 @@ int arg_order(ArenaObject *arena, PyObject *arg)
     return (int)order;
 }
 
-static bool arg_align(PyObject *arg, size_t *align)
+bool arg_align(PyObject *arg, size_t *align)
 {
     PyObject *number = index_of(arg, "align");
     Py_ssize_t value;

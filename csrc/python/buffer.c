@@ -81,6 +81,7 @@ static always_inline void buffer_drop_memory(BufferObject *self)
 
     self->p = NULL;
     memory_return(self->arena->core, p, (enum buffer_kind)self->kind);
+    self->arena->current_count += self->hidden;
     arena_count_gone(self->arena, self->nbytes);
 }
 
@@ -102,6 +103,7 @@ PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer
     self->kind = (uint8_t)kind;
     self->released = false;
     self->ever_exported = false;
+    self->hidden = false;
     arena_count_new(arena, nbytes);
     return (PyObject *)self;
 }
@@ -177,8 +179,8 @@ static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
  * a hidden Buffer behind `keep`. */
 static int resize_known(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
 {
+    BufferObject *old;
     void *moved;
-    PyObject *old;
 
     if ((size_t)nbytes <= buffer_capacity(self))
         return 0;
@@ -188,14 +190,17 @@ static int resize_known(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
         raise_out_of_memory(self->arena, (size_t)nbytes, 0);
         return -1;
     }
-    old = buffer_new(self->arena, moved, self->nbytes, BUFFER_KMALLOC, self->keep);
+    old = (BufferObject *)buffer_new(self->arena, moved, 0, BUFFER_KMALLOC, self->keep);
     if (old == NULL)
         return -1;
     memcpy(moved, self->p, (size_t)self->nbytes);
-    ((BufferObject *)old)->p = self->p;
+    old->p = self->p;
+    old->hidden = true;
+    self->arena->current_count--;
+    self->arena->total_count--;
     self->p = moved;
     self->ever_exported = false;
-    Py_XSETREF(self->keep, old);
+    Py_XSETREF(self->keep, (PyObject *)old);
     return 0;
 }
 

@@ -15,28 +15,33 @@ static inline CacheObject *cache_of(PyObject *op)
 
 /* --- life --------------------------------------------------------------- */
 
-/* kmem_cache_create's keywords: align only. */
-static bool create_align(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                         size_t *align)
-{
-    struct alloc_options options;
+struct create_args {
+    const char *name;
+    Py_ssize_t size;
+    struct alloc_options align; /* gfp unused */
+    bool hwcache_align;
+    PyObject *ctor; /* borrowed, or NULL */
+    PyObject *dtor; /* borrowed, or NULL */
+};
 
-    if (kwnames != NULL)
-        for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); i++)
-            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, i), "align") != 0) {
-                PyErr_Format(PyExc_TypeError,
-                             "kmem_cache_create() got an unexpected keyword argument %R",
-                             PyTuple_GET_ITEM(kwnames, i));
-                return false;
-            }
-    if (!arg_options("kmem_cache_create", nargs, 2, args, kwnames, true, &options))
-        return false;
-    if (options.align > PAGE_SIZE) {
-        PyErr_Format(PyExc_ValueError, "align of a cache is at most %zu, got %zu", PAGE_SIZE,
-                     options.align);
+/* One keyword argument of kmem_cache_create. */
+static bool create_keyword(PyObject *name, PyObject *value, struct create_args *out)
+{
+    if (PyUnicode_CompareWithASCIIString(name, "align") == 0)
+        return arg_align(value, &out->align.align);
+    if (PyUnicode_CompareWithASCIIString(name, "hwcache_align") == 0) {
+        out->hwcache_align = PyObject_IsTrue(value) == 1;
+        return !PyErr_Occurred();
+    }
+    if (PyUnicode_CompareWithASCIIString(name, "ctor") == 0)
+        out->ctor = value == Py_None ? NULL : value;
+    else if (PyUnicode_CompareWithASCIIString(name, "dtor") == 0)
+        out->dtor = value == Py_None ? NULL : value;
+    else {
+        PyErr_Format(PyExc_TypeError,
+                     "kmem_cache_create() got an unexpected keyword argument %R", name);
         return false;
     }
-    *align = options.align;
     return true;
 }
 
@@ -60,58 +65,136 @@ static const char *create_name(PyObject *arg)
     return name;
 }
 
-static struct kmem_cache *create_core(ArenaObject *arena, const char *name, Py_ssize_t size,
-                                      size_t align)
+static bool create_parse(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *kwnames, struct create_args *out)
 {
-    struct kmem_cache *cache = NULL;
-    int code;
+    Py_ssize_t nr_keywords = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
 
-    if (size < 1 || size > (Py_ssize_t)CACHE_MAX_OBJECT) {
-        PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd",
-                     CACHE_MAX_OBJECT, size);
-        return NULL;
+    *out = (struct create_args){.name = NULL};
+    if (nargs != 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "kmem_cache_create() takes 2 positional arguments, got %zd", nargs);
+        return false;
     }
-    code = cache_create(&arena->core->kmalloc.slabs, name, (size_t)size, align, &cache);
+    for (Py_ssize_t i = 0; i < nr_keywords; i++)
+        if (!create_keyword(PyTuple_GET_ITEM(kwnames, i), args[nargs + i], out))
+            return false;
+    if (out->align.align > PAGE_SIZE) {
+        PyErr_Format(PyExc_ValueError, "align of a cache is at most %zu, got %zu", PAGE_SIZE,
+                     out->align.align);
+        return false;
+    }
+    out->name = create_name(args[0]);
+    if (out->name == NULL)
+        return false;
+    out->size = arg_size(arena, args[1], "size");
+    if (out->size < 0 || !arena_is_open(arena))
+        return false;
+    if (out->size < 1 || out->size > (Py_ssize_t)CACHE_MAX_OBJECT) {
+        PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd",
+                     CACHE_MAX_OBJECT, out->size);
+        return false;
+    }
+    return true;
+}
+
+static struct kmem_cache *create_core(ArenaObject *arena, const struct create_args *args,
+                                      struct cache_hooks *hooks)
+{
+    pyslab_cache_options options = {
+        .struct_size = sizeof options,
+        .flags = args->hwcache_align ? PYSLAB_SLAB_HWCACHE_ALIGN : 0,
+        .align = args->align.align,
+        .ctor = hooks != NULL ? hooks_construct : NULL,
+        .dtor = hooks != NULL ? hooks_destruct : NULL,
+        .context = hooks,
+    };
+    struct kmem_cache *cache = NULL;
+    int code = cache_create(&arena->core->kmalloc.slabs, args->name, (size_t)args->size, &options,
+                            &cache);
+
     if (code == PYSLAB_ELIMIT)
         PyErr_Format(objects.error, "an arena has at most %u caches", MAX_CACHES - 1);
     else if (code == PYSLAB_EINVAL)
         PyErr_Format(PyExc_ValueError,
-                     "an object of %zd bytes does not fit the arena's largest block", size);
+                     "an object of %zd bytes does not fit the arena's largest block", args->size);
     else if (code != PYSLAB_OK)
         PyErr_NoMemory();
     return cache;
 }
 
-PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
-                    PyObject *kwnames)
+static CacheObject *cache_object_new(ArenaObject *arena, struct kmem_cache *cache,
+                                     struct cache_hooks *hooks)
 {
-    struct kmem_cache *cache;
-    CacheObject *self;
-    const char *name;
-    Py_ssize_t size;
-    size_t align;
+    CacheObject *self = PyObject_New(CacheObject, objects.cache_type);
 
-    if (!create_align(args, nargs, kwnames, &align) || (name = create_name(args[0])) == NULL)
+    if (self == NULL)
         return NULL;
-    size = arg_size(arena, args[1], "size");
-    if (size < 0 || !arena_is_open(arena))
-        return NULL;
-    cache = create_core(arena, name, size, align);
-    if (cache == NULL)
-        return NULL;
-    self = PyObject_New(CacheObject, objects.cache_type);
-    if (self == NULL) {
-        (void)cache_destroy(cache);
-        return NULL;
-    }
     self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
     self->weakrefs = NULL;
     self->cache = cache;
+    self->hooks = hooks;
     memcpy(self->name, cache->desc->name, sizeof self->name);
     self->object_size = cache->desc->object_size;
     self->align = cache->desc->align;
     self->stride = cache->desc->stride;
+    return self;
+}
+
+PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    struct cache_hooks *hooks = NULL;
+    struct create_args create;
+    struct kmem_cache *cache;
+    CacheObject *self;
+
+    if (!create_parse(arena, args, nargs, kwnames, &create))
+        return NULL;
+    if (create.ctor != NULL || create.dtor != NULL) {
+        hooks = hooks_new(create.ctor, create.dtor, create.size);
+        if (hooks == NULL)
+            return NULL;
+    }
+    cache = create_core(arena, &create, hooks);
+    self = cache == NULL ? NULL : cache_object_new(arena, cache, hooks);
+    if (self == NULL) {
+        if (cache != NULL)
+            (void)cache_destroy(cache);
+        hooks_free(hooks);
+    }
     return (PyObject *)self;
+}
+
+/* "N live objects at 0x..., 0x..." for an error or a warning; a new reference. */
+static PyObject *describe_live(CacheObject *self)
+{
+    void *p[8];
+    size_t nr = cache_live_objects(self->cache, p, ARRAY_SIZE(p));
+    size_t shown = nr < ARRAY_SIZE(p) ? nr : ARRAY_SIZE(p);
+    PyObject *text = PyUnicode_FromFormat("cache '%s' still has %zu live object%s", self->name, nr,
+                                          nr == 1 ? "" : "s");
+
+    for (size_t i = 0; i < shown && text != NULL; i++) {
+        PyObject *longer = PyUnicode_FromFormat("%U%s %p", text, i == 0 ? " at" : ",", p[i]);
+
+        Py_SETREF(text, longer);
+    }
+    if (text != NULL && nr > shown)
+        Py_SETREF(text, PyUnicode_FromFormat("%U, ...", text));
+    return text;
+}
+
+static void warn_leaked(CacheObject *self)
+{
+    PyObject *type, *value, *traceback, *text;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    text = describe_live(self);
+    if (text == NULL || PyErr_WarnFormat(PyExc_ResourceWarning, 1, "%U", text) < 0)
+        PyErr_WriteUnraisable((PyObject *)objects.cache_type);
+    Py_XDECREF(text);
+    PyErr_Restore(type, value, traceback);
 }
 
 static void cache_dealloc(PyObject *op)
@@ -121,9 +204,11 @@ static void cache_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
-    /* C code may hold objects: the cache then stays until its arena goes. */
-    if (self->cache != NULL && self->arena->core != NULL)
-        (void)cache_destroy(self->cache);
+    if (self->cache == NULL || self->arena->core == NULL ||
+        cache_destroy(self->cache) == PYSLAB_OK)
+        hooks_free(self->hooks);
+    else
+        warn_leaked(self); /* C code holds objects: cache and hooks stay as long as the arena */
     Py_DECREF(self->arena);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -164,8 +249,8 @@ static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t na
     if (unlikely(self->arena->closed || self->cache == NULL) && !cache_is_usable(self, true))
         return NULL;
     p = cache_alloc(self->cache, gfp);
-    if (unlikely(p == NULL))
-        return raise_out_of_memory(self->arena, self->stride, 0);
+    if (unlikely(p == NULL)) /* a constructor may have raised */
+        return PyErr_Occurred() ? NULL : raise_out_of_memory(self->arena, self->stride, 0);
     return buffer_new(self->arena, p, self->object_size, BUFFER_CACHE, op);
 }
 
@@ -237,10 +322,45 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
         return PyErr_NoMemory();
     if (cache_alloc_bulk(self->cache, options.gfp, (size_t)n, p) == (size_t)n)
         list = wrap_objects(self, p, n);
-    else
+    else if (!PyErr_Occurred())
         raise_out_of_memory(self->arena, (size_t)n * self->stride, 0);
     PyMem_Free(p);
     return list;
+}
+
+/* n objects set aside: Buffers made beforehand, so that nothing is left that can fail. */
+static PyObject *method_prefill(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                PyObject *kwnames)
+{
+    PyObject *list = method_alloc_bulk(op, args, nargs, kwnames);
+    PyObject *sheaf = list == NULL ? NULL : PyObject_CallOneArg(objects.prefilled, list);
+
+    Py_XDECREF(list);
+    return sheaf;
+}
+
+/* Frees what it can; the first error is raised after that. */
+static PyObject *method_free_bulk(PyObject *op, PyObject *arg)
+{
+    PyObject *buffers = PySequence_Fast(arg, "free_bulk() takes a sequence of Buffers");
+    PyObject *type = NULL, *value = NULL, *traceback = NULL;
+
+    if (buffers == NULL)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(buffers); i++) {
+        PyObject *done = method_free(op, PySequence_Fast_GET_ITEM(buffers, i));
+
+        if (done == NULL && type == NULL)
+            PyErr_Fetch(&type, &value, &traceback);
+        PyErr_Clear();
+        Py_XDECREF(done);
+    }
+    Py_DECREF(buffers);
+    if (type != NULL) {
+        PyErr_Restore(type, value, traceback);
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *method_shrink(PyObject *op, PyObject *unused)
@@ -265,11 +385,11 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
         return NULL;
     code = cache_destroy(self->cache);
     if (code != PYSLAB_OK) {
-        pyslab_cache_stats stats;
+        PyObject *text = describe_live(self);
 
-        cache_stats(self->cache, &stats);
-        PyErr_Format(objects.cache_busy, "cache '%s' still has %llu live objects", self->name,
-                     (unsigned long long)stats.live_objects);
+        if (text != NULL)
+            PyErr_SetObject(objects.cache_busy, text);
+        Py_XDECREF(text);
         return NULL;
     }
     self->cache = NULL;
@@ -302,8 +422,8 @@ static PyObject *get_supply(PyObject *op, void *unused)
         return NULL;
     cache_stats(self->cache, &s);
     return PyObject_CallFunction(
-        objects.supply_counts, "KKKKK", (unsigned long long)s.supply_swap,
-        (unsigned long long)s.supply_barn, (unsigned long long)s.supply_partial,
+        objects.supply_counts, "KKKKKK", (unsigned long long)s.supply_sheaf,
+        (unsigned long long)s.supply_swap, (unsigned long long)s.supply_barn, (unsigned long long)s.supply_partial,
         (unsigned long long)s.supply_empty, (unsigned long long)s.supply_buddy);
 }
 
@@ -339,8 +459,16 @@ static PyMethodDef cache_methods[] = {
      "Raises InvalidPointerError for a Buffer from elsewhere."},
     {"alloc_bulk", FAST(method_alloc_bulk),
      "alloc_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\nA list of n Buffers: all or nothing."},
+    {"free_bulk", method_free_bulk, METH_O,
+     "free_bulk($self, bufs, /)\n--\n\n"
+     "Frees every Buffer of a sequence; raises the first error after freeing the others."},
+    {"prefill", FAST(method_prefill),
+     "prefill($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A PrefilledSheaf: n objects set aside, a context manager whose alloc() cannot fail."},
     {"shrink", method_shrink, METH_NOARGS,
-     "shrink($self, /)\n--\n\nGives empty slabs back to the buddy; returns their bytes."},
+     "shrink($self, /)\n--\n\n"
+     "Gives empty slabs back to the buddy, and has the fullest slabs used first from now\n"
+     "on. Returns the bytes given back."},
     {"destroy", method_destroy, METH_NOARGS,
      "destroy($self, /)\n--\n\n"
      "Gives everything back. Raises CacheBusyError while objects are live."},
@@ -352,7 +480,7 @@ static PyGetSetDef cache_getset[] = {
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
     {"slabs", get_slabs, NULL, "Slabs (full, partial, empty), a named tuple of int.", NULL},
     {"supply", get_supply, NULL,
-     "Where refills came from (swap, barn, partial, empty, buddy), a named tuple of int.", NULL},
+     "Where refills came from (sheaf, swap, barn, partial, empty, buddy), a named tuple of int.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -79,7 +79,8 @@ void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align)
 void *raise_code(int code, const char *what, const void *p)
 {
     PyObject *type = code == PYSLAB_EDOUBLE    ? objects.double_free
-                     : code == PYSLAB_EPOINTER ? objects.invalid_pointer
+                     : code == PYSLAB_EPOINTER || code == PYSLAB_ECACHE
+                         ? objects.invalid_pointer
                      : code == PYSLAB_EBUSY    ? objects.cache_busy
                      : code == PYSLAB_EINVAL   ? PyExc_ValueError
                      : code == PYSLAB_ENOMEM   ? objects.out_of_memory

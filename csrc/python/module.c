@@ -29,10 +29,11 @@ static bool module_fill(PyObject *module)
 {
     objects.flag_type = import_attribute("enum", "Flag");
     objects.parse_bytes = import_attribute("pyslab.sizes", "parse_bytes");
+    objects.prefilled = import_attribute("pyslab.prefill", "PrefilledSheaf");
     objects.slab_counts = import_attribute("pyslab.counts", "SlabCounts");
     objects.supply_counts = import_attribute("pyslab.counts", "SupplyCounts");
     return objects.flag_type != NULL && objects.parse_bytes != NULL &&
-           objects.slab_counts != NULL && objects.supply_counts != NULL && errors_import() &&
+           objects.prefilled != NULL &&           objects.slab_counts != NULL && objects.supply_counts != NULL && errors_import() &&
            add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&

@@ -49,6 +49,7 @@ typedef struct buffer_object {
     uint8_t kind;        /* enum buffer_kind */
     bool released;       /* kfree was called: no access any more */
     bool ever_exported;  /* somebody may know the address */
+    bool hidden;         /* memory that krealloc left: in nr_live, in no other count */
 } BufferObject;
 
 typedef struct {
@@ -65,6 +66,7 @@ typedef struct {
     ArenaObject *arena;       /* owned */
     PyObject *weakrefs;       /* list of weak references */
     struct kmem_cache *cache; /* NULL once destroyed */
+    struct cache_hooks *hooks; /* Python's ctor and dtor, or NULL; owned */
     char name[PYSLAB_NAME_MAX];
     uint32_t object_size;
     uint32_t align;
@@ -82,6 +84,7 @@ struct module_objects {
     PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
     PyObject *flag_type;     /* enum.Flag */
     PyObject *parse_bytes;   /* pyslab.sizes.parse_bytes */
+    PyObject *prefilled;     /* pyslab.prefill.PrefilledSheaf */
     PyObject *error;         /* pyslab.errors.* from here on */
     PyObject *out_of_memory;
     PyObject *invalid_pointer;
@@ -102,6 +105,9 @@ Py_ssize_t arg_size(ArenaObject *arena, PyObject *arg, const char *what);
 Py_ssize_t arg_count(ArenaObject *arena, PyObject *arg, const char *what);
 /* 0 .. the arena's max_order. TypeError, ValueError. -1 with an exception set. */
 int arg_order(ArenaObject *arena, PyObject *arg);
+
+/* 0 or a power of two. TypeError, ValueError. False with an exception set. */
+bool arg_align(PyObject *arg, size_t *align);
 
 struct alloc_options {
     size_t align; /* 0: not given */
@@ -161,6 +167,21 @@ int buffer_kfree(BufferObject *self);
 int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp);
 /* arg as a Buffer of this arena; NULL with TypeError or InvalidPointerError set. */
 BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg);
+
+/* --- cache_hooks.c: constructors and destructors written in Python ------- */
+
+struct cache_hooks {
+    PyObject *ctor; /* callable(bytearray) or NULL */
+    PyObject *dtor; /* callable(bytes) or NULL */
+    Py_ssize_t size;
+};
+
+/* New references to both; NULL with an exception set, also for no callable. */
+struct cache_hooks *hooks_new(PyObject *ctor, PyObject *dtor, Py_ssize_t size);
+void hooks_free(struct cache_hooks *hooks);
+/* What the core calls; context is the hooks. Take the GIL. */
+int hooks_construct(void *object, void *context);
+void hooks_destruct(void *object, void *context);
 
 /* --- page_type.c, cache_type.c ------------------------------------------ */
 

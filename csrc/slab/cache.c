@@ -55,6 +55,7 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
 /* --- limits of what a cache keeps --------------------------------------- */
 
 #define SHEAF_MAX_BYTES ((uint64_t)64 << 10)   /* of objects, per sheaf */
+#define SHEAF_FIRST_OBJECTS 16u                /* a thread's first sheaf; it doubles with use */
 #define SHEAF_ARENA_SHARE 1024u                /* a sheaf holds at most this part of it */
 #define BARN_MAX_BYTES ((uint64_t)1 << 20)     /* of objects in full sheaves */
 #define BARN_MAX_SHEAVES 10u                   /* as in Linux */
@@ -75,6 +76,7 @@ static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
 
     if (desc->stride >= SLAB_MIN_SHEAF_STRIDE)
         cache->sheaf_capacity = clamp_u64(sheaf_bytes / desc->stride, 2, SHEAF_MAX_OBJECTS);
+    cache->first_capacity = min_uint(cache->sheaf_capacity, SHEAF_FIRST_OBJECTS);
     sheaf_bytes = (uint64_t)cache->sheaf_capacity * desc->stride;
     if (sheaf_bytes != 0)
         cache->max_full_sheaves = clamp_u64(BARN_MAX_BYTES / sheaf_bytes, 2, BARN_MAX_SHEAVES);
@@ -89,14 +91,52 @@ static uint64_t reciprocal_of(uint32_t stride)
     return UINT64_MAX / stride + 1;
 }
 
-static void desc_init(struct cache_desc *desc, const char *name, size_t size, size_t align,
-                      unsigned max_order)
+/* The kernel's calculate_alignment: a cache line, halved while the object fits a half. */
+static size_t hwcache_align(size_t size)
+{
+    size_t align = CACHE_LINE_BYTES;
+
+    while (size <= align / 2)
+        align /= 2;
+    return align;
+}
+
+static size_t effective_align(size_t size, const pyslab_cache_options *options)
+{
+    /* The words of a free object are eight bytes each. */
+    size_t align = options->align > sizeof(uint64_t) ? options->align : sizeof(uint64_t);
+
+    if ((options->flags & PYSLAB_SLAB_HWCACHE_ALIGN) != 0 && hwcache_align(size) > align)
+        align = hwcache_align(size);
+    return align;
+}
+
+/* Constructed state must survive in a free object: its free words go behind it. */
+static size_t free_offset_of(size_t size, const pyslab_cache_options *options)
+{
+    bool constructed = options->ctor != NULL || options->dtor != NULL;
+
+    return constructed ? (size_t)align_up(size, sizeof(uint64_t)) : 0;
+}
+
+static size_t stride_of(size_t size, const pyslab_cache_options *options)
+{
+    size_t free_offset = free_offset_of(size, options);
+    size_t bytes = free_offset != 0 ? free_offset + 2 * sizeof(uint64_t) : size;
+
+    return (size_t)align_up(bytes, effective_align(size, options));
+}
+
+static void desc_init(struct cache_desc *desc, const char *name, size_t size,
+                      const pyslab_cache_options *options, unsigned max_order)
 {
     memset(desc, 0, sizeof *desc);
     strncpy(desc->name, name, sizeof desc->name - 1);
     desc->object_size = (uint32_t)size;
-    desc->align = (uint32_t)align;
-    desc->stride = (uint32_t)align_up(size, align);
+    desc->flags = options->flags;
+    desc->free_offset = (uint32_t)free_offset_of(size, options);
+    desc->align = (uint32_t)effective_align(size, options);
+    desc->stride = (uint32_t)stride_of(size, options);
     desc->slab_order = slab_order_for(desc->stride, os_nr_cpus(), max_order);
     desc->objects_per_slab = min_uint(objects_in(desc->slab_order, desc->stride),
                                       SLAB_MAX_OBJECTS);
@@ -106,11 +146,10 @@ static void desc_init(struct cache_desc *desc, const char *name, size_t size, si
 
 static void geometry_init(struct slab_alloc *sa, const struct kmem_cache *cache)
 {
-    struct slab_geometry *g;
+    struct slab_geometry *g = &sa->geometry[cache->fast_class];
 
-    if (cache->id > CLASS_MAX)
+    if (cache->fast_class == 0)
         return;
-    g = &sa->geometry[cache->id];
     g->reciprocal = reciprocal_of(cache->desc->stride);
     g->slab_mask = cache_slab_bytes(cache->desc) - 1;
     g->limit = cache->desc->objects_per_slab * cache->desc->stride;
@@ -126,47 +165,76 @@ static uint32_t free_id_locked(const struct slab_alloc *sa)
     return id;
 }
 
-static bool cache_args_valid(const char *name, size_t size, size_t align)
+static void cache_delete(struct kmem_cache *cache)
 {
-    return name != NULL && name[0] != '\0' && strlen(name) < PYSLAB_NAME_MAX && size > 0 &&
-           size <= CACHE_MAX_OBJECT && (align == 0 || is_power_of_two(align)) &&
-           align <= PAGE_SIZE;
+    lock_destroy(&cache->lock);
+    os_heap_free(cache, sizeof *cache);
 }
 
-int cache_create(struct slab_alloc *sa, const char *name, size_t size, size_t align,
-                 struct kmem_cache **out)
+static bool cache_args_valid(const struct slab_alloc *sa, const char *name, size_t size,
+                             const pyslab_cache_options *options)
 {
-    struct kmem_cache *cache;
+    return options->struct_size == sizeof *options && name != NULL && name[0] != '\0' &&
+           strlen(name) < PYSLAB_NAME_MAX && size > 0 && size <= CACHE_MAX_OBJECT &&
+           (options->align == 0 || is_power_of_two(options->align)) &&
+           options->align <= PAGE_SIZE &&
+           (options->flags & ~(uint32_t)PYSLAB_SLAB_HWCACHE_ALIGN) == 0 &&
+           bytes_to_pages(stride_of(size, options)) <= 1u << sa->pages->zone[0].max_order;
+}
+
+/* Gives the cache an id and enters it in the table; ELIMIT if there is none left. */
+static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const char *name,
+                       size_t size, const pyslab_cache_options *options)
+{
     uint32_t id;
 
-    if (!cache_args_valid(name, size, align))
-        return PYSLAB_EINVAL;
-    if (align == 0)
-        align = sizeof(uint64_t);
-    if (bytes_to_pages(align_up(size, align)) > 1u << sa->pages->zone[0].max_order)
-        return PYSLAB_EINVAL;
-    cache = os_heap_alloc(sizeof *cache);
-    if (cache == NULL)
-        return PYSLAB_ENOMEM;
     lock_acquire(&sa->lock);
     id = free_id_locked(sa);
     if (id == MAX_CACHES) {
         lock_release(&sa->lock);
-        os_heap_free(cache, sizeof *cache);
         return PYSLAB_ELIMIT;
     }
     cache->id = id;
-    cache->owner = sa;
     cache->desc = &sa->descs[id];
-    desc_init(cache->desc, name, size, align, sa->pages->zone[0].max_order);
-    cache_set_limits(cache, (uint64_t)sa->pages->map.nr_pages << PAGE_SHIFT);
-    lock_init(&cache->lock, LOCK_RANK_CACHE);
+    desc_init(cache->desc, name, size, options, sa->pages->zone[0].max_order);
+    if (id <= CLASS_MAX && !cache_is_constructed(cache))
+        cache->fast_class = id;
+    cache_set_limits(cache, (uint64_t)sa->map.nr_pages << PAGE_SHIFT);
     geometry_init(sa, cache);
     sa->caches[id] = cache;
     sa->nr_caches++;
     if (id >= load_relaxed(&sa->id_limit))
         store_relaxed(&sa->id_limit, id + 1);
     lock_release(&sa->lock);
+    return PYSLAB_OK;
+}
+
+int cache_create(struct slab_alloc *sa, const char *name, size_t size,
+                 const pyslab_cache_options *options, struct kmem_cache **out)
+{
+    static const pyslab_cache_options none = {.struct_size = sizeof none};
+    struct kmem_cache *cache;
+    int error;
+
+    if (options == NULL)
+        options = &none;
+    if (!cache_args_valid(sa, name, size, options))
+        return PYSLAB_EINVAL;
+    cache = os_heap_alloc(sizeof *cache);
+    if (cache == NULL)
+        return PYSLAB_ENOMEM;
+    cache->owner = sa;
+    cache->nr_pins = 1; /* until cache_destroy */
+    cache->ctor = options->ctor;
+    cache->dtor = options->dtor;
+    cache->context = options->context;
+    cache->reap_ms = os_time_ms();
+    lock_init(&cache->lock, LOCK_RANK_CACHE);
+    error = cache_enter(sa, cache, name, size, options);
+    if (error != PYSLAB_OK) {
+        cache_delete(cache);
+        return error;
+    }
     *out = cache;
     return PYSLAB_OK;
 }
@@ -179,7 +247,7 @@ static uint64_t cache_free_empty(struct kmem_cache *cache)
 
     slab_batch_init(&batch);
     lock_acquire(&cache->lock);
-    slab_take_empty_locked(cache, &batch);
+    slab_take_empty_locked(cache, UINT32_MAX, &batch);
     lock_release(&cache->lock);
     return slab_batch_free(cache, &batch);
 }
@@ -196,6 +264,9 @@ uint64_t cache_shrink(struct kmem_cache *cache)
         sheaf_slot_flush(cache, slot, &batch);
     nr_pages = slab_batch_free(cache, &batch);
     nr_pages += barn_flush(cache);
+    lock_acquire(&cache->lock);
+    slab_sort_partial_locked(cache);
+    lock_release(&cache->lock);
     return nr_pages + cache_free_empty(cache);
 }
 
@@ -213,56 +284,104 @@ static void flush_members_slot(void *table, void *context)
         sheaf_slot_flush(flush->cache, slot, &flush->batch);
 }
 
-static void cache_delete(struct kmem_cache *cache)
+/* Empties every thread's sheaves of a cache that nobody uses any more. */
+static void flush_members(struct kmem_cache *cache)
 {
-    lock_destroy(&cache->lock);
-    os_heap_free(cache, sizeof *cache);
-}
-
-/* Nobody uses the cache any more, so that other threads' sheaves may be emptied here. */
-int cache_destroy(struct kmem_cache *cache)
-{
-    struct slab_alloc *sa = cache->owner;
     struct member_flush flush = {.cache = cache};
 
     slab_batch_init(&flush.batch);
-    thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, flush_members_slot, &flush);
+    thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, flush_members_slot, &flush);
     slab_batch_free(cache, &flush.batch);
     barn_flush(cache);
+}
+
+static void clear_members_count(void *table, void *context)
+{
+    const struct kmem_cache *cache = context;
+
+    sheaf_clear_allocs(table, cache->id);
+}
+
+size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
+{
+    size_t found;
+
+    flush_members(cache);
+    lock_acquire(&cache->lock);
+    found = slab_live_objects_locked(cache, p, nr);
+    lock_release(&cache->lock);
+    return found;
+}
+
+/* Nobody uses the cache any more, so that other threads' sheaves may be emptied here.
+ * Whoever is passing over all caches may hold a pin; the last one deletes the cache. */
+int cache_destroy(struct kmem_cache *cache)
+{
+    struct slab_alloc *sa = cache->owner;
+
+    flush_members(cache);
     if (cache->desc->nr_inuse != 0)
         return PYSLAB_EBUSY;
     cache_free_empty(cache);
+    thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, clear_members_count, cache);
     lock_acquire(&sa->lock);
-    sa->caches[cache->id] = NULL;
+    cache->dying = true;
     sa->nr_caches--;
     lock_release(&sa->lock);
-    cache_delete(cache);
+    cache_unpin(cache);
     return PYSLAB_OK;
 }
 
 uint64_t slab_reclaim(struct slab_alloc *sa)
 {
+    struct kmem_cache *cache;
     uint64_t nr_pages = 0;
+    uint32_t id = 1;
 
     sheaf_table_drain(sa);
-    for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++) {
-        struct kmem_cache *cache;
-
-        lock_acquire(&sa->lock);
-        cache = sa->caches[id];
-        lock_release(&sa->lock);
-        if (cache == NULL)
-            continue;
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
         nr_pages += barn_flush(cache) + cache_free_empty(cache);
+        cache_unpin(cache);
     }
     return nr_pages;
+}
+
+/* --- passing over all caches -------------------------------------------- */
+
+struct kmem_cache *cache_pin_next(struct slab_alloc *sa, uint32_t *id)
+{
+    struct kmem_cache *found = NULL;
+
+    lock_acquire(&sa->lock);
+    for (; *id < load_relaxed(&sa->id_limit) && found == NULL; ++*id)
+        if (sa->caches[*id] != NULL && !sa->caches[*id]->dying)
+            found = sa->caches[*id];
+    if (found != NULL)
+        found->nr_pins++;
+    lock_release(&sa->lock);
+    return found;
+}
+
+void cache_unpin(struct kmem_cache *cache)
+{
+    struct slab_alloc *sa = cache->owner;
+    bool last;
+
+    lock_acquire(&sa->lock);
+    last = --cache->nr_pins == 0;
+    if (last)
+        sa->caches[cache->id] = NULL;
+    lock_release(&sa->lock);
+    if (last)
+        cache_delete(cache);
 }
 
 /* --- statistics --------------------------------------------------------- */
 
 struct cached_count {
     const struct kmem_cache *cache;
-    uint64_t nr; /* objects in threads' sheaves */
+    uint64_t nr;        /* objects in threads' sheaves */
+    uint64_t nr_allocs; /* objects handed out */
 };
 
 static void count_slot(void *table, void *context)
@@ -272,6 +391,7 @@ static void count_slot(void *table, void *context)
 
     if (slot != NULL)
         count->nr += sheaf_slot_nr_objects(slot);
+    count->nr_allocs += sheaf_nr_allocs(table, count->cache->id);
 }
 
 static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
@@ -287,7 +407,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
 {
     struct cached_count count = {.cache = cache};
     const struct cache_desc *desc = cache->desc;
-    uint64_t inuse;
+    uint64_t inuse, exchanges;
 
     thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, count_slot, &count);
     memset(out, 0, sizeof *out);
@@ -309,22 +429,14 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     out->supply_empty = desc->supply[SUPPLY_EMPTY];
     out->supply_buddy = desc->supply[SUPPLY_BUDDY];
     lock_release(&cache->lock);
+    count.nr += load_relaxed(&cache->nr_prefilled);
+    out->total_allocs = count.nr_allocs + load_relaxed(&cache->nr_past);
+    exchanges = load_relaxed(&cache->nr_exchanges);
+    out->supply_sheaf = out->total_allocs > exchanges ? out->total_allocs - exchanges : 0;
     out->supply_swap = load_relaxed(&cache->nr_swaps);
     out->cached_objects = count.nr;
     /* Other threads may move objects between the two counts. */
     out->live_objects = inuse > count.nr ? inuse - count.nr : 0;
-}
-
-struct kmem_cache *cache_nth(struct slab_alloc *sa, uint32_t n)
-{
-    struct kmem_cache *found = NULL;
-
-    lock_acquire(&sa->lock);
-    for (uint32_t id = 1; id < load_relaxed(&sa->id_limit) && found == NULL; id++)
-        if (sa->caches[id] != NULL && n-- == 0)
-            found = sa->caches[id];
-    lock_release(&sa->lock);
-    return found;
 }
 
 /* --- set-up ------------------------------------------------------------- */
@@ -354,6 +466,7 @@ void slab_alloc_destroy(struct slab_alloc *sa)
         if (sa->caches[id] == NULL)
             continue;
         barn_discard(sa->caches[id]);
+        slab_destruct_all(sa->caches[id]);
         cache_delete(sa->caches[id]);
     }
     lock_destroy(&sa->lock);

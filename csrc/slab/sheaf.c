@@ -19,16 +19,16 @@ static size_t sheaf_bytes(uint32_t capacity)
     return sizeof(struct sheaf) + capacity * sizeof(void *);
 }
 
-static struct sheaf *sheaf_new(const struct kmem_cache *cache)
+struct sheaf *sheaf_new(uint32_t capacity)
 {
-    struct sheaf *sheaf = os_heap_alloc(sheaf_bytes(cache->sheaf_capacity));
+    struct sheaf *sheaf = os_heap_alloc(sheaf_bytes(capacity));
 
     if (sheaf != NULL)
-        sheaf->capacity = cache->sheaf_capacity;
+        sheaf->capacity = capacity;
     return sheaf;
 }
 
-static void sheaf_delete(struct sheaf *sheaf)
+void sheaf_delete(struct sheaf *sheaf)
 {
     if (sheaf != NULL)
         os_heap_free(sheaf, sheaf_bytes(sheaf->capacity));
@@ -42,7 +42,33 @@ struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id)
 {
     if (id <= CLASS_MAX)
         return &table->slot[id];
-    return table->more != NULL ? &table->more[id - CLASS_MAX - 1] : NULL;
+    return table->more != NULL ? &table->more[id - CLASS_MAX - 1].slot : NULL;
+}
+
+/* A popped object counts where its slot is. */
+static void count_alloc(struct sheaf_table *table, uint32_t id)
+{
+    if (id <= CLASS_MAX)
+        table->nr_allocs[id]++;
+    else
+        add_owner(&table->more[id - CLASS_MAX - 1].nr_allocs, 1);
+}
+
+/* The owner counts with plain stores: an old value is good enough here. */
+__attribute__((no_sanitize("thread"))) uint64_t sheaf_nr_allocs(struct sheaf_table *table,
+                                                                uint32_t id)
+{
+    if (id <= CLASS_MAX)
+        return table->nr_allocs[id];
+    return table->more != NULL ? load_relaxed(&table->more[id - CLASS_MAX - 1].nr_allocs) : 0;
+}
+
+void sheaf_clear_allocs(struct sheaf_table *table, uint32_t id)
+{
+    if (id <= CLASS_MAX)
+        table->nr_allocs[id] = 0;
+    else if (table->more != NULL)
+        store_relaxed(&table->more[id - CLASS_MAX - 1].nr_allocs, 0);
 }
 
 /* This thread's slot for a cache; NULL without memory. */
@@ -91,13 +117,31 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
     struct sheaf_slot *slot = sheaf_slot_own(cache);
 
     if (slot != NULL && slot_main(slot) == NULL) {
-        struct sheaf *sheaf = sheaf_new(cache);
+        struct sheaf *sheaf = sheaf_new(cache->first_capacity);
 
         if (sheaf == NULL)
             return NULL;
         slot_exchange(slot, sheaf);
     }
     return slot;
+}
+
+/* Twice the size of a thread's sheaf that was too small for what the thread does: it
+ * had to go to the slabs. */
+static uint32_t grown_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf)
+{
+    return min_uint(2 * sheaf->capacity, cache->sheaf_capacity);
+}
+
+/* Puts a larger sheaf in the place of an empty main. */
+static void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    uint32_t capacity = grown_capacity(cache, slot_main(slot));
+    struct sheaf *larger;
+
+    if (capacity == slot_main(slot)->capacity || (larger = sheaf_new(capacity)) == NULL)
+        return;
+    sheaf_delete(slot_exchange(slot, larger));
 }
 
 /* Another thread's call for memory reaches this thread here. */
@@ -132,7 +176,8 @@ static struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
     return sheaf;
 }
 
-/* Gives a sheaf's objects back to their slabs; the batch collects what became free. */
+/* Gives a sheaf's objects back to their slabs; the batch, if any, collects what became
+ * free. */
 static void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
 {
     lock_acquire(&cache->lock);
@@ -183,47 +228,55 @@ static void reverse(void **objects, uint32_t nr)
     }
 }
 
-static uint32_t refill_batch(const struct kmem_cache *cache)
-{
-    return max_uint(cache->sheaf_capacity / 2, 1);
-}
-
 static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     void **bottom = load_relaxed(&slot->bottom);
-    uint32_t nr = slab_take_locked(cache, bottom, refill_batch(cache));
+    uint32_t nr = slab_take_locked(cache, bottom, max_uint(slot_main(slot)->capacity / 2, 1));
 
     reverse(bottom, nr);
     store_relaxed(&slot->top, bottom + nr);
     return nr;
 }
 
-/* Refills an empty main sheaf under the lock; false if the cache has nothing free. */
-static bool refill_from_cache(struct kmem_cache *cache, struct sheaf_slot *slot)
+/* Takes a full sheaf from the barn for the empty main. */
+static bool refill_from_barn(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    struct sheaf *full, *old = NULL;
-    bool any = true;
+    struct sheaf *full;
 
     lock_acquire(&cache->lock);
     full = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
     if (full != NULL) {
         cache->desc->supply[SUPPLY_BARN]++;
-        old = slot_exchange(slot, full);
-        sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, old);
-    } else {
-        any = fill_from_slabs_locked(cache, slot) != 0;
+        sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, slot_exchange(slot, full));
     }
     lock_release(&cache->lock);
-    return any;
+    return full != NULL;
 }
 
-/* Buys a slab and fills an empty main sheaf from it. */
-static bool refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *slot, uint32_t gfp)
+/* Fills an empty main sheaf from the slabs; false if they have nothing free. */
+static bool refill_from_slabs(struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    struct slab_batch reaped;
+    uint32_t nr;
+
+    grow_main(cache, slot);
+    slab_batch_init(&reaped);
+    lock_acquire(&cache->lock);
+    nr = fill_from_slabs_locked(cache, slot);
+    slab_reap_locked(cache, &reaped);
+    lock_release(&cache->lock);
+    slab_batch_free(cache, &reaped);
+    return nr != 0;
+}
+
+/* Buys a slab and fills an empty main sheaf from it; the slab's frame or why there is
+ * none. */
+static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *slot, uint32_t gfp)
 {
     uint32_t pfn = slab_new(cache, gfp);
 
-    if (pfn == PFN_NONE)
-        return false;
+    if (pfn >= SLAB_CTOR_FAILED)
+        return pfn;
     lock_acquire(&cache->lock);
     slab_add_locked(cache, pfn);
     cache->desc->supply[SUPPLY_BUDDY]++;
@@ -231,11 +284,11 @@ static bool refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *slot,
     if (slot_main(slot) != NULL)
         fill_from_slabs_locked(cache, slot);
     lock_release(&cache->lock);
-    return true;
+    return pfn;
 }
 
-/* One object without a sheaf. */
-static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp)
+/* One object without a sheaf; buys a slab only if it may. */
+static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
 {
     void *p = NULL;
     uint32_t pfn;
@@ -243,22 +296,24 @@ static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp)
     lock_acquire(&cache->lock);
     slab_take_locked(cache, &p, 1);
     lock_release(&cache->lock);
-    if (p == NULL && (pfn = slab_new(cache, gfp)) != PFN_NONE) {
+    if (p == NULL && may_buy && (pfn = slab_new(cache, gfp)) < SLAB_CTOR_FAILED) {
         lock_acquire(&cache->lock);
         slab_add_locked(cache, pfn);
         cache->desc->supply[SUPPLY_BUDDY]++;
         slab_take_locked(cache, &p, 1);
         lock_release(&cache->lock);
     }
-    if (p != NULL)
+    if (p != NULL) {
         object_clear_mark(cache, p);
+        add_relaxed(&cache->nr_past, 1);
+    }
     return p;
 }
 
 static void swap_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     store_relaxed(&slot->spare, slot_exchange(slot, load_relaxed(&slot->spare)));
-    atomic_fetch_add_explicit(&cache->nr_swaps, 1, memory_order_relaxed);
+    add_relaxed(&cache->nr_swaps, 1);
 }
 
 static bool spare_has_objects(struct sheaf_slot *slot)
@@ -268,34 +323,54 @@ static bool spare_has_objects(struct sheaf_slot *slot)
     return spare != NULL && load_relaxed(&spare->nr) != 0;
 }
 
-static void *alloc_any(struct kmem_cache *cache, uint32_t gfp)
+/* Pops from this thread's main sheaf, whatever the cache; NULL if it is empty. */
+static void *slot_pop(struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    void **top = load_relaxed(&slot->top);
+    void *p;
+
+    if (top == load_relaxed(&slot->bottom))
+        return NULL;
+    p = top[-1];
+    store_relaxed(&slot->top, top - 1);
+    object_clear_mark(cache, p);
+    count_alloc(sheaf_table_own(cache->owner), cache->id);
+    return p;
+}
+
+void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
 {
     struct sheaf_slot *slot;
+    uint32_t bought = 0;
     void *p;
 
     if (cache->sheaf_capacity == 0)
-        return alloc_direct(cache, gfp);
+        return alloc_direct(cache, gfp, true);
     heed_drain(cache->owner);
     slot = slot_ready(cache);
     if (slot == NULL)
-        return alloc_direct(cache, gfp);
-    p = sheaf_pop(slot);
+        return alloc_direct(cache, gfp, true);
+    p = slot_pop(cache, slot);
     if (p != NULL)
         return p;
-    if (spare_has_objects(slot)) {
+    add_relaxed(&cache->nr_exchanges, 1);
+    if (spare_has_objects(slot))
         swap_spare(cache, slot);
-        return sheaf_pop(slot);
-    }
-    if (refill_from_cache(cache, slot) || refill_from_buddy(cache, slot, gfp))
-        p = sheaf_pop(slot);
-    return p != NULL ? p : alloc_direct(cache, gfp);
+    else if (!refill_from_barn(cache, slot) && !refill_from_slabs(cache, slot))
+        bought = refill_from_buddy(cache, slot, gfp);
+    if (bought == SLAB_CTOR_FAILED)
+        return NULL;
+    p = slot_pop(cache, slot);
+    return p != NULL ? p : alloc_direct(cache, gfp, bought != PFN_NONE);
 }
 
 slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
 {
-    void *p = gfp_valid(gfp) ? alloc_any(cache, gfp) : NULL;
+    void *p = gfp_valid(gfp) ? cache_alloc_any(cache, gfp) : NULL;
 
-    if (p != NULL && (gfp & PYSLAB_GFP_ZERO) != 0)
+    if (p == NULL)
+        add_relaxed(&cache->owner->pages->alloc_failures, 1);
+    else if ((gfp & PYSLAB_GFP_ZERO) != 0)
         memset(p, 0, cache->desc->object_size);
     return p;
 }
@@ -353,14 +428,14 @@ static bool make_room(struct kmem_cache *cache, struct sheaf_slot *slot)
     if (spare_has_objects(slot))
         trade_full_spare(cache, slot);
     if (load_relaxed(&slot->spare) == NULL)
-        store_relaxed(&slot->spare, sheaf_new(cache));
+        store_relaxed(&slot->spare, sheaf_new(grown_capacity(cache, slot_main(slot))));
     if (load_relaxed(&slot->spare) == NULL)
         return false;
     swap_spare(cache, slot);
     return true;
 }
 
-slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
+int cache_free_object(struct kmem_cache *cache, void *p)
 {
     struct sheaf_slot *slot;
 
@@ -382,14 +457,25 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
     return PYSLAB_OK;
 }
 
+slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
+{
+    struct kmem_cache *owner = slab_cache_of(cache->owner, p);
+
+    if (owner != cache)
+        return owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER;
+    return cache_free_object(cache, p);
+}
+
 /* --- counting ------------------------------------------------------------ */
 
-uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot)
+/* The spare of another thread may be freed and reused under our eyes: memory of the
+ * core's heap stays mapped, so that the worst is a wrong number for a moment. */
+__attribute__((no_sanitize("thread"))) uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot)
 {
     void **top = load_relaxed(&slot->top);
     void **bottom = load_relaxed(&slot->bottom);
     struct sheaf *spare = load_relaxed(&slot->spare);
-    uint64_t nr = spare != NULL ? load_relaxed(&spare->nr) : 0;
+    uint64_t nr = spare != NULL ? min_uint(load_relaxed(&spare->nr), SHEAF_MAX_OBJECTS) : 0;
 
     /* The owner may be exchanging: two sheaves' pointers make no count. */
     return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom)
@@ -422,22 +508,39 @@ void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct 
     sheaf_empty(cache, spare, batch);
 }
 
-static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table)
+/* Empties this thread's slot of one cache; true if it held objects. The registry lock
+ * keeps cache_destroy away from the slot; an exiting thread holds it already, and no
+ * destructor may run then. */
+static bool flush_one(struct kmem_cache *cache, struct sheaf_slot *slot, bool exiting)
 {
+    struct slab_batch batch;
+    bool any;
+
+    slab_batch_init(&batch);
+    if (!exiting)
+        thread_registry_lock();
+    any = slot_main(slot) != NULL && (slot_nr(slot) != 0 || spare_has_objects(slot));
+    sheaf_slot_flush(cache, slot, exiting && cache->dtor != NULL ? NULL : &batch);
+    if (!exiting)
+        thread_registry_unlock();
+    slab_batch_free(cache, &batch);
+    return any;
+}
+
+static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table, bool exiting)
+{
+    struct kmem_cache *cache;
+    uint32_t id = 1;
     bool any = false;
 
-    for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++) {
-        struct sheaf_slot *slot = sheaf_slot_of(table, id);
-        struct slab_batch batch;
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
+        struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
 
-        if (slot == NULL)
-            break;
-        if (slot_main(slot) == NULL)
-            continue;
-        any |= slot_nr(slot) != 0 || spare_has_objects(slot);
-        slab_batch_init(&batch);
-        sheaf_slot_flush(sa->caches[id], slot, &batch);
-        slab_batch_free(sa->caches[id], &batch);
+        if (slot != NULL)
+            any |= flush_one(cache, slot, exiting);
+        if (exiting)
+            add_relaxed(&cache->nr_past, sheaf_nr_allocs(table, cache->id));
+        cache_unpin(cache);
     }
     return any;
 }
@@ -446,14 +549,14 @@ bool sheaf_table_drain(struct slab_alloc *sa)
 {
     struct sheaf_table *table = sheaf_table_own(sa);
 
-    return table != NULL && table_flush(sa, table);
+    return table != NULL && table_flush(sa, table, false);
 }
 
 static void table_exit(struct thread_domain *domain, void *slot)
 {
     struct sheaf_table *table = slot;
 
-    table_flush(domain->layer[THREAD_SLOT_SLAB].context, table);
+    table_flush(domain->layer[THREAD_SLOT_SLAB].context, table, true);
     os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
     table->more = NULL;
 }

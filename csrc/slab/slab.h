@@ -11,7 +11,9 @@
  * free object in a slab holds the index of the next free one in its first word, and in
  * its second word a key, secret ^ address, which is cleared at allocation: finding it
  * at free means a double free. Objects of 8 bytes have no room for both: their cache
- * has no sheaves, and one word holds 48 bits of the key and the index.
+ * has no sheaves, and one word holds 48 bits of the key and the index. In a cache with
+ * a ctor the two words lie behind the object, so that its constructed state survives;
+ * such caches have no class byte of their own and are served by the slow path.
  * A cache has two parts: struct cache_desc, position independent, in the arena's
  * metadata; struct kmem_cache, process-local, with the lock, the barn and pointers.
  * Sheaves: per thread and cache a main and a spare; per cache a barn with a few full
@@ -55,6 +57,8 @@ struct cache_desc {
     uint32_t align;                        /* bytes; constant */
     uint32_t slab_order;                   /* frames of a slab: 1 << slab_order; constant */
     uint32_t objects_per_slab;             /* constant */
+    uint32_t flags;                        /* enum pyslab_slab_flags; constant */
+    uint32_t free_offset;                  /* of the free words in an object; constant */
     struct index_list list[NR_SLAB_LISTS]; /* heads of slabs */
     uint64_t nr_inuse;                     /* objects outside slabs' free lists */
     uint64_t supply[NR_SUPPLIES];          /* by enum cache_supply */
@@ -77,10 +81,18 @@ struct sheaf_slot {
     _Atomic(struct sheaf *) spare; /* full or empty, or NULL */
 };
 
+/* The slot and the count of a cache that the fast path does not serve. */
+struct slow_slot {
+    struct sheaf_slot slot;
+    _Atomic uint64_t nr_allocs; /* objects handed out by this thread */
+};
+
 struct sheaf_table {
-    struct sheaf_slot *more;            /* slots of ids above CLASS_MAX, or NULL */
-    uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
-    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
+    struct slow_slot *more;                 /* of ids above CLASS_MAX, or NULL */
+    uint32_t drain_epoch;                   /* of page_alloc when this thread last drained */
+    struct sheaf_slot slot[NR_CLASSES];     /* by class byte; those of no cache stay NULL */
+    uint64_t nr_allocs[NR_CLASSES];         /* objects popped; plain, so that counting is one
+                                               instruction: readers accept any value */
 };
 
 struct barn {
@@ -95,11 +107,23 @@ struct kmem_cache {
     struct slab_alloc *owner;      /* constant */
     struct cache_desc *desc;       /* constant */
     uint32_t id;                   /* index of the descriptor; constant */
-    uint32_t sheaf_capacity;       /* 0: no sheaves; constant */
+    uint32_t nr_pins;              /* owner->lock: who must not see the cache go */
+    bool dying;                    /* owner->lock: destroyed; the last pin deletes it */
+    uint32_t fast_class;           /* its class byte, 0 if the fast path must not serve it */
+    pyslab_ctor ctor;              /* or NULL; constant */
+    pyslab_dtor dtor;              /* or NULL; constant */
+    void *context;                 /* of both; constant */
+    uint32_t sheaf_capacity;       /* largest; 0: no sheaves; constant */
+    uint32_t first_capacity;       /* of a thread's first sheaves; constant */
     uint32_t max_full_sheaves;     /* in the barn; constant */
     uint32_t max_empty_slabs;      /* more are given back to the buddy; constant */
     struct barn barn;
+    uint32_t min_empty_slabs;      /* fewest empty slabs since reap_ms */
+    uint32_t reap_ms;              /* when the reap interval began */
     _Atomic uint64_t nr_swaps;     /* exchanges of main and spare */
+    _Atomic uint64_t nr_exchanges; /* allocations that the main sheaf could not serve */
+    _Atomic uint64_t nr_past;      /* objects handed out by threads that have ended */
+    _Atomic uint64_t nr_prefilled; /* objects in prefilled sheaves */
 };
 
 /* What a free needs to tell an object's start from its inside. */
@@ -117,7 +141,7 @@ struct slab_alloc {
     struct page_alloc *pages;                  /* constant */
     struct cache_desc *descs;                  /* MAX_CACHES, arena metadata */
     struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
-    struct lock lock;                          /* guards caches[] and nr_caches */
+    struct lock lock;                          /* guards caches[], nr_caches and pins */
     uint32_t nr_caches;                        /* caches alive */
     _Atomic uint32_t id_limit;                 /* no id in use is >= this */
     struct slab_geometry geometry[NR_CLASSES]; /* by class byte */
@@ -134,13 +158,17 @@ void slab_alloc_destroy(struct slab_alloc *sa);
  * caps both, but the order is never too small for one object. */
 unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order);
 /* Errors: EINVAL, ENOMEM, ELIMIT. */
-int cache_create(struct slab_alloc *sa, const char *name, size_t size, size_t align,
-                 struct kmem_cache **out);
+int cache_create(struct slab_alloc *sa, const char *name, size_t size,
+                 const pyslab_cache_options *options, struct kmem_cache **out);
 int cache_destroy(struct kmem_cache *cache);
 uint64_t cache_shrink(struct kmem_cache *cache);
 void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out);
-/* The nth cache alive, counted from 0 in order of ids; NULL past the end. */
-struct kmem_cache *cache_nth(struct slab_alloc *sa, uint32_t n);
+/* See pyslab_kmem_cache_live_objects. */
+size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr);
+/* The live cache with the lowest id >= *id, kept from being deleted until cache_unpin;
+ * *id becomes the id behind it. NULL past the end. */
+struct kmem_cache *cache_pin_next(struct slab_alloc *sa, uint32_t *id);
+void cache_unpin(struct kmem_cache *cache);
 /* Empties this thread's sheaves, the barns and the empty slabs of every cache;
  * returns frames given to page_alloc. */
 uint64_t slab_reclaim(struct slab_alloc *sa);
@@ -149,10 +177,20 @@ uint64_t slab_reclaim(struct slab_alloc *sa);
 
 /* What the fast paths below leave over. */
 void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp);
-/* pre: p is the start of an object of this cache. EDOUBLE */
+/* The same for kmalloc: clears nothing, and counts no failure. */
+void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp);
+/* Errors: EPOINTER, ECACHE, EDOUBLE. */
 int cache_free_slow(struct kmem_cache *cache, void *p);
+/* pre: p is the start of an object of this cache. EDOUBLE */
+int cache_free_object(struct kmem_cache *cache, void *p);
 /* nr objects or none; returns nr or 0. */
 size_t cache_alloc_bulk(struct kmem_cache *cache, uint32_t gfp, size_t nr, void **p);
+
+/* --- prefill.c ---------------------------------------------------------- */
+
+struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr);
+void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
+void cache_return_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
 
 /* --- slab.c ------------------------------------------------------------- */
 
@@ -179,9 +217,10 @@ static always_inline uint64_t object_key_value(const struct slab_alloc *sa, cons
     return sa->secret ^ (uint64_t)(uintptr_t)p;
 }
 
-/* Pops from a main sheaf; NULL if it is empty or absent. */
-static always_inline void *sheaf_pop(struct sheaf_slot *slot)
+/* Pops from the main sheaf of a class; NULL if it is empty or absent. */
+static always_inline void *sheaf_pop(struct sheaf_table *table, size_t class)
 {
+    struct sheaf_slot *slot = &table->slot[class];
     void **top = load_relaxed(&slot->top);
     void *p;
 
@@ -189,6 +228,7 @@ static always_inline void *sheaf_pop(struct sheaf_slot *slot)
         return NULL;
     p = top[-1];
     store_relaxed(&slot->top, top - 1);
+    table->nr_allocs[class]++;
     *object_key(p) = 0;
     return p;
 }
@@ -233,9 +273,9 @@ static always_inline struct sheaf_table *sheaf_table_cached(struct slab_alloc *s
 
 static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
 {
-    if (likely((gfp & ~GFP_FAST_BITS) == 0 && cache->id <= CLASS_MAX)) {
+    if (likely((gfp & ~GFP_FAST_BITS) == 0)) {
         struct sheaf_table *table = sheaf_table_cached(cache->owner);
-        void *p = likely(table != NULL) ? sheaf_pop(&table->slot[cache->id]) : NULL;
+        void *p = likely(table != NULL) ? sheaf_pop(table, cache->fast_class) : NULL;
 
         if (likely(p != NULL))
             return p;
@@ -243,21 +283,19 @@ static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
     return cache_alloc_slow(cache, gfp);
 }
 
-/* Errors: EPOINTER, EDOUBLE. */
+/* Errors: EPOINTER, ECACHE, EDOUBLE. */
 static always_inline int cache_free(struct kmem_cache *cache, void *p)
 {
     struct slab_alloc *sa = cache->owner;
     size_t offset = (uintptr_t)p - (uintptr_t)sa->map.base;
 
-    if (likely(offset >> PAGE_SHIFT < sa->map.nr_pages && cache->id <= CLASS_MAX &&
-               sa->map.classes[offset >> PAGE_SHIFT] == cache->id)) {
+    if (likely(offset >> PAGE_SHIFT < sa->map.nr_pages &&
+               sa->map.classes[offset >> PAGE_SHIFT] == cache->fast_class)) {
         struct sheaf_table *table = sheaf_table_cached(sa);
 
-        if (likely(table != NULL) && likely(sheaf_push(sa, table, cache->id, offset, p)))
+        if (likely(table != NULL) && likely(sheaf_push(sa, table, cache->fast_class, offset, p)))
             return PYSLAB_OK;
     }
-    if (slab_cache_of(sa, p) != cache)
-        return PYSLAB_EPOINTER;
     return cache_free_slow(cache, p);
 }
 

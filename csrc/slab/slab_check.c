@@ -23,7 +23,7 @@ static const char *cache_name(const struct cache_recount *rc)
 static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct page *page)
 {
     const struct cache_desc *desc = rc->cache->desc;
-    char *start = pfn_to_virt(&rc->cache->owner->pages->map, pfn);
+    char *start = pfn_to_virt(&rc->cache->owner->map, pfn);
     uint32_t nr = 0;
 
     for (uint32_t i = page->slab.free_index; i != SLAB_INDEX_NONE;) {
@@ -35,7 +35,7 @@ static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct
         if (!object_is_marked(rc->cache, p))
             return finding_report(rc->finding, "slab: %s: free object %p was written to",
                                   desc->name, (void *)p);
-        i = (uint32_t)(*(uint64_t *)(void *)p & 0xffff);
+        i = object_next(rc->cache, p);
     }
     if (page->slab.inuse + nr != page->slab.carved)
         return finding_report(rc->finding, "slab: %s: slab %u: %u in use + %u free != %u carved",
@@ -46,7 +46,7 @@ static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct
 static bool check_slab(struct cache_recount *rc, uint32_t pfn, enum slab_list list)
 {
     const struct cache_desc *desc = rc->cache->desc;
-    const struct page *page = pfn_to_page(&rc->cache->owner->pages->map, pfn);
+    const struct page *page = pfn_to_page(&rc->cache->owner->map, pfn);
     uint32_t inuse = page->slab.inuse;
     bool fits = list == SLAB_FULL    ? inuse == desc->objects_per_slab
                 : list == SLAB_EMPTY ? inuse == 0
@@ -66,7 +66,7 @@ static bool check_slab(struct cache_recount *rc, uint32_t pfn, enum slab_list li
 static bool check_slab_list(struct cache_recount *rc, enum slab_list which)
 {
     const struct index_list *list = &rc->cache->desc->list[which];
-    struct index_view links = page_links(&rc->cache->owner->pages->map);
+    struct index_view links = page_links(&rc->cache->owner->map);
     uint32_t nr = 0;
 
     for (uint32_t pfn = list->first; pfn != INDEX_NONE; pfn = index_link_at(links, pfn)->next) {
@@ -140,9 +140,12 @@ static bool cache_check(struct kmem_cache *cache, struct finding *f)
 bool slab_check(struct slab_alloc *sa, struct finding *f)
 {
     struct kmem_cache *cache;
+    uint32_t id = 1;
+    bool ok = true;
 
-    for (uint32_t n = 0; (cache = cache_nth(sa, n)) != NULL; n++)
-        if (!cache_check(cache, f))
-            return false;
-    return true;
+    while (ok && (cache = cache_pin_next(sa, &id)) != NULL) {
+        ok = cache_check(cache, f);
+        cache_unpin(cache);
+    }
+    return ok;
 }

@@ -22,34 +22,61 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
 
 /* --- slab.c: one slab, and a cache's lists of them ---------------------- */
 
-/* Buys a slab; its frames are marked in the class map. PFN_NONE without memory. */
+/* Buys a slab and constructs its objects; its frames are marked in the class map.
+ * PFN_NONE without memory, SLAB_CTOR_FAILED when a constructor said so. No lock held. */
+#define SLAB_CTOR_FAILED (PFN_NONE - 1)
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp);
 /* Puts a new slab where the next take finds it. */
 void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);
 /* Takes up to nr objects, from partial slabs, then empty ones; returns how many.
  * Their keys are set. */
 uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr);
-/* Returns objects to their slabs; slabs beyond max_empty_slabs go to the batch. */
+/* Returns objects to their slabs; slabs beyond max_empty_slabs go to the batch, or stay
+ * empty without one. */
 void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr,
                      struct slab_batch *batch);
-/* Moves every empty slab to the batch. */
-void slab_take_empty_locked(struct kmem_cache *cache, struct slab_batch *batch);
+/* Moves up to nr empty slabs to the batch. */
+void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_batch *batch);
+/* Moves empty slabs that were not needed for a whole REAP_INTERVAL_MS to the batch. */
+void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch);
+/* Runs the destructor on every constructed object of every slab: the arena goes. */
+void slab_destruct_all(struct kmem_cache *cache);
+/* Orders the partial list: slabs with the fewest free objects first. */
+void slab_sort_partial_locked(struct kmem_cache *cache);
+/* Adds the live objects of every slab to p, as far as it goes; returns their number. */
+size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t nr);
 /* Gives the batch's slabs to page_alloc; returns frames. No lock held. */
 uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
 
+/* Objects have a state that survives their being free. */
+static inline bool cache_is_constructed(const struct kmem_cache *cache)
+{
+    return cache->ctor != NULL || cache->dtor != NULL;
+}
+
+/* Index of the next free object behind a free one in a slab. */
+uint16_t object_next(const struct kmem_cache *cache, void *p);
 /* The other two sides of object_is_marked. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
 
 /* --- sheaf.c: sheaves and the barn -------------------------------------- */
 
+/* A sheaf of this capacity; NULL without memory. */
+struct sheaf *sheaf_new(uint32_t capacity);
+void sheaf_delete(struct sheaf *sheaf);
 /* The slot of a cache in a thread's table; NULL if the id is above CLASS_MAX and no
  * slot was made yet. */
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
+/* Objects that the table's thread has been handed out from a cache. */
+uint64_t sheaf_nr_allocs(struct sheaf_table *table, uint32_t id);
+/* Forgets that number, when an id gets another cache. */
+void sheaf_clear_allocs(struct sheaf_table *table, uint32_t id);
 /* Objects in both sheaves of a slot; another thread's may be about to change. */
 uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot);
 /* Empties one slot and frees its sheaves; slabs to free are left in the batch, because
- * the caller may hold the registry lock, which page_alloc can need. */
+ * the caller may hold the registry lock, which page_alloc can need and under which no
+ * destructor may run; without a batch all slabs stay. */
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot,
                       struct slab_batch *batch);
 /* Empties the barn; frees its sheaves and what slabs that empties; returns frames. */

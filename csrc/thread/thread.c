@@ -39,13 +39,13 @@ static void registry_init(void)
     pthread_key_create(&registry.exit_key, thread_exit);
 }
 
-static void registry_lock(void)
+void thread_registry_lock(void)
 {
     pthread_once(&registry_once, registry_init);
     lock_acquire(&registry.lock);
 }
 
-static void registry_unlock(void)
+void thread_registry_unlock(void)
 {
     lock_release(&registry.lock);
 }
@@ -126,9 +126,9 @@ static struct thread *thread_register(void)
     if (self == NULL)
         return NULL;
     self->tls = &thread_tls;
-    registry_lock();
+    thread_registry_lock();
     if (pthread_setspecific(registry.exit_key, self) != 0) {
-        registry_unlock();
+        thread_registry_unlock();
         os_heap_free(self, sizeof *self);
         return NULL;
     }
@@ -136,7 +136,7 @@ static struct thread *thread_register(void)
     if (self->next != NULL)
         self->next->prev = self;
     registry.threads = self;
-    registry_unlock();
+    thread_registry_unlock();
     thread_tls.self = self;
     return self;
 }
@@ -157,7 +157,7 @@ static void thread_exit(void *argument)
 {
     struct thread *self = argument;
 
-    registry_lock();
+    thread_registry_lock();
     while (self->members != NULL) {
         struct thread_member *member = self->members;
 
@@ -173,7 +173,7 @@ static void thread_exit(void *argument)
         self->prev->next = self->next;
     else
         registry.threads = self->next;
-    registry_unlock();
+    thread_registry_unlock();
     os_heap_free(self, sizeof *self);
 }
 
@@ -181,11 +181,11 @@ static struct thread_member *member_find(struct thread *self, struct thread_doma
 {
     struct thread_member *member;
 
-    registry_lock();
+    thread_registry_lock();
     member = self->members;
     while (member != NULL && member->domain != domain)
         member = member->next_of_thread;
-    registry_unlock();
+    thread_registry_unlock();
     return member;
 }
 
@@ -201,9 +201,9 @@ slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slo
         member = member_new(domain, self);
         if (member == NULL)
             return NULL;
-        registry_lock();
+        thread_registry_lock();
         member_link_locked(member);
-        registry_unlock();
+        thread_registry_unlock();
     }
     tls_load(member);
     return member->slot[slot];
@@ -228,7 +228,7 @@ static void thread_forget_domain(struct thread *thread, struct thread_domain *do
 
 void thread_domain_destroy(struct thread_domain *domain)
 {
-    registry_lock();
+    thread_registry_lock();
     while (domain->members != NULL) {
         struct thread_member *member = domain->members;
 
@@ -241,16 +241,16 @@ void thread_domain_destroy(struct thread_domain *domain)
         domain->members = member->next_of_domain;
         member_free(member);
     }
-    registry_unlock();
+    thread_registry_unlock();
 }
 
 void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
                          void (*visit)(void *slot, void *context), void *context)
 {
-    registry_lock();
+    thread_registry_lock();
     for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
         visit(m->slot[slot], context);
-    registry_unlock();
+    thread_registry_unlock();
 }
 
 /* --- fork --------------------------------------------------------------- */

@@ -75,6 +75,9 @@ static always_inline void *thread_slot(struct thread_domain *domain, enum thread
 void thread_domain_init(struct thread_domain *domain);
 /* Frees every member. Quiescence: no thread uses the domain, now or later. */
 void thread_domain_destroy(struct thread_domain *domain);
+/* Keeps other threads' slots, and the visits below, from changing. */
+void thread_registry_lock(void);
+void thread_registry_unlock(void);
 /* Calls visit for every member's slot, under the registry lock. */
 void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
                          void (*visit)(void *slot, void *context), void *context);

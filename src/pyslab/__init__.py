@@ -26,6 +26,7 @@ from pyslab.errors import (
     PyslabError,
 )
 from pyslab.gfp import GFP
+from pyslab.prefill import PrefilledSheaf
 from pyslab.sizes import parse_bytes
 from pyslab.stats import ArenaStats, CacheStats
 
@@ -44,6 +45,7 @@ __all__ = [
     "KmemCache",
     "OutOfMemoryError",
     "Page",
+    "PrefilledSheaf",
     "PyslabError",
     "SlabCounts",
     "SupplyCounts",

@@ -31,6 +31,7 @@ _HUGEPAGES = {
     "try": lib.PYSLAB_HUGEPAGES_TRY,
     "require": lib.PYSLAB_HUGEPAGES_REQUIRE,
 }
+_MAX_PURGE_DELAY = 1_000_000
 _CLASSES = {"fine": lib.PYSLAB_CLASSES_FINE, "linux": lib.PYSLAB_CLASSES_LINUX}
 
 
@@ -43,6 +44,9 @@ class Arena(ArenaBase):
     max_order: the largest block is 2**max_order frames, 0 to 20; 18 is 1 GiB.
     overcommit: allow more than the machine's physical memory.
     kmalloc_classes: ``"fine"``, four sizes per doubling, or ``"linux"``, the kernel's.
+    purge_delay: seconds after which memory that nobody needed goes back to the
+    operating system; None: only release_unused() gives it back.
+    prefault: make every frame resident at once. mlock: and keep it in memory.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -55,6 +59,9 @@ class Arena(ArenaBase):
         max_order: int = lib.PYSLAB_DEFAULT_ORDER,
         overcommit: bool = False,
         kmalloc_classes: KmallocClasses = "fine",
+        purge_delay: float | None = 1.0,
+        prefault: bool = False,
+        mlock: bool = False,
     ) -> None:
         options = ffi.new("pyslab_arena_options *")
         options.struct_size = ffi.sizeof("pyslab_arena_options")
@@ -63,6 +70,9 @@ class Arena(ArenaBase):
         options.overcommit = bool(overcommit)
         options.hugepages = _choice("hugepages", hugepages, _HUGEPAGES)
         options.kmalloc_classes = _choice("kmalloc_classes", kmalloc_classes, _CLASSES)
+        options.purge_delay_ms = _purge_option(purge_delay)
+        options.prefault = bool(prefault)
+        options.mlock = bool(mlock)
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
         handle = ffi.new("pyslab_arena **")
@@ -221,6 +231,16 @@ def _max_order_option(max_order: int) -> int:
     return order
 
 
+def _purge_option(delay: float | None) -> int:
+    if delay is None:
+        return int(lib.PYSLAB_PURGE_NEVER)
+    if isinstance(delay, (bool, enum.Flag)) or not isinstance(delay, (int, float)):
+        raise TypeError(f"purge_delay must be a number or None, not {type(delay).__name__}")
+    if not 0 <= delay <= _MAX_PURGE_DELAY:
+        raise ValueError(f"purge_delay must be 0 to {_MAX_PURGE_DELAY} seconds, got {delay}")
+    return int(delay * 1000)
+
+
 def _choice(option: str, value: object, choices: dict[str, int]) -> int:
     if not isinstance(value, str):
         raise TypeError(f"{option} must be a str, not {type(value).__name__}")
@@ -240,6 +260,11 @@ def _creation_error(code: int, errno: int, options: Any) -> PyslabError:
         return OutOfMemoryError(
             f"cannot make an arena of {size} bytes: the machine has "
             f"{lib.pyslab_physical_bytes()} bytes of memory; hint: {hint}"
+        )
+    if code == lib.PYSLAB_EOS and options.mlock:
+        return PyslabError(
+            f"cannot lock {size} bytes in memory ({os.strerror(errno)}); "
+            "hint: raise the limit of locked memory (ulimit -l)"
         )
     if code == lib.PYSLAB_EOS and options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
         return PyslabError(

@@ -23,8 +23,10 @@ class SlabCounts(NamedTuple):
 
 
 class SupplyCounts(NamedTuple):
-    """Where the refills of a cache found their objects, in the order they look."""
+    """Where a cache's objects came from, in the order in which it looks."""
 
+    sheaf: int
+    """Objects handed out without an exchange."""
     swap: int
     """Exchanges of a thread's main and spare sheaf."""
     barn: int

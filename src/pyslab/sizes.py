@@ -1,7 +1,6 @@
 """Sizes as people write them: "64MiB", "1.5 GiB", "512 kb", "4096".
 
-Units are SI (kB = 1000) and binary (KiB = 1024), in any case, the final B optional with
-an i or without. The C types call parse_bytes for every size given as a string.
+Units are SI (kB = 1000) and binary (KiB = 1024), in any case; no unit means bytes. The C types call parse_bytes for every size given as a string.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class ArenaStats:
     peak_used_pages: int
     """Most frames outside the buddy at once; page lists count as used."""
     dirty_free_pages: int
-    """Free frames that may be resident (an upper bound)."""
+    """Free frames that hold old content, and so are resident."""
     metadata_bytes: int
     """Bytes of mem_map and class map in full, and of the caches' descriptors."""
     heap_bytes: int
@@ -54,6 +54,8 @@ class ArenaStats:
     """Slab objects in callers' hands."""
     live_object_bytes: int
     """The same in bytes, rounded up to the object size."""
+    total_objects: int
+    """Slab objects handed out since creation."""
     cached_objects: int
     """Free objects in sheaves and barns."""
     large_count: int
@@ -98,6 +100,10 @@ class CacheStats:
     """Objects in callers' hands."""
     cached_objects: int
     """Free objects in sheaves and the barn."""
+    total_allocs: int
+    """Objects handed out since creation."""
+    supply_sheaf: int
+    """Of these, without an exchange."""
     supply_swap: int
     """Exchanges of a thread's main and spare sheaf."""
     supply_barn: int
@@ -108,6 +114,16 @@ class CacheStats:
     """Refills' visits to an empty slab."""
     supply_buddy: int
     """Slabs bought from the buddy."""
+
+    @property
+    def requested_bytes(self) -> int:
+        """Bytes of the live objects as asked for at creation."""
+        return self.live_objects * self.object_size
+
+    @property
+    def rounded_bytes(self) -> int:
+        """Bytes of the live objects with their alignment."""
+        return self.live_objects * self.stride
 
 
 def arena_stats(raw: Any, counts: tuple[int, int, int]) -> ArenaStats:

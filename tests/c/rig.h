@@ -76,7 +76,7 @@ static inline uint32_t zone_rig_alloc(struct zone_rig *rig, unsigned order)
 
 static inline void zone_rig_free(struct zone_rig *rig, uint32_t pfn, unsigned order)
 {
-    buddy_free_locked(&rig->zone, &rig->map, pfn, order, RESIDENCY_DIRTY, 0);
+    buddy_free_locked(&rig->zone, &rig->map, pfn, order, RESIDENCY_DIRTY);
 }
 
 static inline void zone_rig_end(struct zone_rig *rig)
@@ -169,11 +169,19 @@ static inline void slab_rig_check(struct slab_rig *rig)
     page_rig_check(&rig->pages);
 }
 
+static inline int rig_cache_create(struct slab_alloc *sa, const char *name, size_t size,
+                                   size_t align, struct kmem_cache **out)
+{
+    pyslab_cache_options options = {.struct_size = sizeof options, .align = align};
+
+    return cache_create(sa, name, size, &options, out);
+}
+
 static inline struct kmem_cache *slab_rig_cache(struct slab_rig *rig, size_t size, size_t align)
 {
     struct kmem_cache *cache = NULL;
 
-    if (cache_create(&rig->sa, "test", size, align, &cache) != PYSLAB_OK)
+    if (rig_cache_create(&rig->sa, "test", size, align, &cache) != PYSLAB_OK)
         abort();
     return cache;
 }

@@ -137,8 +137,8 @@ static void cache_functions(void)
     pyslab_arena_stats all;
     void *p[10];
 
-    EXPECT_EQ(pyslab_kmem_cache_create(arena, "point", 24, 0, &cache), PYSLAB_OK);
-    EXPECT_EQ(pyslab_kmem_cache_create(arena, "", 24, 0, &cache), PYSLAB_EINVAL);
+    EXPECT_EQ(pyslab_kmem_cache_create(arena, "point", 24, NULL, &cache), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kmem_cache_create(arena, "", 24, NULL, &cache), PYSLAB_EINVAL);
     p[0] = pyslab_kmem_cache_alloc(cache, KERNEL);
     EXPECT_EQ(pyslab_kmem_cache_free(cache, p[0]), PYSLAB_OK);
     EXPECT_EQ(pyslab_kmem_cache_free(cache, p[0]), PYSLAB_EDOUBLE);
@@ -180,7 +180,7 @@ static void constants(void)
                   PYSLAB_GFP_KSWAPD_RECLAIM);
     EXPECT_EQ(PYSLAB_GFP_ATOMIC, PYSLAB_GFP_HIGH | PYSLAB_GFP_KSWAPD_RECLAIM);
     EXPECT_EQ(PYSLAB_GFP_NOWAIT, PYSLAB_GFP_KSWAPD_RECLAIM | PYSLAB_GFP_NOWARN);
-    EXPECT_EQ(sizeof(pyslab_arena_options), 32);
+    EXPECT_EQ(sizeof(pyslab_arena_options), 40);
     EXPECT_EQ(sizeof(((pyslab_cache_stats *)0)->name), PYSLAB_NAME_MAX);
 }
 

@@ -40,7 +40,6 @@ static void bad_options(void)
     BAD(max_order, UINT32_MAX);
     BAD(hugepages, PYSLAB_HUGEPAGES_REQUIRE + 1);
     BAD(kmalloc_classes, PYSLAB_CLASSES_LINUX + 1);
-    BAD(reserved, 1);
     EXPECT_EQ(pyslab_arena_create(NULL, NULL), PYSLAB_EINVAL);
     EXPECT_EQ(pyslab_arena_create(&good, NULL), PYSLAB_EINVAL);
     EXPECT_EQ(os_heap_live_bytes(), heap);
@@ -119,7 +118,7 @@ static void use(pyslab_arena *arena, size_t largest)
 {
     pyslab_kmem_cache *cache = NULL;
 
-    EXPECT_EQ(pyslab_kmem_cache_create(arena, "used", 72, 0, &cache), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kmem_cache_create(arena, "used", 72, NULL, &cache), PYSLAB_OK);
     for (int i = 0; i < 100; i++)
         (void)pyslab_kmem_cache_alloc(cache, KERNEL);
     for (size_t size = 8; size <= largest; size *= 2) {

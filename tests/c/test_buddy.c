@@ -226,7 +226,7 @@ static void exact_sizes(void)
             rig.map.pages[pfn].large.nr_pages = nr;
             store_relaxed(&rig.map.pages[pfn].word, PAGE_WORD(PYSLAB_PAGE_LARGE, order, 1));
             zone_rig_check(&rig);
-            buddy_free_range_locked(&rig.zone, &rig.map, pfn, nr, RESIDENCY_DIRTY, 0);
+            buddy_free_range_locked(&rig.zone, &rig.map, pfn, nr, RESIDENCY_DIRTY);
             expect_all_free(&rig, &shape);
             zone_rig_end(&rig);
         }

@@ -67,7 +67,7 @@ static uint32_t free_frames(const struct model *m, bool dirty_only)
     uint32_t nr = 0;
 
     for (uint32_t pfn = m->rig.zone.start_pfn; pfn < m->rig.zone.end_pfn; pfn++)
-        nr += !m->used[pfn] && (!dirty_only || m->residency[pfn] != RESIDENCY_UNTOUCHED);
+        nr += !m->used[pfn] && (!dirty_only || m->residency[pfn] == RESIDENCY_DIRTY);
     return nr;
 }
 
@@ -85,7 +85,7 @@ static void compare(struct model *m)
     }
     EXPECT_EQ(buddy_largest_order_locked(&m->rig.zone), largest);
     EXPECT_EQ(zone_free_pages(&m->rig.zone), free_frames(m, false));
-    EXPECT_EQ(buddy_dirty_pages_locked(&m->rig.zone, &m->rig.map), free_frames(m, true));
+    EXPECT_EQ(m->rig.zone.dirty_pages, free_frames(m, true));
 }
 
 /* The records of a block just taken tell each frame's residency. */
@@ -143,7 +143,7 @@ static void give_frames(struct model *m, uint32_t pfn, uint32_t nr)
         m->used[pfn + i] = false;
         m->residency[pfn + i] = state;
     }
-    buddy_free_range_locked(&m->rig.zone, &m->rig.map, pfn, nr, state, 1);
+    buddy_free_range_locked(&m->rig.zone, &m->rig.map, pfn, nr, state);
 }
 
 /* All of it, or its tail only, as a trim does. */
@@ -163,7 +163,7 @@ static void give(struct model *m, struct held *held)
 static void release_one(struct model *m)
 {
     unsigned order = 99;
-    uint32_t pfn = buddy_take_dirty_locked(&m->rig.zone, &m->rig.map, &order);
+    uint32_t pfn = buddy_take_dirty_locked(&m->rig.zone, &m->rig.map, 0, UINT32_MAX, &order);
 
     if (pfn == PFN_NONE)
         return;
@@ -172,7 +172,7 @@ static void release_one(struct model *m)
         EXPECT(!m->used[pfn + i]);
         m->residency[pfn + i] = RESIDENCY_UNTOUCHED;
     }
-    buddy_free_locked(&m->rig.zone, &m->rig.map, pfn, order, RESIDENCY_UNTOUCHED, 2);
+    buddy_free_locked(&m->rig.zone, &m->rig.map, pfn, order, RESIDENCY_UNTOUCHED);
 }
 
 static void run_model(uint32_t start, uint32_t nr, unsigned max_order, int steps)

@@ -14,7 +14,7 @@ static enum residency residency_of(uint32_t pfn, unsigned order)
 
 static void free_as(uint32_t pfn, unsigned order, enum residency state)
 {
-    buddy_free_locked(&rig.zone, &rig.map, pfn, order, state, 0);
+    buddy_free_locked(&rig.zone, &rig.map, pfn, order, state);
 }
 
 static void take_all(uint32_t nr)
@@ -29,7 +29,7 @@ static void fresh_is_untouched(void)
     zone_rig_begin(&rig, 0, 64, 6);
     for (unsigned order = 0; order < 6; order++)
         EXPECT_EQ(residency_of(zone_rig_alloc(&rig, order), order), RESIDENCY_UNTOUCHED);
-    EXPECT_EQ(buddy_dirty_pages_locked(&rig.zone, &rig.map), 0);
+    EXPECT_EQ(rig.zone.dirty_pages, 0);
     zone_rig_end(&rig);
 }
 
@@ -46,13 +46,13 @@ static void merge_and_split(void)
     EXPECT_EQ(residency_of(4, 2), RESIDENCY_MIXED);
     EXPECT_EQ(residency_of(4, 1), RESIDENCY_UNTOUCHED);
     EXPECT_EQ(residency_of(6, 1), RESIDENCY_ZEROED);
-    EXPECT_EQ(buddy_dirty_pages_locked(&rig.zone, &rig.map), 6);
+    EXPECT_EQ(rig.zone.dirty_pages, 4);
     EXPECT_EQ(zone_rig_alloc(&rig, 2), 0); /* the dirty half */
     EXPECT_EQ(residency_of(0, 2), RESIDENCY_DIRTY);
     EXPECT_EQ(zone_rig_alloc(&rig, 2), 4);
     EXPECT_EQ(residency_of(4, 2), RESIDENCY_MIXED);
     free_as(4, 2, RESIDENCY_UNTOUCHED); /* forgets the parts */
-    EXPECT_EQ(buddy_dirty_pages_locked(&rig.zone, &rig.map), 0);
+    EXPECT_EQ(rig.zone.dirty_pages, 0);
     zone_rig_end(&rig);
 }
 
@@ -63,10 +63,10 @@ static void split_follows_the_resident_half(void)
     take_all(16);
     for (uint32_t i = 0; i < 16; i++)
         free_as(i, 0, i == 13 ? RESIDENCY_DIRTY : RESIDENCY_UNTOUCHED);
-    EXPECT_EQ(buddy_dirty_pages_locked(&rig.zone, &rig.map), 1);
+    EXPECT_EQ(rig.zone.dirty_pages, 1);
     EXPECT_EQ(zone_rig_alloc(&rig, 0), 13);
     EXPECT_EQ(residency_of(13, 0), RESIDENCY_DIRTY);
-    EXPECT_EQ(buddy_dirty_pages_locked(&rig.zone, &rig.map), 0);
+    EXPECT_EQ(rig.zone.dirty_pages, 0);
     EXPECT_EQ(residency_of(zone_rig_alloc(&rig, 3), 3), RESIDENCY_UNTOUCHED);
     zone_rig_end(&rig);
 }
@@ -102,7 +102,7 @@ static void exact_keeps_residency(void)
     EXPECT_EQ(residency_of(0, 4), RESIDENCY_MIXED);
     EXPECT_EQ(residency_of(4, 0), RESIDENCY_UNTOUCHED);
     rig.map.pages[0].large.nr_pages = 5;
-    EXPECT_EQ(buddy_dirty_pages_locked(&rig.zone, &rig.map), 3);
+    EXPECT_EQ(rig.zone.dirty_pages, 3);
     EXPECT_EQ(zone_rig_alloc(&rig, 0), 7);
     zone_rig_end(&rig);
 }
@@ -114,7 +114,7 @@ static void take_dirty_takes_the_largest(void)
     unsigned order = 77;
 
     zone_rig_begin(&rig, 0, 256, 8);
-    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, &order), PFN_NONE);
+    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, 0, UINT32_MAX, &order), PFN_NONE);
     EXPECT_EQ(order, 77);
     small = zone_rig_alloc(&rig, 1);
     large = zone_rig_alloc(&rig, 5);
@@ -122,27 +122,28 @@ static void take_dirty_takes_the_largest(void)
     free_as(small, 1, RESIDENCY_DIRTY);
     zone_rig_alloc(&rig, 5);
     free_as(large, 5, RESIDENCY_DIRTY);
-    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, &order), large);
+    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, 0, UINT32_MAX, &order), large);
     EXPECT_EQ(order, 5);
     free_as(large, order, RESIDENCY_UNTOUCHED);
-    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, &order), small);
+    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, 0, UINT32_MAX, &order), small);
     EXPECT_EQ(order, 1);
     free_as(small, order, RESIDENCY_UNTOUCHED);
-    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, &order), PFN_NONE);
+    EXPECT_EQ(buddy_take_dirty_locked(&rig.zone, &rig.map, 0, UINT32_MAX, &order), PFN_NONE);
     zone_rig_end(&rig);
 }
 
-/* The time of the youngest part stays with the block, and goes to both halves. */
-static void freed_time_is_kept(void)
+/* Splits keep the count of dirty frames with the halves they are in. */
+static void dirty_frames_are_counted_per_block(void)
 {
     zone_rig_begin(&rig, 0, 4, 2);
     take_all(4);
     for (uint32_t i = 0; i < 4; i++)
-        buddy_free_locked(&rig.zone, &rig.map, i ^ 3, 0, RESIDENCY_DIRTY, 100 + i);
-    EXPECT_EQ(rig.map.pages[0].buddy.freed_ms, 103);
+        free_as(i ^ 3, 0, i == 0 ? RESIDENCY_UNTOUCHED : RESIDENCY_DIRTY);
+    EXPECT_EQ(rig.map.pages[0].buddy.nr_dirty, 3);
     (void)zone_rig_alloc(&rig, 0);
-    EXPECT_EQ(rig.map.pages[2].buddy.freed_ms, 103);
-    EXPECT_EQ(rig.map.pages[1].buddy.freed_ms, 103);
+    EXPECT_EQ(rig.map.pages[2].buddy.nr_dirty, 1);
+    EXPECT_EQ(rig.map.pages[1].buddy.nr_dirty, 1);
+    EXPECT_EQ(rig.zone.dirty_pages, 2);
     zone_rig_end(&rig);
 }
 
@@ -215,7 +216,7 @@ static const struct test tests[] = {
     TEST(fresh_is_untouched),           TEST(merge_and_split),
     TEST(resident_blocks_first),        TEST(split_follows_the_resident_half),
     TEST(exact_keeps_residency),        TEST(take_dirty_takes_the_largest),
-    TEST(freed_time_is_kept),           TEST(recount_notices),
+    TEST(dirty_frames_are_counted_per_block),           TEST(recount_notices),
 };
 
 TEST_MAIN(tests)

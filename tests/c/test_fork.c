@@ -35,7 +35,7 @@ static void use_arena(void)
         EXPECT(rig_is_filled(block[i], 16 + (size_t)i * 100, (unsigned char)i));
         EXPECT_EQ(pyslab_kfree(arena, block[i]), PYSLAB_OK);
     }
-    EXPECT_EQ(pyslab_kmem_cache_create(arena, "after fork", 80, 0, &cache), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kmem_cache_create(arena, "after fork", 80, NULL, &cache), PYSLAB_OK);
     EXPECT_EQ(pyslab_kmem_cache_free(cache, pyslab_kmem_cache_alloc(cache, KERNEL)), PYSLAB_OK);
     EXPECT_EQ(pyslab_kmem_cache_destroy(cache), PYSLAB_OK);
     EXPECT_EQ(pyslab_free_pages(arena, pyslab_alloc_pages(arena, 5, KERNEL), 5), PYSLAB_OK);

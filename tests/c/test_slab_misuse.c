@@ -251,8 +251,8 @@ static void wrong_cache(void)
     take(other, 1, 2);
     pfn = page_alloc_block(&rig.pages.pa, 0, KERNEL);
     for (int round = 0; round < 2; round++) {
-        refuse(cache, objects[1], PYSLAB_EPOINTER);
-        refuse(other, objects[0], PYSLAB_EPOINTER);
+        refuse(cache, objects[1], PYSLAB_ECACHE);
+        refuse(other, objects[0], PYSLAB_ECACHE);
         refuse(cache, pfn_to_virt(&rig.pages.pa.map, pfn), PYSLAB_EPOINTER);
         refuse(cache, &local, PYSLAB_EPOINTER);
         refuse(cache, rig.pages.pa.map.base - 64, PYSLAB_EPOINTER);

@@ -248,7 +248,7 @@ static void *own_arena_and_cache(void *seed)
         pyslab_kmem_cache *cache = NULL;
         void *p[20], *q = pack(&rng, KERNEL);
 
-        EXPECT_EQ(pyslab_kmem_cache_create(arena, "mine", 100, 0, &cache), PYSLAB_OK);
+        EXPECT_EQ(pyslab_kmem_cache_create(arena, "mine", 100, NULL, &cache), PYSLAB_OK);
         EXPECT_EQ(pyslab_kmem_cache_alloc_bulk(cache, KERNEL, 20, p), 20);
         EXPECT(pyslab_kmalloc(mine, 1000, KERNEL) != NULL);
         for (int i = 0; i < 20; i++)

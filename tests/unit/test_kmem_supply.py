@@ -19,6 +19,7 @@ SIZES = [64, 600, 1024, 5000, 20_000]
 class Supply(NamedTuple):
     """What the supply counters gained."""
 
+    sheaf: int
     swap: int
     barn: int
     partial: int
@@ -53,9 +54,9 @@ def test_a_fresh_cache_has_nothing(arena: pyslab.Arena) -> None:
     """Creating a cache takes no slab; the named tuples have the documented fields."""
     cache = arena.kmem_cache_create("fresh", 600)
     assert (0, 0, 0) == cache.slabs
-    assert (0, 0, 0, 0, 0) == cache.supply
+    assert (0, 0, 0, 0, 0, 0) == cache.supply
     assert ("full", "partial", "empty") == cache.slabs._fields
-    assert ("swap", "barn", "partial", "empty", "buddy") == cache.supply._fields
+    assert ("sheaf", "swap", "barn", "partial", "empty", "buddy") == cache.supply._fields
     assert 0 == arena.stats().slab_pages
 
 
@@ -123,7 +124,7 @@ def test_recycling_needs_no_slab(arena: pyslab.Arena) -> None:
     before = cache.supply
     for _ in range(10_000):
         cache.alloc()
-    assert before == cache.supply
+    assert before._replace(sheaf=before.sheaf + 10_000) == cache.supply
 
 
 def test_sheaves_are_exchanged_before_slabs_are_asked(arena: pyslab.Arena) -> None:
@@ -150,6 +151,7 @@ def test_counts_agree_with_the_cache_stats(arena: pyslab.Arena) -> None:
     stats = cache_stats(arena, "agree")
     assert (stats.nr_full, stats.nr_partial, stats.nr_empty) == cache.slabs
     assert cache.supply == (
+        stats.supply_sheaf,
         stats.supply_swap,
         stats.supply_barn,
         stats.supply_partial,

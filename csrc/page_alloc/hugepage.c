@@ -1,0 +1,116 @@
+/* hugepage.c - see hugepage.h. */
+#include "page_alloc/hugepage.h"
+
+#include "os/os.h"
+#include "os/os_heap.h"
+
+#define RUN_ORDER 13u              /* 32 MiB: the unit of advice */
+#define TRIAL_USED_PAGES 32768u    /* 128 MiB in use make an arena large enough to ask */
+#define TRIAL_MAX_SAMPLES 4u
+#define HUGE_BYTES (PAGE_SIZE << PCP_HUGE_ORDER)
+#define SMALL_SAMPLE_BYTES (HUGE_BYTES / 8) /* 64 pages */
+
+int page_alloc_set_hugepages(struct page_alloc *pa)
+{
+    struct hugepages *huge = &pa->huge;
+
+    huge->nr_runs = ((pa->map.nr_pages - 1) >> RUN_ORDER) + 1;
+    huge->small_runs = os_heap_alloc(huge->nr_runs);
+    if (huge->small_runs == NULL)
+        return PYSLAB_ENOMEM;
+    store_relaxed(&huge->state, HUGEPAGES_UNTRIED);
+    return PYSLAB_OK;
+}
+
+/* --- the trial ---------------------------------------------------------- */
+
+/* Nanoseconds to make a range resident; 0 if the system would not. */
+static uint64_t prefault_ns(char *p, size_t bytes)
+{
+    uint64_t start = os_time_ns();
+
+    return os_prefault(p, bytes) == PYSLAB_OK ? os_time_ns() - start + 1 : 0;
+}
+
+/* One pair of 2 MiB: the first with huge pages, an eighth of the second without. */
+static bool sample(char *p, uint64_t *huge_ns, uint64_t *small_ns)
+{
+    uint64_t huge, small = prefault_ns(p + HUGE_BYTES, SMALL_SAMPLE_BYTES);
+
+    os_advise_hugepages(p, HUGE_BYTES, true);
+    huge = prefault_ns(p, HUGE_BYTES);
+    *small_ns += small * (HUGE_BYTES / SMALL_SAMPLE_BYTES);
+    *huge_ns += huge;
+    return small != 0 && huge != 0;
+}
+
+static bool hugepages_pay(char *block, size_t bytes)
+{
+    uint64_t huge_ns = 0, small_ns = 0;
+    size_t nr = bytes / (2 * HUGE_BYTES);
+
+    for (size_t i = 0; i < nr && i < TRIAL_MAX_SAMPLES; i++)
+        if (!sample(block + 2 * i * HUGE_BYTES, &huge_ns, &small_ns))
+            return false;
+    return huge_ns < small_ns;
+}
+
+static slow_path void trial(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    uint32_t expected = HUGEPAGES_UNTRIED;
+    bool pay;
+
+    if (!atomic_compare_exchange_strong(&pa->huge.state, &expected, HUGEPAGES_TRYING))
+        return;
+    pay = hugepages_pay(pfn_to_virt(&pa->map, pfn), PAGE_SIZE << order);
+    os_advise_hugepages(pa->map.base, (size_t)pa->map.nr_pages << PAGE_SHIFT, pay);
+    store_relaxed(&pa->huge.state, pay ? HUGEPAGES_ON : HUGEPAGES_OFF);
+}
+
+static bool is_large_arena(struct page_alloc *pa, unsigned order)
+{
+    struct zone *zone = &pa->zone[0];
+    uint32_t used;
+
+    if (order >= RUN_ORDER)
+        return true;
+    lock_acquire(&zone->lock);
+    used = zone->end_pfn - zone->start_pfn - zone_free_pages(zone);
+    lock_release(&zone->lock);
+    return used >= TRIAL_USED_PAGES;
+}
+
+void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    if (likely(load_relaxed(&pa->huge.state) != HUGEPAGES_UNTRIED) || order <= PCP_HUGE_ORDER)
+        return;
+    if (page_residency(pfn_to_page(&pa->map, pfn), order) == RESIDENCY_UNTOUCHED &&
+        is_large_arena(pa, order))
+        trial(pa, pfn, order);
+}
+
+/* --- runs --------------------------------------------------------------- */
+
+static void run_advise(struct page_alloc *pa, uint32_t run, bool huge)
+{
+    uint32_t pfn = run << RUN_ORDER;
+    uint32_t left = pa->map.nr_pages - pfn;
+    uint32_t nr = left < 1u << RUN_ORDER ? left : 1u << RUN_ORDER;
+
+    if ((pa->huge.small_runs[run] != 0) == !huge)
+        return;
+    pa->huge.small_runs[run] = !huge;
+    os_advise_hugepages(pfn_to_virt(&pa->map, pfn), (size_t)nr << PAGE_SHIFT, huge);
+}
+
+void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    uint32_t run = pfn >> RUN_ORDER;
+
+    if (load_relaxed(&pa->huge.state) != HUGEPAGES_ON)
+        return;
+    if (order < PCP_HUGE_ORDER)
+        run_advise(pa, run, false);
+    for (; order >= RUN_ORDER && run << RUN_ORDER < pfn + (1u << order); run++)
+        run_advise(pa, run, true);
+}

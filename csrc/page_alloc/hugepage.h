@@ -1,0 +1,28 @@
+/* hugepage.h - where transparent huge pages are asked for.
+ *
+ * What it is: advice to the operating system, kept per run of 32 MiB, and the trial that
+ * decides whether to ask at all.
+ * What it is not: reserved huge pages (hugetlb), which the arena maps itself.
+ *
+ * The trial. A huge page costs one fault in place of 512: a third of the time where the
+ * host has warm memory, seven times as much where a hypervisor must fetch 2 MiB of cold
+ * memory first (free page reporting). Nothing but a measurement tells which it is. So an
+ * arena starts with 4 KiB pages; when it has 128 MiB in use, or hands out a block of
+ * 32 MiB, it makes a few megabytes of that untouched block resident in both ways,
+ * compares the times, and asks for huge pages from then on only if they were cheaper.
+ * Runs. Giving back less than 2 MiB of a run makes the kernel refill the hole with the
+ * next huge page, so such a run loses its advice until the whole of it has gone back.
+ * Lock: the zone's lock guards small_runs; the trial is one thread's.
+ */
+#ifndef PAGE_ALLOC_HUGEPAGE_H
+#define PAGE_ALLOC_HUGEPAGE_H
+
+#include "page_alloc/page_alloc.h"
+
+/* A block straight from the buddy is about to be handed out; its records still tell
+ * its residency. No lock held. */
+void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order);
+/* A free block, taken out of the buddy, is about to go back. Zone lock held. */
+void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned order);
+
+#endif

@@ -1,0 +1,112 @@
+/* purge.c - see purge.h. */
+#include "page_alloc/purge.h"
+
+#include "os/os.h"
+#include "page_alloc/hugepage.h"
+
+#define PURGE_UNIT_PAGES 1024u /* 4 MiB: what is away from the buddy at once */
+
+/* --- purging ------------------------------------------------------------ */
+
+/* Takes one resident free block out, so that nobody gets it while it goes. */
+static uint32_t isolate_dirty(struct page_alloc *pa, uint64_t max_pages, unsigned *order,
+                              uint32_t *nr_dirty)
+{
+    struct zone *zone = &pa->zone[0];
+    uint32_t limit = max_pages > PURGE_UNIT_PAGES ? PURGE_UNIT_PAGES : (uint32_t)max_pages;
+    uint32_t pfn;
+
+    lock_acquire(&zone->lock);
+    pfn = buddy_take_dirty_locked(zone, &pa->map, min_uint(PCP_HUGE_ORDER, zone->max_order),
+                                  limit, order);
+    if (pfn == PFN_NONE)
+        pfn = buddy_take_dirty_locked(zone, &pa->map, 0, limit, order);
+    if (pfn != PFN_NONE) {
+        struct page *page = pfn_to_page(&pa->map, pfn);
+
+        *nr_dirty = page->buddy.nr_dirty;
+        hugepage_note_purge_locked(pa, pfn, *order);
+        store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ISOLATED, *order, zone->index));
+        add_relaxed(&pa->nr_isolated, 1);
+    }
+    lock_release(&zone->lock);
+    return pfn;
+}
+
+static bool discard(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    struct zone *zone = &pa->zone[0];
+    int error = os_discard(pfn_to_virt(&pa->map, pfn), PAGE_SIZE << order);
+
+    lock_acquire(&zone->lock);
+    buddy_free_locked(zone, &pa->map, pfn, order,
+                      error == PYSLAB_OK ? RESIDENCY_UNTOUCHED : RESIDENCY_DIRTY);
+    sub_relaxed(&pa->nr_isolated, 1);
+    lock_release(&zone->lock);
+    return error == PYSLAB_OK;
+}
+
+/* Gives at least max_pages dirty free frames back if there are so many. */
+static uint64_t purge(struct page_alloc *pa, uint64_t max_pages)
+{
+    uint64_t released = 0;
+    unsigned order = 0;
+    uint32_t pfn, nr_dirty = 0;
+
+    /* A host page larger than a frame would take its neighbours along. */
+    if (pa->purge.fixed || PAGE_SIZE % os_page_bytes() != 0)
+        return 0;
+    while (released < max_pages &&
+           (pfn = isolate_dirty(pa, max_pages - released, &order, &nr_dirty)) != PFN_NONE &&
+           discard(pa, pfn, order))
+        released += nr_dirty;
+    add_relaxed(&pa->pages_released, released);
+    return released;
+}
+
+uint64_t page_alloc_release(struct page_alloc *pa)
+{
+    pcp_drain(pa);
+    page_alloc_request_drain(pa);
+    return purge(pa, UINT64_MAX);
+}
+
+/* --- the working set ---------------------------------------------------- */
+
+static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32_t now)
+{
+    struct zone *zone = &pa->zone[0];
+    uint32_t surplus;
+
+    /* One thread ends it; the others go on. */
+    if (!atomic_compare_exchange_strong_explicit(&pa->purge.interval_start, &start, now,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    lock_acquire(&zone->lock);
+    surplus = zone->min_dirty_pages;
+    zone->min_dirty_pages = zone->dirty_pages;
+    lock_release(&zone->lock);
+    if (surplus != 0)
+        purge(pa, surplus);
+}
+
+void purge_tick(struct page_alloc *pa)
+{
+    uint32_t now, start;
+
+    if (pa->purge.interval_ms == PURGE_NEVER)
+        return;
+    now = os_time_ms();
+    start = load_relaxed(&pa->purge.interval_start);
+    if (unlikely(now - start >= pa->purge.interval_ms))
+        end_interval(pa, start, now);
+}
+
+/* --- set-up ------------------------------------------------------------- */
+
+void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed)
+{
+    pa->purge.interval_ms = delay_ms == PURGE_NEVER ? PURGE_NEVER : max_uint(delay_ms / 2, 1);
+    pa->purge.fixed = fixed;
+    store_relaxed(&pa->purge.interval_start, os_time_ms());
+}
