@@ -121,7 +121,9 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order);
     if (options->prefault != 0 || options->mlock != 0)
         arena->pages.zone[0].fresh = RESIDENCY_ZEROED;
-    page_alloc_set_purge(&arena->pages, options->purge_delay_ms,
+    page_alloc_set_purge(&arena->pages,
+                         options->purge_delay_ms != 0 ? options->purge_delay_ms
+                                                      : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
                          options->mlock != 0 || options->hugepages == PYSLAB_HUGEPAGES_REQUIRE);
     if (options->hugepages == PYSLAB_HUGEPAGES_TRY)
         error = page_alloc_set_hugepages(&arena->pages);

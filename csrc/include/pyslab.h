@@ -34,6 +34,7 @@ enum pyslab_limits {
 };
 
 enum pyslab_purge {
+    PYSLAB_PURGE_DEFAULT_MS = 1000,   /* what a purge_delay_ms of 0 means */
     PYSLAB_PURGE_NEVER = 0xffffffff,  /* a purge_delay_ms that never comes */
 };
 
@@ -113,7 +114,7 @@ typedef struct pyslab_arena_options {
     uint32_t overcommit;       /* non-zero: may be larger than physical memory */
     uint32_t hugepages;        /* enum pyslab_hugepages */
     uint32_t kmalloc_classes;  /* enum pyslab_kmalloc_classes */
-    uint32_t purge_delay_ms;   /* surplus memory goes back so soon; PYSLAB_PURGE_NEVER */
+    uint32_t purge_delay_ms;   /* surplus memory goes back so soon; 0: after 1000 ms */
     uint32_t prefault;         /* non-zero: make every frame resident at creation */
     uint32_t mlock;            /* non-zero: keep every frame in physical memory */
 } pyslab_arena_options;

@@ -125,8 +125,8 @@ void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
 
     gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
     if (class != 0) {
-        struct sheaf_table *table = sheaf_table_cached(&km->slabs);
-        void *p = table != NULL ? sheaf_pop(table, class) : NULL;
+        void *p = thread_has_domain(km->slabs.domain) ? sheaf_pop(sheaf_table_loaded(), class)
+                                                      : NULL;
 
         if (likely(p != NULL && (gfp & ~GFP_FAST_BITS) == 0))
             return memset(p, 0, km->classes.size[class]);

@@ -32,10 +32,10 @@ int kfree_slow(struct kmalloc *km, void *p);
 
 static always_inline void *kmalloc_alloc(struct kmalloc *km, size_t size, uint32_t gfp)
 {
-    if (likely(size <= SIZE_CLASS_SMALL_MAX && (gfp & ~GFP_FAST_BITS) == 0)) {
-        struct sheaf_table *table = sheaf_table_cached(&km->slabs);
+    if (likely(size <= SIZE_CLASS_SMALL_MAX && (gfp & ~GFP_FAST_BITS) == 0 &&
+               thread_has_domain(km->slabs.domain))) {
         size_t class = km->classes.small[(size + 7) >> SIZE_CLASS_SMALL_SHIFT];
-        void *p = likely(table != NULL) ? sheaf_pop(table, class) : NULL;
+        void *p = sheaf_pop(sheaf_table_loaded(), class);
 
         if (likely(p != NULL))
             return p;
@@ -49,11 +49,10 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
     const struct frame_map *map = &km->slabs.map;
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
-    if (likely(offset >> PAGE_SHIFT < map->nr_pages)) {
-        struct sheaf_table *table = sheaf_table_cached(&km->slabs);
+    if (likely(offset >> PAGE_SHIFT < map->nr_pages && thread_has_domain(km->slabs.domain))) {
         size_t class = map->classes[offset >> PAGE_SHIFT];
 
-        if (likely(table != NULL) && likely(sheaf_push(&km->slabs, table, class, offset, p)))
+        if (likely(sheaf_push(&km->slabs, sheaf_table_loaded(), class, offset, p)))
             return PYSLAB_OK;
     }
     return kfree_slow(km, p);

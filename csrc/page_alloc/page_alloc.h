@@ -105,11 +105,10 @@ static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsign
     struct page *page;
     uint32_t nr, pfn;
 
-    if (unlikely((gfp & ~GFP_FAST_BITS) != 0 || index == NR_PCP_LISTS))
+    if (unlikely((gfp & ~GFP_FAST_BITS) != 0 || index == NR_PCP_LISTS) ||
+        unlikely(!thread_has_domain(pa->domain)))
         return page_alloc_slow(pa, order, gfp);
-    pcp = thread_slot_cached(pa->domain, THREAD_SLOT_PCP);
-    if (unlikely(pcp == NULL))
-        return page_alloc_slow(pa, order, gfp);
+    pcp = thread_slot_loaded(THREAD_SLOT_PCP);
     list = &pcp->list[index];
     nr = load_relaxed(&list->nr);
     if (unlikely(nr == 0))
@@ -140,11 +139,11 @@ static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, u
     struct pcp_list *list;
     uint32_t nr;
 
-    if (unlikely(index == NR_PCP_LISTS) ||
-        unlikely((pcp = thread_slot_cached(pa->domain, THREAD_SLOT_PCP)) == NULL)) {
+    if (unlikely(index == NR_PCP_LISTS || !thread_has_domain(pa->domain))) {
         page_free_slow(pa, pfn, order);
         return;
     }
+    pcp = thread_slot_loaded(THREAD_SLOT_PCP);
     list = &pcp->list[index];
     nr = load_relaxed(&list->nr);
     if (unlikely(nr >= list->high)) {

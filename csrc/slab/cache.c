@@ -127,6 +127,24 @@ static size_t stride_of(size_t size, const pyslab_cache_options *options)
     return (size_t)align_up(bytes, effective_align(size, options));
 }
 
+/* Behind nr objects there is nothing, or room for the words that keep the rest from
+ * being taken for an object. */
+static bool rest_can_be_marked(const struct cache_desc *desc, uint32_t nr)
+{
+    uint32_t rest = cache_slab_bytes(desc) - nr * desc->stride;
+
+    return rest == 0 || rest >= 2 * sizeof(uint64_t);
+}
+
+static uint32_t objects_per_slab(const struct cache_desc *desc)
+{
+    uint32_t nr = objects_in(desc->slab_order, desc->stride);
+
+    if (nr > 1 && !rest_can_be_marked(desc, nr))
+        nr--;
+    return min_uint(nr, SLAB_MAX_OBJECTS);
+}
+
 static void desc_init(struct cache_desc *desc, const char *name, size_t size,
                       const pyslab_cache_options *options, unsigned max_order)
 {
@@ -138,8 +156,7 @@ static void desc_init(struct cache_desc *desc, const char *name, size_t size,
     desc->align = (uint32_t)effective_align(size, options);
     desc->stride = (uint32_t)stride_of(size, options);
     desc->slab_order = slab_order_for(desc->stride, os_nr_cpus(), max_order);
-    desc->objects_per_slab = min_uint(objects_in(desc->slab_order, desc->stride),
-                                      SLAB_MAX_OBJECTS);
+    desc->objects_per_slab = objects_per_slab(desc);
     for (unsigned i = 0; i < NR_SLAB_LISTS; i++)
         index_list_init(&desc->list[i]);
 }
@@ -152,7 +169,6 @@ static void geometry_init(struct slab_alloc *sa, const struct kmem_cache *cache)
         return;
     g->reciprocal = reciprocal_of(cache->desc->stride);
     g->slab_mask = cache_slab_bytes(cache->desc) - 1;
-    g->limit = cache->desc->objects_per_slab * cache->desc->stride;
 }
 
 /* The lowest free id; MAX_CACHES if there is none. */
@@ -197,7 +213,8 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
     cache->id = id;
     cache->desc = &sa->descs[id];
     desc_init(cache->desc, name, size, options, sa->pages->zone[0].max_order);
-    if (id <= CLASS_MAX && !cache_is_constructed(cache))
+    if (id <= CLASS_MAX && !cache_is_constructed(cache) &&
+        rest_can_be_marked(cache->desc, cache->desc->objects_per_slab))
         cache->fast_class = id;
     cache_set_limits(cache, (uint64_t)sa->map.nr_pages << PAGE_SHIFT);
     geometry_init(sa, cache);
@@ -298,8 +315,10 @@ static void flush_members(struct kmem_cache *cache)
 static void clear_members_count(void *table, void *context)
 {
     const struct kmem_cache *cache = context;
+    struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
 
-    sheaf_clear_allocs(table, cache->id);
+    if (slot != NULL)
+        slot->nr_allocs = 0;
 }
 
 size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
@@ -389,9 +408,10 @@ static void count_slot(void *table, void *context)
     struct cached_count *count = context;
     struct sheaf_slot *slot = sheaf_slot_of(table, count->cache->id);
 
-    if (slot != NULL)
-        count->nr += sheaf_slot_nr_objects(slot);
-    count->nr_allocs += sheaf_nr_allocs(table, count->cache->id);
+    if (slot == NULL)
+        return;
+    count->nr += sheaf_slot_nr_objects(slot);
+    count->nr_allocs += sheaf_slot_nr_allocs(slot);
 }
 
 static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
@@ -399,7 +419,7 @@ static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
     uint64_t nr = 0;
 
     for (const struct sheaf *s = cache->barn.full; s != NULL; s = s->next)
-        nr += load_relaxed(&s->nr);
+        nr += s->nr;
     return nr;
 }
 

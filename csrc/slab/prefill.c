@@ -17,20 +17,20 @@ struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr)
     }
     for (size_t i = 0; i < nr; i++)
         object_set_mark(cache, sheaf->object[i]);
-    store_relaxed(&sheaf->nr, (uint32_t)nr);
+    sheaf->nr = (uint32_t)nr;
     add_relaxed(&cache->nr_prefilled, nr);
     return sheaf;
 }
 
 void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
 {
-    uint32_t nr = load_relaxed(&sheaf->nr);
+    uint32_t nr = sheaf->nr;
     void *p;
 
     if (nr == 0)
         return NULL;
     p = sheaf->object[nr - 1];
-    store_relaxed(&sheaf->nr, nr - 1);
+    sheaf->nr = nr - 1;
     object_clear_mark(cache, p);
     sub_relaxed(&cache->nr_prefilled, 1);
     return p;

@@ -42,33 +42,7 @@ struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id)
 {
     if (id <= CLASS_MAX)
         return &table->slot[id];
-    return table->more != NULL ? &table->more[id - CLASS_MAX - 1].slot : NULL;
-}
-
-/* A popped object counts where its slot is. */
-static void count_alloc(struct sheaf_table *table, uint32_t id)
-{
-    if (id <= CLASS_MAX)
-        table->nr_allocs[id]++;
-    else
-        add_owner(&table->more[id - CLASS_MAX - 1].nr_allocs, 1);
-}
-
-/* The owner counts with plain stores: an old value is good enough here. */
-__attribute__((no_sanitize("thread"))) uint64_t sheaf_nr_allocs(struct sheaf_table *table,
-                                                                uint32_t id)
-{
-    if (id <= CLASS_MAX)
-        return table->nr_allocs[id];
-    return table->more != NULL ? load_relaxed(&table->more[id - CLASS_MAX - 1].nr_allocs) : 0;
-}
-
-void sheaf_clear_allocs(struct sheaf_table *table, uint32_t id)
-{
-    if (id <= CLASS_MAX)
-        table->nr_allocs[id] = 0;
-    else if (table->more != NULL)
-        store_relaxed(&table->more[id - CLASS_MAX - 1].nr_allocs, 0);
+    return table->more != NULL ? &table->more[id - CLASS_MAX - 1] : NULL;
 }
 
 /* This thread's slot for a cache; NULL without memory. */
@@ -88,12 +62,12 @@ static struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache)
 
 static uint32_t slot_nr(struct sheaf_slot *slot)
 {
-    return (uint32_t)(load_relaxed(&slot->top) - load_relaxed(&slot->bottom));
+    return (uint32_t)(slot->top - slot->bottom);
 }
 
 static struct sheaf *slot_main(struct sheaf_slot *slot)
 {
-    void **bottom = load_relaxed(&slot->bottom);
+    void **bottom = slot->bottom;
 
     return bottom == NULL ? NULL : container_of(bottom, struct sheaf, object);
 }
@@ -104,10 +78,10 @@ static struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next)
     struct sheaf *old = slot_main(slot);
 
     if (old != NULL)
-        store_relaxed(&old->nr, slot_nr(slot));
-    store_relaxed(&slot->bottom, next->object);
+        old->nr = slot_nr(slot);
+    slot->bottom = next->object;
     slot->limit = next->object + next->capacity;
-    store_relaxed(&slot->top, next->object + load_relaxed(&next->nr));
+    slot->top = next->object + next->nr;
     return old;
 }
 
@@ -181,8 +155,8 @@ static struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
 static void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
 {
     lock_acquire(&cache->lock);
-    slab_put_locked(cache, sheaf->object, load_relaxed(&sheaf->nr), batch);
-    store_relaxed(&sheaf->nr, 0);
+    slab_put_locked(cache, sheaf->object, sheaf->nr, batch);
+    sheaf->nr = 0;
     lock_release(&cache->lock);
 }
 
@@ -230,11 +204,11 @@ static void reverse(void **objects, uint32_t nr)
 
 static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    void **bottom = load_relaxed(&slot->bottom);
+    void **bottom = slot->bottom;
     uint32_t nr = slab_take_locked(cache, bottom, max_uint(slot_main(slot)->capacity / 2, 1));
 
     reverse(bottom, nr);
-    store_relaxed(&slot->top, bottom + nr);
+    slot->top = bottom + nr;
     return nr;
 }
 
@@ -312,29 +286,29 @@ static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
 
 static void swap_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    store_relaxed(&slot->spare, slot_exchange(slot, load_relaxed(&slot->spare)));
+    slot->spare = slot_exchange(slot, slot->spare);
     add_relaxed(&cache->nr_swaps, 1);
 }
 
 static bool spare_has_objects(struct sheaf_slot *slot)
 {
-    struct sheaf *spare = load_relaxed(&slot->spare);
+    struct sheaf *spare = slot->spare;
 
-    return spare != NULL && load_relaxed(&spare->nr) != 0;
+    return spare != NULL && spare->nr != 0;
 }
 
 /* Pops from this thread's main sheaf, whatever the cache; NULL if it is empty. */
 static void *slot_pop(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    void **top = load_relaxed(&slot->top);
+    void **top = slot->top;
     void *p;
 
-    if (top == load_relaxed(&slot->bottom))
+    if (top == slot->bottom)
         return NULL;
     p = top[-1];
-    store_relaxed(&slot->top, top - 1);
+    slot->top = top - 1;
     object_clear_mark(cache, p);
-    count_alloc(sheaf_table_own(cache->owner), cache->id);
+    slot->nr_allocs++;
     return p;
 }
 
@@ -411,14 +385,13 @@ static void trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
     slab_batch_init(&batch);
     lock_acquire(&cache->lock);
     if (cache->barn.nr_full < cache->max_full_sheaves) {
-        sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, load_relaxed(&slot->spare));
-        store_relaxed(&slot->spare,
-                      sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty));
+        sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
+        slot->spare = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
         traded = true;
     }
     lock_release(&cache->lock);
     if (!traded)
-        sheaf_flush(cache, load_relaxed(&slot->spare), &batch);
+        sheaf_flush(cache, slot->spare, &batch);
     slab_batch_free(cache, &batch);
 }
 
@@ -427,9 +400,9 @@ static bool make_room(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     if (spare_has_objects(slot))
         trade_full_spare(cache, slot);
-    if (load_relaxed(&slot->spare) == NULL)
-        store_relaxed(&slot->spare, sheaf_new(grown_capacity(cache, slot_main(slot))));
-    if (load_relaxed(&slot->spare) == NULL)
+    if (slot->spare == NULL)
+        slot->spare = sheaf_new(grown_capacity(cache, slot_main(slot)));
+    if (slot->spare == NULL)
         return false;
     swap_spare(cache, slot);
     return true;
@@ -448,12 +421,12 @@ int cache_free_object(struct kmem_cache *cache, void *p)
     }
     heed_drain(cache->owner);
     slot = slot_ready(cache);
-    if (slot == NULL || (load_relaxed(&slot->top) == slot->limit && !make_room(cache, slot))) {
+    if (slot == NULL || (slot->top == slot->limit && !make_room(cache, slot))) {
         free_direct(cache, p);
         return PYSLAB_OK;
     }
-    *load_relaxed(&slot->top) = p;
-    store_relaxed(&slot->top, load_relaxed(&slot->top) + 1);
+    *slot->top = p;
+    slot->top = slot->top + 1;
     return PYSLAB_OK;
 }
 
@@ -468,18 +441,25 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
 
 /* --- counting ------------------------------------------------------------ */
 
-/* The spare of another thread may be freed and reused under our eyes: memory of the
+/* The owner may be exchanging, and its spare be freed and reused under our eyes. The
  * core's heap stays mapped, so that the worst is a wrong number for a moment. */
-__attribute__((no_sanitize("thread"))) uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot)
-{
-    void **top = load_relaxed(&slot->top);
-    void **bottom = load_relaxed(&slot->bottom);
-    struct sheaf *spare = load_relaxed(&slot->spare);
-    uint64_t nr = spare != NULL ? min_uint(load_relaxed(&spare->nr), SHEAF_MAX_OBJECTS) : 0;
+#define READS_OTHER_THREADS __attribute__((no_sanitize("thread"), noinline))
 
-    /* The owner may be exchanging: two sheaves' pointers make no count. */
+READS_OTHER_THREADS uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot)
+{
+    void **top = slot->top;
+    void **bottom = slot->bottom;
+    const struct sheaf *spare = slot->spare;
+    uint64_t nr = spare != NULL ? min_uint(spare->nr, SHEAF_MAX_OBJECTS) : 0;
+
+    /* Two sheaves' pointers make no count. */
     return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom)
                                                               : nr;
+}
+
+READS_OTHER_THREADS uint64_t sheaf_slot_nr_allocs(const struct sheaf_slot *slot)
+{
+    return slot->nr_allocs;
 }
 
 /* --- emptying a thread -------------------------------------------------- */
@@ -488,7 +468,7 @@ static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf, struct sl
 {
     if (sheaf == NULL)
         return;
-    if (load_relaxed(&sheaf->nr) != 0)
+    if (sheaf->nr != 0)
         sheaf_flush(cache, sheaf, batch);
     sheaf_delete(sheaf);
 }
@@ -496,13 +476,13 @@ static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf, struct sl
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
 {
     struct sheaf *main = slot_main(slot);
-    struct sheaf *spare = load_relaxed(&slot->spare);
+    struct sheaf *spare = slot->spare;
 
     if (main != NULL)
-        store_relaxed(&main->nr, slot_nr(slot));
-    store_relaxed(&slot->spare, NULL);
-    store_relaxed(&slot->top, NULL);
-    store_relaxed(&slot->bottom, NULL);
+        main->nr = slot_nr(slot);
+    slot->spare = NULL;
+    slot->top = NULL;
+    slot->bottom = NULL;
     slot->limit = NULL;
     sheaf_empty(cache, main, batch);
     sheaf_empty(cache, spare, batch);
@@ -538,8 +518,8 @@ static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table, bool e
 
         if (slot != NULL)
             any |= flush_one(cache, slot, exiting);
-        if (exiting)
-            add_relaxed(&cache->nr_past, sheaf_nr_allocs(table, cache->id));
+        if (exiting && slot != NULL)
+            add_relaxed(&cache->nr_past, slot->nr_allocs);
         cache_unpin(cache);
     }
     return any;
@@ -572,7 +552,7 @@ static void table_discard(void *slot)
         if (s == NULL)
             break;
         sheaf_delete(slot_main(s));
-        sheaf_delete(load_relaxed(&s->spare));
+        sheaf_delete(s->spare);
     }
     os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
 }

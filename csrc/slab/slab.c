@@ -75,10 +75,14 @@ static uint8_t cache_class(const struct kmem_cache *cache)
     return cache->fast_class != 0 ? (uint8_t)cache->fast_class : (uint8_t)CLASS_LOOKUP;
 }
 
-/* An object that was never handed out must not be taken for a live one at free. */
+/* Neither an object that was never handed out nor the rest behind the last one must be
+ * taken for a live one at free. */
 static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
 {
-    for (uint32_t i = 0; i < cache->desc->objects_per_slab; i++)
+    const struct cache_desc *desc = cache->desc;
+    uint32_t words = is_small(cache) ? sizeof(uint64_t) : 2 * sizeof(uint64_t);
+
+    for (uint32_t i = 0; i * desc->stride + words <= cache_slab_bytes(desc); i++)
         object_set_mark(cache, slab_object(cache, pfn, i));
 }
 

@@ -66,33 +66,27 @@ struct cache_desc {
 
 struct sheaf {
     struct sheaf *next;  /* in a barn */
-    _Atomic uint32_t nr; /* objects, while the sheaf is no thread's main */
+    uint32_t nr;         /* objects, while the sheaf is no thread's main */
     uint32_t capacity;   /* constant */
     void *object[];      /* free objects; the youngest is last */
 };
 
 /* A thread's main sheaf, opened up into the pointers its fast path needs. All NULL
- * before the first exchange, which reads as empty and as full. Statistics read the
- * atomic fields of other threads. */
+ * before the first exchange, which reads as empty and as full. The fields are plain, so
+ * that each step is one instruction; statistics of other threads read them as they
+ * are, and accept a wrong number for a moment (sheaf_slot_nr_objects). */
 struct sheaf_slot {
-    _Atomic(void **) top;         /* one past the youngest object */
-    _Atomic(void **) bottom;      /* main->object: top == bottom means empty */
-    void **limit;                 /* bottom + capacity: top == limit means full */
-    _Atomic(struct sheaf *) spare; /* full or empty, or NULL */
-};
-
-/* The slot and the count of a cache that the fast path does not serve. */
-struct slow_slot {
-    struct sheaf_slot slot;
-    _Atomic uint64_t nr_allocs; /* objects handed out by this thread */
+    void **top;          /* one past the youngest object */
+    void **bottom;       /* main->object: top == bottom means empty */
+    void **limit;        /* bottom + capacity: top == limit means full */
+    struct sheaf *spare; /* full or empty, or NULL */
+    uint64_t nr_allocs;  /* objects handed out to this thread */
 };
 
 struct sheaf_table {
-    struct slow_slot *more;                 /* of ids above CLASS_MAX, or NULL */
-    uint32_t drain_epoch;                   /* of page_alloc when this thread last drained */
-    struct sheaf_slot slot[NR_CLASSES];     /* by class byte; those of no cache stay NULL */
-    uint64_t nr_allocs[NR_CLASSES];         /* objects popped; plain, so that counting is one
-                                               instruction: readers accept any value */
+    struct sheaf_slot *more;            /* of ids above CLASS_MAX, or NULL */
+    uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
+    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
 };
 
 struct barn {
@@ -130,8 +124,7 @@ struct kmem_cache {
 struct slab_geometry {
     uint64_t reciprocal; /* ceil(2**64 / stride): o is a multiple of stride iff
                             o * reciprocal < reciprocal (Lemire et al. 2019) */
-    uint32_t slab_mask;  /* bytes of a slab - 1 */
-    uint32_t limit;      /* bytes of a slab that hold objects */
+    uint64_t slab_mask;  /* bytes of a slab - 1 */
 };
 
 struct slab_alloc {
@@ -221,24 +214,23 @@ static always_inline uint64_t object_key_value(const struct slab_alloc *sa, cons
 static always_inline void *sheaf_pop(struct sheaf_table *table, size_t class)
 {
     struct sheaf_slot *slot = &table->slot[class];
-    void **top = load_relaxed(&slot->top);
+    void **top = slot->top;
     void *p;
 
-    if (unlikely(top == load_relaxed(&slot->bottom)))
+    if (unlikely(top == slot->bottom))
         return NULL;
     p = top[-1];
-    store_relaxed(&slot->top, top - 1);
-    table->nr_allocs[class]++;
+    slot->top = top - 1;
+    slot->nr_allocs++;
     *object_key(p) = 0;
     return p;
 }
 
-/* offset is p's distance from the arena's base: slabs are aligned to their size. */
+/* offset is p's distance from the arena's base: slabs are aligned to their size. What
+ * would be the next object behind a slab's last one is marked free. */
 static always_inline bool geometry_is_object(const struct slab_geometry *g, size_t offset)
 {
-    uint64_t o = offset & g->slab_mask;
-
-    return o * g->reciprocal < g->reciprocal && o < g->limit;
+    return (offset & g->slab_mask) * g->reciprocal < g->reciprocal;
 }
 
 /* Pushes an object of the cache with this class byte; false sends the caller to the
@@ -247,7 +239,7 @@ static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_t
                                      size_t class, size_t offset, void *p)
 {
     struct sheaf_slot *slot = &table->slot[class];
-    void **top = load_relaxed(&slot->top);
+    void **top = slot->top;
     uint64_t key = object_key_value(sa, p);
 
     if (unlikely(top == slot->limit) ||
@@ -256,7 +248,7 @@ static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_t
         return false;
     *top = p;
     *object_key(p) = key;
-    store_relaxed(&slot->top, top + 1);
+    slot->top = top + 1;
     return true;
 }
 
@@ -266,16 +258,16 @@ static inline struct sheaf_table *sheaf_table_own(struct slab_alloc *sa)
     return thread_slot(sa->domain, THREAD_SLOT_SLAB);
 }
 
-static always_inline struct sheaf_table *sheaf_table_cached(struct slab_alloc *sa)
+/* pre: thread_has_domain */
+static always_inline struct sheaf_table *sheaf_table_loaded(void)
 {
-    return thread_slot_cached(sa->domain, THREAD_SLOT_SLAB);
+    return thread_slot_loaded(THREAD_SLOT_SLAB);
 }
 
 static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
 {
-    if (likely((gfp & ~GFP_FAST_BITS) == 0)) {
-        struct sheaf_table *table = sheaf_table_cached(cache->owner);
-        void *p = likely(table != NULL) ? sheaf_pop(table, cache->fast_class) : NULL;
+    if (likely((gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(cache->owner->domain))) {
+        void *p = sheaf_pop(sheaf_table_loaded(), cache->fast_class);
 
         if (likely(p != NULL))
             return p;
@@ -290,12 +282,10 @@ static always_inline int cache_free(struct kmem_cache *cache, void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)sa->map.base;
 
     if (likely(offset >> PAGE_SHIFT < sa->map.nr_pages &&
-               sa->map.classes[offset >> PAGE_SHIFT] == cache->fast_class)) {
-        struct sheaf_table *table = sheaf_table_cached(sa);
-
-        if (likely(table != NULL) && likely(sheaf_push(sa, table, cache->fast_class, offset, p)))
-            return PYSLAB_OK;
-    }
+               sa->map.classes[offset >> PAGE_SHIFT] == cache->fast_class &&
+               thread_has_domain(sa->domain)) &&
+        likely(sheaf_push(sa, sheaf_table_loaded(), cache->fast_class, offset, p)))
+        return PYSLAB_OK;
     return cache_free_slow(cache, p);
 }
 

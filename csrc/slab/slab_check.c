@@ -102,19 +102,19 @@ static void check_slot(void *table, void *context)
     struct sheaf *spare;
     void **bottom;
 
-    if (slot == NULL || load_relaxed(&slot->bottom) == NULL)
+    if (slot == NULL || slot->bottom == NULL)
         return;
-    bottom = load_relaxed(&slot->bottom);
-    spare = load_relaxed(&slot->spare);
-    check_objects(rc, bottom, (uint64_t)(load_relaxed(&slot->top) - bottom));
+    bottom = slot->bottom;
+    spare = slot->spare;
+    check_objects(rc, bottom, (uint64_t)(slot->top - bottom));
     if (spare != NULL)
-        check_objects(rc, spare->object, load_relaxed(&spare->nr));
+        check_objects(rc, spare->object, spare->nr);
 }
 
 static void check_barn_locked(struct cache_recount *rc)
 {
     for (const struct sheaf *s = rc->cache->barn.full; s != NULL; s = s->next)
-        check_objects(rc, s->object, load_relaxed(&s->nr));
+        check_objects(rc, s->object, s->nr);
 }
 
 /* --- caches ------------------------------------------------------------- */

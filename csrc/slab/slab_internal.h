@@ -68,12 +68,10 @@ void sheaf_delete(struct sheaf *sheaf);
 /* The slot of a cache in a thread's table; NULL if the id is above CLASS_MAX and no
  * slot was made yet. */
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
-/* Objects that the table's thread has been handed out from a cache. */
-uint64_t sheaf_nr_allocs(struct sheaf_table *table, uint32_t id);
-/* Forgets that number, when an id gets another cache. */
-void sheaf_clear_allocs(struct sheaf_table *table, uint32_t id);
+/* Objects that the slot's thread has been handed out; another thread's may be changing. */
+uint64_t sheaf_slot_nr_allocs(const struct sheaf_slot *slot);
 /* Objects in both sheaves of a slot; another thread's may be about to change. */
-uint64_t sheaf_slot_nr_objects(struct sheaf_slot *slot);
+uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot);
 /* Empties one slot and frees its sheaves; slabs to free are left in the batch, because
  * the caller may hold the registry lock, which page_alloc can need and under which no
  * destructor may run; without a batch all slabs stay. */

@@ -58,11 +58,17 @@ extern _Thread_local struct thread_tls thread_tls __attribute__((tls_model("init
  * NULL without memory: the caller then works without per-thread caches. */
 void *thread_attach(struct thread_domain *domain, enum thread_slot slot);
 
-/* The slot if this thread used the domain last, else NULL: the fast paths' question.
- * Their slow paths ask thread_slot and try again. */
-static always_inline void *thread_slot_cached(struct thread_domain *domain, enum thread_slot slot)
+/* This thread used the domain last: the fast paths' question. Where the answer is no,
+ * their slow paths ask thread_slot. */
+static always_inline bool thread_has_domain(const struct thread_domain *domain)
 {
-    return likely(load_relaxed(&thread_tls.domain) == domain) ? thread_tls.slot[slot] : NULL;
+    return likely(load_relaxed(&thread_tls.domain) == domain);
+}
+
+/* pre: thread_has_domain(the domain meant). Never NULL. */
+static always_inline void *thread_slot_loaded(enum thread_slot slot)
+{
+    return thread_tls.slot[slot];
 }
 
 static always_inline void *thread_slot(struct thread_domain *domain, enum thread_slot slot)

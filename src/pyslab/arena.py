@@ -238,7 +238,7 @@ def _purge_option(delay: float | None) -> int:
         raise TypeError(f"purge_delay must be a number or None, not {type(delay).__name__}")
     if not 0 <= delay <= _MAX_PURGE_DELAY:
         raise ValueError(f"purge_delay must be 0 to {_MAX_PURGE_DELAY} seconds, got {delay}")
-    return int(delay * 1000)
+    return max(1, int(delay * 1000))
 
 
 def _choice(option: str, value: object, choices: dict[str, int]) -> int:
