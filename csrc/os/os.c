@@ -2,6 +2,7 @@
 #include "os/os.h"
 
 #include "base/bits.h"
+#include "base/fault.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -17,8 +18,11 @@
 
 static int map_fixed(void *p, size_t bytes, int flags, int fd, off_t offset)
 {
-    void *got = mmap(p, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, offset);
+    void *got;
 
+    if (fault_here())
+        return PYSLAB_EOS;
+    got = mmap(p, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, offset);
     return got == MAP_FAILED ? PYSLAB_EOS : PYSLAB_OK;
 }
 
@@ -29,7 +33,7 @@ int os_reserve(size_t bytes, size_t align, void **out)
     size_t head, tail;
     void *p;
 
-    if (bytes + slack < bytes)
+    if (bytes + slack < bytes || fault_here())
         return PYSLAB_EOS;
     p = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)

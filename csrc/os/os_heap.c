@@ -2,6 +2,7 @@
 #include "os/os_heap.h"
 
 #include "base/bits.h"
+#include "base/fault.h"
 #include "base/lock.h"
 #include "os/os.h"
 
@@ -103,6 +104,8 @@ void *os_heap_alloc(size_t bytes)
     unsigned shift;
     struct heap_block *block;
 
+    if (fault_here())
+        return NULL;
     pthread_once(&heap_once, heap_init);
     shift = heap_shift(bytes);
     if (shift > HEAP_MAX_SHIFT)

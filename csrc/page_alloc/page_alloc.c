@@ -2,6 +2,7 @@
  * The per-thread page lists are in pcp.c, purging in purge.c. */
 #include "page_alloc/page_alloc.h"
 
+#include "base/fault.h"
 #include "os/os.h"
 #include "os/os_heap.h"
 #include "page_alloc/hugepage.h"
@@ -47,6 +48,8 @@ static uint32_t zonelist_take(struct page_alloc *pa, const struct request *reque
     struct zone *zone = &pa->zone[0];
     uint32_t pfn;
 
+    if (fault_here())
+        return PFN_NONE;
     lock_acquire(&zone->lock);
     if (request->nr_pages == 1u << request->order)
         pfn = buddy_alloc_locked(zone, &pa->map, request->order);

@@ -6,6 +6,7 @@
  */
 #include "page_alloc/pcp.h"
 
+#include "base/fault.h"
 #include "page_alloc/purge.h"
 
 #include <string.h>
@@ -104,7 +105,7 @@ bool pcp_refill(struct page_alloc *pa, unsigned order)
         pcp_flush(pa, pcp);
     list = &pcp->list[pcp_index(order)];
     nr = load_relaxed(&list->nr);
-    if (nr != 0 || list->high == 0)
+    if (nr != 0 || list->high == 0 || fault_here())
         return nr != 0;
     lock_acquire(&zone->lock);
     for (; nr < list->batch; nr++) {
