@@ -23,12 +23,12 @@
 #define NR_PCP_LISTS 5u     /* orders 0, 1, 2, 3 and 9, as in Linux */
 #define PCP_HUGE_ORDER 9u   /* 2 MiB: the block a huge page fills */
 #define PCP_HUGE_LIST 4u    /* its place among the lists */
-#define PCP_CAPACITY 64u    /* 256 KiB of order 0; orders 1..3 hold as many bytes */
+#define PCP_CAPACITY 128u   /* blocks of order 0: 512 KiB; see pcp.c for the others */
 
 struct pcp_list {
     _Atomic uint32_t nr;          /* frame numbers on the stack; others read it */
     uint32_t high;                /* at most so many; 0: the order has no list */
-    uint32_t batch;               /* moved to or from the buddy at once */
+    uint32_t batch;               /* moved to or from the buddy at once; <= high */
     uint32_t frame[PCP_CAPACITY]; /* stack: the youngest is last */
 };
 
@@ -58,6 +58,7 @@ struct page_alloc {
     struct thread_domain *domain;     /* where the pcps are */
     uint32_t nr_zones;                /* constant */
     uint32_t pcp_high[NR_PCP_LISTS];  /* what each new pcp gets; constant */
+    uint32_t pcp_batch[NR_PCP_LISTS]; /* likewise */
     struct zone zone[MAX_NR_ZONES];
     bool (*reclaim)(void *context);   /* an upper layer frees blocks; true: some came back */
     void *reclaim_context;

@@ -1,8 +1,10 @@
 /* pcp.c - per-thread page lists: refill, overflow, drain.
  *
- * Limits: a list holds at most PCP_CAPACITY frames' worth of bytes (256 KiB) and at
- * most 1/256 of the arena, so that the four small orders together keep at most 1 MiB
- * per thread; one 2 MiB block more where the arena has 512 of them.
+ * Limits. The batch is the kernel's (zone_batchsize: about a thousandth of the zone, at
+ * most 1 MiB, a quarter of that, one less than a power of two), divided by the size of
+ * the block; a list holds four of them, as the kernel's high_min. Both are capped: the
+ * lists of orders 0 to 3 keep at most 512, 256, 128 and 128 KiB, together 1 MiB a
+ * thread, and 1/256 of the arena each; one 2 MiB block more where the arena has 256.
  */
 #include "page_alloc/pcp.h"
 
@@ -12,6 +14,9 @@
 #include <string.h>
 
 #define PCP_ARENA_SHARE 256u /* a list holds at most this part of the arena */
+
+/* Blocks, by list. */
+static const uint32_t capacities[NR_PCP_LISTS] = {PCP_CAPACITY, 32, 8, 4, 1};
 
 static struct pcp *pcp_own(struct page_alloc *pa)
 {
@@ -60,17 +65,31 @@ static bool pcp_flush(struct page_alloc *pa, struct pcp *pcp)
 static void pcp_flush_slot(struct thread_domain *domain, void *slot);
 static void pcp_init_slot(struct thread_domain *domain, void *slot);
 
+/* The kernel's, with 4 KiB pages: frames to move at once for a zone of this size. */
+static uint32_t zone_batchsize(uint32_t managed_pages)
+{
+    uint32_t batch = min_uint(managed_pages >> 10, 256) / 4;
+
+    if (batch < 1)
+        batch = 1;
+    batch = (1u << ilog2(batch + batch / 2)) - 1;
+    return max_uint(batch, 1);
+}
+
 void pcp_set_up(struct page_alloc *pa)
 {
     struct thread_layer layer = {.bytes = sizeof(struct pcp), .init = pcp_init_slot,
                                  .flush = pcp_flush_slot, .context = pa};
 
+    uint32_t batch = zone_batchsize(pa->map.nr_pages);
+
     for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
         unsigned order = pcp_order(i);
-        uint32_t capacity = max_uint(PCP_CAPACITY >> order, 1);
         uint32_t share = (pa->map.nr_pages / PCP_ARENA_SHARE) >> order;
+        uint32_t high = min_uint(min_uint(max_uint(4 * batch >> order, 1), capacities[i]), share);
 
-        pa->pcp_high[i] = order > pa->zone[0].max_order ? 0 : min_uint(capacity, share);
+        pa->pcp_high[i] = order > pa->zone[0].max_order ? 0 : high;
+        pa->pcp_batch[i] = max_uint(min_uint(batch >> order, high / 2), 1);
     }
     pa->domain->layer[THREAD_SLOT_PCP] = layer;
 }
@@ -83,7 +102,7 @@ static void pcp_init_slot(struct thread_domain *domain, void *slot)
     pcp->drain_epoch = load_relaxed(&pa->drain_epoch);
     for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
         pcp->list[i].high = pa->pcp_high[i];
-        pcp->list[i].batch = max_uint(pa->pcp_high[i] / 2, 1);
+        pcp->list[i].batch = pa->pcp_batch[i];
     }
 }
 

@@ -34,13 +34,11 @@ static void youngest_first(void)
 
     page_rig_begin(&rig, 32768, 10);
     for (unsigned order = 0; order <= 3; order++) {
-        uint32_t block[3], high;
+        uint32_t block[3], batch = rig.pa.pcp_batch[pcp_index(order)];
 
         for (int i = 0; i < 3; i++)
             block[i] = page_alloc_block(&rig.pa, order, KERNEL);
-        high = rig.pa.pcp_high[pcp_index(order)];
-        EXPECT_EQ(high << order, 64);
-        EXPECT_EQ(list_nr(&rig, order), high / 2 - 3);
+        EXPECT_EQ(list_nr(&rig, order), (batch - 3 % batch) % batch);
         for (int i = 0; i < 3; i++)
             EXPECT_EQ(page_put(&rig.pa, block[i], order), PYSLAB_OK);
         for (int i = 3; i-- > 0;)
@@ -50,6 +48,23 @@ static void youngest_first(void)
         page_rig_check(&rig);
     }
     page_rig_end(&rig);
+}
+
+/* The kernel's batch (zone_batchsize) and high_min, within the caps. */
+static void batch_and_high(void)
+{
+    static const struct {
+        uint32_t nr_pages, batch, high;
+    } expected[] = {{4096, 1, 4}, {32768, 7, 28}, {131072, 31, 124}, {262144, 63, 128}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+        struct page_rig rig;
+
+        page_rig_begin(&rig, expected[i].nr_pages, 10);
+        EXPECT_EQ(rig.pa.pcp_batch[0], expected[i].batch);
+        EXPECT_EQ(rig.pa.pcp_high[0], expected[i].high);
+        page_rig_end(&rig);
+    }
 }
 
 /* However much is freed, a thread keeps at most 1 MiB, plus one 2 MiB block in a large
@@ -91,7 +106,7 @@ static void drain(void)
     page_rig_begin(&rig, 32768, 10);
     EXPECT(!pcp_drain(&rig.pa));
     EXPECT_EQ(page_put(&rig.pa, page_alloc_block(&rig.pa, 0, KERNEL), 0), PYSLAB_OK);
-    EXPECT_EQ(pcp_total_pages(&rig.pa), 32);
+    EXPECT_EQ(pcp_total_pages(&rig.pa), rig.pa.pcp_batch[0]);
     EXPECT(pcp_drain(&rig.pa));
     EXPECT(!pcp_drain(&rig.pa));
     EXPECT_EQ(pcp_total_pages(&rig.pa), 0);
@@ -154,7 +169,7 @@ static void drain_request_is_heeded(void)
     pthread_barrier_init(&m.barrier, NULL, 2);
     REQUIRE(pthread_create(&thread, NULL, keep_then_exchange, &m) == 0);
     pthread_barrier_wait(&m.barrier);
-    EXPECT_EQ(pcp_total_pages(&m.rig.pa), 32);
+    EXPECT_EQ(pcp_total_pages(&m.rig.pa), 2 * m.rig.pa.pcp_batch[1]);
     page_alloc_request_drain(&m.rig.pa);
     pthread_barrier_wait(&m.barrier);
     pthread_join(thread, NULL);
@@ -291,7 +306,7 @@ static void recount_notices(void)
 }
 
 static const struct test tests[] = {
-    TEST(which_orders_have_lists),       TEST(youngest_first),
+    TEST(which_orders_have_lists),       TEST(batch_and_high), TEST(youngest_first),
     TEST(kept_pages_are_bounded),        TEST(drain),
     TEST(thread_exit_empties_the_lists), TEST(drain_request_is_heeded),
     TEST(recount_notices),               TEST(release_fails_no_other_request),
