@@ -235,7 +235,9 @@ void pyslab_kmem_cache_return_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *shea
 
 pyslab_kmem_cache *pyslab_kmem_cache_of(pyslab_arena *arena, const void *p)
 {
-    return slab_cache_of(&arena->kmalloc.slabs, p);
+    struct kmem_cache *cache = slab_cache_of(&arena->kmalloc.slabs, p);
+
+    return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p) ? cache : NULL;
 }
 
 const char *pyslab_kmem_cache_name(const pyslab_kmem_cache *cache)

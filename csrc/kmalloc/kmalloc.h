@@ -49,7 +49,7 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
     const struct frame_map *map = &km->slabs.map;
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
-    if (likely(offset >> PAGE_SHIFT < map->nr_pages && thread_has_domain(km->slabs.domain))) {
+    if (likely(offset < map->bytes && thread_has_domain(km->slabs.domain))) {
         size_t class = map->classes[offset >> PAGE_SHIFT];
 
         if (likely(sheaf_push(&km->slabs, sheaf_table_loaded(), class, offset, p)))

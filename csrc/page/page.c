@@ -31,6 +31,7 @@ void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *
 {
     map->base = base;
     map->nr_pages = nr_pages;
+    map->bytes = (size_t)nr_pages << PAGE_SHIFT;
     map->classes = metadata;
     map->pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages));
 }

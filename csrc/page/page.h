@@ -71,6 +71,7 @@ struct frame_map {
     char *base;         /* address of frame 0 */
     struct page *pages; /* nr_pages records */
     uint8_t *classes;   /* nr_pages bytes */
+    size_t bytes;       /* of the frames */
     uint32_t nr_pages;  /* frames of the arena */
 };
 

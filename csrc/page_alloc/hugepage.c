@@ -6,7 +6,7 @@
 
 #define RUN_ORDER 13u              /* 32 MiB: the unit of advice */
 #define TRIAL_USED_PAGES 32768u    /* 128 MiB in use make an arena large enough to ask */
-#define TRIAL_MAX_SAMPLES 4u
+#define TRIAL_MAX_SAMPLES 2u
 #define HUGE_BYTES (PAGE_SIZE << PCP_HUGE_ORDER)
 #define SMALL_SAMPLE_BYTES (HUGE_BYTES / 8) /* 64 pages */
 

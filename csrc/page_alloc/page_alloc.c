@@ -7,7 +7,6 @@
 #include "os/os_heap.h"
 #include "page_alloc/hugepage.h"
 #include "page_alloc/pcp.h"
-#include "page_alloc/purge.h"
 
 #include <string.h>
 
@@ -61,16 +60,19 @@ static uint32_t zonelist_take(struct page_alloc *pa, const struct request *reque
     return pfn;
 }
 
-/* Blocks on their way to the operating system are free again in a moment. */
+/* Blocks on their way to the operating system are free again in a moment: "no" is true
+ * only if none was away, or came back, while the lists were looked at. */
 static uint32_t take_isolated(struct page_alloc *pa, const struct request *request)
 {
-    uint32_t pfn = PFN_NONE;
+    for (;;) {
+        uint32_t returns = atomic_load(&pa->nr_returns);
+        uint32_t pfn = zonelist_take(pa, request);
 
-    while (pfn == PFN_NONE && load_relaxed(&pa->nr_isolated) != 0) {
+        if (pfn != PFN_NONE ||
+            (atomic_load(&pa->nr_isolated) == 0 && atomic_load(&pa->nr_returns) == returns))
+            return pfn;
         os_yield();
-        pfn = zonelist_take(pa, request);
     }
-    return pfn;
 }
 
 /* The steps between "the zones are empty" and "no": blocks that are away for a moment,
@@ -179,7 +181,7 @@ void page_free_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     buddy_free_range_locked(zone, &pa->map, pfn, nr_pages, RESIDENCY_DIRTY);
     zone->nr_frees++;
     lock_release(&zone->lock);
-    purge_tick(pa);
+    page_alloc_tick(pa);
 }
 
 /* Says what is wrong with a frame number that should head an ALLOC block. */

@@ -37,7 +37,7 @@ struct pcp {
     struct pcp_list list[NR_PCP_LISTS];
 };
 
-/* See purge.h. */
+/* See purge.c. */
 struct purge {
     uint32_t interval_ms;             /* of the working set; PURGE_NEVER: no purging; constant */
     _Atomic uint32_t interval_start;  /* os_time_ms when the current interval began */
@@ -64,6 +64,7 @@ struct page_alloc {
     void *reclaim_context;
     _Atomic uint32_t drain_epoch;     /* a thread behind it drains at its next exchange */
     _Atomic uint32_t nr_isolated;     /* free blocks on their way to the operating system */
+    _Atomic uint32_t nr_returns;      /* blocks that were, and are back */
     _Atomic uint64_t alloc_failures;  /* requests that found no memory */
     _Atomic uint64_t pages_cleared;   /* frames cleared for GFP_ZERO */
     _Atomic uint64_t pages_known_zero; /* frames that needed no clearing */
@@ -182,10 +183,13 @@ uint64_t pcp_total_pages(struct page_alloc *pa);
 
 #define PURGE_NEVER UINT32_MAX
 
-/* delay_ms: see purge.h. fixed: the memory cannot go back. */
+/* delay_ms: see purge.c. fixed: the memory cannot go back. */
 void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed);
 /* Lets hugepage.h's trial take place. ENOMEM */
 int page_alloc_set_hugepages(struct page_alloc *pa);
+/* Ends the interval if it is over: purges what was surplus in it, and asks every thread
+ * to drain. For slow paths; no lock held. */
+void page_alloc_tick(struct page_alloc *pa);
 /* Gives all free resident frames to the operating system; returns how many. */
 uint64_t page_alloc_release(struct page_alloc *pa);
 

@@ -9,7 +9,6 @@
 #include "page_alloc/pcp.h"
 
 #include "base/fault.h"
-#include "page_alloc/purge.h"
 
 #include <string.h>
 
@@ -143,7 +142,7 @@ bool pcp_refill(struct page_alloc *pa, unsigned order)
     zone->nr_allocs += nr;
     lock_release(&zone->lock);
     store_relaxed(&list->nr, nr);
-    purge_tick(pa);
+    page_alloc_tick(pa);
     return nr != 0;
 }
 
@@ -168,7 +167,7 @@ bool pcp_make_room(struct page_alloc *pa, unsigned order)
         return false;
     if (load_relaxed(&list->nr) >= list->high)
         pcp_flush_list(pa, list, order, list->batch);
-    purge_tick(pa);
+    page_alloc_tick(pa);
     return true;
 }
 

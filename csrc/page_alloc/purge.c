@@ -1,8 +1,17 @@
-/* purge.c - see purge.h. */
-#include "page_alloc/purge.h"
+/* purge.c - giving free frames back to the operating system.
+ *
+ * Which frames: those that were not needed for a whole interval. The zone keeps the
+ * fewest dirty free frames it has had since the interval began; that many were
+ * surplus all the time, and go back when it ends (Bonwick's working set). Two intervals
+ * make the purge delay, so that surplus memory goes within one delay of the activity
+ * that finds it. A block's own age would not do: a block that merges with one freed a
+ * moment ago looks young for ever.
+ * Lock: none while the system works; blocks are taken out of the buddy meanwhile.
+ */
+
+#include "page_alloc/hugepage.h"
 
 #include "os/os.h"
-#include "page_alloc/hugepage.h"
 
 #define PURGE_UNIT_PAGES 1024u /* 4 MiB: what is away from the buddy at once */
 
@@ -27,7 +36,7 @@ static uint32_t isolate_dirty(struct page_alloc *pa, uint64_t max_pages, unsigne
         *nr_dirty = page->buddy.nr_dirty;
         hugepage_note_purge_locked(pa, pfn, *order);
         store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ISOLATED, *order, zone->index));
-        add_relaxed(&pa->nr_isolated, 1);
+        atomic_fetch_add(&pa->nr_isolated, 1);
     }
     lock_release(&zone->lock);
     return pfn;
@@ -41,7 +50,8 @@ static bool discard(struct page_alloc *pa, uint32_t pfn, unsigned order)
     lock_acquire(&zone->lock);
     buddy_free_locked(zone, &pa->map, pfn, order,
                       error == PYSLAB_OK ? RESIDENCY_UNTOUCHED : RESIDENCY_DIRTY);
-    sub_relaxed(&pa->nr_isolated, 1);
+    atomic_fetch_add(&pa->nr_returns, 1);
+    atomic_fetch_sub(&pa->nr_isolated, 1);
     lock_release(&zone->lock);
     return error == PYSLAB_OK;
 }
@@ -88,9 +98,10 @@ static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32
     lock_release(&zone->lock);
     if (surplus != 0)
         purge(pa, surplus);
+    page_alloc_request_drain(pa);
 }
 
-void purge_tick(struct page_alloc *pa)
+void page_alloc_tick(struct page_alloc *pa)
 {
     uint32_t now, start;
 

@@ -11,7 +11,7 @@
 /* --- freelist ----------------------------------------------------------- */
 
 #ifndef Py_GIL_DISABLED
-#define MAX_FREE_BUFFERS 256
+#define MAX_FREE_BUFFERS 1024
 
 /* Dead Buffers that keep their reference to the type. */
 static BufferObject *free_buffers[MAX_FREE_BUFFERS];

@@ -86,11 +86,6 @@ static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
 
 /* --- creation ----------------------------------------------------------- */
 
-static uint64_t reciprocal_of(uint32_t stride)
-{
-    return UINT64_MAX / stride + 1;
-}
-
 /* The kernel's calculate_alignment: a cache line, halved while the object fits a half. */
 static size_t hwcache_align(size_t size)
 {
@@ -161,16 +156,6 @@ static void desc_init(struct cache_desc *desc, const char *name, size_t size,
         index_list_init(&desc->list[i]);
 }
 
-static void geometry_init(struct slab_alloc *sa, const struct kmem_cache *cache)
-{
-    struct slab_geometry *g = &sa->geometry[cache->fast_class];
-
-    if (cache->fast_class == 0)
-        return;
-    g->reciprocal = reciprocal_of(cache->desc->stride);
-    g->slab_mask = cache_slab_bytes(cache->desc) - 1;
-}
-
 /* The lowest free id; MAX_CACHES if there is none. */
 static uint32_t free_id_locked(const struct slab_alloc *sa)
 {
@@ -217,7 +202,6 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
         rest_can_be_marked(cache->desc, cache->desc->objects_per_slab))
         cache->fast_class = id;
     cache_set_limits(cache, (uint64_t)sa->map.nr_pages << PAGE_SHIFT);
-    geometry_init(sa, cache);
     sa->caches[id] = cache;
     sa->nr_caches++;
     if (id >= load_relaxed(&sa->id_limit))
@@ -351,20 +335,6 @@ int cache_destroy(struct kmem_cache *cache)
     return PYSLAB_OK;
 }
 
-uint64_t slab_reclaim(struct slab_alloc *sa)
-{
-    struct kmem_cache *cache;
-    uint64_t nr_pages = 0;
-    uint32_t id = 1;
-
-    sheaf_table_drain(sa);
-    while ((cache = cache_pin_next(sa, &id)) != NULL) {
-        nr_pages += barn_flush(cache) + cache_free_empty(cache);
-        cache_unpin(cache);
-    }
-    return nr_pages;
-}
-
 /* --- passing over all caches -------------------------------------------- */
 
 struct kmem_cache *cache_pin_next(struct slab_alloc *sa, uint32_t *id)
@@ -393,6 +363,34 @@ void cache_unpin(struct kmem_cache *cache)
     lock_release(&sa->lock);
     if (last)
         cache_delete(cache);
+}
+
+static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too)
+{
+    struct kmem_cache *cache;
+    uint64_t nr_pages = 0;
+    uint32_t id = 1;
+
+    sheaf_table_drain(sa);
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
+        nr_pages += barn_flush(cache);
+        if (constructed_too || !cache_is_constructed(cache))
+            nr_pages += cache_free_empty(cache);
+        cache_unpin(cache);
+    }
+    return nr_pages;
+}
+
+/* Constructed slabs are worth keeping for a longer interval than this: slab_reap_locked
+ * looks after them. */
+void slab_trim(struct slab_alloc *sa)
+{
+    (void)reclaim_caches(sa, false);
+}
+
+uint64_t slab_reclaim(struct slab_alloc *sa)
+{
+    return reclaim_caches(sa, true);
 }
 
 /* --- statistics --------------------------------------------------------- */

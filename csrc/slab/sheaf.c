@@ -85,6 +85,12 @@ static struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next)
     return old;
 }
 
+static struct slab_geometry cache_geometry(const struct cache_desc *desc)
+{
+    return (struct slab_geometry){.reciprocal = UINT64_MAX / desc->stride + 1,
+                                  .slab_mask = cache_slab_bytes(desc) - 1};
+}
+
 /* A slot with a main sheaf, for a cache that has sheaves; NULL without memory. */
 static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
 {
@@ -95,6 +101,7 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
 
         if (sheaf == NULL)
             return NULL;
+        slot->geometry = cache_geometry(cache->desc);
         slot_exchange(slot, sheaf);
     }
     return slot;
@@ -118,16 +125,21 @@ static void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot)
     sheaf_delete(slot_exchange(slot, larger));
 }
 
-/* Another thread's call for memory reaches this thread here. */
+/* Time passes on slow paths. At the end of an interval, and when another thread calls
+ * for memory, this thread empties its sheaves, the barns and the empty slabs: what is
+ * in use comes back at once, what is not no longer holds slabs. */
 static void heed_drain(struct slab_alloc *sa)
 {
-    struct sheaf_table *table = sheaf_table_own(sa);
-    uint32_t epoch = load_relaxed(&sa->pages->drain_epoch);
+    struct sheaf_table *table;
+    uint32_t epoch;
 
+    page_alloc_tick(sa->pages);
+    table = sheaf_table_own(sa);
+    epoch = load_relaxed(&sa->pages->drain_epoch);
     if (table == NULL || likely(table->drain_epoch == epoch))
         return;
     table->drain_epoch = epoch;
-    sheaf_table_drain(sa);
+    slab_trim(sa);
 }
 
 /* --- barn --------------------------------------------------------------- */
@@ -202,13 +214,20 @@ static void reverse(void **objects, uint32_t nr)
     }
 }
 
+/* Objects to move between this sheaf and the slabs at once. */
+static uint32_t slab_batch_of(const struct sheaf *sheaf)
+{
+    return max_uint(min_uint(sheaf->capacity / 2, SHEAF_BATCH), 1);
+}
+
+/* main is empty, unless a constructor has just used its own cache. */
 static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    void **bottom = slot->bottom;
-    uint32_t nr = slab_take_locked(cache, bottom, max_uint(slot_main(slot)->capacity / 2, 1));
+    uint32_t room = (uint32_t)(slot->limit - slot->top);
+    uint32_t nr = slab_take_locked(cache, slot->top, min_uint(slab_batch_of(slot_main(slot)), room));
 
-    reverse(bottom, nr);
-    slot->top = bottom + nr;
+    reverse(slot->top, nr);
+    slot->top += nr;
     return nr;
 }
 
@@ -375,14 +394,11 @@ static void free_direct(struct kmem_cache *cache, void *p)
     slab_batch_free(cache, &batch);
 }
 
-/* Hands the full spare to the barn for an empty one; empties it if the barn is full.
- * Afterwards the spare is empty or NULL. */
-static void trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
+/* Hands the full spare to the barn for an empty one, or for none. */
+static bool trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    struct slab_batch batch;
     bool traded = false;
 
-    slab_batch_init(&batch);
     lock_acquire(&cache->lock);
     if (cache->barn.nr_full < cache->max_full_sheaves) {
         sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
@@ -390,27 +406,43 @@ static void trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
         traded = true;
     }
     lock_release(&cache->lock);
-    if (!traded)
-        sheaf_flush(cache, slot->spare, &batch);
-    slab_batch_free(cache, &batch);
+    return traded;
 }
 
-/* Makes room in a full main sheaf; false without memory. */
-static bool make_room(struct kmem_cache *cache, struct sheaf_slot *slot)
+/* Gives the oldest objects of a full main back to their slabs. */
+static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
+                         struct slab_batch *batch)
 {
-    if (spare_has_objects(slot))
-        trade_full_spare(cache, slot);
-    if (slot->spare == NULL)
-        slot->spare = sheaf_new(grown_capacity(cache, slot_main(slot)));
-    if (slot->spare == NULL)
-        return false;
-    swap_spare(cache, slot);
-    return true;
+    uint32_t nr = slab_batch_of(slot_main(slot));
+
+    lock_acquire(&cache->lock);
+    slab_put_locked(cache, slot->bottom, nr, batch);
+    lock_release(&cache->lock);
+    memmove(slot->bottom, slot->bottom + nr, (slot_nr(slot) - nr) * sizeof slot->bottom[0]);
+    slot->top -= nr;
+}
+
+/* Makes room in a full main sheaf. Slabs to free are left in the batch: a destructor may
+ * use the cache, and fill the room again. */
+static void make_room(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
+{
+    bool full = spare_has_objects(slot);
+
+    if (!full || trade_full_spare(cache, slot)) {
+        if (slot->spare == NULL)
+            slot->spare = sheaf_new(grown_capacity(cache, slot_main(slot)));
+        if (slot->spare != NULL) {
+            swap_spare(cache, slot);
+            return;
+        }
+    }
+    flush_oldest(cache, slot, batch);
 }
 
 int cache_free_object(struct kmem_cache *cache, void *p)
 {
     struct sheaf_slot *slot;
+    struct slab_batch batch;
 
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
@@ -421,12 +453,15 @@ int cache_free_object(struct kmem_cache *cache, void *p)
     }
     heed_drain(cache->owner);
     slot = slot_ready(cache);
-    if (slot == NULL || (slot->top == slot->limit && !make_room(cache, slot))) {
+    if (slot == NULL) {
         free_direct(cache, p);
         return PYSLAB_OK;
     }
-    *slot->top = p;
-    slot->top = slot->top + 1;
+    slab_batch_init(&batch);
+    if (slot->top == slot->limit)
+        make_room(cache, slot, &batch);
+    *slot->top++ = p;
+    slab_batch_free(cache, &batch);
     return PYSLAB_OK;
 }
 

@@ -37,6 +37,8 @@
 #define SLAB_INDEX_NONE 0xffffu    /* end of a slab's free list */
 #define SLAB_MAX_OBJECTS 32767u    /* as in Linux: the index fits 15 bits */
 #define SHEAF_MAX_OBJECTS 128u     /* of a sheaf, at most */
+#define SHEAF_BATCH 32u            /* objects moved between sheaf and slabs at once: each may
+                                      miss the cache, and one caller waits for all of them */
 #define SLAB_LARGEST_ORDER 8u      /* 1 MiB: slabs of objects beyond two pages */
 
 enum slab_list { SLAB_PARTIAL, SLAB_FULL, SLAB_EMPTY, NR_SLAB_LISTS };
@@ -71,22 +73,33 @@ struct sheaf {
     void *object[];      /* free objects; the youngest is last */
 };
 
+/* What a free needs to tell an object's start from its inside. */
+struct slab_geometry {
+    uint64_t reciprocal; /* ceil(2**64 / stride): o is a multiple of stride iff
+                            o * reciprocal < reciprocal (Lemire et al. 2019) */
+    uint64_t slab_mask;  /* bytes of a slab - 1 */
+};
+
 /* A thread's main sheaf, opened up into the pointers its fast path needs. All NULL
  * before the first exchange, which reads as empty and as full. The fields are plain, so
  * that each step is one instruction; statistics of other threads read them as they
  * are, and accept a wrong number for a moment (sheaf_slot_nr_objects). */
 struct sheaf_slot {
-    void **top;          /* one past the youngest object */
-    void **bottom;       /* main->object: top == bottom means empty */
-    void **limit;        /* bottom + capacity: top == limit means full */
-    struct sheaf *spare; /* full or empty, or NULL */
-    uint64_t nr_allocs;  /* objects handed out to this thread */
+    _Alignas(CACHE_LINE_BYTES) void **top; /* one past the youngest object */
+    void **bottom;                 /* main->object: top == bottom means empty */
+    void **limit;                  /* bottom + capacity: top == limit means full */
+    struct slab_geometry geometry; /* of the cache's slabs; set with the first main */
+    uint64_t nr_allocs;            /* objects handed out to this thread */
+    struct sheaf *spare;           /* full or empty, or NULL */
 };
 
+/* All that a fast path touches of a cache is one line. */
+_Static_assert(sizeof(struct sheaf_slot) == CACHE_LINE_BYTES, "a slot is a cache line");
+
 struct sheaf_table {
+    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
     struct sheaf_slot *more;            /* of ids above CLASS_MAX, or NULL */
     uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
-    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
 };
 
 struct barn {
@@ -120,13 +133,6 @@ struct kmem_cache {
     _Atomic uint64_t nr_prefilled; /* objects in prefilled sheaves */
 };
 
-/* What a free needs to tell an object's start from its inside. */
-struct slab_geometry {
-    uint64_t reciprocal; /* ceil(2**64 / stride): o is a multiple of stride iff
-                            o * reciprocal < reciprocal (Lemire et al. 2019) */
-    uint64_t slab_mask;  /* bytes of a slab - 1 */
-};
-
 struct slab_alloc {
     uint64_t secret;                           /* of the free keys; constant */
     struct thread_domain *domain;              /* that of pages; constant */
@@ -135,9 +141,8 @@ struct slab_alloc {
     struct cache_desc *descs;                  /* MAX_CACHES, arena metadata */
     struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
     struct lock lock;                          /* guards caches[], nr_caches and pins */
-    uint32_t nr_caches;                        /* caches alive */
-    _Atomic uint32_t id_limit;                 /* no id in use is >= this */
-    struct slab_geometry geometry[NR_CLASSES]; /* by class byte */
+    uint32_t nr_caches;          /* caches alive */
+    _Atomic uint32_t id_limit;   /* no id in use is >= this */
 };
 
 /* pre: descs is MAX_CACHES zeroed descriptors. ENOMEM */
@@ -165,6 +170,8 @@ void cache_unpin(struct kmem_cache *cache);
 /* Empties this thread's sheaves, the barns and the empty slabs of every cache;
  * returns frames given to page_alloc. */
 uint64_t slab_reclaim(struct slab_alloc *sa);
+/* The same at the end of an interval: empty slabs of constructed objects stay. */
+void slab_trim(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
 
@@ -243,7 +250,7 @@ static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_t
     uint64_t key = object_key_value(sa, p);
 
     if (unlikely(top == slot->limit) ||
-        unlikely(!geometry_is_object(&sa->geometry[class], offset)) ||
+        unlikely(!geometry_is_object(&slot->geometry, offset)) ||
         unlikely(*object_key(p) == key))
         return false;
     *top = p;
@@ -281,7 +288,7 @@ static always_inline int cache_free(struct kmem_cache *cache, void *p)
     struct slab_alloc *sa = cache->owner;
     size_t offset = (uintptr_t)p - (uintptr_t)sa->map.base;
 
-    if (likely(offset >> PAGE_SHIFT < sa->map.nr_pages &&
+    if (likely(offset < sa->map.bytes &&
                sa->map.classes[offset >> PAGE_SHIFT] == cache->fast_class &&
                thread_has_domain(sa->domain)) &&
         likely(sheaf_push(sa, sheaf_table_loaded(), cache->fast_class, offset, p)))

@@ -226,8 +226,8 @@ static void only_starts_are_objects(void)
 
             EXPECT_EQ(slab_cache_of(&rig.sa, slab + offset) == cache, start);
             /* Behind the last object only the mark says no: refuse() below tries it. */
-            if (cache->fast_class != 0)
-                EXPECT_EQ(geometry_is_object(&rig.sa.geometry[cache->fast_class],
+            if (cache->fast_class != 0 && cache->sheaf_capacity != 0)
+                EXPECT_EQ(geometry_is_object(&own_slot(cache)->geometry,
                                              (size_t)(slab + offset - rig.pages.pa.map.base)),
                           offset % stride == 0);
             if (!start && (offset % stride == 0 || offset < 64 || offset + 64 > bytes || offset % 61 == 0))

@@ -119,6 +119,25 @@ class KmallocMachine(RuleBasedStateMachine):
             assert 0 == buf.address % 32
             self._add(buf, CACHE_SIZE, resizable=False)
 
+    @precondition(_room)
+    @rule(count=st.integers(0, 60), used=st.integers(0, 60))
+    def prefill(self, count: int, used: int) -> None:
+        """Some of the objects set aside are taken, the others go back."""
+        with self.cache.prefill(count) as sheaf:
+            for _ in range(min(used, count)):
+                self._add(sheaf.alloc(), CACHE_SIZE, resizable=False)
+            assert max(count - used, 0) == len(sheaf)
+
+    @rule(step=st.integers(1, 4), first=st.integers(0, 3))
+    def free_bulk(self, step: int, first: int) -> None:
+        """Every so many objects of the cache at once."""
+        owned = [block for block in self.blocks if CACHE_SIZE == block.buf.nbytes]
+        objects = [block for block in owned if not block.resizable][first::step]
+        for block in objects:
+            block.assert_intact()
+        self.cache.free_bulk([block.buf for block in objects])
+        self.blocks = [block for block in self.blocks if not block.buf.released]
+
     @precondition(lambda self: any(block.resizable for block in self.blocks))
     @rule(data=st.data(), size=SIZES)
     def krealloc(self, data: Any, size: int) -> None:

@@ -1,0 +1,401 @@
+/* test_faults.c - holds down what every call does when it is refused memory, at each
+ * point where it can be: NULL or its code, nothing lost, nothing taken, all of it usable
+ * afterwards; calls that free never fail.
+ *
+ * Each operation is repeated with the first, the second, ... question for memory answered
+ * no, once that one alone and once all from it on, until it runs through without a
+ * failure. Needs PYSLAB_CHECK_LEVEL >= 1; without, the one test says so. */
+#include "base/fault.h"
+
+#include "rig.h"
+
+#if PYSLAB_CHECK_LEVEL >= 1
+
+#include <pthread.h>
+
+#define MOST_POINTS 1000u /* no operation asks for memory so often */
+#define MOST_HELD 1200u
+#define HIGH_ID 256 /* caches beyond those that have a class byte of their own */
+
+/* An arena, what is held of it, and what the operation under test is about. */
+struct scene {
+    pyslab_arena *arena;
+    pyslab_kmem_cache *cache;
+    void *p[MOST_HELD]; /* of kmalloc or of cache */
+    size_t nr;
+    void *block; /* of alloc_pages, or NULL */
+    unsigned order;
+    pyslab_sheaf *sheaf;
+};
+
+struct operation {
+    const char *name;
+    void (*prepare)(struct scene *);
+    bool (*run)(struct scene *); /* false: refused, and nothing has changed */
+    bool cannot_fail;
+};
+
+static struct scene scene;
+
+static int construct(void *object, void *context)
+{
+    memset(object, 0x5c, *(size_t *)context);
+    return 0;
+}
+
+static void make_cache(struct scene *s, size_t size, bool constructed)
+{
+    static size_t bytes;
+    pyslab_cache_options options = {.struct_size = sizeof options, .context = &bytes};
+
+    bytes = size;
+    options.ctor = constructed ? construct : NULL;
+    EXPECT_EQ(pyslab_kmem_cache_create(s->arena, "fault", size, &options, &s->cache), PYSLAB_OK);
+}
+
+static bool take(struct scene *s, void *p, size_t bytes)
+{
+    if (p == NULL)
+        return false;
+    memset(p, 0xd7, bytes);
+    s->p[s->nr++] = p;
+    return true;
+}
+
+static void take_many(struct scene *s, size_t nr)
+{
+    EXPECT_EQ(pyslab_kmem_cache_alloc_bulk(s->cache, KERNEL, nr, s->p), nr);
+    s->nr = nr;
+}
+
+static void give_all(struct scene *s)
+{
+    while (s->nr > 0)
+        EXPECT_EQ(pyslab_kfree(s->arena, s->p[--s->nr]), PYSLAB_OK);
+}
+
+/* --- preparations --------------------------------------------------------- */
+
+static void nothing(struct scene *s)
+{
+    (void)s;
+}
+
+static void hold_small(struct scene *s)
+{
+    EXPECT(take(s, pyslab_kmalloc(s->arena, 100, KERNEL), 100));
+}
+
+static void hold_large(struct scene *s)
+{
+    EXPECT(take(s, pyslab_kmalloc(s->arena, 700 * KIB, KERNEL), 700 * KIB));
+}
+
+static void hold_pages(struct scene *s)
+{
+    for (int i = 0; i < 400; i++)
+        EXPECT(take(s, pyslab_kmalloc(s->arena, 300 * KIB / 100, KERNEL), 3000));
+    s->order = 10;
+    s->block = pyslab_get_free_pages(s->arena, s->order, KERNEL);
+    EXPECT(s->block != NULL);
+}
+
+static void cache_of_8(struct scene *s)
+{
+    make_cache(s, 8, false);
+}
+
+static void cache_of_64(struct scene *s)
+{
+    make_cache(s, 64, false);
+}
+
+static void cache_of_5000(struct scene *s)
+{
+    make_cache(s, 5000, false);
+}
+
+static void constructed_cache(struct scene *s)
+{
+    make_cache(s, 200, true);
+}
+
+/* The thread's slots for such ids are allocated separately. */
+static void cache_with_high_id(struct scene *s)
+{
+    for (int i = 0; i < HIGH_ID; i++)
+        make_cache(s, 64, false);
+}
+
+static void hold_many(struct scene *s)
+{
+    make_cache(s, 600, false);
+    take_many(s, MOST_HELD);
+}
+
+static void hold_many_constructed(struct scene *s)
+{
+    constructed_cache(s);
+    take_many(s, MOST_HELD);
+}
+
+static void hold_many_with_high_id(struct scene *s)
+{
+    cache_with_high_id(s);
+    take_many(s, MOST_HELD);
+}
+
+static void used_cache(struct scene *s)
+{
+    hold_many(s);
+    give_all(s);
+}
+
+static void prefilled(struct scene *s)
+{
+    make_cache(s, 600, false);
+    s->sheaf = pyslab_kmem_cache_prefill_sheaf(s->cache, KERNEL, 300);
+    EXPECT(s->sheaf != NULL);
+}
+
+/* --- operations ------------------------------------------------------------ */
+
+static bool kmalloc_64(struct scene *s)
+{
+    return take(s, pyslab_kmalloc(s->arena, 64, KERNEL), 64);
+}
+
+static bool kmalloc_1m(struct scene *s)
+{
+    return take(s, pyslab_kmalloc(s->arena, MIB, KERNEL), MIB);
+}
+
+static bool kmalloc_700k(struct scene *s)
+{
+    return take(s, pyslab_kmalloc(s->arena, 700 * KIB, KERNEL), 700 * KIB);
+}
+
+static bool kmalloc_aligned_64k(struct scene *s)
+{
+    void *p = pyslab_kmalloc_aligned(s->arena, 100, 64 * KIB, KERNEL);
+
+    EXPECT_EQ((uintptr_t)p & (64 * KIB - 1), 0);
+    return take(s, p, 100);
+}
+
+static bool kzalloc_of(struct scene *s, size_t size)
+{
+    void *p = pyslab_kzalloc(s->arena, size, KERNEL);
+
+    EXPECT(p == NULL || rig_is_filled(p, size, 0));
+    return take(s, p, size);
+}
+
+static bool kzalloc_64(struct scene *s)
+{
+    return kzalloc_of(s, 64);
+}
+
+static bool kzalloc_700k(struct scene *s)
+{
+    return kzalloc_of(s, 700 * KIB);
+}
+
+/* Grows the only block; refused, it is where and what it was. */
+static bool krealloc_to(struct scene *s, size_t old_size, size_t size)
+{
+    void *p = pyslab_krealloc(s->arena, s->p[0], size, KERNEL);
+
+    EXPECT(rig_is_filled(p != NULL ? p : s->p[0], old_size, 0xd7));
+    if (p != NULL)
+        s->p[0] = p;
+    return p != NULL;
+}
+
+static bool krealloc_small(struct scene *s)
+{
+    return krealloc_to(s, 100, 3000);
+}
+
+static bool krealloc_small_to_large(struct scene *s)
+{
+    return krealloc_to(s, 100, MIB);
+}
+
+static bool krealloc_large(struct scene *s)
+{
+    return krealloc_to(s, 700 * KIB, 2 * MIB);
+}
+
+static bool pages_of(struct scene *s, unsigned order, uint32_t gfp)
+{
+    size_t bytes = PAGE_SIZE << order;
+
+    s->order = order;
+    s->block = pyslab_get_free_pages(s->arena, order, gfp);
+    EXPECT((gfp & PYSLAB_GFP_ZERO) == 0 || s->block == NULL || rig_is_filled(s->block, bytes, 0));
+    return s->block != NULL;
+}
+
+static bool pages_0(struct scene *s)
+{
+    return pages_of(s, 0, KERNEL);
+}
+
+static bool pages_3_zeroed(struct scene *s)
+{
+    return pages_of(s, 3, ZEROED);
+}
+
+static bool pages_5(struct scene *s)
+{
+    return pages_of(s, 5, KERNEL);
+}
+
+static bool pages_9(struct scene *s)
+{
+    return pages_of(s, 9, KERNEL);
+}
+
+static bool pages_10_zeroed(struct scene *s)
+{
+    return pages_of(s, 10, ZEROED);
+}
+
+static bool alloc_pages_0(struct scene *s)
+{
+    uint32_t pfn = pyslab_alloc_pages(s->arena, 0, KERNEL);
+
+    s->order = 0;
+    s->block = pfn == PFN_NONE ? NULL : pyslab_page_address(s->arena, pfn);
+    return s->block != NULL;
+}
+
+static bool cache_create_op(struct scene *s)
+{
+    int code = pyslab_kmem_cache_create(s->arena, "fault", 640, NULL, &s->cache);
+
+    EXPECT(code == PYSLAB_OK || code == PYSLAB_ENOMEM);
+    return code == PYSLAB_OK;
+}
+
+static bool cache_alloc_op(struct scene *s)
+{
+    return take(s, pyslab_kmem_cache_alloc(s->cache, KERNEL), 8);
+}
+
+static bool cache_alloc_bulk_op(struct scene *s)
+{
+    size_t nr = pyslab_kmem_cache_alloc_bulk(s->cache, KERNEL, MOST_HELD, s->p);
+
+    EXPECT(nr == 0 || nr == MOST_HELD);
+    s->nr = nr;
+    return nr != 0;
+}
+
+/* What was set aside comes although nothing else does. */
+static bool prefill_op(struct scene *s)
+{
+    s->sheaf = pyslab_kmem_cache_prefill_sheaf(s->cache, KERNEL, 300);
+    for (int i = 0; s->sheaf != NULL && i < 300; i++)
+        EXPECT(take(s, pyslab_kmem_cache_alloc_from_sheaf(s->cache, s->sheaf), 8));
+    return s->sheaf != NULL;
+}
+
+static bool take_prefilled(struct scene *s)
+{
+    for (int i = 0; i < 150; i++)
+        EXPECT(take(s, pyslab_kmem_cache_alloc_from_sheaf(s->cache, s->sheaf), 8));
+    pyslab_kmem_cache_return_sheaf(s->cache, s->sheaf);
+    s->sheaf = NULL;
+    return true;
+}
+
+static bool free_all(struct scene *s)
+{
+    give_all(s);
+    return true;
+}
+
+static bool free_bulk_op(struct scene *s)
+{
+    EXPECT_EQ(pyslab_kmem_cache_free_bulk(s->cache, s->nr, s->p), s->nr);
+    s->nr = 0;
+    return true;
+}
+
+static bool free_block(struct scene *s)
+{
+    EXPECT_EQ(pyslab_free_pages_address(s->arena, s->block, s->order), PYSLAB_OK);
+    s->block = NULL;
+    give_all(s);
+    return true;
+}
+
+static bool shrink_op(struct scene *s)
+{
+    (void)pyslab_kmem_cache_shrink(s->cache);
+    return true;
+}
+
+static bool destroy_op(struct scene *s)
+{
+    EXPECT_EQ(pyslab_kmem_cache_destroy(s->cache), PYSLAB_OK);
+    s->cache = NULL;
+    return true;
+}
+
+static bool live_objects_op(struct scene *s)
+{
+    void *p[4];
+
+    EXPECT_EQ(pyslab_kmem_cache_live_objects(s->cache, p, 4), s->nr);
+    return true;
+}
+
+static bool release_op(struct scene *s)
+{
+    (void)pyslab_arena_release_unused(s->arena);
+    return true;
+}
+
+#define MAY(name, prepare) {#name " after " #prepare, prepare, name, false}
+#define MUST(name, prepare) {#name " after " #prepare, prepare, name, true}
+
+static const struct operation operations[] = {
+    MAY(kmalloc_64, nothing), MAY(kmalloc_1m, nothing),
+    MAY(kmalloc_700k, nothing),
+    MAY(kmalloc_aligned_64k, nothing), MAY(kzalloc_64, nothing), MAY(kzalloc_700k, nothing),
+    MAY(krealloc_small, hold_small), MAY(krealloc_small_to_large, hold_small),
+    MAY(krealloc_large, hold_large), MAY(pages_0, nothing),
+    MAY(pages_3_zeroed, nothing), MAY(pages_5, nothing), MAY(pages_9, nothing),
+    MAY(pages_10_zeroed, nothing), MAY(pages_0, used_cache), MAY(alloc_pages_0, nothing),
+    MAY(cache_create_op, nothing), MAY(cache_alloc_op, cache_of_8),
+    MAY(cache_alloc_op, cache_of_64), MAY(cache_alloc_op, cache_of_5000),
+    MAY(cache_alloc_op, constructed_cache), MAY(cache_alloc_op, cache_with_high_id),
+    MAY(cache_alloc_bulk_op, cache_of_64), MAY(cache_alloc_bulk_op, cache_of_5000),
+    MAY(cache_alloc_bulk_op, constructed_cache), MAY(prefill_op, cache_of_64),
+    MAY(prefill_op, constructed_cache), MUST(take_prefilled, prefilled),
+    MUST(free_all, hold_small), MUST(free_all, hold_large), MUST(free_all, hold_many),
+    MUST(free_all, hold_many_constructed), MUST(free_all, hold_many_with_high_id),
+    MUST(free_bulk_op, hold_many), MUST(free_block, hold_pages), MUST(shrink_op, used_cache),
+    MUST(shrink_op, hold_many), MUST(destroy_op, used_cache), MUST(destroy_op, cache_of_64),
+    MUST(live_objects_op, hold_many), MUST(release_op, used_cache), MUST(release_op, nothing),
+};
+
+#include "test_faults_run.h"
+
+#else
+
+static void needs_a_checked_build(void)
+{
+    printf("no faults to inject: PYSLAB_CHECK_LEVEL is 0\n");
+}
+
+static const struct test tests[] = {
+    TEST(needs_a_checked_build),
+};
+
+#endif
+
+TEST_MAIN(tests)
