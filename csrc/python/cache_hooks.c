@@ -18,7 +18,8 @@ static bool is_hook(PyObject *hook, const char *name)
     return false;
 }
 
-struct cache_hooks *hooks_new(PyObject *ctor, PyObject *dtor, Py_ssize_t size)
+struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor,
+                              Py_ssize_t size)
 {
     struct cache_hooks *hooks;
 
@@ -29,7 +30,8 @@ struct cache_hooks *hooks_new(PyObject *ctor, PyObject *dtor, Py_ssize_t size)
         PyErr_NoMemory();
         return NULL;
     }
-    *hooks = (struct cache_hooks){Py_XNewRef(ctor), Py_XNewRef(dtor), size};
+    *hooks = (struct cache_hooks){.ctor = Py_XNewRef(ctor), .dtor = Py_XNewRef(dtor),
+                                  .arena = arena, .size = size};
     return hooks;
 }
 
@@ -40,6 +42,20 @@ void hooks_free(struct cache_hooks *hooks)
     Py_XDECREF(hooks->ctor);
     Py_XDECREF(hooks->dtor);
     PyMem_Free(hooks);
+}
+
+/* The pin ends without unmapping anything: the core's call is still under way. A closed
+ * arena then waits for its last Buffer, or for its own end. */
+static void hooks_enter(struct cache_hooks *hooks)
+{
+    hooks->running++;
+    hooks->arena->nr_live++;
+}
+
+static void hooks_leave(struct cache_hooks *hooks)
+{
+    hooks->arena->nr_live--;
+    hooks->running--;
 }
 
 static PyObject *zeroed_state(Py_ssize_t size)
@@ -71,29 +87,32 @@ static bool construct(void *object, const struct cache_hooks *hooks)
 
 int hooks_construct(void *object, void *context)
 {
-    const struct cache_hooks *hooks = context;
+    struct cache_hooks *hooks = context;
     PyGILState_STATE gil;
-    bool ok = true;
+    bool ok;
 
     if (hooks->ctor == NULL) {
         memset(object, 0, (size_t)hooks->size);
         return 0;
     }
     gil = PyGILState_Ensure();
+    hooks_enter(hooks);
     ok = construct(object, hooks);
+    hooks_leave(hooks);
     PyGILState_Release(gil);
     return ok ? 0 : -1;
 }
 
 void hooks_destruct(void *object, void *context)
 {
-    const struct cache_hooks *hooks = context;
+    struct cache_hooks *hooks = context;
     PyObject *type, *value, *traceback, *state, *result;
     PyGILState_STATE gil;
 
     if (hooks->dtor == NULL)
         return;
     gil = PyGILState_Ensure();
+    hooks_enter(hooks);
     PyErr_Fetch(&type, &value, &traceback);
     state = PyBytes_FromStringAndSize(object, hooks->size);
     result = state == NULL ? NULL : PyObject_CallOneArg(hooks->dtor, state);
@@ -102,5 +121,6 @@ void hooks_destruct(void *object, void *context)
     Py_XDECREF(result);
     Py_XDECREF(state);
     PyErr_Restore(type, value, traceback);
+    hooks_leave(hooks);
     PyGILState_Release(gil);
 }

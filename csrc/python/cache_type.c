@@ -152,7 +152,7 @@ PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
     if (!create_parse(arena, args, nargs, kwnames, &create))
         return NULL;
     if (create.ctor != NULL || create.dtor != NULL) {
-        hooks = hooks_new(create.ctor, create.dtor, create.size);
+        hooks = hooks_new(arena, create.ctor, create.dtor, create.size);
         if (hooks == NULL)
             return NULL;
     }
@@ -164,6 +164,11 @@ PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
         hooks_free(hooks);
     }
     return (PyObject *)self;
+}
+
+static bool hooks_are_running(const CacheObject *self)
+{
+    return self->hooks != NULL && self->hooks->running != 0;
 }
 
 /* "N live objects at 0x..., 0x..." for an error or a warning; a new reference. */
@@ -204,11 +209,13 @@ static void cache_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
-    if (self->cache == NULL || self->arena->core == NULL ||
-        cache_destroy(self->cache) == PYSLAB_OK)
+    if (hooks_are_running(self))
+        ; /* dropped by its own hook: cache and hooks stay as long as the arena */
+    else if (self->cache == NULL || self->arena->core == NULL ||
+             cache_destroy(self->cache) == PYSLAB_OK)
         hooks_free(self->hooks);
     else
-        warn_leaked(self); /* C code holds objects: cache and hooks stay as long as the arena */
+        warn_leaked(self); /* C code holds objects: likewise */
     Py_DECREF(self->arena);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -378,21 +385,29 @@ static PyObject *method_shrink(PyObject *op, PyObject *unused)
 static PyObject *method_destroy(PyObject *op, PyObject *unused)
 {
     CacheObject *self = cache_of(op);
+    struct kmem_cache *cache = self->cache;
     int code;
 
     (void)unused;
     if (!cache_is_usable(self, false))
         return NULL;
-    code = cache_destroy(self->cache);
+    if (hooks_are_running(self)) {
+        PyErr_Format(objects.cache_busy,
+                     "cache '%s' is running its constructor or destructor", self->name);
+        return NULL;
+    }
+    self->cache = NULL; /* a destructor finds it destroyed already */
+    code = cache_destroy(cache);
     if (code != PYSLAB_OK) {
-        PyObject *text = describe_live(self);
+        PyObject *text;
 
+        self->cache = cache;
+        text = describe_live(self);
         if (text != NULL)
             PyErr_SetObject(objects.cache_busy, text);
         Py_XDECREF(text);
         return NULL;
     }
-    self->cache = NULL;
     Py_RETURN_NONE;
 }
 

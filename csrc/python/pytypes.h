@@ -170,14 +170,19 @@ BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg);
 
 /* --- cache_hooks.c: constructors and destructors written in Python ------- */
 
+/* While a hook runs, the core is in the middle of a call: the arena is pinned, and the
+ * cache cannot be destroyed. */
 struct cache_hooks {
-    PyObject *ctor; /* callable(bytearray) or NULL */
-    PyObject *dtor; /* callable(bytes) or NULL */
-    Py_ssize_t size;
+    PyObject *ctor;     /* callable(bytearray) or NULL */
+    PyObject *dtor;     /* callable(bytes) or NULL */
+    ArenaObject *arena; /* borrowed: the KmemCache owns it */
+    Py_ssize_t size;    /* of an object */
+    unsigned running;   /* calls of either that have not returned */
 };
 
 /* New references to both; NULL with an exception set, also for no callable. */
-struct cache_hooks *hooks_new(PyObject *ctor, PyObject *dtor, Py_ssize_t size);
+struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor,
+                              Py_ssize_t size);
 void hooks_free(struct cache_hooks *hooks);
 /* What the core calls; context is the hooks. Take the GIL. */
 int hooks_construct(void *object, void *context);

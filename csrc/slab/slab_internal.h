@@ -60,7 +60,41 @@ uint16_t object_next(const struct kmem_cache *cache, void *p);
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
 
-/* --- sheaf.c: sheaves and the barn -------------------------------------- */
+/* --- sheaf.c: exchanges and the barn ------------------------------------ */
+
+/* Gives a sheaf's objects back to their slabs; the batch, if any, collects what became
+ * free. */
+void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch);
+/* Empties the barn; frees its sheaves and what slabs that empties; returns frames. */
+uint64_t barn_flush(struct kmem_cache *cache);
+/* Frees the barn's sheaves; their objects vanish with the arena. */
+void barn_discard(struct kmem_cache *cache);
+
+/* --- sheaf_table.c: sheaves and slots ----------------------------------- */
+
+/* Objects in the main sheaf of this thread's slot. */
+static inline uint32_t slot_nr(struct sheaf_slot *slot)
+{
+    return (uint32_t)(slot->top - slot->bottom);
+}
+
+/* NULL before the first exchange. */
+static inline struct sheaf *slot_main(struct sheaf_slot *slot)
+{
+    void **bottom = slot->bottom;
+
+    return bottom == NULL ? NULL : container_of(bottom, struct sheaf, object);
+}
+
+static inline bool spare_has_objects(struct sheaf_slot *slot)
+{
+    struct sheaf *spare = slot->spare;
+
+    return spare != NULL && spare->nr != 0;
+}
+
+/* This thread's slot for a cache; NULL without memory. */
+struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache);
 
 /* A sheaf of this capacity; NULL without memory. */
 struct sheaf *sheaf_new(uint32_t capacity);
@@ -77,10 +111,6 @@ uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot);
  * destructor may run; without a batch all slabs stay. */
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot,
                       struct slab_batch *batch);
-/* Empties the barn; frees its sheaves and what slabs that empties; returns frames. */
-uint64_t barn_flush(struct kmem_cache *cache);
-/* Frees the barn's sheaves; their objects vanish with the arena. */
-void barn_discard(struct kmem_cache *cache);
 /* Empties every slot of this thread; true if any held an object. */
 bool sheaf_table_drain(struct slab_alloc *sa);
 /* Registers the thread slot. */

@@ -18,7 +18,12 @@ def _generator(bufs: Iterable[pyslab.Buffer]) -> Iterable[pyslab.Buffer]:
     yield from bufs
 
 
-WRAPS: dict[str, Wrap] = {"list": list, "tuple": tuple, "generator": _generator, "reversed": reversed}
+WRAPS: dict[str, Wrap] = {
+    "list": list,
+    "tuple": tuple,
+    "generator": _generator,
+    "reversed": reversed,
+}
 
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS.keys())

@@ -88,8 +88,8 @@ def test_partial_then_empty_then_buddy(arena: pyslab.Arena, size: int) -> None:
     stats = cache_stats(arena, "order")
     held = cache.alloc_bulk(_count(arena, cache))
 
-    # One object of each of three slabs stays; their neighbours go first, so that the
-    # frees after them push those out of the sheaves and back into the slabs.
+    # One object of each of three slabs in the middle stays: the first objects freed wait
+    # in the barn, the last in the thread's sheaves, those between go back to the slabs.
     slab_bytes = PAGE << stats.slab_order
     by_slab: dict[int, list[pyslab.Buffer]] = {}
     for buf in held:
@@ -97,7 +97,8 @@ def test_partial_then_empty_then_buddy(arena: pyslab.Arena, size: int) -> None:
     del held, buf
     groups = sorted(by_slab.values(), key=len, reverse=True)
     del by_slab
-    kept = [group.pop() for group in groups[:3]]
+    middle = len(groups) // 2
+    kept = [group.pop() for group in groups[middle : middle + 3]]
     while groups:
         groups.pop(0).clear()
 

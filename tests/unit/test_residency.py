@@ -58,7 +58,9 @@ def _rss() -> int:
 
 def test_surplus_goes_back_with_later_activity() -> None:
     """After a peak the process is small again once it has gone on for a few delays."""
-    code = CHILD.format(option="purge_delay=0.1") + """
+    code = (
+        CHILD.format(option="purge_delay=0.1")
+        + """
     deadline = time.monotonic() + 20
     while rss() - before > 32 * MIB and time.monotonic() < deadline:
         activity()
@@ -69,12 +71,15 @@ def test_surplus_goes_back_with_later_activity() -> None:
     arena.validate()
     print("alive")
     """
+    )
     assert_quiet(run_child(code))
 
 
 def test_none_keeps_everything_until_asked() -> None:
     """With purge_delay=None activity gives nothing back; release_unused does."""
-    code = CHILD.format(option="purge_delay=None") + """
+    code = (
+        CHILD.format(option="purge_delay=None")
+        + """
     for _ in range(20):
         activity()
         time.sleep(0.02)
@@ -87,6 +92,7 @@ def test_none_keeps_everything_until_asked() -> None:
     assert 0 == arena.stats().dirty_free_pages
     print("alive")
     """
+    )
     assert_quiet(run_child(code))
 
 

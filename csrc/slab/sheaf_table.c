@@ -1,0 +1,189 @@
+/* sheaf_table.c - a thread's table of sheaf slots: making, counting, emptying.
+ *
+ * Not here: what moves objects in and out of a slot while its thread works (sheaf.c).
+ */
+#include "slab/slab_internal.h"
+
+#include "os/os_heap.h"
+
+/* --- sheaves ------------------------------------------------------------ */
+
+static size_t sheaf_bytes(uint32_t capacity)
+{
+    return sizeof(struct sheaf) + capacity * sizeof(void *);
+}
+
+struct sheaf *sheaf_new(uint32_t capacity)
+{
+    struct sheaf *sheaf = os_heap_alloc(sheaf_bytes(capacity));
+
+    if (sheaf != NULL)
+        sheaf->capacity = capacity;
+    return sheaf;
+}
+
+void sheaf_delete(struct sheaf *sheaf)
+{
+    if (sheaf != NULL)
+        os_heap_free(sheaf, sheaf_bytes(sheaf->capacity));
+}
+
+/* --- slots -------------------------------------------------------------- */
+
+#define NR_MORE_SLOTS (MAX_CACHES - CLASS_MAX - 1)
+
+struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id)
+{
+    if (id <= CLASS_MAX)
+        return &table->slot[id];
+    return table->more != NULL ? &table->more[id - CLASS_MAX - 1] : NULL;
+}
+
+struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache)
+{
+    struct sheaf_table *table = sheaf_table_own(cache->owner);
+
+    if (table == NULL)
+        return NULL;
+    if (cache->id > CLASS_MAX && table->more == NULL) {
+        table->more = os_heap_alloc(NR_MORE_SLOTS * sizeof *table->more);
+        if (table->more == NULL)
+            return NULL;
+    }
+    return sheaf_slot_of(table, cache->id);
+}
+
+/* --- counting ------------------------------------------------------------ */
+
+/* The owner may be exchanging, and its spare be freed and reused under our eyes. The
+ * core's heap stays mapped, so that the worst is a wrong number for a moment. */
+#define READS_OTHER_THREADS __attribute__((no_sanitize("thread"), noinline))
+
+READS_OTHER_THREADS uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot)
+{
+    void **top = slot->top;
+    void **bottom = slot->bottom;
+    const struct sheaf *spare = slot->spare;
+    uint64_t nr = spare != NULL ? min_uint(spare->nr, SHEAF_MAX_OBJECTS) : 0;
+
+    /* Two sheaves' pointers make no count. */
+    return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom)
+                                                              : nr;
+}
+
+READS_OTHER_THREADS uint64_t sheaf_slot_nr_allocs(const struct sheaf_slot *slot)
+{
+    return slot->nr_allocs;
+}
+
+/* --- emptying a thread -------------------------------------------------- */
+
+static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
+{
+    if (sheaf == NULL)
+        return;
+    if (sheaf->nr != 0)
+        sheaf_flush(cache, sheaf, batch);
+    sheaf_delete(sheaf);
+}
+
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
+{
+    struct sheaf *main = slot_main(slot);
+    struct sheaf *spare = slot->spare;
+
+    if (main != NULL)
+        main->nr = slot_nr(slot);
+    slot->spare = NULL;
+    slot->top = NULL;
+    slot->bottom = NULL;
+    slot->limit = NULL;
+    sheaf_empty(cache, main, batch);
+    sheaf_empty(cache, spare, batch);
+}
+
+/* Empties this thread's slot of one cache; true if it held objects. The registry lock
+ * keeps cache_destroy away from the slot; an exiting thread holds it already, and no
+ * destructor may run then. */
+static bool flush_one(struct kmem_cache *cache, struct sheaf_slot *slot, bool exiting)
+{
+    struct slab_batch batch;
+    bool any;
+
+    slab_batch_init(&batch);
+    if (!exiting)
+        thread_registry_lock();
+    any = slot_main(slot) != NULL && (slot_nr(slot) != 0 || spare_has_objects(slot));
+    sheaf_slot_flush(cache, slot, exiting && cache->dtor != NULL ? NULL : &batch);
+    if (!exiting)
+        thread_registry_unlock();
+    slab_batch_free(cache, &batch);
+    return any;
+}
+
+static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table, bool exiting)
+{
+    struct kmem_cache *cache;
+    uint32_t id = 1;
+    bool any = false;
+
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
+        struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
+
+        if (slot != NULL)
+            any |= flush_one(cache, slot, exiting);
+        if (exiting && slot != NULL)
+            add_relaxed(&cache->nr_past, slot->nr_allocs);
+        cache_unpin(cache);
+    }
+    return any;
+}
+
+bool sheaf_table_drain(struct slab_alloc *sa)
+{
+    struct sheaf_table *table = sheaf_table_own(sa);
+
+    return table != NULL && table_flush(sa, table, false);
+}
+
+static void table_exit(struct thread_domain *domain, void *slot)
+{
+    struct sheaf_table *table = slot;
+
+    table_flush(domain->layer[THREAD_SLOT_SLAB].context, table, true);
+    os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
+    table->more = NULL;
+}
+
+/* The arena goes: the objects vanish with it, the sheaves must be freed. */
+static void table_discard(void *slot)
+{
+    struct sheaf_table *table = slot;
+
+    for (uint32_t id = 1; id < MAX_CACHES; id++) {
+        struct sheaf_slot *s = sheaf_slot_of(table, id);
+
+        if (s == NULL)
+            break;
+        sheaf_delete(slot_main(s));
+        sheaf_delete(s->spare);
+    }
+    os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
+}
+
+static void table_init(struct thread_domain *domain, void *slot)
+{
+    const struct slab_alloc *sa = domain->layer[THREAD_SLOT_SLAB].context;
+    struct sheaf_table *table = slot;
+
+    table->drain_epoch = load_relaxed(&sa->pages->drain_epoch);
+}
+
+void sheaf_set_up(struct slab_alloc *sa)
+{
+    struct thread_layer layer = {.bytes = sizeof(struct sheaf_table), .context = sa,
+                                 .init = table_init, .flush = table_exit,
+                                 .discard = table_discard};
+
+    sa->domain->layer[THREAD_SLOT_SLAB] = layer;
+}
