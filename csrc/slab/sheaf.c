@@ -215,6 +215,7 @@ static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *s
     /* Memory pressure may have drained this slot, and freed its sheaf, meanwhile. */
     if (slot_main(slot) != NULL)
         fill_from_slabs_locked(cache, slot);
+    slab_settle_locked(cache, pfn);
     lock_release(&cache->lock);
     return pfn;
 }

@@ -174,6 +174,12 @@ void slab_add_locked(struct kmem_cache *cache, uint32_t pfn)
     index_list_add_head(&cache->desc->list[SLAB_PARTIAL], page_links(map), pfn);
 }
 
+void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
+{
+    if (pfn_to_page(&cache->owner->map, pfn)->slab.inuse == 0)
+        slab_move_locked(cache, pfn, SLAB_EMPTY);
+}
+
 /* --- batches of objects ------------------------------------------------- */
 
 static uint32_t slab_take_from(struct kmem_cache *cache, uint32_t pfn, void **objects, uint32_t nr)

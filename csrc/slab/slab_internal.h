@@ -28,6 +28,8 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp);
 /* Puts a new slab where the next take finds it. */
 void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);
+/* A slab added under the same lock, from which nothing was taken, is an empty one. */
+void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn);
 /* Takes up to nr objects, from partial slabs, then empty ones; returns how many.
  * Their keys are set. */
 uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr);
