@@ -223,94 +223,54 @@ static uint32_t alloc_block(ArenaObject *self, int order, uint32_t gfp)
     return pfn;
 }
 
-/* A call with nr_positional arguments, of which the one is the order, and gfp=. */
-static bool block_args(ArenaObject *self, const char *function, Py_ssize_t nr_positional,
-                       PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int *order,
-                       uint32_t *gfp)
+/* What the five calls for a block of frames differ in. */
+struct block_call {
+    const char *name;
+    Py_ssize_t nr_positional; /* 1: the order; 0: one frame */
+    uint32_t extra_gfp;
+    bool as_page; /* a Page, else a Buffer */
+};
+
+static PyObject *block_get(PyObject *op, const struct block_call *call, PyObject *const *args,
+                           Py_ssize_t nargs, PyObject *kwnames)
 {
+    ArenaObject *self = arena_of(op);
     struct alloc_options options;
+    uint32_t gfp, pfn;
+    int order;
 
-    if (!arg_options(function, nargs, nr_positional, args, kwnames, false, &options))
-        return false;
-    *order = nr_positional == 0 ? 0 : arg_order(self, args[0]);
-    *gfp = options.gfp;
-    return *order >= 0 && arena_is_open(self);
-}
-
-static PyObject *block_as_buffer(ArenaObject *self, int order, uint32_t gfp)
-{
+    if (!arg_options(call->name, nargs, call->nr_positional, args, kwnames, false, &options))
+        return NULL;
+    order = call->nr_positional == 0 ? 0 : arg_order(self, args[0]);
+    if (order < 0 || !arena_is_open(self))
+        return NULL;
+    gfp = options.gfp | call->extra_gfp;
     /* A Buffer needs an address: the kernel masks the flag in the same place. */
-    uint32_t pfn = alloc_block(self, order, gfp & ~(uint32_t)PYSLAB_GFP_HIGHMEM);
-
+    if (!call->as_page)
+        gfp &= ~(uint32_t)PYSLAB_GFP_HIGHMEM;
+    pfn = alloc_block(self, order, gfp);
     if (pfn == PFN_NONE)
         return raise_out_of_memory(self, PAGE_SIZE << order, 0);
+    if (call->as_page)
+        return page_new(self, pfn, (uint32_t)order);
     return buffer_new(self, pfn_to_virt(&self->core->pages.map, pfn),
                       (Py_ssize_t)(PAGE_SIZE << order), BUFFER_PAGES, NULL);
 }
 
-static PyObject *block_as_page(ArenaObject *self, int order, uint32_t gfp)
-{
-    uint32_t pfn = alloc_block(self, order, gfp);
+#define BLOCK_METHOD(name_, nr_positional_, extra_gfp_, as_page_)                                  \
+    static PyObject *method_##name_(PyObject *op, PyObject *const *args, Py_ssize_t nargs,         \
+                                    PyObject *kwnames)                                             \
+    {                                                                                              \
+        static const struct block_call call = {#name_, nr_positional_, extra_gfp_, as_page_};      \
+                                                                                                   \
+        return block_get(op, &call, args, nargs, kwnames);                                         \
+    }
 
-    if (pfn == PFN_NONE)
-        return raise_out_of_memory(self, PAGE_SIZE << order, 0);
-    return page_new(self, pfn, (uint32_t)order);
-}
-
-static PyObject *method_get_free_pages(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                                       PyObject *kwnames)
-{
-    uint32_t gfp;
-    int order;
-
-    if (!block_args(arena_of(op), "get_free_pages", 1, args, nargs, kwnames, &order, &gfp))
-        return NULL;
-    return block_as_buffer(arena_of(op), order, gfp);
-}
-
-static PyObject *method_get_free_page(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                                      PyObject *kwnames)
-{
-    uint32_t gfp;
-    int order;
-
-    if (!block_args(arena_of(op), "get_free_page", 0, args, nargs, kwnames, &order, &gfp))
-        return NULL;
-    return block_as_buffer(arena_of(op), 0, gfp);
-}
-
-static PyObject *method_get_zeroed_page(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                                        PyObject *kwnames)
-{
-    uint32_t gfp;
-    int order;
-
-    if (!block_args(arena_of(op), "get_zeroed_page", 0, args, nargs, kwnames, &order, &gfp))
-        return NULL;
-    return block_as_buffer(arena_of(op), 0, gfp | PYSLAB_GFP_ZERO);
-}
-
-static PyObject *method_alloc_pages(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                                    PyObject *kwnames)
-{
-    uint32_t gfp;
-    int order;
-
-    if (!block_args(arena_of(op), "alloc_pages", 1, args, nargs, kwnames, &order, &gfp))
-        return NULL;
-    return block_as_page(arena_of(op), order, gfp);
-}
-
-static PyObject *method_alloc_page(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                                   PyObject *kwnames)
-{
-    uint32_t gfp;
-    int order;
-
-    if (!block_args(arena_of(op), "alloc_page", 0, args, nargs, kwnames, &order, &gfp))
-        return NULL;
-    return block_as_page(arena_of(op), 0, gfp);
-}
+BLOCK_METHOD(get_free_pages, 1, 0, false)
+BLOCK_METHOD(get_free_page, 0, 0, false)
+BLOCK_METHOD(get_zeroed_page, 0, PYSLAB_GFP_ZERO, false)
+BLOCK_METHOD(alloc_pages, 1, 0, true)
+BLOCK_METHOD(alloc_page, 0, 0, true)
 
 /* free_pages and put_page both drop one reference, as in the kernel. */
 static PyObject *method_put_page(PyObject *op, PyObject *arg)
@@ -355,8 +315,6 @@ static PyObject *method_validate(PyObject *op, PyObject *unused)
     PyErr_SetString(objects.corruption, finding.text);
     return NULL;
 }
-
-#define FAST(f) ((PyCFunction)(void (*)(void))(f)), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef arena_methods[] = {
     {"kmalloc", FAST(method_kmalloc),

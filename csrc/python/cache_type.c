@@ -463,8 +463,6 @@ static PyObject *cache_repr(PyObject *op)
                                 self->cache == NULL ? " destroyed" : "");
 }
 
-#define FAST(f) ((PyCFunction)(void (*)(void))(f)), METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef cache_methods[] = {
     {"alloc", FAST(method_alloc),
      "alloc($self, /, *, gfp=GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},

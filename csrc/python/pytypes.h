@@ -73,6 +73,9 @@ typedef struct {
     uint32_t stride;
 } CacheObject;
 
+/* A method with positional and keyword arguments, for a PyMethodDef. */
+#define FAST(f) ((PyCFunction)(void (*)(void))(f)), METH_FASTCALL | METH_KEYWORDS
+
 /* --- module-wide objects, set by module.c ------------------------------- */
 
 struct module_objects {
