@@ -301,8 +301,11 @@ static void clear_members_count(void *table, void *context)
     const struct kmem_cache *cache = context;
     struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
 
-    if (slot != NULL)
+    if (slot != NULL) {
         slot->nr_allocs = 0;
+        slot->nr_swaps = 0;
+        slot->nr_exchanges = 0;
+    }
 }
 
 size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
@@ -397,19 +400,23 @@ uint64_t slab_reclaim(struct slab_alloc *sa)
 
 struct cached_count {
     const struct kmem_cache *cache;
-    uint64_t nr;        /* objects in threads' sheaves */
-    uint64_t nr_allocs; /* objects handed out */
+    uint64_t nr;                /* objects in threads' sheaves */
+    struct sheaf_counts counts; /* of all threads alive */
 };
 
 static void count_slot(void *table, void *context)
 {
     struct cached_count *count = context;
+    struct sheaf_counts counts;
     struct sheaf_slot *slot = sheaf_slot_of(table, count->cache->id);
 
     if (slot == NULL)
         return;
     count->nr += sheaf_slot_nr_objects(slot);
-    count->nr_allocs += sheaf_slot_nr_allocs(slot);
+    counts = sheaf_slot_counts(slot);
+    count->counts.nr_allocs += counts.nr_allocs;
+    count->counts.nr_swaps += counts.nr_swaps;
+    count->counts.nr_exchanges += counts.nr_exchanges;
 }
 
 static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
@@ -448,10 +455,10 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     out->supply_buddy = desc->supply[SUPPLY_BUDDY];
     lock_release(&cache->lock);
     count.nr += load_relaxed(&cache->nr_prefilled);
-    out->total_allocs = count.nr_allocs + load_relaxed(&cache->nr_past);
-    exchanges = load_relaxed(&cache->nr_exchanges);
+    out->total_allocs = count.counts.nr_allocs + load_relaxed(&cache->nr_past_allocs);
+    exchanges = count.counts.nr_exchanges + load_relaxed(&cache->nr_past_exchanges);
     out->supply_sheaf = out->total_allocs > exchanges ? out->total_allocs - exchanges : 0;
-    out->supply_swap = load_relaxed(&cache->nr_swaps);
+    out->supply_swap = count.counts.nr_swaps + load_relaxed(&cache->nr_past_swaps);
     out->cached_objects = count.nr;
     /* Other threads may move objects between the two counts. */
     out->live_objects = inuse > count.nr ? inuse - count.nr : 0;

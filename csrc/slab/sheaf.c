@@ -238,15 +238,16 @@ static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
     }
     if (p != NULL) {
         object_clear_mark(cache, p);
-        add_relaxed(&cache->nr_past, 1);
+        add_relaxed(&cache->nr_past_allocs, 1);
+        add_relaxed(&cache->nr_past_exchanges, 1);
     }
     return p;
 }
 
-static void swap_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
+static void swap_spare(struct sheaf_slot *slot)
 {
     slot->spare = slot_exchange(slot, slot->spare);
-    add_relaxed(&cache->nr_swaps, 1);
+    slot->nr_swaps++;
 }
 
 /* Pops from this thread's main sheaf, whatever the cache; NULL if it is empty. */
@@ -279,9 +280,9 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
     p = slot_pop(cache, slot);
     if (p != NULL)
         return p;
-    add_relaxed(&cache->nr_exchanges, 1);
+    slot->nr_exchanges++;
     if (spare_has_objects(slot))
-        swap_spare(cache, slot);
+        swap_spare(slot);
     else if (!refill_from_barn(cache, slot) && !refill_from_slabs(cache, slot))
         bought = refill_from_buddy(cache, slot, gfp);
     if (bought == SLAB_CTOR_FAILED)
@@ -365,7 +366,7 @@ static void make_room(struct kmem_cache *cache, struct sheaf_slot *slot, struct 
         if (slot->spare == NULL)
             slot->spare = sheaf_new(grown_capacity(cache, slot_main(slot)));
         if (slot->spare != NULL) {
-            swap_spare(cache, slot);
+            swap_spare(slot);
             return;
         }
     }

@@ -71,9 +71,17 @@ READS_OTHER_THREADS uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot
                                                               : nr;
 }
 
-READS_OTHER_THREADS uint64_t sheaf_slot_nr_allocs(const struct sheaf_slot *slot)
+READS_OTHER_THREADS struct sheaf_counts sheaf_slot_counts(const struct sheaf_slot *slot)
 {
-    return slot->nr_allocs;
+    return (struct sheaf_counts){slot->nr_allocs, slot->nr_swaps, slot->nr_exchanges};
+}
+
+/* The thread ends; what it did stays in the cache's statistics. */
+static void note_past(struct kmem_cache *cache, const struct sheaf_slot *slot)
+{
+    add_relaxed(&cache->nr_past_allocs, slot->nr_allocs);
+    add_relaxed(&cache->nr_past_swaps, slot->nr_swaps);
+    add_relaxed(&cache->nr_past_exchanges, slot->nr_exchanges);
 }
 
 /* --- emptying a thread -------------------------------------------------- */
@@ -133,7 +141,7 @@ static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table, bool e
         if (slot != NULL)
             any |= flush_one(cache, slot, exiting);
         if (exiting && slot != NULL)
-            add_relaxed(&cache->nr_past, slot->nr_allocs);
+            note_past(cache, slot);
         cache_unpin(cache);
     }
     return any;

@@ -91,6 +91,8 @@ struct sheaf_slot {
     struct slab_geometry geometry; /* of the cache's slabs; set with the first main */
     uint64_t nr_allocs;            /* objects handed out to this thread */
     struct sheaf *spare;           /* full or empty, or NULL */
+    uint32_t nr_swaps;             /* exchanges of main and spare */
+    uint32_t nr_exchanges;         /* allocations that main could not serve */
 };
 
 /* All that a fast path touches of a cache is one line. */
@@ -127,9 +129,10 @@ struct kmem_cache {
     struct barn barn;
     uint32_t min_empty_slabs;      /* fewest empty slabs since reap_ms */
     uint32_t reap_ms;              /* when the reap interval began */
-    _Atomic uint64_t nr_swaps;     /* exchanges of main and spare */
-    _Atomic uint64_t nr_exchanges; /* allocations that the main sheaf could not serve */
-    _Atomic uint64_t nr_past;      /* objects handed out by threads that have ended */
+    /* Of threads that have ended, and of objects that went past the sheaves. */
+    _Atomic uint64_t nr_past_allocs;
+    _Atomic uint64_t nr_past_swaps;
+    _Atomic uint64_t nr_past_exchanges;
     _Atomic uint64_t nr_prefilled; /* objects in prefilled sheaves */
 };
 

@@ -104,8 +104,13 @@ void sheaf_delete(struct sheaf *sheaf);
 /* The slot of a cache in a thread's table; NULL if the id is above CLASS_MAX and no
  * slot was made yet. */
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
-/* Objects that the slot's thread has been handed out; another thread's may be changing. */
-uint64_t sheaf_slot_nr_allocs(const struct sheaf_slot *slot);
+/* A slot's counters; another thread's may be changing. */
+struct sheaf_counts {
+    uint64_t nr_allocs;
+    uint64_t nr_swaps;
+    uint64_t nr_exchanges;
+};
+struct sheaf_counts sheaf_slot_counts(const struct sheaf_slot *slot);
 /* Objects in both sheaves of a slot; another thread's may be about to change. */
 uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot);
 /* Empties one slot and frees its sheaves; slabs to free are left in the batch, because
