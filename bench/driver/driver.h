@@ -7,6 +7,7 @@
  * A workload has contenders; a contender has a method (prepare, run, finish) and
  * an argument. prepare and finish are not timed. run does nr_ops operations,
  * each an allocation and a free, and returns the nanoseconds they took.
+ * Clocks and random numbers, which run inside timed loops, are in inline.h.
  */
 #ifndef BENCH_DRIVER_H
 #define BENCH_DRIVER_H
@@ -14,6 +15,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,6 +27,11 @@ enum bench_limits {
     BENCH_RANDOM_MAX = 8192,     /* ... and of the largest */
     BENCH_QUEUE_BLOCK = 64,      /* bytes of a block in the LIFO and FIFO workloads */
     BENCH_HANDOFF_SLOTS = 1024,  /* ring between producer and consumer, a power of two */
+    BENCH_OBJECT_MIN = 16,       /* bytes of the smallest object of the live sets */
+    BENCH_OBJECT_MAX = 128,      /* ... and of the largest */
+    BENCH_PURGE_DELAY_MS = 1000, /* of every arena: the default of Python's Arena */
+    BENCH_HISTOGRAM_BITS = 5,    /* buckets per power of two, as a power of two: 3 % wide */
+    BENCH_HISTOGRAM_BUCKETS = (64 - BENCH_HISTOGRAM_BITS + 1) << BENCH_HISTOGRAM_BITS,
 };
 
 enum bench_allocator {
@@ -48,6 +55,16 @@ struct bench_method {
     void (*finish)(struct bench_state *state);                    /* may be NULL */
 };
 
+/* How often a call took how many ticks. */
+struct bench_histogram {
+    uint64_t count[BENCH_HISTOGRAM_BUCKETS];  /* bucket: bench_histogram_bucket(ticks) */
+};
+
+struct bench_latencies {
+    struct bench_histogram alloc;
+    struct bench_histogram release;
+};
+
 /* What malloc_template.h instantiates once per allocator. */
 struct bench_methods {
     struct bench_method churn;    /* one block at a time; argument: its bytes */
@@ -55,6 +72,28 @@ struct bench_methods {
     struct bench_method lifo;     /* freed in reverse order; argument: depth */
     struct bench_method fifo;     /* freed in the same order; argument: depth */
     struct bench_method handoff;  /* freed by another thread; argument: bytes */
+    struct bench_method objects;  /* as random, with small objects; argument: live ones */
+    /* Replaces objects of a live set that objects.prepare made, and times every call. */
+    void (*objects_sample)(struct bench_state *state, uint64_t nr_ops,
+                           struct bench_latencies *latencies);
+};
+
+/* An allocator behind function pointers, for what is not about time. */
+struct bench_heap {
+    const char *name;
+    enum bench_allocator allocator;
+    const struct bench_methods *methods;
+    void *(*alloc)(pyslab_arena *arena, size_t bytes);   /* or bench_die */
+    void *(*zalloc)(pyslab_arena *arena, size_t bytes);  /* or bench_die */
+    void (*release)(pyslab_arena *arena, void *p);
+    size_t (*usable)(pyslab_arena *arena, void *p);
+};
+
+/* A measurement in a forked child, which no other contender's heap disturbs. */
+struct bench_child {
+    int pid;
+    void *shared;  /* result, in memory of both processes */
+    size_t bytes;  /* of the result */
 };
 
 struct bench_contender {
@@ -85,10 +124,19 @@ extern const struct bench_method bench_pages_touch_pyslab;  /* argument: order *
 extern const struct bench_method bench_pages_touch_mmap;    /* argument: order */
 extern const struct bench_workload bench_catalogue[];
 extern const size_t bench_catalogue_length;
+extern const struct bench_heap bench_heaps[];
+extern const size_t bench_heaps_length;
 
-/* The two modes; each prints one JSON document on stdout. */
+/* The modes; each prints one JSON document on stdout. */
 void bench_run_times(const struct bench_options *options);
 void bench_run_memory(const struct bench_options *options);
+void bench_run_threads(const struct bench_options *options);
+void bench_run_latency(const struct bench_options *options);
+void bench_run_residency(const struct bench_options *options);
+void bench_run_small(const struct bench_options *options);
+void bench_run_zeroed(const struct bench_options *options);
+void bench_run_fragmentation(const struct bench_options *options);
+void bench_run_supply(const struct bench_options *options);
 
 /* Ends the process with status 1. */
 _Noreturn void bench_die(const char *message, ...) __attribute__((format(printf, 1, 2)));
@@ -98,47 +146,23 @@ pyslab_arena *bench_arena_create(uint64_t size_bytes);
 void *bench_map(size_t bytes);
 void bench_unmap(void *p, size_t bytes);
 uint64_t bench_now_ns(void);
+void bench_sleep_ms(uint64_t ms);
+/* Resident set of this process, exact; allocates nothing. */
+uint64_t bench_resident_bytes(void);
+/* The anonymous part of it. A forked child faults code in again that its parent has had
+ * resident; so growth is measured without code. */
+uint64_t bench_anonymous_bytes(void);
+/* Whether --only lets this allocator take part. */
+bool bench_takes_part(const struct bench_options *options, enum bench_allocator allocator);
+/* Runs work in a child; `finish` waits for it and copies its result, or bench_die. */
+struct bench_child bench_child_start(void (*work)(const void *context, void *result),
+                                     const void *context, size_t result_bytes);
+void bench_child_finish(struct bench_child *child, void *result);
 /* count * scale, at least 1. */
 uint64_t bench_scale(uint64_t count, double scale);
 /* `progress step/total` on stderr, for whoever draws the bar. */
 void bench_progress(uint64_t step, uint64_t total);
 
-/* Lets p escape, so that the compiler cannot drop the allocation. */
-static inline void bench_keep(void *p)
-{
-    __asm__ volatile("" : : "r"(p) : "memory");
-}
-
-/* Writes one byte, which the compiler cannot drop either. */
-static inline void bench_use(void *p)
-{
-    *(volatile unsigned char *)p = 1;
-    bench_keep(p);
-}
-
-/* Marsaglia's xorshift64. */
-static inline uint64_t bench_random(uint64_t *state)
-{
-    uint64_t x = *state;
-
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    *state = x;
-    return x;
-}
-
-/* A number in 0..limit-1 (limit below 2**32) by multiplication: no division. */
-static inline uint64_t bench_random_below(uint64_t *state, uint64_t limit)
-{
-    return ((bench_random(state) >> 32) * limit) >> 32;
-}
-
-static inline size_t bench_random_size(uint64_t *state)
-{
-    uint64_t span = BENCH_RANDOM_MAX - BENCH_RANDOM_MIN + 1;
-
-    return (size_t)(BENCH_RANDOM_MIN + bench_random_below(state, span));
-}
+#include "inline.h"
 
 #endif

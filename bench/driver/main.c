@@ -1,6 +1,6 @@
 /* main.c - the command line of the benchmark driver.
  *
- * What it is: options, --list, and the choice between times and memory.
+ * What it is: options, --list, and the choice of a mode.
  * What it is not: a user's tool; `python -m pyslab bench` runs it, also with
  * another malloc preloaded, and reads the JSON document on stdout.
  *
@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +25,9 @@ static const char *const allocator_names[] = {
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: driver [--rounds N] [--scale F] [--only libc|pyslab|mmap] [--memory | --list]\n",
+    fputs("usage: driver [--rounds N] [--scale F] [--only libc|pyslab|mmap]\n"
+          "              [--list | --memory | --threads | --latency | --residency | --small |\n"
+          "               --zeroed | --fragmentation | --supply]\n",
           stderr);
     exit(USAGE_STATUS);
 }
@@ -73,20 +74,42 @@ static void list(void)
     }
 }
 
+/* What --NAME runs. The value that getopt_long returns for modes[i] is MODE_FIRST + i. */
+struct mode {
+    const char *name;
+    void (*run)(const struct bench_options *options);
+};
+
+enum { MODE_FIRST = 256 };
+
+static const struct mode modes[] = {
+    {"memory", bench_run_memory},
+    {"threads", bench_run_threads},
+    {"latency", bench_run_latency},
+    {"residency", bench_run_residency},
+    {"small", bench_run_small},
+    {"zeroed", bench_run_zeroed},
+    {"fragmentation", bench_run_fragmentation},
+    {"supply", bench_run_supply},
+};
+
+enum { NR_MODES = sizeof(modes) / sizeof(modes[0]), NR_OTHERS = 4 };
+
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {
+    struct option long_options[NR_OTHERS + NR_MODES + 1] = {
         {"rounds", required_argument, NULL, 'r'},
         {"scale", required_argument, NULL, 's'},
         {"only", required_argument, NULL, 'o'},
-        {"memory", no_argument, NULL, 'm'},
         {"list", no_argument, NULL, 'l'},
-        {NULL, 0, NULL, 0},
     };
     struct bench_options options = {.rounds = ROUNDS_DEFAULT, .scale = 1.0, .only = BENCH_ANY};
     void (*run)(const struct bench_options *) = bench_run_times;
     int option;
 
+    for (int i = 0; i < NR_MODES; i++)
+        long_options[NR_OTHERS + i] =
+            (struct option){modes[i].name, no_argument, NULL, MODE_FIRST + i};
     opterr = 0;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (option) {
@@ -99,14 +122,13 @@ int main(int argc, char **argv)
         case 'o':
             options.only = parse_allocator(optarg);
             break;
-        case 'm':
-            run = bench_run_memory;
-            break;
         case 'l':
             list();
             return EXIT_SUCCESS;
         default:
-            usage();
+            if (option < MODE_FIRST)
+                usage();
+            run = modes[option - MODE_FIRST].run;
         }
     }
     if (optind != argc)

@@ -4,7 +4,8 @@
  * another left behind. Blocks of random size are allocated and written in full
  * ("filled"), a random half is freed ("halved"), then the rest ("empty"). At each
  * stage: bytes asked for, bytes the allocator rounded them to (internal
- * fragmentation) and growth of the resident set (with what it keeps, external).
+ * fragmentation) and growth of resident memory (with what it keeps, external;
+ * without code).
  * A further child takes every frame of an arena and writes it; what is resident
  * beyond the frames is metadata.
  * What it is not: a measurement of time.
@@ -13,12 +14,7 @@
  */
 #include "driver.h"
 #include <inttypes.h>
-#include <malloc.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { NR_BLOCKS = 40000, NR_STAGES = 3 };
 
@@ -40,10 +36,15 @@ struct metadata {
     uint64_t heap_bytes;      /* heap_bytes of the statistics */
 };
 
-/* Both fit a pipe's buffer, so that a child never waits for its parent. */
 union result {
     struct stage stages[NR_STAGES];
     struct metadata metadata;
+};
+
+/* What a child is to do: the live set of heap, or the metadata if heap is NULL. */
+struct task {
+    const struct bench_heap *heap;
+    uint64_t nr_blocks;
 };
 
 struct block {
@@ -51,73 +52,17 @@ struct block {
     size_t bytes;
 };
 
-struct heap {
-    const char *name;
-    enum bench_allocator allocator;
-    void *(*alloc)(pyslab_arena *arena, size_t bytes);
-    void (*release)(pyslab_arena *arena, void *p);
-    size_t (*usable)(pyslab_arena *arena, void *p);
-};
-
-static void *libc_alloc(pyslab_arena *arena, size_t bytes)
-{
-    (void)arena;
-    return malloc(bytes);
-}
-
-static void libc_release(pyslab_arena *arena, void *p)
-{
-    (void)arena;
-    free(p);
-}
-
-static size_t libc_usable(pyslab_arena *arena, void *p)
-{
-    (void)arena;
-    return malloc_usable_size(p);
-}
-
-static void *pyslab_alloc(pyslab_arena *arena, size_t bytes)
-{
-    return pyslab_kmalloc(arena, bytes, PYSLAB_GFP_KERNEL);
-}
-
-static void pyslab_release(pyslab_arena *arena, void *p)
-{
-    (void)pyslab_kfree(arena, p);
-}
-
-static size_t pyslab_usable(pyslab_arena *arena, void *p)
-{
-    return pyslab_ksize(arena, p);
-}
-
-static const struct heap heaps[] = {
-    {"libc", BENCH_LIBC, libc_alloc, libc_release, libc_usable},
-    {"pyslab", BENCH_PYSLAB, pyslab_alloc, pyslab_release, pyslab_usable},
-};
-
-static uint64_t resident_bytes(void)
-{
-    uint64_t nr_pages;
-    FILE *statm = fopen("/proc/self/statm", "r");
-
-    if (!statm || fscanf(statm, "%*u %" SCNu64, &nr_pages) != 1)
-        bench_die("cannot read /proc/self/statm");
-    fclose(statm);
-    return nr_pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static uint64_t resident_growth(uint64_t before)
 {
-    uint64_t now = resident_bytes();
+    uint64_t now = bench_anonymous_bytes();
 
     return now > before ? now - before : 0;
 }
 
 /* The contender's own requests, whatever else of this process is resident. */
-static void stage_take(const struct heap *heap, pyslab_arena *arena, const struct block *blocks,
-                       uint64_t nr_blocks, uint64_t before, struct stage *stage)
+static void stage_take(const struct bench_heap *heap, pyslab_arena *arena,
+                       const struct block *blocks, uint64_t nr_blocks, uint64_t before,
+                       struct stage *stage)
 {
     stage->resident_bytes = resident_growth(before);
     stage->nr_blocks = nr_blocks;
@@ -139,12 +84,13 @@ static void blocks_shuffle(struct block *blocks, uint64_t nr_blocks, uint64_t *r
     }
 }
 
-static void live_set_measure(const struct heap *heap, uint64_t nr_blocks, union result *result)
+static void live_set_measure(const struct bench_heap *heap, uint64_t nr_blocks,
+                             union result *result)
 {
     size_t table_bytes = (size_t)nr_blocks * sizeof(struct block);
     struct block *blocks = bench_map(table_bytes);
     uint64_t random = 0x9e3779b97f4a7c15u;
-    uint64_t before = resident_bytes();
+    uint64_t before = bench_anonymous_bytes();
     pyslab_arena *arena = NULL;
     uint64_t half = nr_blocks / 2;
 
@@ -155,8 +101,6 @@ static void live_set_measure(const struct heap *heap, uint64_t nr_blocks, union 
 
         block->bytes = bench_random_size(&random);
         block->p = heap->alloc(arena, block->bytes);
-        if (!block->p)
-            bench_die("%s: allocation of %zu bytes failed", heap->name, block->bytes);
         memset(block->p, 1, block->bytes);
     }
     stage_take(heap, arena, blocks, nr_blocks, before, &result->stages[0]);
@@ -174,7 +118,7 @@ static void metadata_measure(union result *result)
 {
     size_t frame_bytes = (size_t)1 << PYSLAB_PAGE_SHIFT;
     struct metadata *metadata = &result->metadata;
-    uint64_t before = resident_bytes();
+    uint64_t before = bench_anonymous_bytes();
     pyslab_arena *arena = bench_arena_create(metadata_arena_bytes);
     pyslab_arena_stats stats;
     void *frame;
@@ -189,34 +133,27 @@ static void metadata_measure(union result *result)
     metadata->heap_bytes = stats.heap_bytes;
 }
 
-/* Measures in a child: the live set of heap, or the metadata if heap is NULL. */
-static union result measure_in_child(const struct heap *heap, uint64_t nr_blocks)
+static void task_run(const void *context, void *result)
 {
-    union result result = {0};
-    int ends[2];
-    int status;
-    pid_t child;
+    const struct task *task = context;
 
-    fflush(stdout);
-    if (pipe(ends) != 0 || (child = fork()) < 0)
-        bench_die("cannot start a child process");
-    if (child == 0) {
-        if (heap)
-            live_set_measure(heap, nr_blocks, &result);
-        else
-            metadata_measure(&result);
-        _exit(write(ends[1], &result, sizeof(result)) == sizeof(result) ? 0 : EXIT_FAILURE);
-    }
-    close(ends[1]);
-    if (read(ends[0], &result, sizeof(result)) != sizeof(result))
-        bench_die("the child of %s gave no result", heap ? heap->name : "metadata");
-    close(ends[0]);
-    if (waitpid(child, &status, 0) != child || status != 0)
-        bench_die("the child of %s failed", heap ? heap->name : "metadata");
+    if (task->heap)
+        live_set_measure(task->heap, task->nr_blocks, result);
+    else
+        metadata_measure(result);
+}
+
+static union result measure_in_child(const struct bench_heap *heap, uint64_t nr_blocks)
+{
+    struct task task = {.heap = heap, .nr_blocks = nr_blocks};
+    union result result;
+    struct bench_child child = bench_child_start(task_run, &task, sizeof(result));
+
+    bench_child_finish(&child, &result);
     return result;
 }
 
-static void live_set_print(const struct heap *heap, const union result *result, bool first)
+static void live_set_print(const struct bench_heap *heap, const union result *result, bool first)
 {
     printf("%s\n  {\"contender\": \"%s\", \"stages\": [", first ? "" : ",", heap->name);
     for (size_t i = 0; i < NR_STAGES; i++) {
@@ -241,21 +178,21 @@ static void metadata_print(const struct metadata *metadata)
 void bench_run_memory(const struct bench_options *options)
 {
     uint64_t nr_blocks = bench_scale(NR_BLOCKS, options->scale);
-    uint64_t total = sizeof(heaps) / sizeof(heaps[0]) + 1;
+    uint64_t total = bench_heaps_length + 1;
     union result result;
     bool first = true;
 
     printf("{\"live_sets\": [");
-    for (size_t i = 0; i < sizeof(heaps) / sizeof(heaps[0]); i++) {
-        if (options->only == BENCH_ANY || options->only == heaps[i].allocator) {
-            result = measure_in_child(&heaps[i], nr_blocks);
-            live_set_print(&heaps[i], &result, first);
+    for (size_t i = 0; i < bench_heaps_length; i++) {
+        if (bench_takes_part(options, bench_heaps[i].allocator)) {
+            result = measure_in_child(&bench_heaps[i], nr_blocks);
+            live_set_print(&bench_heaps[i], &result, first);
             first = false;
         }
         bench_progress(i + 1, total);
     }
     printf("\n], \"metadata\": ");
-    if (options->only == BENCH_ANY || options->only == BENCH_PYSLAB) {
+    if (bench_takes_part(options, BENCH_PYSLAB)) {
         result = measure_in_child(NULL, 0);
         metadata_print(&result.metadata);
     } else {

@@ -8,7 +8,6 @@
  * Output: {"results": [{"group", "workload", "contender", "ops", "ns_per_op": [...]}]}
  */
 #include "driver.h"
-#include <stdbool.h>
 
 enum { WARM_UP_SHARE = 8 };  /* the warm-up does one n-th of a round */
 
@@ -35,7 +34,7 @@ static uint64_t lanes_select(const struct bench_workload *workload,
     for (size_t i = 0; i < BENCH_CONTENDERS_MAX && workload->contenders[i].method; i++) {
         const struct bench_contender *contender = &workload->contenders[i];
 
-        if (options->only == BENCH_ANY || options->only == contender->allocator)
+        if (bench_takes_part(options, contender->allocator))
             lanes[nr++].contender = contender;
     }
     return nr;
@@ -103,7 +102,7 @@ static void workload_run(const struct bench_workload *workload, pyslab_arena *ar
 
 void bench_run_times(const struct bench_options *options)
 {
-    bool with_pyslab = options->only == BENCH_ANY || options->only == BENCH_PYSLAB;
+    bool with_pyslab = bench_takes_part(options, BENCH_PYSLAB);
     pyslab_arena *arena = with_pyslab ? bench_arena_create(arena_bytes) : NULL;
     struct report report = {.separator = ""};
 

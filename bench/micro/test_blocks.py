@@ -7,6 +7,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -17,6 +18,7 @@ SIZE_MIN = 16
 SIZE_MAX = 8192
 BLOCK_BYTES = 64
 DEPTH = 1000
+NR_THREADS = 2
 SEED = 2
 
 Allocate = Callable[[int], object]
@@ -88,3 +90,20 @@ def test_producer_consumer(benchmark: BenchmarkFixture, allocate: Allocate) -> N
         producer.join()
 
     benchmark(hand_over)
+
+
+@pytest.mark.parametrize("nr_threads", [1, NR_THREADS])
+def test_threads(benchmark: BenchmarkFixture, allocate: Allocate, nr_threads: int) -> None:
+    """Each thread makes and drops blocks of its own."""
+    benchmark.group = f"one thread and {NR_THREADS}, {DEPTH} blocks each"
+
+    def work() -> None:
+        for _ in range(DEPTH):
+            allocate(BLOCK_BYTES)
+
+    with ThreadPoolExecutor(nr_threads) as pool:
+
+        def work_together() -> None:
+            wait([pool.submit(work) for _ in range(nr_threads)])
+
+        benchmark(work_together)

@@ -11,6 +11,7 @@ import pyslab
 
 OBJECT_BYTES = 600
 BULK = 256
+BULK_MANY = 1000
 
 
 @pytest.fixture
@@ -57,11 +58,34 @@ def test_many_objects(
     benchmark(make_many)
 
 
-def test_bulk(benchmark: BenchmarkFixture, cache: pyslab.KmemCache) -> None:
+@pytest.mark.parametrize("count", [BULK, BULK_MANY])
+def test_bulk(benchmark: BenchmarkFixture, cache: pyslab.KmemCache, count: int) -> None:
     """The same from alloc_bulk, in one call."""
-    benchmark.group = f"{BULK} objects of {OBJECT_BYTES} B"
+    benchmark.group = f"{count} objects of {OBJECT_BYTES} B"
 
     def alloc_bulk() -> None:
-        cache.alloc_bulk(BULK)
+        cache.alloc_bulk(count)
 
     benchmark(alloc_bulk)
+
+
+def test_alloc_in_a_loop(benchmark: BenchmarkFixture, cache: pyslab.KmemCache) -> None:
+    """cache.alloc as often as the longer alloc_bulk."""
+    benchmark.group = f"{BULK_MANY} objects of {OBJECT_BYTES} B"
+    alloc = cache.alloc
+
+    def make_many() -> None:
+        [alloc() for _ in range(BULK_MANY)]
+
+    benchmark(make_many)
+
+
+def test_prefill(benchmark: BenchmarkFixture, cache: pyslab.KmemCache) -> None:
+    """Objects set aside first, then taken one by one."""
+    benchmark.group = f"{BULK} objects of {OBJECT_BYTES} B"
+
+    def take_all() -> None:
+        with cache.prefill(BULK) as sheaf:
+            [sheaf.alloc() for _ in range(BULK)]
+
+    benchmark(take_all)

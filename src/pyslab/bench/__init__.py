@@ -1,7 +1,8 @@
 """`python -m pyslab bench`: pyslab against what Python and C programs use today.
 
 `main` is the whole interface. It measures Python buffers, blocks and page blocks
-in C, and memory, prints tables and a verdict, and writes the figures on request.
+in C, memory, and in depth threads, latencies and fragmentation; prints tables and a
+verdict, and writes the figures on request.
 The package is not imported by `import pyslab`. What may be missing (rich,
 matplotlib, numpy, pyarrow, the preloaded libraries) is left out with a note.
 """
@@ -16,7 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyslab.bench import _machine, _memory, _native, _plot, _python
+from pyslab.bench import _depth, _machine, _memory, _native, _plot, _python
+from pyslab.bench._depth import DepthPace
 from pyslab.bench._driver import find_driver
 from pyslab.bench._native import NativePace
 from pyslab.bench._progress import make_progress
@@ -38,11 +40,24 @@ class _Plan:
     native_passes: int
     native_scale: float
     memory_scale: float
+    depth: DepthPace
 
 
-_FULL = _Plan(rounds=21, python_round_s=0.004, native_passes=3, native_scale=1.0, memory_scale=1.0)
+_FULL = _Plan(
+    rounds=21,
+    python_round_s=0.004,
+    native_passes=3,
+    native_scale=1.0,
+    memory_scale=1.0,
+    depth=DepthPace(thread_rounds=31, latency_rounds=5, scale=1.0, peak_scale=1.0),
+)
 _QUICK = _Plan(
-    rounds=4, python_round_s=0.001, native_passes=1, native_scale=0.25, memory_scale=0.25
+    rounds=4,
+    python_round_s=0.001,
+    native_passes=1,
+    native_scale=0.25,
+    memory_scale=0.25,
+    depth=DepthPace(thread_rounds=11, latency_rounds=3, scale=0.5, peak_scale=0.125),
 )
 
 
@@ -92,10 +107,12 @@ def _run(options: argparse.Namespace) -> None:
     )
     passes = min(plan.native_passes, rounds)
     with closing(make_progress()) as progress:
-        _python.measure(results, Pace(rounds, plan.python_round_s), progress)
+        python_pace = Pace(rounds, plan.python_round_s)
+        _python.measure(results, python_pace, progress)
         native_pace = NativePace(passes, -(-rounds // passes), plan.native_scale)
         _native.measure(results, native_pace, progress)
         _memory.measure(results, plan.memory_scale, progress)
+        _depth.measure(results, plan.depth, python_pace, progress)
     print_report(results)
     if options.json:
         options.json.write_text(json.dumps(results.to_json(), indent=1) + "\n", encoding="utf-8")

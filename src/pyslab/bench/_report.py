@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pyslab.bench._format import Table
 from pyslab.bench._machine import machine_line
 from pyslab.bench._results import Results
-from pyslab.bench._tables import Table, tables
+from pyslab.bench._tables import tables
 
 # Narrower, a table would be cut; a pipe has no width of its own.
-_WIDTH_MIN = 118
+_WIDTH_MIN = 132
 
 
 def print_report(results: Results) -> None:

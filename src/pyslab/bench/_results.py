@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pyslab.bench._depth_results import DepthResults
+
 PYSLAB = "pyslab"
 
 JsonObject = dict[str, Any]
@@ -23,7 +25,7 @@ class BenchError(Exception):
 class Series:
     """One contender in one workload: a time for every round."""
 
-    section: str  # "python" or "native"
+    section: str  # "python", "native" or "depth"
     group: str  # workloads that make up one table
     workload: str
     contender: str
@@ -144,6 +146,7 @@ class Results:
     options: JsonObject
     series: SeriesSet = field(default_factory=SeriesSet)
     memory: MemoryResults = field(default_factory=MemoryResults)
+    depth: DepthResults = field(default_factory=DepthResults)
     notes: list[str] = field(default_factory=list)  # what was skipped, and why
 
     def to_json(self) -> JsonObject:
@@ -154,6 +157,7 @@ class Results:
             "options": self.options,
             "series": self.series.to_json(),
             "memory": asdict(self.memory),
+            "depth": asdict(self.depth),
             "notes": self.notes,
         }
 

@@ -7,29 +7,17 @@ pyslab: above 1, pyslab is ahead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pyslab.bench import _native, _python
+from pyslab.bench._depth_tables import depth_tables
+from pyslab.bench._depth_verdict import depth_verdicts
+from pyslab.bench._format import MIB, MISSING, Table, format_ns, format_ratio
+from pyslab.bench._judge import Verdict
 from pyslab.bench._results import PYSLAB, LiveSet, Ratio, Results, Series, SeriesSet
 from pyslab.bench._timing import EMPTY
-from pyslab.bench._verdict import PeerRatio, Verdict, behind, verdicts
+from pyslab.bench._verdict import PeerRatio, behind, verdicts
 
-_MIB = 1 << 20
-_THOUSANDS_FROM = 10_000
-# Decimals of a figure below a limit; the limits are where rounding adds a digit.
-_DECIMALS = ((3, 0.09995), (2, 9.995), (1, 99.95))
-_MISSING = "-"
-_TIME_UNITS = ((1e6, "ms"), (1e3, "us"))
 _JUDGED = {True: "yes", False: "NO", None: "?"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, a heading and rows of equal length; the first column is left-aligned."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def tables(results: Results) -> list[Table]:
@@ -43,31 +31,11 @@ def tables(results: Results) -> list[Table]:
         _ratios(series, _native.SECTION, _native.BLOCKS, "2. C: blocks"),
         _pages(series),
         _memory(results.memory.live_sets),
+        *depth_tables(results),
         _behind(behind(series)),
-        _verdicts(verdicts(results)),
+        _verdicts([*verdicts(results), *depth_verdicts(results)]),
     ]
     return [table for table in found if table.rows]
-
-
-def format_ns(ns: float) -> str:
-    """A time with three figures and a unit."""
-    for scale, unit in _TIME_UNITS:
-        if ns >= scale:
-            return f"{_three_figures(ns / scale)} {unit}"
-    return f"{_three_figures(ns)} ns"
-
-
-def _three_figures(value: float) -> str:
-    for digits, limit in _DECIMALS:
-        if value < limit:
-            return f"{value:.{digits}f}"
-    return f"{value:.0f}"
-
-
-def _format_ratio(value: float) -> str:
-    if value >= _THOUSANDS_FROM:
-        return f"{value / 1000:.0f}k"
-    return _three_figures(value)
 
 
 def _ratios(series: SeriesSet, section: str, group: str, title: str) -> Table:
@@ -81,8 +49,8 @@ def _ratios(series: SeriesSet, section: str, group: str, title: str) -> Table:
             continue
         found = [series.find(section, group, workload, peer) for peer in peers]
         ratios = [Ratio.of(peer, ours) if peer else None for peer in found]
-        lowest = [_format_ratio(ratio.minimum) if ratio else _MISSING for ratio in ratios]
-        middle = [_format_ratio(ratio.median) if ratio else _MISSING for ratio in ratios]
+        lowest = [format_ratio(ratio.minimum) if ratio else MISSING for ratio in ratios]
+        middle = [format_ratio(ratio.median) if ratio else MISSING for ratio in ratios]
         rows.append([workload, "min", format_ns(ours.minimum), *lowest])
         rows.append(["", "median", format_ns(ours.median), *middle])
     columns = ["", "of", PYSLAB, *(f"{peer} x" for peer in peers)]
@@ -108,13 +76,13 @@ def _page_cells(series: SeriesSet, workload: str) -> list[str]:
     ours = series.find(_native.SECTION, _native.PAGES, workload, PYSLAB)
     mmap = series.find(_native.SECTION, _native.PAGES, workload, _native.MMAP)
     if ours is None or mmap is None:
-        return [_MISSING] * 4
+        return [MISSING] * 4
     return [format_ns(ours.minimum), format_ns(ours.median), *_both(mmap, ours)]
 
 
 def _both(series: Series, base: Series) -> list[str]:
     ratio = Ratio.of(series, base)
-    return [_format_ratio(ratio.minimum), _format_ratio(ratio.median)]
+    return [format_ratio(ratio.minimum), format_ratio(ratio.median)]
 
 
 def _memory(live_sets: Sequence[LiveSet]) -> Table:
@@ -127,24 +95,24 @@ def _memory(live_sets: Sequence[LiveSet]) -> Table:
 
 
 def _memory_row(item: LiveSet) -> list[str]:
-    rounding = _MISSING
+    rounding = MISSING
     if item.rounded_bytes is not None:
         rounding = f"{item.rounded_bytes / item.requested_bytes - 1:.1%}"
     return [
         item.contender,
         item.language,
-        f"{item.requested_bytes / _MIB:.0f} MiB",
+        f"{item.requested_bytes / MIB:.0f} MiB",
         rounding,
         f"{item.resident_bytes / item.requested_bytes:.3f}",
         f"{item.half_resident_bytes / item.half_requested_bytes:.3f}",
-        f"{item.empty_resident_bytes / _MIB:.0f} MiB",
+        f"{item.empty_resident_bytes / MIB:.0f} MiB",
     ]
 
 
 def _behind(entries: Sequence[PeerRatio]) -> Table:
     rows = [
         [f"{item.contender}, {item.workload}", item.group,
-         _format_ratio(item.ratio.minimum), _format_ratio(item.ratio.median)]
+         format_ratio(item.ratio.minimum), format_ratio(item.ratio.median)]
         for item in entries
     ]  # fmt: skip
     return Table("Where a Python peer is not behind pyslab", ("", "", "min x", "median x"), rows)

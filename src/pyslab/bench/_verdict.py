@@ -1,4 +1,4 @@
-"""The promises of pyslab, each with the figure asked for and the figure measured.
+"""The promises of sections 1 to 4, each with the figure asked for and the figure measured.
 
 Judged by the fastest rounds, which say what the code costs; the median stands
 beside it in brackets. A promise that this run could not measure is not judged.
@@ -9,30 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pyslab.bench import _native, _python
-from pyslab.bench._results import PYSLAB, Ratio, Results, Series, SeriesSet
+from pyslab.bench._judge import NOT_MEASURED, Verdict, at_most
+from pyslab.bench._results import PYSLAB, Ratio, Results, SeriesSet
 from pyslab.bench._timing import EMPTY
 
-KMALLOC_TO_BYTEARRAY = 0.5
+KMALLOC_TO_BYTEARRAY = 0.35
 REFILL_TO_RESIDENT = 1.1
-ORDER_0_TO_LIBC = 2.0
+ORDER_0_TO_LIBC = 1.2
 ORDER_9_TO_LIBC = 10.0
-KMALLOC_TO_LIBC = 0.8
+KMALLOC_TO_LIBC = 0.6
 METADATA_SHARE = 0.01
 UNTOUCHED_BYTES = 2 << 20
 
 _SMALL = 64
 _MIB = 1 << 20
 _GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One promise."""
-
-    claim: str
-    asked: str
-    measured: str
-    holds: bool | None  # None: not measured
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class PeerRatio:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """All promises, in the order of the sections."""
+    """Those promises, in the order of the sections."""
     series = results.series
     return [
         _kmalloc_to_bytearray(series),
@@ -68,18 +59,9 @@ def behind(series: SeriesSet) -> list[PeerRatio]:
     return [entry for entry in found if entry.ratio.minimum <= 1]
 
 
-def _at_most(claim: str, ours: Series | None, base: Series | None, limit: float) -> Verdict:
-    asked = f"<= {limit:g}x"
-    if ours is None or base is None:
-        return Verdict(claim, asked, "not measured", None)
-    ratio = Ratio.of(ours, base)
-    measured = f"{ratio.minimum:.2f}x (median {ratio.median:.2f}x)"
-    return Verdict(claim, asked, measured, ratio.minimum <= limit)
-
-
 def _kmalloc_to_bytearray(series: SeriesSet) -> Verdict:
     where = (_python.SECTION, _python.ALLOCATE, _python.size_name(_SMALL))
-    return _at_most(
+    return at_most(
         "Python: kmalloc(64) + drop / bytearray(64)",
         series.find(*where, PYSLAB),
         series.find(*where, "bytearray"),
@@ -105,7 +87,7 @@ def _ahead(series: SeriesSet, group: str) -> Verdict:
     asked = "> 1x"
     found = _peer_ratios(series, group)
     if not found:
-        return Verdict(claim, asked, "not measured", None)
+        return Verdict(claim, asked, NOT_MEASURED, None)
     first = found[0]
     measured = f"{first.ratio.minimum:.3g}x {first.contender} at {first.workload}"
     nr_behind = sum(entry.ratio.minimum <= 1 for entry in found)
@@ -119,7 +101,7 @@ def _refill(series: SeriesSet) -> Verdict:
     where = (_python.SECTION, _python.REFILL, _python.size_name(_python.REFILL_SIZE))
     names = (_python.RESIDENT_BUFFER, _python.RESIDENT_BYTEARRAY)
     resident = [found for name in names if (found := series.find(*where, name))]
-    return _at_most(
+    return at_most(
         "Python: 64 MiB allocated, filled, dropped / refilled",
         series.find(*where, PYSLAB),
         min(resident, key=lambda item: item.minimum, default=None),
@@ -130,7 +112,7 @@ def _refill(series: SeriesSet) -> Verdict:
 def _pair(series: SeriesSet, claim: str, contender: str, limit: float) -> Verdict:
     where = (_native.SECTION, _native.PAIR, _native.PAIR)
     libc = series.find(*where, _native.PAIR_LIBC)
-    return _at_most(claim, series.find(*where, contender), libc, limit)
+    return at_most(claim, series.find(*where, contender), libc, limit)
 
 
 def _metadata(results: Results) -> Verdict:
@@ -138,7 +120,7 @@ def _metadata(results: Results) -> Verdict:
     asked = f"<= {METADATA_SHARE:.0%}"
     metadata = results.memory.metadata
     if metadata is None:
-        return Verdict(claim, asked, "not measured", None)
+        return Verdict(claim, asked, NOT_MEASURED, None)
     measured = f"{metadata.share:.2%} of {metadata.frame_bytes // _MIB} MiB"
     return Verdict(claim, asked, measured, metadata.share <= METADATA_SHARE)
 

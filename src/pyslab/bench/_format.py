@@ -1,0 +1,45 @@
+"""A table of text, and how figures are written in its cells. Knows no results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MIB = 1 << 20
+MISSING = "-"
+
+_THOUSANDS_FROM = 10_000
+# Decimals of a figure below a limit; the limits are where rounding adds a digit.
+_DECIMALS = ((3, 0.09995), (2, 9.995), (1, 99.95))
+_TIME_UNITS = ((1e6, "ms"), (1e3, "us"))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, a heading and rows of equal length; the first column is left-aligned."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def format_ns(ns: float) -> str:
+    """A time with three figures and a unit."""
+    for scale, unit in _TIME_UNITS:
+        if ns >= scale:
+            return f"{_three_figures(ns / scale)} {unit}"
+    return f"{_three_figures(ns)} ns"
+
+
+def _three_figures(value: float) -> str:
+    for digits, limit in _DECIMALS:
+        if value < limit:
+            return f"{value:.{digits}f}"
+    return f"{value:.0f}"
+
+
+def format_ratio(value: float) -> str:
+    """A ratio with three figures, or in thousands."""
+    if value >= _THOUSANDS_FROM:
+        return f"{value / 1000:.0f}k"
+    return _three_figures(value)
