@@ -91,8 +91,10 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
 static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
 {
     struct kmem_cache *cache = km->slabs.caches[class];
-    void *p = cache_alloc_any(cache, gfp);
+    void *p = thread_has_domain(km->slabs.domain) ? sheaf_pop(sheaf_table_loaded(), class) : NULL;
 
+    if (p == NULL)
+        p = cache_alloc_any(cache, gfp);
     if (p == NULL)
         return cache->desc->slab_order != 0 ? alloc_large(km, size, 0, gfp) : NULL;
     if ((gfp & PYSLAB_GFP_ZERO) != 0)

@@ -273,13 +273,13 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
 
     if (cache->sheaf_capacity == 0)
         return alloc_direct(cache, gfp, true);
+    slot = slot_ready(cache);
+    if (slot != NULL && (p = slot_pop(cache, slot)) != NULL)
+        return p;
     heed_drain(cache->owner);
     slot = slot_ready(cache);
     if (slot == NULL)
         return alloc_direct(cache, gfp, true);
-    p = slot_pop(cache, slot);
-    if (p != NULL)
-        return p;
     slot->nr_exchanges++;
     if (spare_has_objects(slot))
         swap_spare(slot);
@@ -385,8 +385,11 @@ int cache_free_object(struct kmem_cache *cache, void *p)
         free_direct(cache, p);
         return PYSLAB_OK;
     }
-    heed_drain(cache->owner);
     slot = slot_ready(cache);
+    if (slot == NULL || slot->top == slot->limit) {
+        heed_drain(cache->owner);
+        slot = slot_ready(cache);
+    }
     if (slot == NULL) {
         free_direct(cache, p);
         return PYSLAB_OK;
