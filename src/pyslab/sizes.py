@@ -1,6 +1,7 @@
 """Sizes as people write them: "64MiB", "1.5 GiB", "512 kb", "4096".
 
-Units are SI (kB = 1000) and binary (KiB = 1024), in any case; no unit means bytes. The C types call parse_bytes for every size given as a string.
+Units are SI (kB = 1000) and binary (KiB = 1024), in any case; no unit means bytes. The C
+types call parse_bytes for every size given as a string.
 """
 
 from __future__ import annotations
