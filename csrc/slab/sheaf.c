@@ -3,7 +3,7 @@
  * Underflow: swap with a spare that has objects; else take a full sheaf from the barn;
  * else fill main from slabs, buying one if none has a free object.
  * Overflow: swap with an empty spare; else hand the full spare to the barn; else give
- * its objects back to their slabs.
+ * the oldest objects of main back to their slabs.
  * Only the barn and the slabs need cache->lock; the swap needs nothing.
  * Not here: a thread's table of slots (sheaf_table.c).
  */
