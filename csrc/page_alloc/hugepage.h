@@ -7,8 +7,8 @@
  * The trial. A huge page costs one fault in place of 512: a third of the time where the
  * host has warm memory, seven times as much where a hypervisor must fetch 2 MiB of cold
  * memory first (free page reporting). Nothing but a measurement tells which it is. So an
- * arena starts with 4 KiB pages; when it has 128 MiB in use, or hands out a block of
- * 32 MiB, it makes a few megabytes of that untouched block resident in both ways,
+ * arena starts with 4 KiB pages; when it hands out an untouched block of 32 MiB, or of
+ * 4 MiB while 128 MiB are in use, it makes a part of that block resident in both ways,
  * compares the times, and asks for huge pages from then on only if they were cheaper.
  * Runs. Giving back less than 2 MiB of a run makes the kernel refill the hole with the
  * next huge page, so such a run loses its advice until the whole of it has gone back.
