@@ -211,7 +211,6 @@ static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *s
         return pfn;
     lock_acquire(&cache->lock);
     slab_add_locked(cache, pfn);
-    cache->desc->supply[SUPPLY_BUDDY]++;
     /* Memory pressure may have drained this slot, and freed its sheaf, meanwhile. */
     if (slot_main(slot) != NULL)
         fill_from_slabs_locked(cache, slot);
@@ -232,7 +231,6 @@ static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
     if (p == NULL && may_buy && (pfn = slab_new(cache, gfp)) < SLAB_CTOR_FAILED) {
         lock_acquire(&cache->lock);
         slab_add_locked(cache, pfn);
-        cache->desc->supply[SUPPLY_BUDDY]++;
         slab_take_locked(cache, &p, 1);
         lock_release(&cache->lock);
     }
@@ -280,6 +278,9 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
     slot = slot_ready(cache);
     if (slot == NULL)
         return alloc_direct(cache, gfp, true);
+    /* A destructor that ran in the drain may have used the cache: main must be empty. */
+    if ((p = slot_pop(cache, slot)) != NULL)
+        return p;
     slot->nr_exchanges++;
     if (spare_has_objects(slot))
         swap_spare(slot);

@@ -172,6 +172,7 @@ void slab_add_locked(struct kmem_cache *cache, uint32_t pfn)
 
     pfn_to_page(map, pfn)->slab.list = SLAB_PARTIAL;
     index_list_add_head(&cache->desc->list[SLAB_PARTIAL], page_links(map), pfn);
+    cache->desc->supply[SUPPLY_BUDDY]++;
 }
 
 void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)

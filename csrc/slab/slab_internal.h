@@ -26,7 +26,7 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
  * PFN_NONE without memory, SLAB_CTOR_FAILED when a constructor said so. No lock held. */
 #define SLAB_CTOR_FAILED (PFN_NONE - 1)
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp);
-/* Puts a new slab where the next take finds it. */
+/* Puts a new slab where the next take finds it, and counts it. */
 void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);
 /* A slab added under the same lock, from which nothing was taken, is an empty one. */
 void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn);

@@ -192,7 +192,8 @@ static void constructor_uses_its_cache(void)
     rig_end(hooks.arena);
 }
 
-static unsigned nr_inner; /* destructor calls that used the cache */
+static unsigned nr_inner;        /* destructor calls that used the cache */
+static size_t inner_objects = 600; /* that one of them takes and gives back */
 
 /* Fills and empties the cache it is called for. */
 static void destruct_and_use(void *object, void *context)
@@ -203,10 +204,33 @@ static void destruct_and_use(void *object, void *context)
     destruct(object, context);
     if (nr_inner++ != 0)
         return;
-    for (size_t i = 0; i < ARRAY_SIZE(inner); i++)
+    for (size_t i = 0; i < inner_objects; i++)
         inner[i] = pyslab_kmem_cache_alloc(h->cache, KERNEL);
-    for (size_t i = 0; i < ARRAY_SIZE(inner); i++)
+    for (size_t i = 0; i < inner_objects; i++)
         EXPECT_EQ(pyslab_kmem_cache_free(h->cache, inner[i]), PYSLAB_OK);
+}
+
+/* ... and one that runs because another thread wants memory, when main is empty. */
+static void destructor_uses_its_cache_in_a_drain(void)
+{
+    begin(200, construct, destruct_and_use);
+    take(4000);
+    give_all();
+    for (int round = 0; round < 20; round++) {
+        nr_inner = 0;
+        inner_objects = 1 + (size_t)round; /* few leave main neither empty nor full */
+        page_alloc_request_drain(&hooks.arena->pages);
+        take(100 + 37 * (unsigned)round);
+        EXPECT_EQ(hook_stats().live_objects, 100 + 37 * (unsigned)round);
+        rig_validate(hooks.arena);
+        give_all();
+        EXPECT_EQ(hook_stats().live_objects, 0);
+        rig_validate(hooks.arena);
+    }
+    EXPECT_EQ(pyslab_kmem_cache_destroy(hooks.cache), PYSLAB_OK);
+    EXPECT_EQ(hooks.nr_ctor, hooks.nr_dtor);
+    expect_empty_arena();
+    rig_end(hooks.arena);
 }
 
 /* A destructor that runs inside a free may use the cache as well. */
@@ -280,7 +304,7 @@ static const struct test tests[] = {
     TEST(state_survives),
     TEST(failing_constructor),
     TEST(constructor_uses_its_cache),
-    TEST(destructor_uses_its_cache),
+    TEST(destructor_uses_its_cache), TEST(destructor_uses_its_cache_in_a_drain),
     TEST(threads_end),
     TEST(misuse_is_found),
 };
