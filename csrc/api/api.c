@@ -65,7 +65,58 @@ uint64_t pyslab_arena_size(const pyslab_arena *arena)
 
 uint32_t pyslab_arena_max_order(const pyslab_arena *arena)
 {
-    return arena->pages.zone[0].max_order;
+    return arena->pages.max_order;
+}
+
+/* --- zones and reclaim -------------------------------------------------- */
+
+int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out)
+{
+    return arena_zone_stats(arena, zone, out);
+}
+
+uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t nr)
+{
+    for (uint32_t i = 0; i < nr && i < PYSLAB_NR_VM_EVENTS; i++)
+        counts[i] = load_relaxed(&arena->pages.reclaim.events[i]);
+    return PYSLAB_NR_VM_EVENTS;
+}
+
+void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes)
+{
+    store_relaxed(&arena->pages.limit_pages, bytes == 0 ? LIMIT_NONE : bytes >> PAGE_SHIFT);
+}
+
+uint64_t pyslab_arena_limit(const pyslab_arena *arena)
+{
+    uint64_t nr_pages = load_relaxed(&arena->pages.limit_pages);
+
+    return nr_pages == LIMIT_NONE ? 0 : nr_pages << PAGE_SHIFT;
+}
+
+uint64_t pyslab_arena_used(const pyslab_arena *arena)
+{
+    return load_relaxed(&arena->pages.used_pages) << PAGE_SHIFT;
+}
+
+void pyslab_arena_set_oom(pyslab_arena *arena,
+                          int (*oom)(size_t nbytes, uint32_t zone, void *context), void *context)
+{
+    arena->pages.reclaim.oom = oom;
+    arena->pages.reclaim.oom_context = context;
+}
+
+int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,
+                             pyslab_shrinker **out)
+{
+    return options == NULL || out == NULL ? PYSLAB_EINVAL
+                                          : shrinker_register(&arena->pages, options, out);
+}
+
+void pyslab_unregister_shrinker(pyslab_shrinker *shrinker)
+{
+    if (shrinker != NULL)
+        shrinker_unregister(shrinker);
 }
 
 /* --- kmalloc ------------------------------------------------------------ */
@@ -107,6 +158,41 @@ size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size)
 
 /* --- page frames -------------------------------------------------------- */
 
+int pyslab_gfp_zone(const pyslab_arena *arena, uint32_t gfp)
+{
+    return gfp_valid(gfp) ? (int)gfp_zone(&arena->pages, gfp) : PYSLAB_EINVAL;
+}
+
+uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr, uint32_t *pfn)
+{
+    return page_alloc_bulk(&arena->pages, gfp, nr, pfn);
+}
+
+void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp)
+{
+    return kmalloc_exact_pages(&arena->kmalloc, size, gfp);
+}
+
+void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
+                          uint32_t nocross, uint32_t gfp)
+{
+    return kmalloc_adopt_run(&arena->kmalloc, page_alloc_contig(&arena->pages, nr_pages, align,
+                                                                nocross, gfp & ~GFP_HIGH_BITS));
+}
+
+void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
+{
+    if (!pfn_has_address(&arena->pages.map, pfn))
+        return NULL;
+    return kmalloc_adopt_run(&arena->kmalloc,
+                             page_reserve_range(&arena->pages, pfn, nr_pages));
+}
+
+int pyslab_split_page(pyslab_arena *arena, uint32_t pfn, uint32_t order)
+{
+    return page_split(&arena->pages, pfn, order);
+}
+
 uint32_t pyslab_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp)
 {
     return page_alloc_block(&arena->pages, order, gfp);
@@ -119,7 +205,7 @@ int pyslab_free_pages(pyslab_arena *arena, uint32_t pfn, uint32_t order)
 
 void *pyslab_get_free_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp)
 {
-    uint32_t pfn = page_alloc_block(&arena->pages, order, gfp & ~(uint32_t)PYSLAB_GFP_HIGHMEM);
+    uint32_t pfn = page_alloc_block(&arena->pages, order, gfp & ~GFP_HIGH_BITS);
 
     return pfn == PFN_NONE ? NULL : pfn_to_virt(&arena->pages.map, pfn);
 }
@@ -172,12 +258,14 @@ uint32_t pyslab_page_state(const pyslab_arena *arena, uint32_t pfn)
 
 void *pyslab_page_address(const pyslab_arena *arena, uint32_t pfn)
 {
-    return pfn < arena->pages.map.nr_pages ? pfn_to_virt(&arena->pages.map, pfn) : NULL;
+    return pfn_has_address(&arena->pages.map, pfn) ? pfn_to_virt(&arena->pages.map, pfn) : NULL;
 }
 
 uint32_t pyslab_page_to_zone(const pyslab_arena *arena, uint32_t pfn)
 {
-    return pfn < arena->pages.map.nr_pages ? page_zone(pfn_to_page(&arena->pages.map, pfn)) : 0;
+    struct page_alloc *pages = &((struct pyslab_arena *)(uintptr_t)arena)->pages;
+
+    return pfn < pages->map.nr_pages ? page_alloc_zone_of(pages, pfn)->index : 0;
 }
 
 uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p)
@@ -301,6 +389,8 @@ const char *pyslab_strerror(int error)
         return "objects are still live";
     case PYSLAB_EOS:
         return "the operating system refused";
+    case PYSLAB_EFORKED:
+        return "the frames are shared with the parent process, which owns them";
     case PYSLAB_ECACHE:
         return "the object belongs to another cache";
     case PYSLAB_ELIMIT:

@@ -9,6 +9,33 @@
 
 /* --- options ------------------------------------------------------------ */
 
+/* Unit of the mapping. */
+static size_t arena_granule(const pyslab_arena_options *options)
+{
+    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE && os_hugepage_bytes() != 0)
+        return os_hugepage_bytes();
+    return os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+}
+
+/* Zones are taken as they are: nothing is rounded. A frame of a file is mapped alone, which
+ * takes host pages no larger than a frame. */
+static int zones_check(const pyslab_arena_options *options)
+{
+    uint64_t mapped;
+
+    if (options->nr_zones == 0)
+        return PYSLAB_OK;
+    if (options->size_bytes % PAGE_SIZE != 0 ||
+        !page_alloc_zones_valid(options->zones, options->nr_zones,
+                                options->size_bytes >> PAGE_SHIFT))
+        return PYSLAB_EINVAL;
+    mapped = (uint64_t)page_alloc_mapped_pages(options->zones, options->nr_zones) << PAGE_SHIFT;
+    if (mapped % arena_granule(options) != 0 ||
+        (mapped != options->size_bytes && os_page_bytes() > PAGE_SIZE))
+        return PYSLAB_EINVAL;
+    return PYSLAB_OK;
+}
+
 static int options_check(const pyslab_arena_options *options)
 {
     if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
@@ -19,16 +46,20 @@ static int options_check(const pyslab_arena_options *options)
         return PYSLAB_ELIMIT;
     if (!options->overcommit && options->size_bytes > os_physical_bytes())
         return PYSLAB_ELIMIT;
-    return PYSLAB_OK;
+    return zones_check(options);
 }
 
 static size_t arena_bytes(const pyslab_arena_options *options)
 {
-    size_t granule = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+    return (size_t)align_up(options->size_bytes, arena_granule(options));
+}
 
-    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE && os_hugepage_bytes() != 0)
-        granule = os_hugepage_bytes();
-    return (size_t)align_up(options->size_bytes, granule);
+/* Without zones every frame has an address. */
+static size_t arena_mapped_bytes(const pyslab_arena_options *options)
+{
+    if (options->nr_zones == 0)
+        return arena_bytes(options);
+    return (size_t)page_alloc_mapped_pages(options->zones, options->nr_zones) << PAGE_SHIFT;
 }
 
 /* The base is aligned to the largest block, so that address and pfn agree on it. */
@@ -48,31 +79,58 @@ static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_op
     int error;
 
     if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE)
-        error = os_commit_hugetlb(base, arena->bytes);
+        error = os_commit_hugetlb(base, arena->mapped_bytes);
     else
-        error = os_commit(base, arena->bytes, options->overcommit != 0);
+        error = os_commit(base, arena->mapped_bytes, options->overcommit != 0);
     if (error != PYSLAB_OK)
         return error;
     /* Until a trial has shown that they pay (page_alloc/hugepage.h). */
     if (options->hugepages != PYSLAB_HUGEPAGES_REQUIRE)
-        os_advise_hugepages(base, arena->bytes, false);
+        os_advise_hugepages(base, arena->mapped_bytes, false);
     if (options->mlock != 0)
-        error = os_lock_memory(base, arena->bytes);
+        error = os_lock_memory(base, arena->mapped_bytes);
     if (error == PYSLAB_OK && options->prefault != 0)
-        error = os_prefault(base, arena->bytes);
+        error = os_prefault(base, arena->mapped_bytes);
     return error;
 }
 
-static int map_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
-                      void **base)
+/* The file of the frames without an address; fd -1 if there are none. */
+static int make_high_file(const struct pyslab_arena *arena, const pyslab_arena_options *options,
+                          int *fd)
 {
-    int error = os_reserve(arena->bytes, arena_align(arena->bytes, options->max_order), base);
+    uint64_t bytes = arena->bytes - arena->mapped_bytes;
+    int error;
+
+    *fd = -1;
+    if (bytes == 0)
+        return PYSLAB_OK;
+    error = os_memfd_create("pyslab-highmem", bytes, fd);
+    if (error == PYSLAB_OK && (options->prefault != 0 || options->mlock != 0))
+        error = os_file_prefault(*fd, bytes);
+    return error;
+}
+
+static void unmap_frames(const struct pyslab_arena *arena, void *base, int high_fd)
+{
+    os_release(base, arena->mapped_bytes);
+    if (high_fd >= 0)
+        os_file_close(high_fd);
+}
+
+static int map_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
+                      void **base, int *high_fd)
+{
+    size_t bytes = arena->mapped_bytes;
+    int error = os_reserve(bytes, arena_align(bytes, options->max_order), base);
 
     if (error != PYSLAB_OK)
         return error;
+    *high_fd = -1;
     error = commit_frames(arena, options, *base);
+    if (error == PYSLAB_OK)
+        error = make_high_file(arena, options, high_fd);
     if (error != PYSLAB_OK)
-        os_release(*base, arena->bytes);
+        unmap_frames(arena, *base, *high_fd);
     return error;
 }
 
@@ -108,7 +166,7 @@ static bool arena_reclaim(void *context)
 }
 
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options,
-                        void *base)
+                        void *base, int high_fd)
 {
     uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
     struct frame_map map;
@@ -117,10 +175,13 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     if (error != PYSLAB_OK)
         return error;
     frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
+    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT), high_fd);
     thread_domain_init(&arena->domain);
-    page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order);
-    if (options->prefault != 0 || options->mlock != 0)
-        arena->pages.zone[0].fresh = RESIDENCY_ZEROED;
+    page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
+                    options->nr_zones);
+    for (uint32_t i = 0; i < arena->pages.nr_zones; i++)
+        if (options->prefault != 0 || options->mlock != 0)
+            arena->pages.zone[i].fresh = RESIDENCY_ZEROED;
     page_alloc_set_purge(&arena->pages,
                          options->purge_delay_ms != 0 ? options->purge_delay_ms
                                                       : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
@@ -144,7 +205,7 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
 {
     struct pyslab_arena *arena;
     void *base;
-    int error = options_check(options);
+    int high_fd, error = options_check(options);
 
     if (error != PYSLAB_OK)
         return error;
@@ -152,12 +213,13 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
     if (arena == NULL)
         return PYSLAB_ENOMEM;
     arena->bytes = arena_bytes(options);
+    arena->mapped_bytes = arena_mapped_bytes(options);
     arena->hugepages = options->hugepages;
-    error = map_frames(arena, options, &base);
+    error = map_frames(arena, options, &base, &high_fd);
     if (error == PYSLAB_OK) {
-        error = arena_set_up(arena, options, base);
+        error = arena_set_up(arena, options, base, high_fd);
         if (error != PYSLAB_OK)
-            os_release(base, arena->bytes);
+            unmap_frames(arena, base, high_fd);
     }
     if (error != PYSLAB_OK) {
         os_heap_free(arena, sizeof *arena);
@@ -170,14 +232,14 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
 
 void arena_destroy(struct pyslab_arena *arena)
 {
-    void *base = arena->pages.map.base;
+    struct frame_map map = arena->pages.map;
 
     arena_list_remove(arena);
     thread_domain_destroy(&arena->domain);
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);
     os_release(arena->metadata, arena->metadata_bytes);
-    os_release(base, arena->bytes);
+    unmap_frames(arena, map.base, map.high_fd);
     os_heap_free(arena, sizeof *arena);
 }
 

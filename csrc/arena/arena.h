@@ -4,7 +4,7 @@
  * options, statistics, validation, and the process's list of arenas for fork.
  * What it is not: an allocator; each call goes to the layer that does the work.
  *
- * Data structure: frames lie at `base`; the metadata (cache descriptors, class map,
+ * Data structure: frames lie at `base`, those of high memory in a file; the metadata (cache descriptors, class map,
  * mem_map) in a mapping of its own; this struct, process-local, on the core's heap.
  * Invariant: managed == free + on page lists + slabs + large blocks + page blocks.
  * Lock: the list of arenas has one of rank FORK; the layers have their own.
@@ -22,13 +22,16 @@ struct pyslab_arena {
     struct pyslab_arena *prev;
     void *metadata;              /* descriptors, class map, mem_map */
     size_t metadata_bytes;       /* reserved for them */
-    size_t bytes;                /* of the frames' mapping */
+    size_t bytes;                /* of all frames */
+    size_t mapped_bytes;         /* of those that have an address */
     uint32_t hugepages;          /* enum pyslab_hugepages */
 };
 
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
 void arena_destroy(struct pyslab_arena *arena);
 void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out);
+/* EINVAL: no such zone. */
+int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_stats *out);
 bool arena_check(struct pyslab_arena *arena, struct finding *f);
 uint64_t arena_release_unused(struct pyslab_arena *arena);
 

@@ -4,6 +4,8 @@
  * Anonymous frames are copied with the process: parent and child each go on with an
  * arena of their own. What other threads had in their sheaves and page lists stays
  * theirs in the parent; in the child it is unreachable and remains counted as cached.
+ * Frames of high memory are shared with the parent and stay its own: the child neither
+ * takes nor returns them.
  */
 #include "arena/arena_fork.h"
 
@@ -33,6 +35,12 @@ static void zones_each(struct pyslab_arena *arena, void (*act)(struct lock *))
         act(&arena->pages.zone[i].lock);
 }
 
+static void shrinkers_each(void (*act)(struct lock *))
+{
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        act(&a->pages.reclaim.shrinkers_lock);
+}
+
 static void fork_prepare(void)
 {
     lock_acquire_for_fork(&arena_list.lock);
@@ -41,6 +49,7 @@ static void fork_prepare(void)
         lock_acquire_for_fork(&a->kmalloc.slabs.lock);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         caches_each(a, lock_acquire_for_fork);
+    shrinkers_each(lock_acquire_for_fork);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         zones_each(a, lock_acquire_for_fork);
     os_heap_fork_prepare();
@@ -54,6 +63,7 @@ static void fork_release(void)
         caches_each(a, lock_release_after_fork);
         lock_release_after_fork(&a->kmalloc.slabs.lock);
     }
+    shrinkers_each(lock_release_after_fork);
 }
 
 static void fork_parent(void)
@@ -66,6 +76,8 @@ static void fork_parent(void)
 static void fork_child(void)
 {
     fork_release();
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        a->pages.forked = true;
     thread_fork_child();
     lock_release_after_fork(&arena_list.lock);
 }

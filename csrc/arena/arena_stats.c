@@ -11,13 +11,11 @@ static void add_zones(struct pyslab_arena *arena, pyslab_arena_stats *out)
 
     for (uint32_t i = 0; i < pages->nr_zones; i++) {
         struct zone *zone = &pages->zone[i];
-        uint32_t managed = zone->end_pfn - zone->start_pfn;
 
         lock_acquire(&zone->lock);
-        out->managed_pages += managed;
+        out->managed_pages += zone_managed_pages(zone);
         out->free_pages += zone_free_pages(zone);
         out->dirty_free_pages += zone->dirty_pages;
-        out->peak_used_pages += managed - zone->min_free_pages;
         out->page_allocs += zone->nr_allocs;
         out->page_frees += zone->nr_frees;
         lock_release(&zone->lock);
@@ -48,14 +46,17 @@ static void add_caches(struct pyslab_arena *arena, pyslab_arena_stats *out)
 void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out)
 {
     const struct page_alloc *pages = &arena->pages;
-    uint64_t elsewhere;
+    uint64_t pcp_pages[MAX_NR_ZONES], elsewhere;
 
     memset(out, 0, sizeof *out);
     out->struct_size = sizeof *out;
     out->size_bytes = arena->bytes;
     add_zones(arena, out);
     add_caches(arena, out);
-    out->pcp_pages = pcp_total_pages(&arena->pages);
+    pcp_count_pages(&arena->pages, pcp_pages);
+    for (uint32_t i = 0; i < pages->nr_zones; i++)
+        out->pcp_pages += pcp_pages[i];
+    out->peak_used_pages = load_relaxed(&pages->peak_used_pages);
     out->large_count = load_relaxed(&arena->kmalloc.nr_large);
     out->large_pages = load_relaxed(&arena->kmalloc.large_pages);
     elsewhere = out->free_pages + out->pcp_pages + out->slab_pages + out->large_pages;
@@ -69,33 +70,74 @@ void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out)
     out->pages_released = load_relaxed(&pages->pages_released);
 }
 
+int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_stats *out)
+{
+    struct page_alloc *pages = &arena->pages;
+    uint64_t pcp_pages[MAX_NR_ZONES];
+    struct zone *zone = &pages->zone[index];
+
+    if (index >= pages->nr_zones)
+        return PYSLAB_EINVAL;
+    pcp_count_pages(pages, pcp_pages);
+    memset(out, 0, sizeof *out);
+    out->struct_size = sizeof *out;
+    out->type = zone->type;
+    out->start_pfn = zone->start_pfn;
+    out->nr_pages = zone_managed_pages(zone);
+    memcpy(out->watermark, zone->watermark, sizeof out->watermark);
+    memcpy(out->lowmem_reserve, zone->lowmem_reserve, sizeof out->lowmem_reserve);
+    out->batch = zone->batch;
+    out->high_min = zone->high_min;
+    out->high_max = zone->high_max;
+    out->has_address = zone->type < PYSLAB_ZONE_HIGHMEM;
+    out->pcp_pages = pcp_pages[index];
+    out->nr_stalls = load_relaxed(&zone->nr_stalls);
+    lock_acquire(&zone->lock);
+    out->free_pages = zone_free_pages(zone);
+    out->dirty_free_pages = zone->dirty_pages;
+    out->pages_allocated = zone->pages_allocated;
+    out->pages_freed = zone->pages_freed;
+    out->nr_fallbacks = zone->nr_fallbacks;
+    lock_release(&zone->lock);
+    return PYSLAB_OK;
+}
+
+struct slab_recount {
+    const struct frame_map *map;
+    struct finding *finding;
+    uint64_t nr_pages; /* of slabs */
+};
+
+static bool recount_slab(void *context, uint32_t pfn, const struct page *page)
+{
+    struct slab_recount *count = context;
+    bool slab = page_state(page) == PYSLAB_PAGE_SLAB;
+    uint32_t nr = page_block_pages(page);
+
+    for (uint32_t i = 0; i < nr; i++) {
+        unsigned class = count->map->classes[pfn + i];
+
+        if (slab != (class != CLASS_NONE && class != CLASS_LARGE))
+            return finding_report(count->finding,
+                                  "arena: frame %u in a block of state %u has class %u", pfn + i,
+                                  page_state(page), class);
+    }
+    count->nr_pages += slab ? nr : 0;
+    return true;
+}
+
 /* Slabs on the caches' lists are all the slabs there are, and the class map shows them. */
 static bool check_slab_frames(struct pyslab_arena *arena, struct finding *f)
 {
-    const struct frame_map *map = &arena->pages.map;
-    const struct zone *zone = &arena->pages.zone[0];
+    struct slab_recount count = {.map = &arena->pages.map, .finding = f};
     pyslab_arena_stats stats = {0};
-    uint64_t nr_pages = 0;
 
     add_caches(arena, &stats);
-    for (uint32_t pfn = zone->start_pfn; pfn < zone->frontier;) {
-        const struct page *page = pfn_to_page(map, pfn);
-        uint32_t nr = page_block_pages(page);
-        bool slab = page_state(page) == PYSLAB_PAGE_SLAB;
-
-        for (uint32_t i = 0; i < nr; i++) {
-            unsigned class = map->classes[pfn + i];
-
-            if (slab != (class != CLASS_NONE && class != CLASS_LARGE))
-                return finding_report(f, "arena: frame %u in a block of state %u has class %u",
-                                      pfn + i, page_state(page), class);
-        }
-        nr_pages += slab ? nr : 0;
-        pfn += nr;
-    }
-    if (nr_pages != stats.slab_pages)
+    if (!page_alloc_each_block(&arena->pages, recount_slab, &count))
+        return false;
+    if (count.nr_pages != stats.slab_pages)
         return finding_report(f, "arena: %llu frames of slabs, caches list %llu",
-                              (unsigned long long)nr_pages,
+                              (unsigned long long)count.nr_pages,
                               (unsigned long long)stats.slab_pages);
     return true;
 }

@@ -15,7 +15,7 @@
 #define NR_ORDERS (MAX_ORDER + 1)
 #define PFN_NONE ((uint32_t)PYSLAB_PFN_NONE)
 
-#define MAX_NR_ZONES 4u          /* DMA, NORMAL, HIGHMEM and one to spare */
+#define MAX_NR_ZONES ((unsigned)PYSLAB_NR_ZONE_TYPES) /* at most one of each kind */
 #define MAX_ARENA_PAGES (1u << 31) /* 8 TiB: block arithmetic stays inside 32 bits */
 
 #define CACHE_LINE_BYTES 64u

@@ -5,9 +5,10 @@
  * lock out of order.
  * What it is not: recursive, or fair.
  *
- * Order: fork > thread registry > window > vm > cache table > cache > zone > heap. A thread that holds a
- * lock may take only locks of a greater rank number below. Several zones (several
- * caches) are held at once by the fork handlers alone, in index order.
+ * Order: fork > thread registry > window > vm > cache table > cache > shrinkers > zone >
+ * heap. A thread that holds a lock may take only locks of a greater rank number below.
+ * Several zones (several caches) are held at once by the fork handlers alone, in index
+ * order.
  */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
@@ -23,6 +24,7 @@ enum lock_rank {
     LOCK_RANK_VM,       /* vmalloc areas */
     LOCK_RANK_CACHES,   /* an arena's table of caches */
     LOCK_RANK_CACHE,    /* one kmem_cache: its slabs and its barn */
+    LOCK_RANK_SHRINKERS, /* an arena's list of shrinkers */
     LOCK_RANK_ZONE,     /* one zone's free areas */
     LOCK_RANK_HEAP,     /* the process-local heap; innermost */
 };

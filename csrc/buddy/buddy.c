@@ -1,46 +1,8 @@
-/* buddy.c - see buddy.h. Order of the text: lists, frontier, split, merge, counts. */
-#include "buddy/buddy.h"
+/* buddy.c - see buddy.h. Order of the text: split, merge, counts. Lists and the frontier
+ * are in buddy_internal.h. */
+#include "buddy/buddy_internal.h"
 
 #include <string.h>
-
-/* --- lists -------------------------------------------------------------- */
-
-static enum free_kind kind_of(const struct page *page)
-{
-    return page->buddy.nr_dirty != 0 ? FREE_DIRTY : FREE_CLEAN;
-}
-
-static void block_list(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, bool at_tail)
-{
-    struct page *page = pfn_to_page(map, pfn);
-    enum free_kind kind = kind_of(page);
-    struct index_list *list = &zone->free_area[order].list[kind];
-
-    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index));
-    if (at_tail)
-        index_list_add_tail(list, page_links(map), pfn);
-    else
-        index_list_add_head(list, page_links(map), pfn);
-    zone->free_orders[kind] |= 1u << order;
-    zone->free_pages += 1u << order;
-    zone->dirty_pages += page->buddy.nr_dirty;
-}
-
-static void block_unlist(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                         unsigned order)
-{
-    struct page *page = pfn_to_page(map, pfn);
-    enum free_kind kind = kind_of(page);
-    struct index_list *list = &zone->free_area[order].list[kind];
-
-    index_list_remove(list, page_links(map), pfn);
-    if (list->nr == 0)
-        zone->free_orders[kind] &= ~(1u << order);
-    zone->free_pages -= 1u << order;
-    zone->dirty_pages -= page->buddy.nr_dirty;
-    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
-}
 
 /* A free block heads pfn, lies in this zone and has this order. */
 static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
@@ -52,55 +14,15 @@ static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, 
            PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index);
 }
 
-/* The whole block is in one state. */
-static void block_set_residency(struct page *page, unsigned order, enum residency state)
-{
-    page_set_residency(page, order, state);
-    page->buddy.nr_dirty = state == RESIDENCY_DIRTY ? 1u << order : 0;
-}
-
-/* --- frontier ----------------------------------------------------------- */
-
-/* Order of the largest aligned block that starts at pfn and ends within the zone. */
-static unsigned frontier_order(const struct zone *zone, uint32_t pfn)
-{
-    unsigned order = min_uint(ctz32(pfn), zone->max_order);
-
-    return min_uint(order, ilog2(zone->end_pfn - pfn));
-}
+/* --- split -------------------------------------------------------------- */
 
 /* Lists blocks from the frontier until one of at least this order is among them. */
 static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order)
 {
-    while (zone->frontier < zone->end_pfn) {
-        uint32_t pfn = zone->frontier;
-        unsigned carved = frontier_order(zone, pfn);
-        struct page *page = pfn_to_page(map, pfn);
-
-        zone->frontier += 1u << carved;
-        block_set_residency(page, carved, zone->fresh);
-        block_list(zone, map, pfn, carved, false);
-        if (carved >= order)
+    while (zone->frontier < zone->end_pfn)
+        if (frontier_list_one(zone, map, false) >= order)
             return true;
-    }
     return false;
-}
-
-/* --- split -------------------------------------------------------------- */
-
-/* Gives the halves of a block in hand their own records. */
-static void block_halve(const struct frame_map *map, uint32_t pfn, unsigned order)
-{
-    struct page *lower = pfn_to_page(map, pfn);
-    struct page *upper = pfn_to_page(map, pfn + (1u << (order - 1)));
-    enum residency state = page_residency(lower, order);
-
-    if (state == RESIDENCY_MIXED) {
-        lower->buddy.nr_dirty -= upper->buddy.nr_dirty;
-        return;
-    }
-    block_set_residency(lower, order - 1, state);
-    block_set_residency(upper, order - 1, state);
 }
 
 /* Splits a block in hand: lists one half, returns the other, the one to go on with: the
@@ -133,14 +55,6 @@ static uint32_t block_take(struct zone *zone, const struct frame_map *map, enum 
     return pfn;
 }
 
-static void zone_note_low(struct zone *zone)
-{
-    if (zone_free_pages(zone) < zone->min_free_pages)
-        zone->min_free_pages = zone_free_pages(zone);
-    if (zone->dirty_pages < zone->min_dirty_pages)
-        zone->min_dirty_pages = zone->dirty_pages;
-}
-
 static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsigned order)
 {
     if (order > zone->max_order)
@@ -157,7 +71,7 @@ uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsi
     uint32_t pfn = buddy_take(zone, map, order);
 
     if (pfn != PFN_NONE)
-        zone_note_low(zone);
+        note_dirty_low(zone);
     return pfn;
 }
 
@@ -182,7 +96,7 @@ uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map
             left -= half;
         }
     }
-    zone_note_low(zone);
+    note_dirty_low(zone);
     return pfn;
 }
 
@@ -274,7 +188,6 @@ void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t sta
     zone->max_order = max_order;
     zone->frontier = start_pfn;
     zone->fresh = RESIDENCY_UNTOUCHED;
-    zone->min_free_pages = nr_pages;
     for (unsigned order = 0; order < NR_ORDERS; order++)
         for (unsigned kind = 0; kind < NR_FREE_KINDS; kind++)
             index_list_init(&zone->free_area[order].list[kind]);

@@ -42,6 +42,7 @@ struct free_area {
 struct zone {
     struct lock lock;                   /* guards all below */
     char name[16];                      /* "NORMAL"; constant */
+    uint32_t type;                      /* enum pyslab_zone_type; constant */
     uint32_t index;                     /* place in the arena's zone array; constant */
     uint32_t start_pfn;                 /* first frame; constant */
     uint32_t end_pfn;                   /* one past the last frame; constant */
@@ -53,14 +54,27 @@ struct zone {
     uint32_t min_dirty_pages;           /* fewest of them since page_alloc last asked */
     uint32_t free_orders[NR_FREE_KINDS]; /* bit o: list of order o is not empty */
     struct free_area free_area[NR_ORDERS];
-    uint64_t nr_allocs;                 /* blocks that page_alloc took since creation */
-    uint64_t nr_frees;                  /* blocks it gave back */
-    uint32_t min_free_pages;            /* fewest free frames seen, unlisted ones counted */
+    /* What page_alloc keeps here. */
+    uint32_t watermark[PYSLAB_NR_MARKS];   /* frames; constant */
+    uint32_t lowmem_reserve[MAX_NR_ZONES]; /* frames, by the index of the highest zone that a
+                                              request may use; constant */
+    uint32_t batch, high_min, high_max;    /* of the page lists, frames; constant */
+    uint64_t nr_allocs;                    /* blocks taken since creation */
+    uint64_t nr_frees;                     /* blocks given back */
+    uint64_t pages_allocated;              /* their frames */
+    uint64_t pages_freed;                  /* likewise */
+    uint64_t nr_fallbacks;                 /* blocks of requests that preferred a higher zone */
+    _Atomic uint64_t nr_stalls;            /* direct reclaims of requests for this zone */
 };
 
 void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t start_pfn,
                uint32_t nr_pages, unsigned max_order);
 void zone_destroy(struct zone *zone);
+
+static inline uint32_t zone_managed_pages(const struct zone *zone)
+{
+    return zone->end_pfn - zone->start_pfn;
+}
 
 /* Frames nobody uses: listed ones and those beyond the frontier. */
 static inline uint32_t zone_free_pages(const struct zone *zone)

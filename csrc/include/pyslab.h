@@ -38,6 +38,25 @@ enum pyslab_purge {
     PYSLAB_PURGE_NEVER = 0xffffffff,  /* a purge_delay_ms that never comes */
 };
 
+/* Kinds of zones, lowest first, as the kernel orders them. Frames of HIGHMEM and MOVABLE
+ * zones have no address. */
+enum pyslab_zone_type {
+    PYSLAB_ZONE_DMA = 0,
+    PYSLAB_ZONE_DMA32 = 1,
+    PYSLAB_ZONE_NORMAL = 2,
+    PYSLAB_ZONE_HIGHMEM = 3,
+    PYSLAB_ZONE_MOVABLE = 4,
+    PYSLAB_NR_ZONE_TYPES = 5,
+};
+
+enum pyslab_zone_mark {
+    PYSLAB_MARK_MIN = 0,   /* below it only reserves are left */
+    PYSLAB_MARK_LOW = 1,   /* below it background reclaim is woken */
+    PYSLAB_MARK_HIGH = 2,  /* which then works up to here */
+    PYSLAB_MARK_PROMO = 3,
+    PYSLAB_NR_MARKS = 4,
+};
+
 enum pyslab_pfn {
     PYSLAB_PFN_NONE = 0xffffffff,  /* no frame */
 };
@@ -66,6 +85,7 @@ enum pyslab_gfp {
     PYSLAB_GFP_KERNEL = 0xcc0,
     PYSLAB_GFP_ATOMIC = 0x820,
     PYSLAB_GFP_NOWAIT = 0x2800,
+    PYSLAB_GFP_HIGHUSER = 0xcc2,
 };
 
 enum pyslab_error {
@@ -79,11 +99,13 @@ enum pyslab_error {
     PYSLAB_EOS = -7,        /* the operating system refused; see errno */
     PYSLAB_ELIMIT = -8,     /* larger than this machine's memory, without overcommit */
     PYSLAB_ECACHE = -9,     /* the object belongs to another cache */
+    PYSLAB_EFORKED = -10,   /* shared frames belong to the parent process */
 };
 
-/* Flags of a cache; the bit is the kernel's. */
+/* Flags of a cache; the bits are the kernel's. */
 enum pyslab_slab_flags {
     PYSLAB_SLAB_HWCACHE_ALIGN = 0x2000,  /* to 64 bytes, less for objects below 33 */
+    PYSLAB_SLAB_CACHE_DMA = 0x4000,      /* its slabs lie in the DMA zone */
 };
 
 enum pyslab_hugepages {
@@ -107,6 +129,18 @@ enum pyslab_page_state {
     PYSLAB_PAGE_ISOLATED = 6,  /* head of a free block while it goes back to the OS */
 };
 
+/* One zone of an arena. Zones follow one another without gaps, from frame 0 on and in the
+ * order of their types. Numbers are frames. */
+typedef struct pyslab_zone_options {
+    uint32_t type;               /* enum pyslab_zone_type */
+    uint32_t nr_pages;           /* > 0 */
+    uint32_t watermark[4];       /* by enum pyslab_zone_mark; not decreasing */
+    uint32_t lowmem_reserve[5];  /* kept from requests that may use the zone of this index */
+    uint32_t batch;              /* page lists: moved at once, > 0 */
+    uint32_t high_min;           /* page lists: kept at least */
+    uint32_t high_max;           /* page lists: kept at most, in the kernel */
+} pyslab_zone_options;
+
 typedef struct pyslab_arena_options {
     uint32_t struct_size;      /* sizeof(pyslab_arena_options) of the caller */
     uint32_t max_order;        /* largest buddy block, 0..PYSLAB_MAX_ORDER */
@@ -117,7 +151,67 @@ typedef struct pyslab_arena_options {
     uint32_t purge_delay_ms;   /* surplus memory goes back so soon; 0: after 1000 ms */
     uint32_t prefault;         /* non-zero: make every frame resident at creation */
     uint32_t mlock;            /* non-zero: keep every frame in physical memory */
+    const pyslab_zone_options *zones;  /* nr_zones of them, of size_bytes together */
+    uint32_t nr_zones;         /* 0: one NORMAL zone without reserves */
 } pyslab_arena_options;
+
+typedef struct pyslab_zone_stats {
+    uint32_t struct_size;        /* sizeof(pyslab_zone_stats) of the library */
+    uint32_t type;               /* enum pyslab_zone_type */
+    uint32_t start_pfn;
+    uint32_t nr_pages;           /* frames it manages */
+    uint32_t watermark[4];       /* by enum pyslab_zone_mark */
+    uint32_t lowmem_reserve[5];  /* by index of the highest zone a request may use */
+    uint32_t batch;              /* of the page lists, frames */
+    uint32_t high_min;
+    uint32_t high_max;
+    uint32_t has_address;        /* zero for high memory */
+    uint64_t free_pages;         /* in the buddy */
+    uint64_t dirty_free_pages;   /* of these, resident with old content */
+    uint64_t pcp_pages;          /* on threads' page lists */
+    uint64_t pages_allocated;    /* frames taken from the buddy since creation */
+    uint64_t pages_freed;        /* frames given back to it */
+    uint64_t nr_fallbacks;       /* blocks for requests that would rather have had a higher zone */
+    uint64_t nr_stalls;          /* direct reclaims of requests for this zone */
+} pyslab_zone_stats;
+
+/* What the slow path did, counted since creation. */
+enum pyslab_vm_event {
+    PYSLAB_VM_KSWAPD_WAKE = 0,     /* background reclaim was woken */
+    PYSLAB_VM_MIN_RETRY = 1,       /* retries at the min mark */
+    PYSLAB_VM_PCP_DRAIN = 2,       /* page lists emptied for want of memory */
+    PYSLAB_VM_DIRECT_RECLAIM = 3,  /* passes of direct reclaim */
+    PYSLAB_VM_PGSTEAL_DIRECT = 4,  /* frames that came back in them */
+    PYSLAB_VM_SLABS_SCANNED = 5,   /* objects that shrinkers were asked to scan */
+    PYSLAB_VM_RECLAIM_RETRY = 6,   /* retries after direct reclaim */
+    PYSLAB_VM_PAGEOUTRUN = 7,      /* passes of background reclaim */
+    PYSLAB_VM_PGSTEAL_KSWAPD = 8,  /* frames that came back in them */
+    PYSLAB_VM_OOM_CALL = 9,        /* calls of the out-of-memory callback */
+    PYSLAB_VM_ALLOC_FAIL = 10,     /* requests that failed for good */
+    PYSLAB_VM_LIMIT_HIT = 11,      /* refusals by the arena's limit */
+    PYSLAB_NR_VM_EVENTS = 12,
+};
+
+typedef struct shrinker pyslab_shrinker;  /* a registered one */
+
+enum pyslab_shrink {
+    PYSLAB_SHRINK_BATCH = 128,  /* objects to scan at once where batch is 0 */
+    PYSLAB_SHRINK_SEEKS = 2,    /* the usual cost of an object */
+};
+
+/* A cache outside the allocator that can give memory back. Both functions run in the
+ * thread that is short of memory, without any lock of the core, and may allocate and
+ * free; what they allocate may use the reserves and starts no further reclaim. */
+typedef struct pyslab_shrinker_options {
+    uint32_t struct_size;  /* sizeof(pyslab_shrinker_options) of the caller */
+    uint32_t seeks;        /* what an object costs to make again; 0: nothing */
+    uint64_t batch;        /* objects per call of scan; 0: PYSLAB_SHRINK_BATCH */
+    uint64_t (*count)(void *context);               /* objects that could go */
+    int64_t (*scan)(uint64_t nr, void *context);    /* frees up to nr; how many went; -1:
+                                                       no more now, -2: give the request up */
+    void (*release)(void *context);                 /* NULL, or: nobody runs it any more */
+    void *context;
+} pyslab_shrinker_options;
 
 typedef struct pyslab_arena_stats {
     uint32_t struct_size;       /* sizeof(pyslab_arena_stats) of the library */
@@ -200,6 +294,26 @@ void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
 /* Drains the calling thread's caches, barns and empty slabs, and gives free
  * resident frames back to the operating system. Returns bytes given back. */
 uint64_t pyslab_arena_release_unused(pyslab_arena *arena);
+/* Of the zone with this index, lowest first; EINVAL past the end. */
+int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out);
+/* Writes up to nr counters, by enum pyslab_vm_event; returns how many there are. */
+uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t nr);
+/* At most so many bytes outside the buddy; 0: no limit. It may be below what is in use:
+ * then requests fail until enough has come back. */
+void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes);
+uint64_t pyslab_arena_limit(const pyslab_arena *arena);
+/* Bytes outside the buddy now: in callers' hands, in slabs, on page lists. */
+uint64_t pyslab_arena_used(const pyslab_arena *arena);
+/* What to do when a request of nbytes that may use zones up to this index would fail:
+ * non-zero to try again (at most 16 times in a row). NULL: fail. No call may be running. */
+void pyslab_arena_set_oom(pyslab_arena *arena,
+                          int (*oom)(size_t nbytes, uint32_t zone, void *context),
+                          void *context);
+/* Errors: EINVAL, ENOMEM. */
+int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,
+                             pyslab_shrinker **out);
+/* Does not wait for a run in another thread: release tells when the last is over. */
+void pyslab_unregister_shrinker(pyslab_shrinker *shrinker);
 /* Writes the count of free blocks per order, 0..max_order, at most nr of them;
  * returns how many orders the zone has. zone counts from 0. EINVAL: no such zone. */
 int pyslab_arena_buddyinfo(pyslab_arena *arena, uint32_t zone, uint64_t *nr_free, uint32_t nr);
@@ -230,6 +344,8 @@ size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size);
 
 /* --- page frames -------------------------------------------------------- */
 
+/* The index of the highest zone that a gfp mask allows; EINVAL for two zones at once. */
+int pyslab_gfp_zone(const pyslab_arena *arena, uint32_t gfp);
 /* A block of 2**order frames, aligned to its size. */
 uint32_t pyslab_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
 /* Drops one reference; the last one frees. order must be the block's. */
@@ -237,6 +353,20 @@ int pyslab_free_pages(pyslab_arena *arena, uint32_t pfn, uint32_t order);
 /* The same by address. */
 void *pyslab_get_free_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
 int pyslab_free_pages_address(pyslab_arena *arena, void *p, uint32_t order);
+/* Up to nr single frames at once; returns how many there were. */
+uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr, uint32_t *pfn);
+/* Whole frames for this many bytes and no more, as large blocks of kmalloc are: freed
+ * with kfree. */
+void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp);
+/* A run of nr_pages frames, of any length, aligned to align frames and not crossing a
+ * multiple of nocross frames (powers of two; 0: any); freed with kfree. */
+void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
+                          uint32_t nocross, uint32_t gfp);
+/* Takes exactly these frames, if all are free; freed with kfree. NULL: not to be had. */
+void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
+/* Makes 2**order blocks of one frame, one reference each, of a block with one reference.
+ * Errors as free_pages; EBUSY with more references; EINVAL for a GFP_COMP block. */
+int pyslab_split_page(pyslab_arena *arena, uint32_t pfn, uint32_t order);
 int pyslab_get_page(pyslab_arena *arena, uint32_t pfn);
 int pyslab_put_page(pyslab_arena *arena, uint32_t pfn);
 /* References on an allocated block; 0 if pfn is not the head of one. */

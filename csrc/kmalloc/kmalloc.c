@@ -20,9 +20,23 @@ static size_t max_class_bytes(const struct page_alloc *pages)
     if (bytes < SIZE_CLASS_SMALL_MAX)
         bytes = SIZE_CLASS_SMALL_MAX;
     /* One object may not be larger than the zone's largest block. */
-    while (bytes > PAGE_SIZE << pages->zone[0].max_order)
+    while (bytes > PAGE_SIZE << pages->max_order)
         bytes /= 2;
     return bytes;
+}
+
+static int class_cache_create(struct kmalloc *km, unsigned class, const char *prefix,
+                              uint32_t flags, struct kmem_cache **out)
+{
+    uint32_t size = km->classes.size[class];
+    pyslab_cache_options options = {.struct_size = sizeof options, .flags = flags,
+                                    .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
+    bool whole = size >= 1024 && size % 1024 == 0;
+    char name[PYSLAB_NAME_MAX];
+
+    snprintf(name, sizeof name, "%skmalloc-%u%s", prefix, whole ? size / 1024 : size,
+             whole ? "k" : "");
+    return cache_create(&km->slabs, name, size, &options, out);
 }
 
 int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
@@ -34,17 +48,9 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
     store_relaxed(&km->large_pages, 0);
     size_classes_init(&km->classes, geometry, max_class_bytes(pages));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
-        uint32_t size = km->classes.size[class];
-        pyslab_cache_options options = {.struct_size = sizeof options,
-                                        .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
         struct kmem_cache *cache;
-        char name[PYSLAB_NAME_MAX];
 
-        if (size >= 1024 && size % 1024 == 0)
-            snprintf(name, sizeof name, "kmalloc-%uk", size / 1024);
-        else
-            snprintf(name, sizeof name, "kmalloc-%u", size);
-        error = cache_create(&km->slabs, name, size, &options, &cache);
+        error = class_cache_create(km, class, "", 0, &cache);
         CHECK(error != PYSLAB_OK || cache->id == class);
     }
     return error;
@@ -57,11 +63,23 @@ void kmalloc_destroy(struct kmalloc *km)
 
 /* --- allocation --------------------------------------------------------- */
 
+/* Enters a block of state LARGE in the class map. */
+static void *adopt_large(struct kmalloc *km, uint32_t pfn)
+{
+    struct page_alloc *pages = km->slabs.pages;
+
+    frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
+    add_relaxed(&km->nr_large, 1);
+    add_relaxed(&km->large_pages, pfn_to_page(&pages->map, pfn)->large.nr_pages);
+    return pfn_to_virt(&pages->map, pfn);
+}
+
 /* Whole frames, recorded in the class map. */
 static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, uint32_t gfp)
 {
     struct page_alloc *pages = km->slabs.pages;
     uint64_t nr_pages = bytes_to_pages(size);
+    struct page *page;
     unsigned order;
     uint32_t pfn;
 
@@ -72,40 +90,75 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
         pfn = page_alloc_uncounted(pages, order, gfp);
         if (pfn == PFN_NONE)
             return NULL;
-        pfn_to_page(&pages->map, pfn)->large.nr_pages = (uint32_t)nr_pages;
-        store_relaxed(&pfn_to_page(&pages->map, pfn)->word,
-                      PAGE_WORD(PYSLAB_PAGE_LARGE, order, 0));
+        page = pfn_to_page(&pages->map, pfn);
+        page->large.nr_pages = (uint32_t)nr_pages;
+        store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_LARGE, order, page_zone(page)));
     } else {
         pfn = page_alloc_exact(pages, (uint32_t)nr_pages, align_order, gfp);
         if (pfn == PFN_NONE)
             return NULL;
     }
-    frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
-    add_relaxed(&km->nr_large, 1);
-    add_relaxed(&km->large_pages, nr_pages);
-    return pfn_to_virt(&pages->map, pfn);
-}
-
-/* An object of a class; whole frames where no slab is to be had, because no block of a
- * slab's size may be free while smaller ones are. */
-static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
-{
-    struct kmem_cache *cache = km->slabs.caches[class];
-    void *p = thread_has_domain(km->slabs.domain) ? sheaf_pop(sheaf_table_loaded(), class) : NULL;
-
-    if (p == NULL)
-        p = cache_alloc_any(cache, gfp);
-    if (p == NULL)
-        return cache->desc->slab_order != 0 ? alloc_large(km, size, 0, gfp) : NULL;
-    if ((gfp & PYSLAB_GFP_ZERO) != 0)
-        memset(p, 0, km->classes.size[class]);
-    return p;
+    return adopt_large(km, pfn);
 }
 
 static void *count_failure(struct kmalloc *km, void *p)
 {
     if (p == NULL)
         add_relaxed(&km->slabs.pages->alloc_failures, 1);
+    return p;
+}
+
+void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
+{
+    return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
+}
+
+/* What is asked of the zones: an address is needed. */
+static uint32_t addressable(uint32_t gfp)
+{
+    return gfp & ~(GFP_SLAB_BUG_BITS | (uint32_t)PYSLAB_GFP_MOVABLE);
+}
+
+void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp)
+{
+    return count_failure(km, gfp_valid(gfp) && size != 0
+                                 ? alloc_large(km, size, 0, addressable(gfp))
+                                 : NULL);
+}
+
+/* The class's cache in the DMA zone; NULL without memory. */
+static slow_path struct kmem_cache *dma_cache(struct kmalloc *km, unsigned class)
+{
+    struct kmem_cache *cache = atomic_load(&km->dma_cache[class]), *made;
+
+    if (cache != NULL)
+        return cache;
+    if (class_cache_create(km, class, "dma-", PYSLAB_SLAB_CACHE_DMA, &made) != PYSLAB_OK)
+        return NULL;
+    if (atomic_compare_exchange_strong(&km->dma_cache[class], &cache, made))
+        return made;
+    (void)cache_destroy(made);
+    return cache;
+}
+
+/* An object of a class; whole frames where no slab is to be had, because no block of a
+ * slab's size may be free while smaller ones are. */
+static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
+{
+    const struct page_alloc *pages = km->slabs.pages;
+    bool dma = gfp_zone(pages, gfp) != pages->normal;
+    struct kmem_cache *cache = dma ? dma_cache(km, class) : km->slabs.caches[class];
+    void *p = NULL;
+
+    if (!dma && thread_has_domain(km->slabs.domain))
+        p = sheaf_pop(sheaf_table_loaded(), class);
+    if (p == NULL && cache != NULL)
+        p = cache_alloc_any(cache, gfp);
+    if (p == NULL)
+        return cache == NULL || cache->desc->slab_order != 0 ? alloc_large(km, size, 0, gfp)
+                                                             : NULL;
+    if ((gfp & PYSLAB_GFP_ZERO) != 0)
+        memset(p, 0, km->classes.size[class]);
     return p;
 }
 
@@ -117,6 +170,7 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    gfp = addressable(gfp);
     return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
                                         : alloc_large(km, size, 0, gfp));
 }
@@ -158,6 +212,7 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    gfp = addressable(gfp);
     class = aligned_class(&km->classes, size, align);
     return count_failure(
         km, class != 0 ? alloc_class(km, class, size, gfp)
@@ -294,26 +349,36 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
 
 /* --- recount ------------------------------------------------------------ */
 
+struct large_recount {
+    const struct frame_map *map;
+    struct finding *finding;
+    uint64_t nr;
+    uint64_t nr_pages;
+};
+
+static bool recount_large(void *context, uint32_t pfn, const struct page *page)
+{
+    struct large_recount *count = context;
+    bool large = page_state(page) == PYSLAB_PAGE_LARGE;
+
+    if (large != (count->map->classes[pfn] == CLASS_LARGE))
+        return finding_report(count->finding, "kmalloc: frame %u has state %u, class %u", pfn,
+                              page_state(page), count->map->classes[pfn]);
+    count->nr += large;
+    count->nr_pages += large ? page_block_pages(page) : 0;
+    return true;
+}
+
 static bool check_large(struct kmalloc *km, struct finding *f)
 {
-    const struct frame_map *map = &km->slabs.pages->map;
-    const struct zone *zone = &km->slabs.pages->zone[0];
-    uint64_t nr = 0, nr_pages = 0;
+    struct large_recount count = {.map = &km->slabs.pages->map, .finding = f};
 
-    for (uint32_t pfn = zone->start_pfn; pfn < zone->frontier;) {
-        const struct page *page = pfn_to_page(map, pfn);
-        bool large = page_state(page) == PYSLAB_PAGE_LARGE;
-
-        if (large != (map->classes[pfn] == CLASS_LARGE))
-            return finding_report(f, "kmalloc: frame %u has state %u, class %u", pfn,
-                                  page_state(page), map->classes[pfn]);
-        nr += large;
-        nr_pages += large ? page_block_pages(page) : 0;
-        pfn += page_block_pages(page);
-    }
-    if (nr != load_relaxed(&km->nr_large) || nr_pages != load_relaxed(&km->large_pages))
+    if (!page_alloc_each_block(km->slabs.pages, recount_large, &count))
+        return false;
+    if (count.nr != load_relaxed(&km->nr_large) ||
+        count.nr_pages != load_relaxed(&km->large_pages))
         return finding_report(f, "kmalloc: %llu large blocks of %llu frames, counters differ",
-                              (unsigned long long)nr, (unsigned long long)nr_pages);
+                              (unsigned long long)count.nr, (unsigned long long)count.nr_pages);
     return true;
 }
 

@@ -1,7 +1,8 @@
 /* kmalloc.h - memory by the byte: kmalloc, kzalloc, krealloc, ksize, kfree.
  *
  * What it is: size classes over the slab caches with ids 1 .. nr, and whole frames for
- * what is larger or could not get a slab.
+ * what is larger or could not get a slab. GFP_DMA has caches of its own, as in the kernel;
+ * GFP_HIGHMEM is dropped, because what kmalloc gives has an address.
  * What it is not: a keeper of sizes: what an address is, the frame class map tells.
  *
  * Data structure: struct size_classes, and the caches of slab_alloc.
@@ -18,6 +19,8 @@
 struct kmalloc {
     struct slab_alloc slabs;           /* first: its secret is on the hot line */
     struct size_classes classes;       /* constant */
+    /* By class, of an arena with a DMA zone: made when GFP_DMA first asks for one. */
+    _Atomic(struct kmem_cache *) dma_cache[MAX_SIZE_CLASSES];
     _Atomic uint64_t nr_large;         /* large blocks alive */
     _Atomic uint64_t large_pages;      /* their frames */
 };
@@ -63,6 +66,10 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
 void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp);
 /* Usable bytes; 0 for what is not live. */
 size_t kmalloc_usable(struct kmalloc *km, const void *p);
+/* Frames from page_alloc_contig or page_reserve_range (PFN_NONE: NULL) as a large block. */
+void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn);
+/* Whole frames, whatever the size; kmalloc_free frees them. */
+void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp);
 size_t kmalloc_roundup(const struct kmalloc *km, size_t size);
 
 /* Every class's cache has the class's size; large blocks match the class map. */

@@ -113,6 +113,25 @@ int os_file_discard(int fd, uint64_t offset, uint64_t bytes)
     return fallocate(fd, mode, (off_t)offset, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
+void os_file_clear(int fd, uint64_t offset, uint64_t bytes)
+{
+    static const char zeros[4096];
+
+    if (os_file_discard(fd, offset, bytes) == PYSLAB_OK)
+        return;
+    for (uint64_t end = offset + bytes; offset < end;) {
+        size_t left = end - offset < sizeof zeros ? (size_t)(end - offset) : sizeof zeros;
+        ssize_t written = pwrite(fd, zeros, left, (off_t)offset);
+
+        offset += written > 0 ? (uint64_t)written : 0;
+    }
+}
+
+int os_file_prefault(int fd, uint64_t bytes)
+{
+    return fallocate(fd, 0, 0, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
 void os_file_close(int fd)
 {
     close(fd);
@@ -171,6 +190,13 @@ uint64_t os_time_ns(void)
 void os_yield(void)
 {
     sched_yield();
+}
+
+void os_sleep_ms(uint32_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    nanosleep(&time, NULL);
 }
 
 uint64_t os_random64(void)

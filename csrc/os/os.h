@@ -49,6 +49,10 @@ int os_lock_memory(void *p, size_t bytes);
 int os_memfd_create(const char *name, uint64_t bytes, int *fd);
 /* Gives the memory of a range of it back; it reads as zero afterwards. EOS. */
 int os_file_discard(int fd, uint64_t offset, uint64_t bytes);
+/* Makes a range read zero: gives its memory back or, if the system will not, writes. */
+void os_file_clear(int fd, uint64_t offset, uint64_t bytes);
+/* Gives the first bytes of the file memory now. EOS. */
+int os_file_prefault(int fd, uint64_t bytes);
 void os_file_close(int fd);
 
 /* Bytes of physical memory; 0 if unknown. */
@@ -65,6 +69,7 @@ uint32_t os_time_ms(void);
 uint64_t os_time_ns(void);
 /* Lets another thread run. */
 void os_yield(void);
+void os_sleep_ms(uint32_t ms);
 /* 64 random bits, good enough for keys that a stray write must not guess. */
 uint64_t os_random64(void);
 

@@ -1,6 +1,8 @@
 /* page.c - see page.h. */
 #include "page/page.h"
 
+#include "os/os.h"
+
 #include <string.h>
 
 uint32_t page_block_pages(const struct page *page)
@@ -31,9 +33,42 @@ void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *
 {
     map->base = base;
     map->nr_pages = nr_pages;
-    map->bytes = (size_t)nr_pages << PAGE_SHIFT;
+    map->high_fd = -1;
+    frame_map_set_high(map, nr_pages, -1);
     map->classes = metadata;
     map->pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages));
+}
+
+void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd)
+{
+    map->nr_mapped = nr_mapped;
+    map->bytes = (size_t)nr_mapped << PAGE_SHIFT;
+    map->high_fd = fd;
+}
+
+/* Of a frame without an address, in the file. */
+static uint64_t high_offset(const struct frame_map *map, uint32_t pfn)
+{
+    return (uint64_t)(pfn - map->nr_mapped) << PAGE_SHIFT;
+}
+
+void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
+{
+    size_t bytes = (size_t)nr_pages << PAGE_SHIFT;
+
+    if (pfn_has_address(map, pfn))
+        memset(pfn_to_virt(map, pfn), 0, bytes);
+    else
+        os_file_clear(map->high_fd, high_offset(map, pfn), bytes);
+}
+
+int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
+{
+    size_t bytes = (size_t)nr_pages << PAGE_SHIFT;
+
+    if (pfn_has_address(map, pfn))
+        return os_discard(pfn_to_virt(map, pfn), bytes);
+    return os_file_discard(map->high_fd, high_offset(map, pfn), bytes);
 }
 
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,
@@ -51,7 +86,7 @@ uint32_t page_clear_block(const struct frame_map *map, uint32_t pfn, unsigned or
     if (state == RESIDENCY_UNTOUCHED || state == RESIDENCY_ZEROED)
         return 0;
     if (state == RESIDENCY_DIRTY) {
-        memset(pfn_to_virt(map, pfn), 0, (size_t)nr_pages << PAGE_SHIFT);
+        frames_clear(map, pfn, nr_pages);
         return nr_pages;
     }
     half = 1u << (order - 1);

@@ -2,7 +2,9 @@
  *
  * What it is: struct page (32 bytes; Linux pays 64), the frame class map (a byte per
  * frame), and pfn <-> page <-> address. Both arrays lie in a mapping of their own,
- * away from user memory, and are touched only where frames are used.
+ * away from user memory, and are touched only where frames are used. The first
+ * nr_mapped frames have an address; those behind them (high memory) are pages of a
+ * file in memory, and only their records can be reached from here.
  * What it is not: it knows no policy. Which block is free, and who gets it, is decided
  * above.
  *
@@ -58,7 +60,9 @@ _Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
 #define PAGE_WORD(state, order, zone)                                                              \
     ((uint32_t)(state) | ((uint32_t)(order) << 8) | ((uint32_t)(zone) << 16))
 #define PAGE_FLAG_CLEAN (1u << 24) /* on a page list: reads zero */
+#define PAGE_FLAG_COMP (1u << 25)  /* allocated with GFP_COMP: one block for ever */
 #define PAGE_WORD_MASK 0x00ffffffu /* the word without its flags */
+#define PAGE_ZONE_MASK 0x00ff0000u /* the zone in a word */
 
 #define CLASS_NONE 0u     /* no allocation starts in this frame */
 #define CLASS_MAX 249u    /* cache ids up to here are their own class byte */
@@ -71,8 +75,10 @@ struct frame_map {
     char *base;         /* address of frame 0 */
     struct page *pages; /* nr_pages records */
     uint8_t *classes;   /* nr_pages bytes */
-    size_t bytes;       /* of the frames */
+    size_t bytes;       /* of the frames that have an address */
     uint32_t nr_pages;  /* frames of the arena */
+    uint32_t nr_mapped; /* frames with an address: the first ones */
+    int high_fd;        /* file of the others, from its offset 0 on; -1: there are none */
 };
 
 static always_inline struct page *pfn_to_page(const struct frame_map *map, uint32_t pfn)
@@ -80,6 +86,12 @@ static always_inline struct page *pfn_to_page(const struct frame_map *map, uint3
     return &map->pages[pfn];
 }
 
+static always_inline bool pfn_has_address(const struct frame_map *map, uint32_t pfn)
+{
+    return likely(pfn < map->nr_mapped);
+}
+
+/* pre: pfn_has_address */
 static always_inline void *pfn_to_virt(const struct frame_map *map, uint32_t pfn)
 {
     return map->base + ((size_t)pfn << PAGE_SHIFT);
@@ -90,7 +102,7 @@ static always_inline uint32_t virt_to_pfn(const struct frame_map *map, const voi
 {
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
-    return offset >> PAGE_SHIFT < map->nr_pages ? (uint32_t)(offset >> PAGE_SHIFT) : PFN_NONE;
+    return offset < map->bytes ? (uint32_t)(offset >> PAGE_SHIFT) : PFN_NONE;
 }
 
 static always_inline unsigned page_state(const struct page *page)
@@ -130,12 +142,20 @@ uint32_t page_block_pages(const struct page *page);
 /* Bytes of metadata that nr_pages frames need. */
 size_t frame_map_bytes(uint32_t nr_pages);
 
-/* pre: metadata is frame_map_bytes(nr_pages) of zeroed memory, aligned to the page. */
+/* pre: metadata is frame_map_bytes(nr_pages) of zeroed memory, aligned to the page.
+ * Every frame has an address until frame_map_set_high. */
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata);
+/* The frames behind the first nr_mapped are in file fd. */
+void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd);
 
 /* Marks the frames of a block in the class map. */
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,
                          uint8_t class);
+
+/* Makes frames read zero: by writing, or, without an address, by emptying the file. */
+void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages);
+/* Gives frames' memory back to the system; they read zero afterwards. EOS */
+int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages);
 
 /* Clears what may be non-zero in the first nr_pages frames of the block of this order
  * at pfn, going by the residency its records kept. Returns frames cleared. */

@@ -14,7 +14,7 @@ int page_alloc_set_hugepages(struct page_alloc *pa)
 {
     struct hugepages *huge = &pa->huge;
 
-    huge->nr_runs = ((pa->map.nr_pages - 1) >> RUN_ORDER) + 1;
+    huge->nr_runs = ((pa->map.nr_mapped - 1) >> RUN_ORDER) + 1;
     huge->small_runs = os_heap_alloc(huge->nr_runs);
     if (huge->small_runs == NULL)
         return PYSLAB_ENOMEM;
@@ -63,28 +63,21 @@ static slow_path void trial(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (!atomic_compare_exchange_strong(&pa->huge.state, &expected, HUGEPAGES_TRYING))
         return;
     pay = hugepages_pay(pfn_to_virt(&pa->map, pfn), PAGE_SIZE << order);
-    os_advise_hugepages(pa->map.base, (size_t)pa->map.nr_pages << PAGE_SHIFT, pay);
+    os_advise_hugepages(pa->map.base, pa->map.bytes, pay);
     store_relaxed(&pa->huge.state, pay ? HUGEPAGES_ON : HUGEPAGES_OFF);
 }
 
 static bool is_large_arena(struct page_alloc *pa, unsigned order)
 {
-    struct zone *zone = &pa->zone[0];
-    uint32_t used;
-
-    if (order >= RUN_ORDER)
-        return true;
-    lock_acquire(&zone->lock);
-    used = zone->end_pfn - zone->start_pfn - zone_free_pages(zone);
-    lock_release(&zone->lock);
-    return used >= TRIAL_USED_PAGES;
+    return order >= RUN_ORDER || load_relaxed(&pa->used_pages) >= TRIAL_USED_PAGES;
 }
 
 void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     if (likely(load_relaxed(&pa->huge.state) != HUGEPAGES_UNTRIED) || order <= PCP_HUGE_ORDER)
         return;
-    if (page_residency(pfn_to_page(&pa->map, pfn), order) == RESIDENCY_UNTOUCHED &&
+    if (pfn_has_address(&pa->map, pfn) &&
+        page_residency(pfn_to_page(&pa->map, pfn), order) == RESIDENCY_UNTOUCHED &&
         is_large_arena(pa, order))
         trial(pa, pfn, order);
 }
@@ -94,7 +87,7 @@ void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 static void run_advise(struct page_alloc *pa, uint32_t run, bool huge)
 {
     uint32_t pfn = run << RUN_ORDER;
-    uint32_t left = pa->map.nr_pages - pfn;
+    uint32_t left = pa->map.nr_mapped - pfn;
     uint32_t nr = left < 1u << RUN_ORDER ? left : 1u << RUN_ORDER;
 
     if ((pa->huge.small_runs[run] != 0) == !huge)
@@ -107,7 +100,7 @@ void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned or
 {
     uint32_t run = pfn >> RUN_ORDER;
 
-    if (load_relaxed(&pa->huge.state) != HUGEPAGES_ON)
+    if (load_relaxed(&pa->huge.state) != HUGEPAGES_ON || !pfn_has_address(&pa->map, pfn))
         return;
     if (order < PCP_HUGE_ORDER)
         run_advise(pa, run, false);

@@ -1,97 +1,113 @@
-/* page_alloc.c - the slow path, exact runs, references.
- * The per-thread page lists are in pcp.c, purging in purge.c. */
-#include "page_alloc/page_alloc.h"
+/* page_alloc.c - requests and the zonelist, exact and contiguous runs, bulk, references.
+ * The per-thread page lists are in pcp.c, the slow path in reclaim.c, purging in purge.c. */
+#include "page_alloc/request.h"
 
 #include "base/fault.h"
-#include "os/os.h"
-#include "os/os_heap.h"
+#include "buddy/buddy_range.h"
 #include "page_alloc/hugepage.h"
 #include "page_alloc/pcp.h"
 
-#include <string.h>
+/* --- used frames and the limit ------------------------------------------ */
 
-void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
-                     struct thread_domain *domain, unsigned max_order)
+bool pages_charge(struct page_alloc *pa, uint32_t nr_pages)
 {
-    *pa = (struct page_alloc){.map = *map, .domain = domain, .nr_zones = 1};
-    pa->purge.interval_ms = PURGE_NEVER;
-    zone_init(&pa->zone[0], "NORMAL", 0, 0, map->nr_pages, max_order);
-    pcp_set_up(pa);
+    uint64_t used = atomic_fetch_add_explicit(&pa->used_pages, nr_pages, memory_order_relaxed);
+
+    if (likely(used + nr_pages <= load_relaxed(&pa->limit_pages)))
+        return true;
+    pages_uncharge(pa, nr_pages);
+    return false;
 }
 
-void page_alloc_destroy(struct page_alloc *pa)
+uint32_t pages_charge_some(struct page_alloc *pa, uint32_t nr, unsigned order)
 {
-    os_heap_free(pa->huge.small_runs, pa->huge.nr_runs);
-    for (uint32_t i = 0; i < pa->nr_zones; i++)
-        zone_destroy(&pa->zone[i]);
+    uint64_t limit = load_relaxed(&pa->limit_pages);
+    uint64_t used = load_relaxed(&pa->used_pages);
+    uint64_t room = used < limit ? (limit - used) >> order : 0;
+
+    if (nr > room)
+        nr = (uint32_t)room;
+    return nr != 0 && pages_charge(pa, nr << order) ? nr : 0;
 }
 
-void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *), void *context)
+void pages_uncharge(struct page_alloc *pa, uint32_t nr_pages)
 {
-    pa->reclaim = reclaim;
-    pa->reclaim_context = context;
+    sub_relaxed(&pa->used_pages, nr_pages);
 }
 
-/* --- one request -------------------------------------------------------- */
-
-struct request {
-    uint32_t nr_pages; /* frames to keep of the block */
-    unsigned order;    /* of the block */
-    uint32_t gfp;
-    unsigned state;    /* enum pyslab_page_state the head gets */
-};
-
-/* Walks the zonelist, highest allowed zone first. One zone so far. */
-static uint32_t zonelist_take(struct page_alloc *pa, const struct request *request)
+void pages_note_peak(struct page_alloc *pa)
 {
-    struct zone *zone = &pa->zone[0];
-    uint32_t pfn;
+    uint64_t used = load_relaxed(&pa->used_pages);
+    uint64_t peak = load_relaxed(&pa->peak_used_pages);
 
-    if (fault_here())
-        return PFN_NONE;
-    lock_acquire(&zone->lock);
+    while (used > peak && !atomic_compare_exchange_weak_explicit(&pa->peak_used_pages, &peak, used,
+                                                                 memory_order_relaxed,
+                                                                 memory_order_relaxed))
+        continue;
+}
+
+/* --- the zonelist ------------------------------------------------------- */
+
+static uint32_t take_run_locked(struct zone *zone, const struct frame_map *map,
+                                const struct request *request)
+{
+    uint32_t pfn = buddy_find_range_locked(zone, map, max_uint(request->first, zone->start_pfn),
+                                           min_uint(request->end, zone->end_pfn),
+                                           request->nr_pages, request->align, request->nocross);
+
+    return pfn != PFN_NONE && buddy_take_range_locked(zone, map, pfn, request->nr_pages)
+               ? pfn
+               : PFN_NONE;
+}
+
+static uint32_t take_locked(struct zone *zone, const struct frame_map *map,
+                            const struct request *request)
+{
+    if (request->any_run)
+        return take_run_locked(zone, map, request);
     if (request->nr_pages == 1u << request->order)
-        pfn = buddy_alloc_locked(zone, &pa->map, request->order);
-    else
-        pfn = buddy_alloc_exact_locked(zone, &pa->map, request->order, request->nr_pages);
-    if (pfn != PFN_NONE)
+        return buddy_alloc_locked(zone, map, request->order);
+    return buddy_alloc_exact_locked(zone, map, request->order, request->nr_pages);
+}
+
+static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct request *request,
+                          const struct access *access)
+{
+    uint32_t pfn = PFN_NONE;
+
+    lock_acquire(&zone->lock);
+    if (request->nr_pages <= zone_usable_pages_locked(zone, access))
+        pfn = take_locked(zone, &pa->map, request);
+    if (pfn != PFN_NONE) {
         zone->nr_allocs++;
+        zone->pages_allocated += request->nr_pages;
+        zone->nr_fallbacks += zone->index != access->zone;
+    }
     lock_release(&zone->lock);
     return pfn;
 }
 
-/* Blocks on their way to the operating system are free again in a moment: "no" is true
- * only if none was away, or came back, while the lists were looked at. */
-static uint32_t take_isolated(struct page_alloc *pa, const struct request *request)
+uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
+                       const struct access *access)
 {
-    for (;;) {
-        uint32_t returns = atomic_load(&pa->nr_returns);
-        uint32_t pfn = zonelist_take(pa, request);
+    uint32_t pfn = PFN_NONE;
 
-        if (pfn != PFN_NONE ||
-            (atomic_load(&pa->nr_isolated) == 0 && atomic_load(&pa->nr_returns) == returns))
-            return pfn;
-        os_yield();
+    if (fault_here())
+        return PFN_NONE;
+    if (!pages_charge(pa, request->nr_pages)) {
+        vm_event(pa, PYSLAB_VM_LIMIT_HIT, 1);
+        return PFN_NONE;
     }
+    for (uint32_t left = access->zone + 1; pfn == PFN_NONE && left > 0; left--)
+        pfn = zone_take(pa, &pa->zone[left - 1], request, access);
+    if (pfn == PFN_NONE)
+        pages_uncharge(pa, request->nr_pages);
+    else
+        pages_note_peak(pa);
+    return pfn;
 }
 
-/* The steps between "the zones are empty" and "no": blocks that are away for a moment,
- * own page lists, what the upper layers hold; the other threads are asked for theirs. */
-static uint32_t take_slow(struct page_alloc *pa, const struct request *request)
-{
-    uint32_t pfn = take_isolated(pa, request);
-
-    if (pfn == PFN_NONE && pcp_drain(pa))
-        pfn = zonelist_take(pa, request);
-    if (pfn != PFN_NONE)
-        return pfn;
-    page_alloc_request_drain(pa);
-    if (pa->reclaim != NULL && pa->reclaim(pa->reclaim_context)) {
-        pcp_drain(pa);
-        pfn = zonelist_take(pa, request);
-    }
-    return pfn != PFN_NONE ? pfn : take_isolated(pa, request);
-}
+/* --- one request -------------------------------------------------------- */
 
 static void count_cleared(struct page_alloc *pa, uint32_t nr_pages, uint32_t cleared)
 {
@@ -99,54 +115,107 @@ static void count_cleared(struct page_alloc *pa, uint32_t nr_pages, uint32_t cle
     add_relaxed(&pa->pages_known_zero, nr_pages - cleared);
 }
 
-/* Zeroes a block straight from the buddy, whose records tell which parts need it. */
+/* Clears a run whose maximal aligned blocks have a record each. */
+static uint32_t clear_run(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    uint32_t cleared = 0;
+
+    while (nr_pages > 0) {
+        unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), pa->max_order);
+
+        cleared += page_clear_block(&pa->map, pfn, order, 1u << order);
+        pfn += 1u << order;
+        nr_pages -= 1u << order;
+    }
+    return cleared;
+}
+
+/* Zeroes what came straight from the buddy, whose records tell which parts need it. */
 static void clear_request(struct page_alloc *pa, const struct request *request, uint32_t pfn)
 {
-    count_cleared(pa, request->nr_pages,
-                  page_clear_block(&pa->map, pfn, request->order, request->nr_pages));
+    uint32_t cleared =
+        request->any_run ? clear_run(pa, pfn, request->nr_pages)
+                         : page_clear_block(&pa->map, pfn, request->order, request->nr_pages);
+
+    count_cleared(pa, request->nr_pages, cleared);
 }
 
 /* Zeroes a block from a page list. */
 static void clear_listed_block(struct page_alloc *pa, uint32_t pfn, unsigned order, bool clean)
 {
     if (!clean)
-        memset(pfn_to_virt(&pa->map, pfn), 0, PAGE_SIZE << order);
+        frames_clear(&pa->map, pfn, 1u << order);
     count_cleared(pa, 1u << order, clean ? 0 : 1u << order);
+}
+
+/* In a forked child the shared frames are the parent's. */
+static bool zone_is_foreign(const struct page_alloc *pa, uint32_t zone)
+{
+    return unlikely(pa->forked) && pa->zone[zone].type >= PYSLAB_ZONE_HIGHMEM;
+}
+
+static uint32_t request_word(const struct page *page, const struct request *request)
+{
+    uint32_t word = PAGE_WORD(request->state, request->order, page_zone(page));
+
+    return request->gfp & PYSLAB_GFP_COMP ? word | PAGE_FLAG_COMP : word;
 }
 
 static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request)
 {
+    struct access access = access_first(gfp_zone(pa, request->gfp));
     struct page *page;
-    uint32_t pfn = zonelist_take(pa, request);
+    uint32_t pfn;
 
-    if (pfn == PFN_NONE && (pfn = take_slow(pa, request)) == PFN_NONE)
+    if (zone_is_foreign(pa, access.zone))
         return PFN_NONE;
-    hugepage_note_block(pa, pfn, request->order);
+    pfn = zonelist_take(pa, request, &access);
+    if (pfn == PFN_NONE && (pfn = request_take_slow(pa, request)) == PFN_NONE)
+        return PFN_NONE;
+    if (!request->any_run)
+        hugepage_note_block(pa, pfn, request->order);
     if (request->gfp & PYSLAB_GFP_ZERO)
         clear_request(pa, request, pfn);
     page = pfn_to_page(&pa->map, pfn);
     if (request->state == PYSLAB_PAGE_LARGE)
         page->large.nr_pages = request->nr_pages;
     store_relaxed(&page->refcount, 1);
-    store_relaxed(&page->word, PAGE_WORD(request->state, request->order, 0));
+    store_relaxed(&page->word, request_word(page, request));
+    return pfn;
+}
+
+/* From the page lists of the zone that the mask prefers. */
+static uint32_t alloc_listed(struct page_alloc *pa, unsigned order, uint32_t gfp)
+{
+    struct pcp_list *list;
+    bool clean;
+    uint32_t pfn;
+
+    if (pcp_index(order) == NR_PCP_LISTS || zone_is_foreign(pa, gfp_zone(pa, gfp)))
+        return PFN_NONE;
+    list = pcp_refill(pa, gfp_zone(pa, gfp), order);
+    if (list == NULL)
+        return PFN_NONE;
+    clean = pcp_next_is_clean(pa, list);
+    pfn = pcp_pop(pa, list);
+    if (gfp & PYSLAB_GFP_ZERO)
+        clear_listed_block(pa, pfn, order, clean);
+    if (gfp & PYSLAB_GFP_COMP)
+        store_relaxed(&pfn_to_page(&pa->map, pfn)->word, list->alloc_word | PAGE_FLAG_COMP);
     return pfn;
 }
 
 slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
     struct request request = {.order = order, .gfp = gfp, .state = PYSLAB_PAGE_ALLOC};
+    uint32_t pfn;
 
-    if (!gfp_valid(gfp) || order > pa->zone[0].max_order)
+    if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, order) || order > pa->max_order)
         return PFN_NONE;
-    request.nr_pages = 1u << order;
-    if (pcp_index(order) != NR_PCP_LISTS && pcp_refill(pa, order)) {
-        bool clean = pcp_next_is_clean(pa, order);
-        uint32_t pfn = page_alloc_uncounted(pa, order, gfp & GFP_FAST_BITS);
-
-        if (gfp & PYSLAB_GFP_ZERO)
-            clear_listed_block(pa, pfn, order, clean);
+    pfn = alloc_listed(pa, order, gfp);
+    if (pfn != PFN_NONE)
         return pfn;
-    }
+    request.nr_pages = 1u << order;
     return page_alloc_request(pa, &request);
 }
 
@@ -158,31 +227,116 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
     if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages)
         return PFN_NONE;
     request.order = max_uint(order_for_pages(nr_pages), align_order);
-    if (request.order > pa->zone[0].max_order)
+    if (request.order > pa->max_order || !gfp_nofail_valid(gfp, request.order))
         return PFN_NONE;
     return page_alloc_request(pa, &request);
+}
+
+uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t align,
+                           uint32_t nocross, uint32_t gfp)
+{
+    struct request request = {.nr_pages = nr_pages, .gfp = gfp, .state = PYSLAB_PAGE_LARGE,
+                              .any_run = true, .align = max_uint(align, 1), .nocross = nocross,
+                              .end = pa->map.nr_pages};
+
+    if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages ||
+        !is_power_of_two(request.align) ||
+        (nocross != 0 && (!is_power_of_two(nocross) || nocross < nr_pages)))
+        return PFN_NONE;
+    request.order = order_for_pages(nr_pages);
+    return gfp_nofail_valid(gfp, request.order) ? page_alloc_request(pa, &request) : PFN_NONE;
+}
+
+uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    struct request request = {.nr_pages = nr_pages, .state = PYSLAB_PAGE_LARGE, .any_run = true,
+                              .align = 1, .first = pfn, .end = pfn + nr_pages,
+                              .gfp = PYSLAB_GFP_MEMALLOC};
+    struct zone *zone;
+
+    if (nr_pages == 0 || pfn >= pa->map.nr_pages || nr_pages > pa->map.nr_pages - pfn)
+        return PFN_NONE;
+    zone = page_alloc_zone_of(pa, pfn);
+    if (request.end > zone->end_pfn || zone_is_foreign(pa, zone->index))
+        return PFN_NONE;
+    request.order = order_for_pages(nr_pages);
+    if (zone->type == PYSLAB_ZONE_DMA)
+        request.gfp |= PYSLAB_GFP_DMA;
+    else if (zone->type == PYSLAB_ZONE_DMA32)
+        request.gfp |= PYSLAB_GFP_DMA32;
+    else if (zone->type >= PYSLAB_ZONE_HIGHMEM)
+        request.gfp |= GFP_HIGH_BITS;
+    return page_alloc_request(pa, &request);
+}
+
+/* Single frames under one lock, as far as the low mark allows. */
+static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint32_t nr,
+                                  uint32_t *pfns)
+{
+    struct access access = access_first(zone->index);
+    uint32_t done = 0;
+
+    lock_acquire(&zone->lock);
+    nr = pages_charge_some(pa, min_uint(nr, zone_usable_pages_locked(zone, &access)), 0);
+    while (done < nr) {
+        uint32_t pfn = buddy_alloc_locked(zone, &pa->map, 0);
+        struct page *page = pfn_to_page(&pa->map, pfn);
+
+        store_relaxed(&page->refcount, 1);
+        store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, zone->index));
+        pfns[done++] = pfn;
+    }
+    zone->nr_allocs += done;
+    zone->pages_allocated += done;
+    lock_release(&zone->lock);
+    return done;
+}
+
+uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint32_t *pfns)
+{
+    uint32_t done;
+
+    if (!gfp_valid(gfp) || nr == 0 || zone_is_foreign(pa, gfp_zone(pa, gfp)))
+        return 0;
+    done = zone_take_singles(pa, &pa->zone[gfp_zone(pa, gfp)], nr, pfns);
+    if (done != 0)
+        pages_note_peak(pa);
+    for (uint32_t i = 0; i < done && (gfp & PYSLAB_GFP_ZERO) != 0; i++)
+        count_cleared(pa, 1, page_clear_block(&pa->map, pfns[i], 0, 1));
+    /* The rest one by one, with the fallback and the slow path of any request. */
+    while (done < nr && (pfns[done] = page_alloc_uncounted(pa, 0, gfp)) != PFN_NONE)
+        done++;
+    return done;
 }
 
 /* --- giving back -------------------------------------------------------- */
 
 slow_path void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
-    if (pcp_index(order) != NR_PCP_LISTS && pcp_make_room(pa, order))
-        page_free_block(pa, pfn, order);
+    struct pcp_list *list = NULL;
+
+    if (pcp_index(order) != NR_PCP_LISTS)
+        list = pcp_make_room(pa, page_zone(pfn_to_page(&pa->map, pfn)), order);
+    if (list != NULL)
+        pcp_push(pa, list, pfn);
     else
         page_free_range(pa, pfn, 1u << order);
 }
 
 void page_free_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
 {
-    struct zone *zone = &pa->zone[0];
+    struct zone *zone = page_alloc_zone_of(pa, pfn);
 
     lock_acquire(&zone->lock);
     buddy_free_range_locked(zone, &pa->map, pfn, nr_pages, RESIDENCY_DIRTY);
     zone->nr_frees++;
+    zone->pages_freed += nr_pages;
     lock_release(&zone->lock);
+    pages_uncharge(pa, nr_pages);
     page_alloc_tick(pa);
 }
+
+/* --- references --------------------------------------------------------- */
 
 /* Says what is wrong with a frame number that should head an ALLOC block. */
 static int page_misuse(const struct page_alloc *pa, uint32_t pfn)
@@ -192,9 +346,10 @@ static int page_misuse(const struct page_alloc *pa, uint32_t pfn)
     return page_is_free(pa, pfn) ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
 }
 
-int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
+/* A block of alloc_pages of this order starts at pfn, and is this process's. */
+static int page_check_block(const struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
-    struct page *page;
+    const struct page *page;
 
     if (unlikely(pfn >= pa->map.nr_pages) ||
         unlikely(page_state(pfn_to_page(&pa->map, pfn)) != PYSLAB_PAGE_ALLOC))
@@ -202,6 +357,17 @@ int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
     page = pfn_to_page(&pa->map, pfn);
     if (unlikely(page_order(page) != order))
         return PYSLAB_EINVAL;
+    return zone_is_foreign(pa, page_zone(page)) ? PYSLAB_EFORKED : PYSLAB_OK;
+}
+
+int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    struct page *page;
+    int error = page_check_block(pa, pfn, order);
+
+    if (unlikely(error != PYSLAB_OK))
+        return error;
+    page = pfn_to_page(&pa->map, pfn);
     /* A sole owner needs no locked instruction: nobody else may change the count. */
     if (atomic_load_explicit(&page->refcount, memory_order_acquire) != 1 &&
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
@@ -220,9 +386,32 @@ int page_get(struct page_alloc *pa, uint32_t pfn)
     return PYSLAB_OK;
 }
 
+int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    int error = page_check_block(pa, pfn, order);
+    struct page *page;
+    uint32_t zone;
+
+    if (error != PYSLAB_OK)
+        return error;
+    page = pfn_to_page(&pa->map, pfn);
+    if (load_relaxed(&page->word) & PAGE_FLAG_COMP)
+        return PYSLAB_EINVAL;
+    if (load_relaxed(&page->refcount) != 1)
+        return PYSLAB_EBUSY;
+    zone = page_zone(page);
+    for (uint32_t i = 0; i < 1u << order; i++) {
+        store_relaxed(&page[i].refcount, 1);
+        store_relaxed(&page[i].word, PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, zone));
+    }
+    return PYSLAB_OK;
+}
+
 bool page_is_free(const struct page_alloc *pa, uint32_t pfn)
 {
-    for (unsigned order = 0; order <= pa->zone[0].max_order; order++) {
+    const struct zone *zone = page_alloc_zone_of((struct page_alloc *)(uintptr_t)pa, pfn);
+
+    for (unsigned order = 0; order <= pa->max_order; order++) {
         const struct page *head = pfn_to_page(&pa->map, pfn & ~((1u << order) - 1));
         unsigned state = page_state(head);
 
@@ -231,22 +420,10 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn)
                     state == PYSLAB_PAGE_ISOLATED) &&
                    page_order(head) >= order;
     }
-    return pfn >= pa->zone[0].frontier;
+    return pfn >= zone->frontier;
 }
 
 void page_alloc_request_drain(struct page_alloc *pa)
 {
     add_relaxed(&pa->drain_epoch, 1);
-}
-
-bool page_alloc_check(struct page_alloc *pa, struct finding *f)
-{
-    bool ok = true;
-
-    for (uint32_t i = 0; ok && i < pa->nr_zones; i++) {
-        lock_acquire(&pa->zone[i].lock);
-        ok = buddy_check_locked(&pa->zone[i], &pa->map, f);
-        lock_release(&pa->zone[i].lock);
-    }
-    return ok && pcp_check(pa, f);
 }

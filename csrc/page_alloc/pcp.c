@@ -1,25 +1,43 @@
 /* pcp.c - per-thread page lists: refill, overflow, drain.
  *
- * Limits. The batch is the kernel's (zone_batchsize: about a thousandth of the zone, at
- * most 1 MiB, a quarter of that, one less than a power of two), divided by the size of
- * the block; a list holds four of them, as the kernel's high_min. Both are capped: the
- * lists of orders 0 to 3 keep at most 512, 256, 128 and 128 KiB, together 1 MiB a
- * thread, and 1/256 of the arena each; one 2 MiB block more where the arena has 256.
+ * Limits. Batch and high_min of a zone come with its options (the kernel's arithmetic),
+ * divided by the size of a list's blocks; a list holds high_min of them. Both are capped:
+ * the lists of orders 0 to 3 keep at most 512, 256, 128 and 128 KiB, together 1 MiB a
+ * thread and zone, and 1/256 of the zone each; one 2 MiB block more where the zone has
+ * 256. A refill never takes a zone below its low mark, so that what is on a list needs no
+ * watermark test of its own.
  */
-#include "page_alloc/pcp.h"
+#include "page_alloc/request.h"
 
 #include "base/fault.h"
+#include "page_alloc/pcp.h"
 
+#include <stddef.h>
 #include <string.h>
 
-#define PCP_ARENA_SHARE 256u /* a list holds at most this part of the arena */
+#define PCP_ZONE_SHARE 256u /* a list holds at most this part of its zone */
 
 /* Blocks, by list. */
 static const uint32_t capacities[NR_PCP_LISTS] = {PCP_CAPACITY, 32, 8, 4, 1};
 
-static struct pcp *pcp_own(struct page_alloc *pa)
+static size_t pcp_bytes(const struct page_alloc *pa)
+{
+    return offsetof(struct pcp, set) + pa->nr_zones * sizeof(struct pcp_set);
+}
+
+struct pcp *pcp_own(struct page_alloc *pa)
 {
     return thread_slot(pa->domain, THREAD_SLOT_PCP);
+}
+
+static unsigned list_order(const struct pcp_list *list)
+{
+    return (list->alloc_word >> 8) & 0xff;
+}
+
+static uint32_t list_zone(const struct pcp_list *list)
+{
+    return list->alloc_word >> 16;
 }
 
 /* A block keeps the flag from the buddy until somebody has had it. */
@@ -29,10 +47,10 @@ static bool frame_is_clean(const struct page_alloc *pa, uint32_t pfn)
 }
 
 /* Gives the oldest nr blocks of a list to the buddy. */
-static void pcp_flush_list(struct page_alloc *pa, struct pcp_list *list, unsigned order,
-                           uint32_t nr)
+static void pcp_flush_list(struct page_alloc *pa, struct pcp_list *list, uint32_t nr)
 {
-    struct zone *zone = &pa->zone[0];
+    struct zone *zone = &pa->zone[list_zone(list)];
+    unsigned order = list_order(list);
     uint32_t left = load_relaxed(&list->nr) - nr;
 
     lock_acquire(&zone->lock);
@@ -41,7 +59,9 @@ static void pcp_flush_list(struct page_alloc *pa, struct pcp_list *list, unsigne
                           frame_is_clean(pa, list->frame[i]) ? RESIDENCY_UNTOUCHED
                                                              : RESIDENCY_DIRTY);
     zone->nr_frees += nr;
+    zone->pages_freed += (uint64_t)nr << order;
     lock_release(&zone->lock);
+    pages_uncharge(pa, nr << order);
     memmove(list->frame, list->frame + nr, left * sizeof list->frame[0]);
     store_relaxed(&list->nr, left);
 }
@@ -50,22 +70,21 @@ static bool pcp_flush(struct page_alloc *pa, struct pcp *pcp)
 {
     bool any = false;
 
-    for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
-        uint32_t nr = load_relaxed(&pcp->list[i].nr);
+    for (unsigned i = 0; i < pa->nr_zones * NR_PCP_LISTS; i++) {
+        struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
+        uint32_t nr = load_relaxed(&list->nr);
 
         if (nr != 0)
-            pcp_flush_list(pa, &pcp->list[i], pcp_order(i), nr);
+            pcp_flush_list(pa, list, nr);
         any |= nr != 0;
     }
     pcp->drain_epoch = load_relaxed(&pa->drain_epoch);
     return any;
 }
 
-static void pcp_flush_slot(struct thread_domain *domain, void *slot);
-static void pcp_init_slot(struct thread_domain *domain, void *slot);
+/* --- set-up ------------------------------------------------------------- */
 
-/* The kernel's, with 4 KiB pages: frames to move at once for a zone of this size. */
-static uint32_t zone_batchsize(uint32_t managed_pages)
+uint32_t zone_batchsize(uint32_t managed_pages)
 {
     uint32_t batch = min_uint(managed_pages >> 10, 256) / 4;
 
@@ -75,33 +94,20 @@ static uint32_t zone_batchsize(uint32_t managed_pages)
     return max_uint(batch, 1);
 }
 
-void pcp_set_up(struct page_alloc *pa)
-{
-    struct thread_layer layer = {.bytes = sizeof(struct pcp), .init = pcp_init_slot,
-                                 .flush = pcp_flush_slot, .context = pa};
-
-    uint32_t batch = zone_batchsize(pa->map.nr_pages);
-
-    for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
-        unsigned order = pcp_order(i);
-        uint32_t share = (pa->map.nr_pages / PCP_ARENA_SHARE) >> order;
-        uint32_t high = min_uint(min_uint(max_uint(4 * batch >> order, 1), capacities[i]), share);
-
-        pa->pcp_high[i] = order > pa->zone[0].max_order ? 0 : high;
-        pa->pcp_batch[i] = max_uint(min_uint(batch >> order, high / 2), 1);
-    }
-    pa->domain->layer[THREAD_SLOT_PCP] = layer;
-}
-
 static void pcp_init_slot(struct thread_domain *domain, void *slot)
 {
     const struct page_alloc *pa = domain->layer[THREAD_SLOT_PCP].context;
     struct pcp *pcp = slot;
 
     pcp->drain_epoch = load_relaxed(&pa->drain_epoch);
-    for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
-        pcp->list[i].high = pa->pcp_high[i];
-        pcp->list[i].batch = pa->pcp_batch[i];
+    for (uint32_t zone = 0; zone < pa->nr_zones; zone++) {
+        struct pcp_list *list = pcp->set[pcp_place(pa, zone)].list;
+
+        for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
+            list[i].high = pa->pcp_high[zone][i];
+            list[i].batch = pa->pcp_batch[zone][i];
+            list[i].alloc_word = PAGE_WORD(PYSLAB_PAGE_ALLOC, pcp_order(i), zone);
+        }
     }
 }
 
@@ -110,65 +116,113 @@ static void pcp_flush_slot(struct thread_domain *domain, void *slot)
     pcp_flush(domain->layer[THREAD_SLOT_PCP].context, slot);
 }
 
-bool pcp_refill(struct page_alloc *pa, unsigned order)
+static void set_limits(struct page_alloc *pa, const struct zone *zone)
 {
-    struct zone *zone = &pa->zone[0];
+    for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
+        unsigned order = pcp_order(i);
+        uint32_t share = (zone_managed_pages(zone) / PCP_ZONE_SHARE) >> order;
+        uint32_t high = min_uint(max_uint(zone->high_min >> order, 1), capacities[i]);
+
+        high = order > zone->max_order ? 0 : min_uint(high, share);
+        pa->pcp_high[zone->index][i] = high;
+        pa->pcp_batch[zone->index][i] = max_uint(min_uint(zone->batch >> order, high / 2), 1);
+    }
+}
+
+void pcp_set_up(struct page_alloc *pa)
+{
+    for (uint32_t i = 0; i < pa->nr_zones; i++)
+        set_limits(pa, &pa->zone[i]);
+    pa->domain->layer[THREAD_SLOT_PCP] =
+        (struct thread_layer){.bytes = pcp_bytes(pa), .init = pcp_init_slot,
+                              .flush = pcp_flush_slot, .context = pa};
+}
+
+/* --- exchanges ---------------------------------------------------------- */
+
+/* This thread's list, after a drain if one is due; NULL if the order has none. */
+static struct pcp_list *own_list(struct page_alloc *pa, uint32_t zone, unsigned order)
+{
     struct pcp *pcp = pcp_own(pa);
     struct pcp_list *list;
-    uint32_t nr;
 
     if (pcp == NULL)
-        return false;
+        return NULL;
     if (unlikely(pcp->drain_epoch != load_relaxed(&pa->drain_epoch)))
         pcp_flush(pa, pcp);
-    list = &pcp->list[pcp_index(order)];
-    nr = load_relaxed(&list->nr);
-    if (nr != 0 || list->high == 0 || fault_here())
-        return nr != 0;
-    lock_acquire(&zone->lock);
-    for (; nr < list->batch; nr++) {
+    list = &pcp->set[pcp_place(pa, zone)].list[pcp_index(order)];
+    return list->high != 0 ? list : NULL;
+}
+
+static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp_list *list)
+{
+    const struct access access = access_first(zone->index);
+    unsigned order = list_order(list);
+    uint32_t word = PAGE_WORD(PYSLAB_PAGE_PCP, order, zone->index);
+    uint32_t usable = zone_usable_pages_locked(zone, &access) >> order;
+    uint32_t charged = pages_charge_some(pa, min_uint(list->batch, usable), order);
+    uint32_t nr = 0;
+
+    for (; nr < charged; nr++) {
         uint32_t pfn = buddy_alloc_locked(zone, &pa->map, order);
-        uint32_t word = PAGE_WORD(PYSLAB_PAGE_PCP, order, zone->index);
         struct page *page;
 
         if (pfn == PFN_NONE)
             break;
         page = pfn_to_page(&pa->map, pfn);
-        if (page->buddy.nr_dirty == 0)
-            word |= PAGE_FLAG_CLEAN;
-        store_relaxed(&page->word, word);
+        store_relaxed(&page->word, page->buddy.nr_dirty == 0 ? word | PAGE_FLAG_CLEAN : word);
         list->frame[nr] = pfn;
     }
+    if (nr != charged)
+        pages_uncharge(pa, (charged - nr) << order);
     zone->nr_allocs += nr;
-    lock_release(&zone->lock);
-    store_relaxed(&list->nr, nr);
-    page_alloc_tick(pa);
-    return nr != 0;
+    zone->pages_allocated += (uint64_t)nr << order;
+    return nr;
 }
 
-bool pcp_next_is_clean(struct page_alloc *pa, unsigned order)
+struct pcp_list *pcp_refill(struct page_alloc *pa, uint32_t zone_index, unsigned order)
 {
-    const struct pcp_list *list = &pcp_own(pa)->list[pcp_index(order)];
+    struct zone *zone = &pa->zone[zone_index];
+    struct pcp_list *list = own_list(pa, zone_index, order);
+    uint32_t nr;
 
+    if (list == NULL || load_relaxed(&list->nr) != 0)
+        return list;
+    if (fault_here())
+        return NULL;
+    lock_acquire(&zone->lock);
+    nr = fill_locked(pa, zone, list);
+    lock_release(&zone->lock);
+    store_relaxed(&list->nr, nr);
+    pages_note_peak(pa);
+    page_alloc_tick(pa);
+    return nr != 0 ? list : NULL;
+}
+
+bool pcp_next_is_clean(struct page_alloc *pa, const struct pcp_list *list)
+{
     return frame_is_clean(pa, list->frame[load_relaxed(&list->nr) - 1]);
 }
 
-bool pcp_make_room(struct page_alloc *pa, unsigned order)
+struct pcp_list *pcp_make_room(struct page_alloc *pa, uint32_t zone, unsigned order)
 {
-    struct pcp *pcp = pcp_own(pa);
-    struct pcp_list *list;
+    struct pcp_list *list = own_list(pa, zone, order);
 
-    if (pcp == NULL)
-        return false;
-    if (unlikely(pcp->drain_epoch != load_relaxed(&pa->drain_epoch)))
-        pcp_flush(pa, pcp);
-    list = &pcp->list[pcp_index(order)];
-    if (list->high == 0)
-        return false;
+    if (list == NULL)
+        return NULL;
     if (load_relaxed(&list->nr) >= list->high)
-        pcp_flush_list(pa, list, order, list->batch);
+        pcp_flush_list(pa, list, list->batch);
     page_alloc_tick(pa);
-    return true;
+    return list;
+}
+
+void pcp_push(struct page_alloc *pa, struct pcp_list *list, uint32_t pfn)
+{
+    uint32_t nr = load_relaxed(&list->nr);
+
+    store_relaxed(&pfn_to_page(&pa->map, pfn)->word, list->alloc_word + PAGE_WORD_TO_PCP);
+    list->frame[nr] = pfn;
+    store_relaxed(&list->nr, nr + 1);
 }
 
 bool pcp_drain(struct page_alloc *pa)
@@ -180,27 +234,36 @@ bool pcp_drain(struct page_alloc *pa)
 
 /* --- counts over all threads -------------------------------------------- */
 
+struct pcp_count {
+    const struct page_alloc *pa;
+    uint64_t *nr_pages; /* by zone */
+};
+
 static void pcp_add_pages(void *slot, void *context)
 {
     const struct pcp *pcp = slot;
-    uint64_t *total = context;
+    const struct pcp_count *count = context;
 
-    for (unsigned i = 0; i < NR_PCP_LISTS; i++)
-        *total += (uint64_t)load_relaxed(&pcp->list[i].nr) << pcp_order(i);
+    for (unsigned i = 0; i < count->pa->nr_zones * NR_PCP_LISTS; i++) {
+        const struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
+
+        count->nr_pages[list_zone(list)] += (uint64_t)load_relaxed(&list->nr) << list_order(list);
+    }
 }
 
-uint64_t pcp_total_pages(struct page_alloc *pa)
+void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES])
 {
-    uint64_t total = 0;
+    struct pcp_count count = {.pa = pa, .nr_pages = nr_pages};
 
-    thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_add_pages, &total);
-    return total;
+    memset(nr_pages, 0, MAX_NR_ZONES * sizeof nr_pages[0]);
+    thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_add_pages, &count);
 }
 
 struct pcp_check_context {
     const struct page_alloc *pa;
     struct finding *finding;
-    uint64_t total; /* frames on lists */
+    uint64_t listed;  /* frames on lists */
+    uint64_t recount; /* frames whose record says PCP */
     bool ok;
 };
 
@@ -209,47 +272,40 @@ static void pcp_check_slot(void *slot, void *context)
     const struct pcp *pcp = slot;
     struct pcp_check_context *check = context;
 
-    for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
-        const struct pcp_list *list = &pcp->list[i];
+    for (unsigned i = 0; i < check->pa->nr_zones * NR_PCP_LISTS; i++) {
+        const struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
 
         for (uint32_t n = 0; n < load_relaxed(&list->nr); n++) {
-            const struct page *page = pfn_to_page(&check->pa->map, list->frame[n]);
+            uint32_t word =
+                load_relaxed(&pfn_to_page(&check->pa->map, list->frame[n])->word) & PAGE_WORD_MASK;
 
-            if (page_state(page) != PYSLAB_PAGE_PCP || page_order(page) != pcp_order(i))
+            if (word != list->alloc_word + PAGE_WORD_TO_PCP)
                 check->ok = finding_report(check->finding,
-                                           "pcp: frame %u on list %u has state %u, order %u",
-                                           list->frame[n], pcp_order(i), page_state(page),
-                                           page_order(page));
-            check->total += (uint64_t)1 << pcp_order(i);
+                                           "pcp: frame %u on list %u of zone %u has record %x",
+                                           list->frame[n], list_order(list), list_zone(list), word);
+            check->listed += (uint64_t)1 << list_order(list);
         }
     }
 }
 
-/* Frames whose record says PCP; with the walk over the lists this finds duplicates. */
-static uint64_t pcp_recount_pages(const struct page_alloc *pa)
+static bool recount_block(void *context, uint32_t pfn, const struct page *page)
 {
-    const struct zone *zone = &pa->zone[0];
-    uint64_t total = 0;
-    uint32_t pfn = zone->start_pfn;
+    struct pcp_check_context *check = context;
 
-    while (pfn < zone->frontier) {
-        const struct page *page = pfn_to_page(&pa->map, pfn);
-
-        if (page_state(page) == PYSLAB_PAGE_PCP)
-            total += page_block_pages(page);
-        pfn += page_block_pages(page);
-    }
-    return total;
+    (void)pfn;
+    if (page_state(page) == PYSLAB_PAGE_PCP)
+        check->recount += page_block_pages(page);
+    return true;
 }
 
 bool pcp_check(struct page_alloc *pa, struct finding *f)
 {
     struct pcp_check_context check = {.pa = pa, .finding = f, .ok = true};
-    uint64_t recount = pcp_recount_pages(pa);
 
+    page_alloc_each_block(pa, recount_block, &check);
     thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_check_slot, &check);
-    if (check.ok && check.total != recount)
+    if (check.ok && check.listed != check.recount)
         return finding_report(f, "pcp: lists hold %llu frames, records say %llu",
-                              (unsigned long long)check.total, (unsigned long long)recount);
+                              (unsigned long long)check.listed, (unsigned long long)check.recount);
     return check.ok;
 }

@@ -4,15 +4,22 @@
 
 #include "page_alloc/page_alloc.h"
 
+/* The kernel's, with 4 KiB pages: frames to move at once for a zone of this size. */
+uint32_t zone_batchsize(uint32_t managed_pages);
 /* Chooses the lists' limits and registers the slot with the domain. */
 void pcp_set_up(struct page_alloc *pa);
-/* Moves a batch from the buddy to this thread's list; false if none came. */
-bool pcp_refill(struct page_alloc *pa, unsigned order);
-/* The block that this thread's list would give next reads zero. pre: it has one. */
-bool pcp_next_is_clean(struct page_alloc *pa, unsigned order);
-/* Moves the oldest batch to the buddy if the list is full; false if there is no list. */
-bool pcp_make_room(struct page_alloc *pa, unsigned order);
-/* Every frame on every list is in state PCP, of its list's order, and there once. */
+/* This thread's list of a zone and order, filled from the buddy if it was empty; NULL if
+ * there is none, or the zone is at its low mark. */
+struct pcp_list *pcp_refill(struct page_alloc *pa, uint32_t zone, unsigned order);
+/* The block that the list would give next reads zero. pre: it has one. */
+bool pcp_next_is_clean(struct page_alloc *pa, const struct pcp_list *list);
+/* The list, its oldest batch gone to the buddy if it was full; NULL if there is none. */
+struct pcp_list *pcp_make_room(struct page_alloc *pa, uint32_t zone, unsigned order);
+/* pre: the list has room. */
+void pcp_push(struct page_alloc *pa, struct pcp_list *list, uint32_t pfn);
+/* This thread's lists; NULL without memory. */
+struct pcp *pcp_own(struct page_alloc *pa);
+/* Every frame on every list is in state PCP, of its list's order and zone, and there once. */
 bool pcp_check(struct page_alloc *pa, struct finding *f);
 
 #endif

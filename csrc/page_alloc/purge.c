@@ -18,10 +18,9 @@
 /* --- purging ------------------------------------------------------------ */
 
 /* Takes one resident free block out, so that nobody gets it while it goes. */
-static uint32_t isolate_dirty(struct page_alloc *pa, uint64_t max_pages, unsigned *order,
-                              uint32_t *nr_dirty)
+static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t max_pages,
+                              unsigned *order, uint32_t *nr_dirty)
 {
-    struct zone *zone = &pa->zone[0];
     uint32_t limit = max_pages > PURGE_UNIT_PAGES ? PURGE_UNIT_PAGES : (uint32_t)max_pages;
     uint32_t pfn;
 
@@ -42,10 +41,9 @@ static uint32_t isolate_dirty(struct page_alloc *pa, uint64_t max_pages, unsigne
     return pfn;
 }
 
-static bool discard(struct page_alloc *pa, uint32_t pfn, unsigned order)
+static bool discard(struct page_alloc *pa, struct zone *zone, uint32_t pfn, unsigned order)
 {
-    struct zone *zone = &pa->zone[0];
-    int error = os_discard(pfn_to_virt(&pa->map, pfn), PAGE_SIZE << order);
+    int error = frames_discard(&pa->map, pfn, 1u << order);
 
     lock_acquire(&zone->lock);
     buddy_free_locked(zone, &pa->map, pfn, order,
@@ -57,7 +55,7 @@ static bool discard(struct page_alloc *pa, uint32_t pfn, unsigned order)
 }
 
 /* Gives at least max_pages dirty free frames back if there are so many. */
-static uint64_t purge(struct page_alloc *pa, uint64_t max_pages)
+static uint64_t purge_zone(struct page_alloc *pa, struct zone *zone, uint64_t max_pages)
 {
     uint64_t released = 0;
     unsigned order = 0;
@@ -66,9 +64,11 @@ static uint64_t purge(struct page_alloc *pa, uint64_t max_pages)
     /* A host page larger than a frame would take its neighbours along. */
     if (pa->purge.fixed || PAGE_SIZE % os_page_bytes() != 0)
         return 0;
+    if (pa->forked && zone->type >= PYSLAB_ZONE_HIGHMEM)
+        return 0;
     while (released < max_pages &&
-           (pfn = isolate_dirty(pa, max_pages - released, &order, &nr_dirty)) != PFN_NONE &&
-           discard(pa, pfn, order))
+           (pfn = isolate_dirty(pa, zone, max_pages - released, &order, &nr_dirty)) != PFN_NONE &&
+           discard(pa, zone, pfn, order))
         released += nr_dirty;
     add_relaxed(&pa->pages_released, released);
     return released;
@@ -76,28 +76,41 @@ static uint64_t purge(struct page_alloc *pa, uint64_t max_pages)
 
 uint64_t page_alloc_release(struct page_alloc *pa)
 {
+    uint64_t released = 0;
+
     pcp_drain(pa);
     page_alloc_request_drain(pa);
-    return purge(pa, UINT64_MAX);
+    for (uint32_t i = 0; i < pa->nr_zones; i++)
+        released += purge_zone(pa, &pa->zone[i], UINT64_MAX);
+    return released;
 }
 
 /* --- the working set ---------------------------------------------------- */
 
-static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32_t now)
+/* What the zone could have done without since the last call. */
+static uint32_t zone_surplus(struct zone *zone)
 {
-    struct zone *zone = &pa->zone[0];
     uint32_t surplus;
 
-    /* One thread ends it; the others go on. */
-    if (!atomic_compare_exchange_strong_explicit(&pa->purge.interval_start, &start, now,
-                                                 memory_order_relaxed, memory_order_relaxed))
-        return;
     lock_acquire(&zone->lock);
     surplus = zone->min_dirty_pages;
     zone->min_dirty_pages = zone->dirty_pages;
     lock_release(&zone->lock);
-    if (surplus != 0)
-        purge(pa, surplus);
+    return surplus;
+}
+
+static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32_t now)
+{
+    /* One thread ends it; the others go on. */
+    if (!atomic_compare_exchange_strong_explicit(&pa->purge.interval_start, &start, now,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    for (uint32_t i = 0; i < pa->nr_zones; i++) {
+        uint32_t surplus = zone_surplus(&pa->zone[i]);
+
+        if (surplus != 0)
+            purge_zone(pa, &pa->zone[i], surplus);
+    }
     page_alloc_request_drain(pa);
 }
 

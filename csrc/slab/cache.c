@@ -172,6 +172,8 @@ static void cache_delete(struct kmem_cache *cache)
     os_heap_free(cache, sizeof *cache);
 }
 
+#define SLAB_FLAGS ((uint32_t)(PYSLAB_SLAB_HWCACHE_ALIGN | PYSLAB_SLAB_CACHE_DMA))
+
 static bool cache_args_valid(const struct slab_alloc *sa, const char *name, size_t size,
                              const pyslab_cache_options *options)
 {
@@ -179,8 +181,8 @@ static bool cache_args_valid(const struct slab_alloc *sa, const char *name, size
            strlen(name) < PYSLAB_NAME_MAX && size > 0 && size <= CACHE_MAX_OBJECT &&
            (options->align == 0 || is_power_of_two(options->align)) &&
            options->align <= PAGE_SIZE &&
-           (options->flags & ~(uint32_t)PYSLAB_SLAB_HWCACHE_ALIGN) == 0 &&
-           bytes_to_pages(stride_of(size, options)) <= 1u << sa->pages->zone[0].max_order;
+           (options->flags & ~SLAB_FLAGS) == 0 &&
+           bytes_to_pages(stride_of(size, options)) <= 1u << sa->pages->max_order;
 }
 
 /* Gives the cache an id and enters it in the table; ELIMIT if there is none left. */
@@ -197,7 +199,7 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
     }
     cache->id = id;
     cache->desc = &sa->descs[id];
-    desc_init(cache->desc, name, size, options, sa->pages->zone[0].max_order);
+    desc_init(cache->desc, name, size, options, sa->pages->max_order);
     if (id <= CLASS_MAX && !cache_is_constructed(cache) &&
         rest_can_be_marked(cache->desc, cache->desc->objects_per_slab))
         cache->fast_class = id;
@@ -229,6 +231,8 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
     cache->ctor = options->ctor;
     cache->dtor = options->dtor;
     cache->context = options->context;
+    if (options->flags & PYSLAB_SLAB_CACHE_DMA)
+        cache->zone_gfp = PYSLAB_GFP_DMA;
     cache->reap_ms = os_time_ms();
     lock_init(&cache->lock, LOCK_RANK_CACHE);
     error = cache_enter(sa, cache, name, size, options);

@@ -112,11 +112,15 @@ static bool slab_construct(struct kmem_cache *cache, uint32_t pfn, struct page *
     return true;
 }
 
+/* What the cache decides for its slabs, not who asks for an object: their zone, and that
+ * their frames are not cleared. */
+#define SLAB_OWN_BITS ((uint32_t)PYSLAB_GFP_ZERO | GFP_ZONE_TABLE_BITS)
+
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
 {
     struct page_alloc *pages = cache->owner->pages;
     unsigned order = cache->desc->slab_order;
-    uint32_t pfn = page_alloc_uncounted(pages, order, gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
+    uint32_t pfn = page_alloc_uncounted(pages, order, (gfp & ~SLAB_OWN_BITS) | cache->zone_gfp);
     struct page *page;
 
     if (pfn == PFN_NONE)
@@ -373,7 +377,7 @@ static struct kmem_cache *lookup_cache(struct slab_alloc *sa, uint32_t pfn)
 {
     const struct frame_map *map = &sa->map;
 
-    for (unsigned order = 0; order <= sa->pages->zone[0].max_order; order++) {
+    for (unsigned order = 0; order <= sa->pages->max_order; order++) {
         const struct page *page = pfn_to_page(map, pfn & ~((1u << order) - 1));
 
         if (page_state(page) == PYSLAB_PAGE_SLAB && page_order(page) == order)

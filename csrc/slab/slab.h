@@ -118,6 +118,7 @@ struct kmem_cache {
     uint32_t id;                   /* index of the descriptor; constant */
     uint32_t nr_pins;              /* owner->lock: who must not see the cache go */
     bool dying;                    /* owner->lock: destroyed; the last pin deletes it */
+    uint32_t zone_gfp;             /* zone bits of its slabs: 0, or GFP_DMA; constant */
     uint32_t fast_class;           /* its class byte, 0 if the fast path must not serve it */
     pyslab_ctor ctor;              /* or NULL; constant */
     pyslab_dtor dtor;              /* or NULL; constant */

@@ -103,7 +103,7 @@ static inline void page_rig_begin(struct page_rig *rig, uint32_t nr_pages, unsig
     frame_map_init(&map, rig_map(bytes, PAGE_SIZE << min_uint(max_order, 14)), nr_pages,
                    rig->metadata);
     thread_domain_init(&rig->domain);
-    page_alloc_init(&rig->pa, &map, &rig->domain, max_order);
+    page_alloc_init(&rig->pa, &map, &rig->domain, max_order, NULL, 0);
 }
 
 static inline void page_rig_check(struct page_rig *rig)
@@ -117,6 +117,17 @@ static inline void page_rig_check(struct page_rig *rig)
 static inline uint64_t page_rig_free(struct page_rig *rig)
 {
     return zone_free_pages(&rig->pa.zone[0]);
+}
+
+/* Frames on the page lists of all threads and zones. */
+static inline uint64_t rig_pcp_pages(struct page_alloc *pa)
+{
+    uint64_t nr_pages[MAX_NR_ZONES], total = 0;
+
+    pcp_count_pages(pa, nr_pages);
+    for (uint32_t i = 0; i < pa->nr_zones; i++)
+        total += nr_pages[i];
+    return total;
 }
 
 static inline void page_rig_unmap(struct page_rig *rig)

@@ -80,7 +80,7 @@ static void gfp_masks(void)
         uint32_t gfp = 1u << bit, pfn = page_alloc_block(&rig.pa, 1, gfp);
 
         EXPECT_EQ(gfp_valid(gfp), bit != 9 && bit < 20);
-        EXPECT_EQ(pfn != PFN_NONE, gfp_valid(gfp));
+        EXPECT_EQ(pfn != PFN_NONE, (gfp_valid(gfp) && gfp_nofail_valid(gfp, 0)));
         if (pfn != PFN_NONE)
             EXPECT_EQ(page_put(&rig.pa, pfn, 1), PYSLAB_OK);
     }
@@ -309,8 +309,8 @@ static void exhaustion(void)
     EXPECT_EQ(rig.pa.alloc_failures, 11);
     for (uint32_t i = 0; i < NR; i++)
         EXPECT_EQ(page_put(&rig.pa, block[i], 0), PYSLAB_OK);
-    EXPECT_EQ(page_rig_free(&rig) + pcp_total_pages(&rig.pa), NR);
-    EXPECT_NE(pcp_total_pages(&rig.pa), 0);
+    EXPECT_EQ(page_rig_free(&rig) + rig_pcp_pages(&rig.pa), NR);
+    EXPECT_NE(rig_pcp_pages(&rig.pa), 0);
     for (uint32_t i = 0; i < NR >> 10; i++) /* own lists are drained first */
         block[i] = page_alloc_block(&rig.pa, 10, KERNEL);
     for (uint32_t i = 0; i < NR >> 10; i++)

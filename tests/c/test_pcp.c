@@ -12,7 +12,7 @@ static uint32_t list_nr(struct page_rig *rig, unsigned order)
 {
     struct pcp *pcp = thread_slot(&rig->domain, THREAD_SLOT_PCP);
 
-    return pcp->list[pcp_index(order)].nr;
+    return pcp->set[0].list[pcp_index(order)].nr;
 }
 
 /* Orders 0 to 3 and 9 have lists, the others none. */
@@ -34,7 +34,7 @@ static void youngest_first(void)
 
     page_rig_begin(&rig, 32768, 10);
     for (unsigned order = 0; order <= 3; order++) {
-        uint32_t block[3], batch = rig.pa.pcp_batch[pcp_index(order)];
+        uint32_t block[3], batch = rig.pa.pcp_batch[0][pcp_index(order)];
 
         for (int i = 0; i < 3; i++)
             block[i] = page_alloc_block(&rig.pa, order, KERNEL);
@@ -61,8 +61,8 @@ static void batch_and_high(void)
         struct page_rig rig;
 
         page_rig_begin(&rig, expected[i].nr_pages, 10);
-        EXPECT_EQ(rig.pa.pcp_batch[0], expected[i].batch);
-        EXPECT_EQ(rig.pa.pcp_high[0], expected[i].high);
+        EXPECT_EQ(rig.pa.pcp_batch[0][0], expected[i].batch);
+        EXPECT_EQ(rig.pa.pcp_high[0][0], expected[i].high);
         page_rig_end(&rig);
     }
 }
@@ -91,9 +91,9 @@ static void kept_pages_are_bounded(void)
         EXPECT_EQ(block[0] != PFN_NONE, sizes[s] >= 512);
         EXPECT(block[0] == PFN_NONE || page_put(&rig.pa, block[0], 9) == PYSLAB_OK);
         EXPECT_EQ(list_nr(&rig, 9), sizes[s] >= 131072);
-        EXPECT_LE(pcp_total_pages(&rig.pa) - list_nr(&rig, 9) * 512, 256);
-        EXPECT_LE(pcp_total_pages(&rig.pa), sizes[s] / 64);
-        EXPECT_EQ(pcp_total_pages(&rig.pa) + page_rig_free(&rig), sizes[s]);
+        EXPECT_LE(rig_pcp_pages(&rig.pa) - list_nr(&rig, 9) * 512, 256);
+        EXPECT_LE(rig_pcp_pages(&rig.pa), sizes[s] / 64);
+        EXPECT_EQ(rig_pcp_pages(&rig.pa) + page_rig_free(&rig), sizes[s]);
         page_rig_end(&rig);
     }
 }
@@ -106,10 +106,10 @@ static void drain(void)
     page_rig_begin(&rig, 32768, 10);
     EXPECT(!pcp_drain(&rig.pa));
     EXPECT_EQ(page_put(&rig.pa, page_alloc_block(&rig.pa, 0, KERNEL), 0), PYSLAB_OK);
-    EXPECT_EQ(pcp_total_pages(&rig.pa), rig.pa.pcp_batch[0]);
+    EXPECT_EQ(rig_pcp_pages(&rig.pa), rig.pa.pcp_batch[0][0]);
     EXPECT(pcp_drain(&rig.pa));
     EXPECT(!pcp_drain(&rig.pa));
-    EXPECT_EQ(pcp_total_pages(&rig.pa), 0);
+    EXPECT_EQ(rig_pcp_pages(&rig.pa), 0);
     page_rig_end(&rig);
 }
 
@@ -119,7 +119,7 @@ static void *use_lists(void *argument)
 
     for (unsigned order = 0; order <= 4; order++)
         EXPECT_EQ(page_put(&rig->pa, page_alloc_block(&rig->pa, order, KERNEL), order), PYSLAB_OK);
-    EXPECT_NE(pcp_total_pages(&rig->pa), 0);
+    EXPECT_NE(rig_pcp_pages(&rig->pa), 0);
     return NULL;
 }
 
@@ -132,7 +132,7 @@ static void thread_exit_empties_the_lists(void)
     page_rig_begin(&rig, 32768, 10);
     REQUIRE(pthread_create(&thread, NULL, use_lists, &rig) == 0);
     pthread_join(thread, NULL);
-    EXPECT_EQ(pcp_total_pages(&rig.pa), 0);
+    EXPECT_EQ(rig_pcp_pages(&rig.pa), 0);
     EXPECT_EQ(page_rig_free(&rig), 32768);
     page_rig_end(&rig);
 }
@@ -169,7 +169,7 @@ static void drain_request_is_heeded(void)
     pthread_barrier_init(&m.barrier, NULL, 2);
     REQUIRE(pthread_create(&thread, NULL, keep_then_exchange, &m) == 0);
     pthread_barrier_wait(&m.barrier);
-    EXPECT_EQ(pcp_total_pages(&m.rig.pa), 2 * m.rig.pa.pcp_batch[1]);
+    EXPECT_EQ(rig_pcp_pages(&m.rig.pa), 2 * m.rig.pa.pcp_batch[0][1]);
     page_alloc_request_drain(&m.rig.pa);
     pthread_barrier_wait(&m.barrier);
     pthread_join(thread, NULL);
@@ -287,7 +287,7 @@ static void recount_notices(void)
 
     page_rig_begin(&rig, 32768, 10);
     EXPECT_EQ(page_put(&rig.pa, page_alloc_block(&rig.pa, 0, KERNEL), 0), PYSLAB_OK);
-    list = &((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->list[0];
+    list = &((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->set[0].list[0];
     page = pfn_to_page(&rig.pa.map, list->frame[0]);
     word = page->word;
     EXPECT(page_alloc_check(&rig.pa, &f));

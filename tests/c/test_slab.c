@@ -200,12 +200,12 @@ static void empty_slabs_are_bounded(void)
 
     slab_rig_begin(&rig, 1024, 10);
     cache = slab_rig_cache(&rig, 8, 0);
-    before = page_rig_free(&rig.pages) + pcp_total_pages(&rig.pages.pa);
+    before = page_rig_free(&rig.pages) + rig_pcp_pages(&rig.pages.pa);
     take(cache, 0, 8 * 512);
     give(cache, 0, 8 * 512);
     expect_lists(cache, 0, 0, cache->max_empty_slabs);
     EXPECT_LE(cache->max_empty_slabs, 7);
-    EXPECT_EQ(page_rig_free(&rig.pages) + pcp_total_pages(&rig.pages.pa),
+    EXPECT_EQ(page_rig_free(&rig.pages) + rig_pcp_pages(&rig.pages.pa),
               before - cache->max_empty_slabs);
     EXPECT_EQ(cache_shrink(cache), cache->max_empty_slabs);
     expect_lists(cache, 0, 0, 0);

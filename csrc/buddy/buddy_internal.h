@@ -1,0 +1,99 @@
+/* buddy_internal.h - blocks in hand and on lists: what the files of buddy/ share.
+ *
+ * What it is: putting a block on its list and taking it off, halving one in hand, and
+ * the blocks of the frontier. What it is not: for other layers; see buddy.h.
+ * Lock: all of it under zone->lock.
+ */
+#ifndef BUDDY_BUDDY_INTERNAL_H
+#define BUDDY_BUDDY_INTERNAL_H
+
+#include "buddy/buddy.h"
+
+static inline enum free_kind kind_of(const struct page *page)
+{
+    return page->buddy.nr_dirty != 0 ? FREE_DIRTY : FREE_CLEAN;
+}
+
+static inline void block_list(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                              unsigned order, bool at_tail)
+{
+    struct page *page = pfn_to_page(map, pfn);
+    enum free_kind kind = kind_of(page);
+    struct index_list *list = &zone->free_area[order].list[kind];
+
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index));
+    if (at_tail)
+        index_list_add_tail(list, page_links(map), pfn);
+    else
+        index_list_add_head(list, page_links(map), pfn);
+    zone->free_orders[kind] |= 1u << order;
+    zone->free_pages += 1u << order;
+    zone->dirty_pages += page->buddy.nr_dirty;
+}
+
+static inline void block_unlist(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                                unsigned order)
+{
+    struct page *page = pfn_to_page(map, pfn);
+    enum free_kind kind = kind_of(page);
+    struct index_list *list = &zone->free_area[order].list[kind];
+
+    index_list_remove(list, page_links(map), pfn);
+    if (list->nr == 0)
+        zone->free_orders[kind] &= ~(1u << order);
+    zone->free_pages -= 1u << order;
+    zone->dirty_pages -= page->buddy.nr_dirty;
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
+}
+
+/* The whole block is in one state. */
+static inline void block_set_residency(struct page *page, unsigned order, enum residency state)
+{
+    page_set_residency(page, order, state);
+    page->buddy.nr_dirty = state == RESIDENCY_DIRTY ? 1u << order : 0;
+}
+
+/* Order of the largest aligned block that starts at pfn and ends within the zone. */
+static inline unsigned frontier_order(const struct zone *zone, uint32_t pfn)
+{
+    unsigned order = min_uint(ctz32(pfn), zone->max_order);
+
+    return min_uint(order, ilog2(zone->end_pfn - pfn));
+}
+
+/* Lists the block at the frontier; returns its order. pre: frontier < end_pfn */
+static inline unsigned frontier_list_one(struct zone *zone, const struct frame_map *map,
+                                         bool at_tail)
+{
+    uint32_t pfn = zone->frontier;
+    unsigned order = frontier_order(zone, pfn);
+
+    zone->frontier += 1u << order;
+    block_set_residency(pfn_to_page(map, pfn), order, zone->fresh);
+    block_list(zone, map, pfn, order, at_tail);
+    return order;
+}
+
+/* Gives the halves of a block in hand their own records. */
+static inline void block_halve(const struct frame_map *map, uint32_t pfn, unsigned order)
+{
+    struct page *lower = pfn_to_page(map, pfn);
+    struct page *upper = pfn_to_page(map, pfn + (1u << (order - 1)));
+    enum residency state = page_residency(lower, order);
+
+    if (state == RESIDENCY_MIXED) {
+        lower->buddy.nr_dirty -= upper->buddy.nr_dirty;
+        return;
+    }
+    block_set_residency(lower, order - 1, state);
+    block_set_residency(upper, order - 1, state);
+}
+
+/* Dirty free frames became fewer. */
+static inline void note_dirty_low(struct zone *zone)
+{
+    if (zone->dirty_pages < zone->min_dirty_pages)
+        zone->min_dirty_pages = zone->dirty_pages;
+}
+
+#endif

@@ -1,0 +1,142 @@
+/* buddy_range.c - see buddy_range.h. Order of the text: blocks by frame, find, take. */
+#include "buddy/buddy_range.h"
+
+#include "buddy/buddy_internal.h"
+
+/* Frames of the block that page heads. For a block in another thread's hands it is what
+ * its owner wrote last, and at most what the order in its word allows. */
+static uint32_t block_pages(const struct page *page)
+{
+    uint32_t pages = 1u << min_uint(page_order(page), MAX_ORDER);
+
+    if (page_state(page) == PYSLAB_PAGE_LARGE)
+        return min_uint(__atomic_load_n(&page->large.nr_pages, __ATOMIC_RELAXED), pages);
+    return pages;
+}
+
+/* A block, or frames that nothing is known of. */
+struct extent {
+    uint32_t first;
+    uint32_t end;
+    bool is_free;
+};
+
+/* The block that holds this frame; the rest beyond the frontier counts as one. Its head
+ * is the first frame with a state on the way up, as the frames behind a head have none.
+ * Where no head tells of a block, the frame alone. */
+static struct extent extent_of(const struct zone *zone, const struct frame_map *map, uint32_t pfn)
+{
+    if (pfn >= zone->frontier)
+        return (struct extent){zone->frontier, zone->end_pfn, true};
+    for (unsigned order = 0; order <= zone->max_order; order++) {
+        uint32_t head = pfn & ~((1u << order) - 1);
+        const struct page *page = pfn_to_page(map, head);
+        uint32_t pages;
+        unsigned state;
+
+        if (head < zone->start_pfn)
+            break;
+        state = page_state(page);
+        if (state == PYSLAB_PAGE_UNLISTED)
+            continue;
+        pages = block_pages(page);
+        if (pfn - head >= pages)
+            break;
+        return (struct extent){head, head + pages, state == PYSLAB_PAGE_BUDDY};
+    }
+    return (struct extent){pfn, pfn + 1, false};
+}
+
+/* --- find --------------------------------------------------------------- */
+
+/* The first place from pfn on for so many frames. */
+static uint64_t range_place(uint32_t pfn, uint32_t nr_pages, uint32_t align, uint32_t nocross)
+{
+    uint64_t place = align_up(pfn, align);
+
+    if (nocross != 0 && (place & (nocross - 1)) + nr_pages > nocross)
+        place = align_up(place, nocross); /* a multiple of align as well, see below */
+    return place;
+}
+
+uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map *map,
+                                 uint32_t first, uint32_t end, uint32_t nr_pages, uint32_t align,
+                                 uint32_t nocross)
+{
+    uint32_t pfn = max_uint(first, zone->start_pfn);
+    uint32_t run = pfn; /* all is free from here to pfn */
+
+    CHECK(nr_pages > 0 && is_power_of_two(align));
+    /* A place that is a multiple of align >= nocross never crosses: nr_pages <= nocross. */
+    CHECK(nocross == 0 || (is_power_of_two(nocross) && nocross >= nr_pages));
+    end = min_uint(end, zone->end_pfn);
+    while (pfn < end) {
+        struct extent extent = extent_of(zone, map, pfn);
+
+        pfn = min_uint(extent.end, end);
+        if (extent.is_free) {
+            uint64_t place = range_place(run, nr_pages, align, nocross);
+
+            if (place + nr_pages <= pfn)
+                return (uint32_t)place;
+        } else {
+            run = pfn;
+        }
+    }
+    return PFN_NONE;
+}
+
+/* --- take --------------------------------------------------------------- */
+
+static bool range_is_free(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                          uint32_t end)
+{
+    while (pfn < end) {
+        struct extent extent = extent_of(zone, map, pfn);
+
+        if (!extent.is_free)
+            return false;
+        pfn = extent.end;
+    }
+    return true;
+}
+
+/* Keeps what lies in [first, end) of a block in hand and lists the rest. */
+static void block_cut(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                      unsigned order, uint32_t first, uint32_t end)
+{
+    uint32_t pages = 1u << order;
+
+    if (pfn >= first && pfn + pages <= end)
+        return;
+    if (pfn + pages <= first || pfn >= end) {
+        block_list(zone, map, pfn, order, false);
+        return;
+    }
+    block_halve(map, pfn, order);
+    block_cut(zone, map, pfn, order - 1, first, end);
+    block_cut(zone, map, pfn + pages / 2, order - 1, first, end);
+}
+
+bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                             uint32_t nr_pages)
+{
+    uint32_t end = pfn + nr_pages;
+
+    CHECK(nr_pages > 0);
+    if (pfn < zone->start_pfn || pfn >= zone->end_pfn || nr_pages > zone->end_pfn - pfn ||
+        !range_is_free(zone, map, pfn, end))
+        return false;
+    while (zone->frontier < end)
+        frontier_list_one(zone, map, true);
+    for (uint32_t at = pfn; at < end;) {
+        struct extent block = extent_of(zone, map, at);
+        unsigned order = ilog2(block.end - block.first);
+
+        block_unlist(zone, map, block.first, order);
+        block_cut(zone, map, block.first, order, pfn, end);
+        at = block.end;
+    }
+    note_dirty_low(zone);
+    return true;
+}

@@ -1,0 +1,39 @@
+/* buddy_range.h - runs of free frames at chosen places.
+ *
+ * What it is: finding a run of free frames of any length inside a window, and taking
+ * exactly these frames, whichever blocks they are in. What it is not: the way for a
+ * request that a block of some order satisfies (buddy.h, O(orders)).
+ *
+ * A run may join free blocks of any orders that lie side by side, and frames beyond the
+ * frontier; it may be longer than the largest block.
+ * Cost: finding looks at each block of the window once, used ones too, from below.
+ * Taking is O(orders) per free block of the run, and lists the blocks between the
+ * frontier and the run's end.
+ * Lock: zone->lock.
+ */
+#ifndef BUDDY_BUDDY_RANGE_H
+#define BUDDY_BUDDY_RANGE_H
+
+#include "buddy/buddy.h"
+
+/* First frame of the lowest run of nr_pages free frames that lies in [first, end) and in
+ * the zone, starts at a multiple of align and crosses no multiple of nocross (0: may
+ * cross any). PFN_NONE if there is none. The frame numbers count, not addresses.
+ * pre: nr_pages > 0, align a power of two; nocross is 0 or a power of two >= nr_pages.
+ * Other threads may hold blocks and change their words meanwhile: a free run is never
+ * invented, but one behind a block whose owner is changing it may be missed. */
+uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map *map,
+                                 uint32_t first, uint32_t end, uint32_t nr_pages, uint32_t align,
+                                 uint32_t nocross);
+
+/* Takes exactly these frames; false, and nothing is changed, unless all of them are free
+ * frames of the zone. Of blocks that lie in the run in part the rest stays free, each
+ * part with its residency.
+ * Afterwards no frame of the run has a word of its own (UNLISTED), and each of the
+ * largest aligned blocks that make up the run (as buddy_free_range_locked cuts it: order
+ * min(ctz(pfn), ilog2(frames left), max_order)) has in its head the residency and
+ * nr_dirty of that block, as after buddy_alloc_locked, until the caller writes there. */
+bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                             uint32_t nr_pages);
+
+#endif

@@ -1,0 +1,235 @@
+/* reclaim.c - the slow path: what happens between "not above the low mark" and "no".
+ *
+ * The kernel's order of steps: wake background reclaim; retry at the min mark, or below
+ * it for those who may; empty the page lists; run the shrinkers and what the upper layers
+ * hold; retry; ask the out-of-memory callback; fail. Each step is counted (vm_event).
+ * What it is not: a thread. What kswapd would do is left as a debt, and the next caller
+ * who may wait pays it after its own request was served.
+ *
+ * Bounds: a pass of direct reclaim goes down the priorities 12 .. 0 until enough objects
+ * went. A request makes one pass with NORETRY, else up to MAX_RECLAIM_RETRIES, as long as
+ * they find something (RETRY_MAYFAIL: even if not); the callback may ask for as many
+ * rounds. Only NOFAIL goes on for ever.
+ * Reclaim does not nest: a shrinker's own requests get what the watermarks keep, or fail.
+ * Lock: none; no callback runs under a lock of the core.
+ */
+#include "page_alloc/request.h"
+
+#include "os/os.h"
+#include "page_alloc/pcp.h"
+
+#define MAX_RECLAIM_RETRIES 16u
+#define DEF_PRIORITY 12u
+#define SWAP_CLUSTER_MAX 32u /* objects at least that a pass wants to see go */
+#define KSWAPD_MAX_SKIP 1024u
+
+enum pass { PASS_NOTHING, PASS_PROGRESS, PASS_GIVE_UP };
+
+/* --- one pass ----------------------------------------------------------- */
+
+static bool in_reclaim(struct page_alloc *pa)
+{
+    const struct pcp *pcp = pcp_own(pa);
+
+    return pcp != NULL && pcp->in_reclaim;
+}
+
+/* False if this thread has no place for the flag: then no shrinker may run. Callbacks may
+ * make the thread use other arenas meanwhile: the place is looked up again. */
+static bool set_in_reclaim(struct page_alloc *pa, bool value)
+{
+    struct pcp *pcp = pcp_own(pa);
+
+    if (pcp != NULL)
+        pcp->in_reclaim = value;
+    return pcp != NULL;
+}
+
+/* The zones up to this one have what background reclaim works for. */
+static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
+{
+    struct access access = {.zone = highest, .mark = PYSLAB_MARK_HIGH};
+    bool balanced = false;
+
+    for (uint32_t i = 0; i <= highest && !balanced; i++) {
+        struct zone *zone = &pa->zone[i];
+
+        lock_acquire(&zone->lock);
+        balanced = zone_free_pages(zone) >= zone_kept_pages(zone, &access);
+        lock_release(&zone->lock);
+    }
+    return balanced;
+}
+
+/* Asks the shrinkers, ever more urgently, until wanted objects went; then takes back what
+ * the upper layers and this thread's lists hold. *gained: frames that came back. */
+static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *gained)
+{
+    uint64_t used = load_relaxed(&pa->used_pages), freed = 0;
+    bool give_up = false, came_back = false;
+    unsigned left = set_in_reclaim(pa, true) ? DEF_PRIORITY + 1 : 0;
+
+    page_alloc_request_drain(pa);
+    for (; left > 0 && freed < wanted && !give_up; left--)
+        freed += shrinkers_run(pa, left - 1, &give_up);
+    if (!give_up && pa->reclaim.upper != NULL)
+        came_back = pa->reclaim.upper(pa->reclaim.upper_context);
+    pcp_drain(pa);
+    (void)set_in_reclaim(pa, false);
+    *gained = used - load_relaxed(&pa->used_pages);
+    if (*gained > used)
+        *gained = 0; /* others took more */
+    if (give_up)
+        return PASS_GIVE_UP;
+    return freed != 0 || came_back ? PASS_PROGRESS : PASS_NOTHING;
+}
+
+/* --- background reclaim ------------------------------------------------- */
+
+static void kswapd_wake(struct page_alloc *pa)
+{
+    vm_event(pa, PYSLAB_VM_KSWAPD_WAKE, 1);
+    store_relaxed(&pa->reclaim.kswapd_wanted, 1);
+}
+
+/* After runs in vain, more and more wakes pass before the next. */
+static void kswapd_back_off(struct page_alloc *pa, bool in_vain)
+{
+    uint32_t backoff = in_vain ? 2 * load_relaxed(&pa->reclaim.kswapd_backoff) + 1 : 0;
+
+    store_relaxed(&pa->reclaim.kswapd_backoff, min_uint(backoff, KSWAPD_MAX_SKIP));
+    store_relaxed(&pa->reclaim.kswapd_skip, min_uint(backoff, KSWAPD_MAX_SKIP));
+}
+
+/* Pays the debt, if there is one; false: a shrinker gave the caller's request up. */
+static bool kswapd_run(struct page_alloc *pa, uint32_t highest)
+{
+    uint32_t skip = load_relaxed(&pa->reclaim.kswapd_skip);
+    uint64_t gained;
+    enum pass pass;
+
+    if (load_relaxed(&pa->reclaim.kswapd_wanted) == 0)
+        return true;
+    store_relaxed(&pa->reclaim.kswapd_wanted, 0);
+    if (skip != 0) {
+        store_relaxed(&pa->reclaim.kswapd_skip, skip - 1);
+        return true;
+    }
+    if (zones_are_balanced(pa, highest))
+        return true;
+    vm_event(pa, PYSLAB_VM_PAGEOUTRUN, 1);
+    pass = reclaim_pass(pa, SWAP_CLUSTER_MAX, &gained);
+    vm_event(pa, PYSLAB_VM_PGSTEAL_KSWAPD, gained);
+    kswapd_back_off(pa, gained == 0);
+    return pass != PASS_GIVE_UP;
+}
+
+/* --- the steps ---------------------------------------------------------- */
+
+/* Blocks on their way to the operating system are free again in a moment: "no" is true
+ * only if none was away, or came back, while the lists were looked at. */
+static uint32_t take_at_min(struct page_alloc *pa, const struct request *request)
+{
+    const struct access access =
+        access_min(gfp_zone(pa, request->gfp), request->gfp, in_reclaim(pa));
+
+    for (;;) {
+        uint32_t returns = atomic_load(&pa->nr_returns);
+        uint32_t pfn = zonelist_take(pa, request, &access);
+
+        if (pfn != PFN_NONE ||
+            (atomic_load(&pa->nr_isolated) == 0 && atomic_load(&pa->nr_returns) == returns))
+            return pfn;
+        os_yield();
+    }
+}
+
+static enum pass direct_reclaim(struct page_alloc *pa, const struct request *request)
+{
+    uint64_t gained;
+    enum pass pass;
+
+    vm_event(pa, PYSLAB_VM_DIRECT_RECLAIM, 1);
+    add_relaxed(&pa->zone[gfp_zone(pa, request->gfp)].nr_stalls, 1);
+    pass = reclaim_pass(pa, max_uint(request->nr_pages, SWAP_CLUSTER_MAX), &gained);
+    vm_event(pa, PYSLAB_VM_PGSTEAL_DIRECT, gained);
+    return pass;
+}
+
+/* The callback says whether to try again. */
+static bool ask_oom(struct page_alloc *pa, const struct request *request)
+{
+    if (pa->reclaim.oom == NULL)
+        return false;
+    vm_event(pa, PYSLAB_VM_OOM_CALL, 1);
+    return pa->reclaim.oom((size_t)request->nr_pages << PAGE_SHIFT, gfp_zone(pa, request->gfp),
+                           pa->reclaim.oom_context) != 0;
+}
+
+/* Passes of direct reclaim, a retry after each, while they make sense. */
+static uint32_t reclaim_and_retry(struct page_alloc *pa, const struct request *request,
+                                  bool *give_up)
+{
+    unsigned max = request->gfp & PYSLAB_GFP_NORETRY ? 1 : MAX_RECLAIM_RETRIES;
+    bool insist = (request->gfp & PYSLAB_GFP_RETRY_MAYFAIL) != 0;
+    enum pass pass = PASS_PROGRESS;
+
+    for (unsigned i = 0; i < max && (pass == PASS_PROGRESS || insist); i++) {
+        uint32_t pfn;
+
+        pass = direct_reclaim(pa, request);
+        *give_up = pass == PASS_GIVE_UP;
+        if (*give_up)
+            return PFN_NONE;
+        vm_event(pa, PYSLAB_VM_RECLAIM_RETRY, 1);
+        pfn = take_at_min(pa, request);
+        if (pfn != PFN_NONE)
+            return pfn;
+        if (pass == PASS_NOTHING)
+            os_yield();
+    }
+    return PFN_NONE;
+}
+
+static uint32_t take_with_reclaim(struct page_alloc *pa, const struct request *request)
+{
+    bool no_oom = (request->gfp & (PYSLAB_GFP_NORETRY | PYSLAB_GFP_RETRY_MAYFAIL)) != 0;
+    bool no_fail = (request->gfp & PYSLAB_GFP_NOFAIL) != 0;
+    bool give_up = false;
+
+    for (unsigned nr_asked = 0;; nr_asked++) {
+        uint32_t pfn = reclaim_and_retry(pa, request, &give_up);
+
+        if (pfn != PFN_NONE || give_up)
+            return pfn;
+        if (!no_oom && nr_asked < MAX_RECLAIM_RETRIES && ask_oom(pa, request))
+            continue;
+        if (!no_fail)
+            return PFN_NONE;
+        os_sleep_ms(1);
+    }
+}
+
+uint32_t request_take_slow(struct page_alloc *pa, const struct request *request)
+{
+    bool may_reclaim = (request->gfp & PYSLAB_GFP_DIRECT_RECLAIM) != 0 && !in_reclaim(pa);
+    uint32_t pfn;
+
+    if (request->gfp & PYSLAB_GFP_KSWAPD_RECLAIM)
+        kswapd_wake(pa);
+    vm_event(pa, PYSLAB_VM_MIN_RETRY, 1);
+    pfn = take_at_min(pa, request);
+    if (pfn == PFN_NONE && pcp_drain(pa)) {
+        vm_event(pa, PYSLAB_VM_PCP_DRAIN, 1);
+        pfn = take_at_min(pa, request);
+    }
+    if (pfn == PFN_NONE && may_reclaim)
+        pfn = take_with_reclaim(pa, request);
+    if (pfn == PFN_NONE) {
+        vm_event(pa, PYSLAB_VM_ALLOC_FAIL, 1);
+    } else if (may_reclaim && !kswapd_run(pa, gfp_zone(pa, request->gfp))) {
+        page_free_range(pa, pfn, request->nr_pages);
+        pfn = PFN_NONE;
+    }
+    return pfn;
+}
