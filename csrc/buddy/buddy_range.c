@@ -10,7 +10,7 @@ static uint32_t block_pages(const struct page *page)
     uint32_t pages = 1u << min_uint(page_order(page), MAX_ORDER);
 
     if (page_state(page) == PYSLAB_PAGE_LARGE)
-        return min_uint(__atomic_load_n(&page->large.nr_pages, __ATOMIC_RELAXED), pages);
+        return min_uint(load_relaxed(&page->large.nr_pages), pages);
     return pages;
 }
 

@@ -70,7 +70,7 @@ static void *adopt_large(struct kmalloc *km, uint32_t pfn)
 
     frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
     add_relaxed(&km->nr_large, 1);
-    add_relaxed(&km->large_pages, pfn_to_page(&pages->map, pfn)->large.nr_pages);
+    add_relaxed(&km->large_pages, load_relaxed(&pfn_to_page(&pages->map, pfn)->large.nr_pages));
     return pfn_to_virt(&pages->map, pfn);
 }
 
@@ -91,7 +91,7 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
         if (pfn == PFN_NONE)
             return NULL;
         page = pfn_to_page(&pages->map, pfn);
-        page->large.nr_pages = (uint32_t)nr_pages;
+        store_relaxed(&page->large.nr_pages, (uint32_t)nr_pages);
         store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_LARGE, order, page_zone(page)));
     } else {
         pfn = page_alloc_exact(pages, (uint32_t)nr_pages, align_order, gfp);
@@ -145,7 +145,7 @@ static slow_path struct kmem_cache *dma_cache(struct kmalloc *km, unsigned class
  * slab's size may be free while smaller ones are. */
 static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
 {
-    const struct page_alloc *pages = km->slabs.pages;
+    struct page_alloc *pages = km->slabs.pages;
     bool dma = gfp_zone(pages, gfp) != pages->normal;
     struct kmem_cache *cache = dma ? dma_cache(km, class) : km->slabs.caches[class];
     void *p = NULL;
@@ -154,9 +154,11 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
         p = sheaf_pop(sheaf_table_loaded(), class);
     if (p == NULL && cache != NULL)
         p = cache_alloc_any(cache, gfp);
-    if (p == NULL)
-        return cache == NULL || cache->desc->slab_order != 0 ? alloc_large(km, size, 0, gfp)
-                                                             : NULL;
+    if (p == NULL) {
+        bool smaller_may_do = cache == NULL || cache->desc->slab_order != 0;
+
+        return smaller_may_do && !page_alloc_gave_up(pages) ? alloc_large(km, size, 0, gfp) : NULL;
+    }
     if ((gfp & PYSLAB_GFP_ZERO) != 0)
         memset(p, 0, km->classes.size[class]);
     return p;
@@ -240,7 +242,7 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
     struct kmem_cache *cache;
 
     if (page != NULL)
-        return (size_t)page->large.nr_pages << PAGE_SHIFT;
+        return (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT;
     cache = slab_cache_of(&km->slabs, p);
     return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
                ? cache->desc->object_size
@@ -262,7 +264,7 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
 {
     struct page_alloc *pages = km->slabs.pages;
     uint32_t pfn = virt_to_pfn(&pages->map, p);
-    uint32_t nr_pages = page->large.nr_pages;
+    uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
     unsigned order = order_for_pages(nr_pages);
 
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
@@ -302,11 +304,11 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
 {
     struct page_alloc *pages = km->slabs.pages;
     uint32_t keep = (uint32_t)bytes_to_pages(size);
-    uint32_t nr_pages = page->large.nr_pages;
+    uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
 
     if (keep == nr_pages)
         return;
-    page->large.nr_pages = keep;
+    store_relaxed(&page->large.nr_pages, keep);
     sub_relaxed(&km->large_pages, nr_pages - keep);
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
 }

@@ -11,7 +11,7 @@ uint32_t page_block_pages(const struct page *page)
     case PYSLAB_PAGE_UNLISTED:
         return 0;
     case PYSLAB_PAGE_LARGE:
-        return page->large.nr_pages;
+        return load_relaxed(&page->large.nr_pages);
     default:
         return 1u << page_order(page);
     }

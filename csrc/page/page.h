@@ -43,7 +43,9 @@ struct page {
             uint32_t nr_dirty;  /* frames of the block that are RESIDENCY_DIRTY */
         } buddy;
         struct {
-            uint32_t nr_pages; /* frames of the block: not always a power of two */
+            /* frames of the block: not always a power of two; its owner writes it, a
+             * walk over the zone reads it */
+            _Atomic uint32_t nr_pages;
         } large;
         struct {
             uint16_t cache_id;   /* index of the cache's descriptor */

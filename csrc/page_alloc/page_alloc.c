@@ -178,7 +178,7 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
         clear_request(pa, request, pfn);
     page = pfn_to_page(&pa->map, pfn);
     if (request->state == PYSLAB_PAGE_LARGE)
-        page->large.nr_pages = request->nr_pages;
+        store_relaxed(&page->large.nr_pages, request->nr_pages);
     store_relaxed(&page->refcount, 1);
     store_relaxed(&page->word, request_word(page, request));
     return pfn;

@@ -46,6 +46,7 @@ struct pcp_set {
 struct pcp {
     uint32_t drain_epoch; /* of page_alloc when this thread last drained */
     bool in_reclaim;      /* this thread runs shrinkers: no reclaim within reclaim */
+    bool gave_up;         /* a shrinker ended this thread's last slow request */
     struct pcp_set set[]; /* by place (pcp_place): the NORMAL zone's first */
 };
 
@@ -276,6 +277,9 @@ bool page_alloc_each_block(struct page_alloc *pa,
                            void *context);
 
 /* --- shrinker.c, reclaim.c ---------------------------------------------- */
+
+/* After a failure: a shrinker ended the request, so a smaller one must not be tried. */
+bool page_alloc_gave_up(struct page_alloc *pa);
 
 /* Errors: EINVAL, ENOMEM. */
 int shrinker_register(struct page_alloc *pa, const pyslab_shrinker_options *options,

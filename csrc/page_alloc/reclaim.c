@@ -45,6 +45,21 @@ static bool set_in_reclaim(struct page_alloc *pa, bool value)
     return pcp != NULL;
 }
 
+static void set_gave_up(struct page_alloc *pa, bool value)
+{
+    struct pcp *pcp = pcp_own(pa);
+
+    if (pcp != NULL)
+        pcp->gave_up = value;
+}
+
+bool page_alloc_gave_up(struct page_alloc *pa)
+{
+    const struct pcp *pcp = pcp_own(pa);
+
+    return pcp != NULL && pcp->gave_up;
+}
+
 /* The zones up to this one have what background reclaim works for. */
 static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
 {
@@ -79,8 +94,10 @@ static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *
     *gained = used - load_relaxed(&pa->used_pages);
     if (*gained > used)
         *gained = 0; /* others took more */
-    if (give_up)
+    if (give_up) {
+        set_gave_up(pa, true);
         return PASS_GIVE_UP;
+    }
     return freed != 0 || came_back ? PASS_PROGRESS : PASS_NOTHING;
 }
 
@@ -215,6 +232,7 @@ uint32_t request_take_slow(struct page_alloc *pa, const struct request *request)
     bool may_reclaim = (request->gfp & PYSLAB_GFP_DIRECT_RECLAIM) != 0 && !in_reclaim(pa);
     uint32_t pfn;
 
+    set_gave_up(pa, false);
     if (request->gfp & PYSLAB_GFP_KSWAPD_RECLAIM)
         kswapd_wake(pa);
     vm_event(pa, PYSLAB_VM_MIN_RETRY, 1);

@@ -1,11 +1,10 @@
 /* arena_type.c - the C base of pyslab.Arena: the calls that hand out memory.
  *
- * Not here: options, statistics and texts (src/pyslab/arena.py, over cffi). Those calls
- * run without the GIL, so they pin the arena: _pin() and _unpin().
+ * Not here: page frames (arena_pages.c); options, statistics and texts
+ * (src/pyslab/arena.py, over cffi). Those calls run without the GIL, so they pin the
+ * arena: _pin() and _unpin().
  */
-#include "python/pytypes.h"
-
-#define LONG_WORK_BYTES ((size_t)1 << 20) /* clearing this much releases the GIL */
+#include "python/arena_pages.h"
 
 static inline ArenaObject *arena_of(PyObject *op)
 {
@@ -98,29 +97,40 @@ static PyObject *arena_unpin(PyObject *op, PyObject *unused)
 
 /* --- kmalloc ------------------------------------------------------------ */
 
-static PyObject *kmalloc_general(ArenaObject *self, Py_ssize_t size,
-                                 const struct alloc_options *options)
+static void *kmalloc_core(ArenaObject *self, size_t size, size_t align, uint32_t gfp)
 {
     struct kmalloc *km = &self->core->kmalloc;
-    bool zero = (options->gfp & PYSLAB_GFP_ZERO) != 0;
-    bool aligned = options->align > sizeof(uint64_t);
+    bool zero = (gfp & PYSLAB_GFP_ZERO) != 0;
+    bool aligned = align > sizeof(uint64_t);
     void *p;
 
     self->nr_live++;
-    if (zero && (size_t)size >= LONG_WORK_BYTES) {
+    if (zero && size >= LONG_WORK_BYTES) {
         Py_BEGIN_ALLOW_THREADS
-        p = aligned ? kmalloc_aligned(km, (size_t)size, options->align, options->gfp)
-                    : kmalloc_zeroed(km, (size_t)size, options->gfp);
+        p = aligned ? kmalloc_aligned(km, size, align, gfp) : kmalloc_zeroed(km, size, gfp);
         Py_END_ALLOW_THREADS
     } else if (aligned) {
-        p = kmalloc_aligned(km, (size_t)size, options->align, options->gfp);
+        p = kmalloc_aligned(km, size, align, gfp);
     } else {
-        p = zero ? kmalloc_zeroed(km, (size_t)size, options->gfp)
-                 : kmalloc_alloc(km, (size_t)size, options->gfp);
+        p = zero ? kmalloc_zeroed(km, size, gfp) : kmalloc_alloc(km, size, gfp);
     }
     self->nr_live--;
+    return p;
+}
+
+static PyObject *kmalloc_general(ArenaObject *self, Py_ssize_t size,
+                                 const struct alloc_options *options)
+{
+    uint32_t gfp = options->gfp;
+    void *p;
+
+    if (!arg_nofail(gfp, (size_t)size) || !arg_drop_highmem("kmalloc", &gfp))
+        return NULL;
+    do
+        p = kmalloc_core(self, (size_t)size, options->align, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
+    while (p == NULL && nofail_again(self, gfp));
     if (p == NULL)
-        return raise_out_of_memory(self, (size_t)size, options->align);
+        return raise_out_of_memory(self, (size_t)size, options->align, gfp);
     return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
 }
 
@@ -154,7 +164,7 @@ static PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t 
 
             if (likely(p != NULL))
                 return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
-            return raise_out_of_memory(self, (size_t)size, 0);
+            return raise_out_of_memory(self, (size_t)size, 0, PYSLAB_GFP_KERNEL);
         }
         PyErr_Clear();
     }
@@ -179,6 +189,8 @@ static PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t
         return NULL;
     buffer = arg_buffer(self, args[0]);
     size = buffer == NULL ? -1 : arg_size(self, args[1], "size");
+    if (!arg_drop_highmem("krealloc", &options.gfp))
+        return NULL;
     if (size < 0 || !arena_is_open(self) || buffer_resize(buffer, size, options.gfp) < 0)
         return NULL;
     return Py_NewRef((PyObject *)buffer);
@@ -202,91 +214,6 @@ static PyObject *method_kfree(PyObject *op, PyObject *arg)
     BufferObject *buffer = arg_buffer(arena_of(op), arg);
 
     if (buffer == NULL || buffer_kfree(buffer) < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-/* --- page frames -------------------------------------------------------- */
-
-static uint32_t alloc_block(ArenaObject *self, int order, uint32_t gfp)
-{
-    struct page_alloc *pages = &self->core->pages;
-    uint32_t pfn;
-
-    if ((gfp & PYSLAB_GFP_ZERO) == 0 || PAGE_SIZE << order < LONG_WORK_BYTES)
-        return page_alloc_block(pages, (unsigned)order, gfp);
-    self->nr_live++;
-    Py_BEGIN_ALLOW_THREADS
-    pfn = page_alloc_block(pages, (unsigned)order, gfp);
-    Py_END_ALLOW_THREADS
-    self->nr_live--;
-    return pfn;
-}
-
-/* What the five calls for a block of frames differ in. */
-struct block_call {
-    const char *name;
-    Py_ssize_t nr_positional; /* 1: the order; 0: one frame */
-    uint32_t extra_gfp;
-    bool as_page; /* a Page, else a Buffer */
-};
-
-static PyObject *block_get(PyObject *op, const struct block_call *call, PyObject *const *args,
-                           Py_ssize_t nargs, PyObject *kwnames)
-{
-    ArenaObject *self = arena_of(op);
-    struct alloc_options options;
-    uint32_t gfp, pfn;
-    int order;
-
-    if (!arg_options(call->name, nargs, call->nr_positional, args, kwnames, false, &options))
-        return NULL;
-    order = call->nr_positional == 0 ? 0 : arg_order(self, args[0]);
-    if (order < 0 || !arena_is_open(self))
-        return NULL;
-    gfp = options.gfp | call->extra_gfp;
-    /* A Buffer needs an address: the kernel masks the flag in the same place. */
-    if (!call->as_page)
-        gfp &= ~(uint32_t)PYSLAB_GFP_HIGHMEM;
-    pfn = alloc_block(self, order, gfp);
-    if (pfn == PFN_NONE)
-        return raise_out_of_memory(self, PAGE_SIZE << order, 0);
-    if (call->as_page)
-        return page_new(self, pfn, (uint32_t)order);
-    return buffer_new(self, pfn_to_virt(&self->core->pages.map, pfn),
-                      (Py_ssize_t)(PAGE_SIZE << order), BUFFER_PAGES, NULL);
-}
-
-#define BLOCK_METHOD(name_, nr_positional_, extra_gfp_, as_page_)                                  \
-    static PyObject *method_##name_(PyObject *op, PyObject *const *args, Py_ssize_t nargs,         \
-                                    PyObject *kwnames)                                             \
-    {                                                                                              \
-        static const struct block_call call = {#name_, nr_positional_, extra_gfp_, as_page_};      \
-                                                                                                   \
-        return block_get(op, &call, args, nargs, kwnames);                                         \
-    }
-
-BLOCK_METHOD(get_free_pages, 1, 0, false)
-BLOCK_METHOD(get_free_page, 0, 0, false)
-BLOCK_METHOD(get_zeroed_page, 0, PYSLAB_GFP_ZERO, false)
-BLOCK_METHOD(alloc_pages, 1, 0, true)
-BLOCK_METHOD(alloc_page, 0, 0, true)
-
-/* free_pages and put_page both drop one reference, as in the kernel. */
-static PyObject *method_put_page(PyObject *op, PyObject *arg)
-{
-    PageObject *page = arg_page(arena_of(op), arg);
-
-    if (page == NULL || page_object_put(page) < 0)
-        return NULL;
-    Py_RETURN_NONE;
-}
-
-static PyObject *method_get_page(PyObject *op, PyObject *arg)
-{
-    PageObject *page = arg_page(arena_of(op), arg);
-
-    if (page == NULL || page_object_get(page) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -350,6 +277,29 @@ static PyMethodDef arena_methods[] = {
      "alloc_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
     {"alloc_page", FAST(method_alloc_page),
      "alloc_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Page of one frame."},
+    {"alloc_pages_exact", FAST(method_alloc_pages_exact),
+     "alloc_pages_exact($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer over whole frames for size bytes and no more: the tail of the block goes\n"
+     "back at once. size: int or str, at least 1. Raises OutOfMemoryError, ValueError."},
+    {"alloc_pages_bulk", FAST(method_alloc_pages_bulk),
+     "alloc_pages_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A list of up to n Pages of one frame each, at least one: as the kernel's, it gives\n"
+     "what there is. Raises OutOfMemoryError if there is none."},
+    {"alloc_contig", FAST(method_alloc_contig),
+     "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer over nr_frames frames in a row, any number, also beyond the largest block.\n\n"
+     "align: the first frame's number is a multiple of it (a power of two).\n"
+     "nocross: no multiple of it lies inside the run (0, or a power of two >= nr_frames).\n"
+     "Raises OutOfMemoryError, ValueError, TypeError."},
+    {"reserve_range", (PyCFunction)(void (*)(void))method_reserve_range, METH_FASTCALL,
+     "reserve_range($self, pfn, nr_frames, /)\n--\n\n"
+     "A Buffer over exactly these frames, which must all be free, have addresses and lie\n"
+     "in one zone. Watermarks do not count. Raises OutOfMemoryError, ValueError, TypeError."},
+    {"split_page", method_split_page, METH_O,
+     "split_page($self, page, /)\n--\n\n"
+     "Makes 2**order Pages of one frame, in order, of a Page with one reference, which is\n"
+     "freed by it. Raises ValueError for a freed one, for one with more references, and for\n"
+     "one allocated with GFP.COMP."},
     {"free_pages", method_put_page, METH_O,
      "free_pages($self, page, /)\n--\n\n"
      "Drops one reference to the block; the last one frees it. Raises DoubleFreeError."},
@@ -370,6 +320,8 @@ static PyMethodDef arena_methods[] = {
     {"validate", method_validate, METH_NOARGS,
      "validate($self, /)\n--\n\n"
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},
+    {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
+    {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
     {"_adopt", arena_adopt, METH_O, NULL},
     {"_pin", arena_pin, METH_NOARGS, NULL},
     {"_unpin", arena_unpin, METH_NOARGS, NULL},

@@ -95,7 +95,7 @@ int arg_order(ArenaObject *arena, PyObject *arg)
         Py_DECREF(number);
         return -1;
     }
-    max_order = arena->core->pages.zone[0].max_order;
+    max_order = arena->core->pages.max_order;
     if (overflow != 0 || order < 0 || order > (long)max_order) {
         PyErr_Format(PyExc_ValueError, "order must be between 0 and max_order %u, got %S",
                      max_order, number);
@@ -125,7 +125,27 @@ bool arg_align(PyObject *arg, size_t *align)
     return true;
 }
 
-static bool arg_gfp(PyObject *arg, uint32_t *gfp)
+bool arg_nofail(uint32_t gfp, size_t nbytes)
+{
+    if (gfp_nofail_valid(gfp, order_for_pages(bytes_to_pages(nbytes))))
+        return true;
+    PyErr_SetString(PyExc_ValueError,
+                    "GFP.NOFAIL needs GFP.DIRECT_RECLAIM, and at most two frames: it waits for ever");
+    return false;
+}
+
+bool arg_drop_highmem(const char *function, uint32_t *gfp)
+{
+    if (likely((*gfp & GFP_SLAB_BUG_BITS) == 0))
+        return true;
+    *gfp &= ~(GFP_SLAB_BUG_BITS | (uint32_t)PYSLAB_GFP_MOVABLE);
+    return PyErr_WarnFormat(PyExc_RuntimeWarning, 1,
+                            "%s() returns memory with an address: GFP.HIGHMEM and GFP.DMA32 are "
+                            "dropped",
+                            function) == 0;
+}
+
+bool arg_gfp(PyObject *arg, uint32_t *gfp)
 {
     unsigned long value;
 

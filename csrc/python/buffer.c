@@ -187,7 +187,7 @@ static int resize_known(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
     moved = kmalloc_alloc(&self->arena->core->kmalloc, (size_t)nbytes,
                           gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
     if (moved == NULL) {
-        raise_out_of_memory(self->arena, (size_t)nbytes, 0);
+        raise_out_of_memory(self->arena, (size_t)nbytes, 0, gfp);
         return -1;
     }
     old = (BufferObject *)buffer_new(self->arena, moved, 0, BUFFER_KMALLOC, self->keep);
@@ -210,7 +210,7 @@ static int resize_unknown(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
                              gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
 
     if (p == NULL) {
-        raise_out_of_memory(self->arena, (size_t)nbytes, 0);
+        raise_out_of_memory(self->arena, (size_t)nbytes, 0, gfp);
         return -1;
     }
     self->p = p;

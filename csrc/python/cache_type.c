@@ -249,15 +249,18 @@ static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t na
     if (unlikely(nargs != 0 || kwnames != NULL)) {
         struct alloc_options options;
 
-        if (!arg_options("alloc", nargs, 0, args, kwnames, false, &options))
+        if (!arg_options("alloc", nargs, 0, args, kwnames, false, &options) ||
+            !arg_nofail(options.gfp, self->stride) || !arg_drop_highmem("alloc", &options.gfp))
             return NULL;
         gfp = options.gfp;
     }
     if (unlikely(self->arena->closed || self->cache == NULL) && !cache_is_usable(self, true))
         return NULL;
-    p = cache_alloc(self->cache, gfp);
+    do
+        p = cache_alloc(self->cache, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
+    while (unlikely(p == NULL) && nofail_again(self->arena, gfp) && cache_is_usable(self, true));
     if (unlikely(p == NULL)) /* a constructor may have raised */
-        return PyErr_Occurred() ? NULL : raise_out_of_memory(self->arena, self->stride, 0);
+        return raise_out_of_memory(self->arena, self->stride, 0, gfp);
     return buffer_new(self->arena, p, self->object_size, BUFFER_CACHE, op);
 }
 
@@ -314,8 +317,10 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
     Py_ssize_t n;
     void **p;
 
-    if (!arg_options("alloc_bulk", nargs, 1, args, kwnames, false, &options))
+    if (!arg_options("alloc_bulk", nargs, 1, args, kwnames, false, &options) ||
+        !arg_drop_highmem("alloc_bulk", &options.gfp))
         return NULL;
+    options.gfp &= ~(uint32_t)PYSLAB_GFP_NOFAIL;
     n = arg_count(self->arena, args[0], "n");
     if (n < 0 || !cache_is_usable(self, true))
         return NULL;
@@ -323,14 +328,14 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
         return raise_out_of_memory(self->arena, (size_t)n > SIZE_MAX / self->stride
                                                     ? SIZE_MAX
                                                     : (size_t)n * self->stride,
-                                   0);
+                                   0, options.gfp);
     p = PyMem_New(void *, (size_t)n);
     if (p == NULL)
         return PyErr_NoMemory();
     if (cache_alloc_bulk(self->cache, options.gfp, (size_t)n, p) == (size_t)n)
         list = wrap_objects(self, p, n);
-    else if (!PyErr_Occurred())
-        raise_out_of_memory(self->arena, (size_t)n * self->stride, 0);
+    else
+        raise_out_of_memory(self->arena, (size_t)n * self->stride, 0, options.gfp);
     PyMem_Free(p);
     return list;
 }

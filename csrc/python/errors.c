@@ -4,6 +4,9 @@
  */
 #include "python/pytypes.h"
 
+#include "os/os.h"
+#include "page_alloc/watermark.h"
+
 #include <stdio.h>
 
 static bool import_one(PyObject *errors, const char *name, PyObject **slot)
@@ -25,6 +28,7 @@ bool errors_import(void)
          import_one(errors, "DoubleFreeError", &objects.double_free) &&
          import_one(errors, "CorruptionError", &objects.corruption) &&
          import_one(errors, "ArenaClosedError", &objects.closed) &&
+         import_one(errors, "ArenaForkedError", &objects.forked) &&
          import_one(errors, "CacheBusyError", &objects.cache_busy);
     Py_DECREF(errors);
     return ok;
@@ -38,42 +42,126 @@ bool arena_is_open(ArenaObject *arena)
     return false;
 }
 
-/* The one thing most likely to help, of those not in force already. */
-static const char *memory_hint(ArenaObject *arena, size_t nbytes, size_t align,
-                               size_t free_bytes)
+/* What a request that failed met in one zone. */
+struct zone_state {
+    size_t managed; /* bytes, as all of these */
+    size_t free;
+    size_t kept;    /* from this request */
+    size_t largest; /* free block */
+};
+
+static struct zone_state zone_state(struct zone *zone, const struct access *access)
 {
-    unsigned max_order = arena->core->pages.zone[0].max_order;
-    size_t wanted = nbytes > align ? nbytes : align;
+    struct zone_state state;
+    int order;
+
+    lock_acquire(&zone->lock);
+    order = buddy_largest_order_locked(zone);
+    state = (struct zone_state){.managed = (size_t)zone_managed_pages(zone) << PAGE_SHIFT,
+                                .free = (size_t)zone_free_pages(zone) << PAGE_SHIFT,
+                                .kept = (size_t)zone_kept_pages(zone, access) << PAGE_SHIFT,
+                                .largest = order < 0 ? 0 : PAGE_SIZE << order};
+    lock_release(&zone->lock);
+    return state;
+}
+
+/* The one thing most likely to help, of those not in force already. total: of the zones
+ * that the request may use. */
+static const char *memory_hint(ArenaObject *arena, size_t wanted, const struct zone_state *total)
+{
+    const struct page_alloc *pages = &arena->core->pages;
+    uint64_t limit = load_relaxed(&pages->limit_pages);
 
     if (wanted > arena->core->bytes)
         return "make a larger arena";
-    if (wanted > PAGE_SIZE << max_order && max_order < MAX_ORDER)
+    if (wanted > total->managed)
+        return "the zones that this request may use are smaller";
+    if (wanted > PAGE_SIZE << pages->max_order && pages->max_order < MAX_ORDER)
         return "a larger max_order allows larger blocks";
-    if (nbytes <= free_bytes)
+    if (limit != LIMIT_NONE &&
+        load_relaxed(&pages->used_pages) + bytes_to_pages(wanted) > limit)
+        return "raise arena.limit, or drop buffers";
+    if (wanted <= total->free && wanted + total->kept > total->free)
+        return "what is free is a reserve; drop buffers, or lower the watermarks of the zones";
+    if (wanted <= total->free)
         return "the free memory is fragmented; drop long-lived buffers or make a larger arena";
     return "drop buffers, or make a larger arena";
 }
 
-void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align)
+/* ": zone NORMAL has ...; hint: ...", of all zones the request may use. */
+static PyObject *memory_report(ArenaObject *arena, size_t wanted, uint32_t gfp)
 {
-    char aligned[48] = "";
-    struct zone *zone = &arena->core->pages.zone[0];
-    size_t free_bytes, largest;
-    int order;
+    struct page_alloc *pages = &arena->core->pages;
+    struct access access = access_min(gfp_zone(pages, gfp), gfp, false);
+    struct zone_state total = {0};
+    PyObject *report = PyUnicode_FromString("");
 
-    lock_acquire(&zone->lock);
-    free_bytes = (size_t)zone_free_pages(zone) << PAGE_SHIFT;
-    order = buddy_largest_order_locked(zone);
-    lock_release(&zone->lock);
-    largest = order < 0 ? 0 : PAGE_SIZE << order;
+    for (uint32_t left = access.zone + 1; left > 0 && report != NULL; left--) {
+        struct zone *zone = &pages->zone[left - 1];
+        struct zone_state state = zone_state(zone, &access);
+        PyObject *more = PyUnicode_FromFormat(
+            "%U%s zone %s has %zu of %zu bytes free, the largest free block is %zu bytes", report,
+            left == access.zone + 1 ? ":" : ",", zone->name, state.free, state.managed,
+            state.largest);
+
+        if (more != NULL && state.kept != 0)
+            PyUnicode_AppendAndDel(&more, PyUnicode_FromFormat(", %zu of them kept for others",
+                                                               state.kept));
+        Py_DECREF(report);
+        report = more;
+        total.managed += state.managed;
+        total.free += state.free;
+        total.kept += state.kept;
+    }
+    if (report != NULL)
+        PyUnicode_AppendAndDel(
+            &report, PyUnicode_FromFormat("; hint: %s", memory_hint(arena, wanted, &total)));
+    return report;
+}
+
+/* A forked child asked for frames that belong to its parent. */
+static bool asks_for_parents_frames(ArenaObject *arena, uint32_t gfp)
+{
+    const struct page_alloc *pages = &arena->core->pages;
+
+    return pages->forked && pages->zone[gfp_zone(pages, gfp)].type >= PYSLAB_ZONE_HIGHMEM;
+}
+
+void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp)
+{
+    PyObject *report = NULL;
+    char aligned[48] = "";
+
+    if (PyErr_Occurred())
+        return NULL;
+    if (asks_for_parents_frames(arena, gfp)) {
+        PyErr_SetString(objects.forked, "high memory is shared with the parent process: a forked "
+                                        "child takes none of it");
+        return NULL;
+    }
     if (align != 0)
         snprintf(aligned, sizeof aligned, " aligned to %zu", align);
-    PyErr_Format(objects.out_of_memory,
-                 "cannot allocate %zu bytes%s: zone %s has %zu of %zu bytes free, the largest free "
-                 "block is %zu bytes; hint: %s",
-                 nbytes, aligned, zone->name, free_bytes, arena->core->bytes, largest,
-                 memory_hint(arena, nbytes, align, free_bytes));
+    if ((gfp & PYSLAB_GFP_NOWARN) == 0) {
+        report = memory_report(arena, nbytes > align ? nbytes : align, gfp);
+        if (report == NULL)
+            return NULL;
+    }
+    PyErr_Format(objects.out_of_memory, "cannot allocate %zu bytes%s%V", nbytes, aligned, report,
+                 "");
+    Py_XDECREF(report);
     return NULL;
+}
+
+bool nofail_again(ArenaObject *arena, uint32_t gfp)
+{
+    if ((gfp & PYSLAB_GFP_NOFAIL) == 0 || PyErr_Occurred())
+        return false;
+    arena->nr_live++;
+    Py_BEGIN_ALLOW_THREADS
+    os_sleep_ms(1);
+    Py_END_ALLOW_THREADS
+    arena->nr_live--;
+    return PyErr_CheckSignals() == 0 && arena_is_open(arena);
 }
 
 void *raise_code(int code, const char *what, const void *p)
@@ -84,6 +172,7 @@ void *raise_code(int code, const char *what, const void *p)
                      : code == PYSLAB_EBUSY    ? objects.cache_busy
                      : code == PYSLAB_EINVAL   ? PyExc_ValueError
                      : code == PYSLAB_ENOMEM   ? objects.out_of_memory
+                     : code == PYSLAB_EFORKED  ? objects.forked
                                                : objects.error;
 
     PyErr_Format(type, "%s at %p: %s", what, p, pyslab_strerror(code));

@@ -33,11 +33,13 @@ static bool module_fill(PyObject *module)
     objects.slab_counts = import_attribute("pyslab.counts", "SlabCounts");
     objects.supply_counts = import_attribute("pyslab.counts", "SupplyCounts");
     return objects.flag_type != NULL && objects.parse_bytes != NULL &&
-           objects.prefilled != NULL &&           objects.slab_counts != NULL && objects.supply_counts != NULL && errors_import() &&
+           objects.prefilled != NULL && objects.slab_counts != NULL &&
+           objects.supply_counts != NULL && errors_import() &&
            add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&
-           add_type(module, cache_type_new(module), &objects.cache_type);
+           add_type(module, cache_type_new(module), &objects.cache_type) &&
+           add_type(module, shrinker_type_new(module), &objects.shrinker_type);
 }
 
 PyMODINIT_FUNC PyInit__core(void)

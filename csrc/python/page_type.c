@@ -34,30 +34,60 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     return (PyObject *)self;
 }
 
+/* Raises what went wrong with the block. */
+static int page_error(const PageObject *self, int code)
+{
+    PyErr_Format(code == PYSLAB_EFORKED ? objects.forked : PyExc_ValueError,
+                 "the Page of frame %u, order %u: %s", self->pfn, self->order,
+                 pyslab_strerror(code));
+    return -1;
+}
+
 /* Drops one reference of the block; with the last one the object is freed. */
-static void page_drop(PageObject *self)
+static int page_drop(PageObject *self)
 {
     int code = page_put(pages_of(self), self->pfn, self->order);
 
-    if (code != PYSLAB_OK) {
-        raise_code(code, "pyslab.Page: block", pfn_to_virt(&pages_of(self)->map, self->pfn));
-        PyErr_WriteUnraisable((PyObject *)objects.page_type);
-    }
+    if (code != PYSLAB_OK)
+        return code;
     if (--self->nr_refs == 0)
         arena_count_gone(self->arena, page_nbytes(self));
+    return PYSLAB_OK;
 }
 
 int page_object_put(PageObject *self)
 {
+    int code;
+
     if (self->nr_refs == 0) {
         PyErr_Format(objects.double_free, "the Page of frame %u was freed before", self->pfn);
         return -1;
     }
-    page_drop(self);
+    code = page_drop(self);
+    return code == PYSLAB_OK ? 0 : page_error(self, code);
+}
+
+int page_object_split(PageObject *self)
+{
+    struct page_alloc *pages = pages_of(self);
+    int code = page_split(pages, self->pfn, self->order);
+
+    if (code == PYSLAB_EINVAL)
+        PyErr_Format(PyExc_ValueError, "the Page of frame %u was allocated with GFP.COMP: it stays "
+                     "one block", self->pfn);
+    else if (code == PYSLAB_EBUSY)
+        PyErr_Format(PyExc_ValueError, "the Page of frame %u has more than one reference",
+                     self->pfn);
+    else if (code != PYSLAB_OK)
+        return page_error(self, code);
+    if (code != PYSLAB_OK)
+        return -1;
+    self->nr_refs = 0;
+    arena_count_gone(self->arena, page_nbytes(self));
     return 0;
 }
 
-static bool page_is_usable(const PageObject *self)
+bool page_is_usable(const PageObject *self)
 {
     if (self->nr_refs != 0)
         return true;
@@ -82,8 +112,19 @@ static void page_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
-    while (self->nr_refs != 0)
-        page_drop(self);
+    while (self->nr_refs != 0) {
+        int code = page_drop(self);
+
+        if (code == PYSLAB_OK)
+            continue;
+        /* In a forked child a high frame is the parent's: the object just goes. */
+        if (code != PYSLAB_EFORKED) {
+            page_error(self, code);
+            PyErr_WriteUnraisable((PyObject *)objects.page_type);
+        }
+        self->nr_refs = 0;
+        arena_count_gone(arena, page_nbytes(self));
+    }
     PyObject_Free(self);
     Py_DECREF(arena);
     Py_DECREF(type);
@@ -114,6 +155,11 @@ static PyObject *page_buffer(PyObject *op, PyObject *unused)
     (void)unused;
     if (!page_is_usable(self))
         return NULL;
+    if (!pfn_has_address(&pages_of(self)->map, self->pfn)) {
+        PyErr_Format(PyExc_ValueError,
+                     "frame %u is high memory: it has no address until it is mapped", self->pfn);
+        return NULL;
+    }
     (void)page_get(pages_of(self), self->pfn);
     return buffer_new(self->arena, pfn_to_virt(&pages_of(self)->map, self->pfn),
                       page_nbytes(self), BUFFER_PAGES, NULL);
@@ -174,8 +220,22 @@ static PyObject *get_virtual(PyObject *op, void *unused)
     PageObject *self = (PageObject *)op;
 
     (void)unused;
-    return page_is_usable(self) ? PyLong_FromVoidPtr(pfn_to_virt(&pages_of(self)->map, self->pfn))
-                                : NULL;
+    if (!page_is_usable(self))
+        return NULL;
+    if (!pfn_has_address(&pages_of(self)->map, self->pfn))
+        Py_RETURN_NONE;
+    return PyLong_FromVoidPtr(pfn_to_virt(&pages_of(self)->map, self->pfn));
+}
+
+static PyObject *get_compound(PyObject *op, void *unused)
+{
+    PageObject *self = (PageObject *)op;
+
+    (void)unused;
+    return page_is_usable(self)
+               ? PyBool_FromLong(load_relaxed(&pfn_to_page(&pages_of(self)->map, self->pfn)->word) &
+                                 PAGE_FLAG_COMP)
+               : NULL;
 }
 
 static PyObject *get_refcount(PyObject *op, void *unused)
@@ -201,6 +261,7 @@ static PyGetSetDef page_getset[] = {
     {"nbytes", get_nbytes, NULL, "Bytes of the block, int.", NULL},
     {"zone", get_zone, NULL, "Name of the zone, str.", NULL},
     {"virtual", get_virtual, NULL, "Address, int; None for frames without one.", NULL},
+    {"compound", get_compound, NULL, "Allocated with GFP.COMP: cannot be split, bool.", NULL},
     {"refcount", get_refcount, NULL, "References to the block, int.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -30,6 +30,7 @@ typedef struct {
     Py_ssize_t current_bytes;  /* their nbytes */
     uint64_t total_count;      /* Buffers and Pages ever made */
     bool closed;               /* allocation has ended */
+    PyObject *on_oom;          /* callable or NULL; borrowed from the Arena's __dict__ */
 } ArenaObject;
 
 enum buffer_kind {
@@ -88,12 +89,14 @@ struct module_objects {
     PyObject *flag_type;     /* enum.Flag */
     PyObject *parse_bytes;   /* pyslab.sizes.parse_bytes */
     PyObject *prefilled;     /* pyslab.prefill.PrefilledSheaf */
+    PyTypeObject *shrinker_type;
     PyObject *error;         /* pyslab.errors.* from here on */
     PyObject *out_of_memory;
     PyObject *invalid_pointer;
     PyObject *double_free;
     PyObject *corruption;
     PyObject *closed;
+    PyObject *forked;
     PyObject *cache_busy;
 };
 
@@ -112,6 +115,14 @@ int arg_order(ArenaObject *arena, PyObject *arg);
 /* 0 or a power of two. TypeError, ValueError. False with an exception set. */
 bool arg_align(PyObject *arg, size_t *align);
 
+/* A gfp mask. TypeError, ValueError. False with an exception set. */
+bool arg_gfp(PyObject *arg, uint32_t *gfp);
+/* GFP.NOFAIL only for what may wait and is small (ValueError). */
+bool arg_nofail(uint32_t gfp, size_t nbytes);
+/* Drops the zones that a call which returns an address cannot use, with a RuntimeWarning,
+ * as the kernel does. False if the warning became an exception. */
+bool arg_drop_highmem(const char *function, uint32_t *gfp);
+
 struct alloc_options {
     size_t align; /* 0: not given */
     uint32_t gfp;
@@ -126,9 +137,12 @@ bool arg_options(const char *function, Py_ssize_t nargs, Py_ssize_t nr_positiona
 /* --- errors.c ----------------------------------------------------------- */
 
 bool errors_import(void);
-/* Sets OutOfMemoryError with the request, the zone's state and one hint; NULL.
- * align: 0 if none was asked for. */
-void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align);
+/* Sets OutOfMemoryError with the request, the zones' state (not with GFP.NOWARN) and one
+ * hint, unless a callback's exception is set already; NULL. align: 0 if none was asked for. */
+void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp);
+/* After a failure: true if the mask has GFP.NOFAIL, a moment has passed without the GIL,
+ * and nothing (a signal's exception, close()) speaks against trying again. */
+bool nofail_again(ArenaObject *arena, uint32_t gfp);
 /* Sets the exception of a core error code about an address; NULL. */
 void *raise_code(int code, const char *what, const void *p);
 /* False with ArenaClosedError set if the arena takes no allocations. */
@@ -191,6 +205,12 @@ void hooks_free(struct cache_hooks *hooks);
 int hooks_construct(void *object, void *context);
 void hooks_destruct(void *object, void *context);
 
+/* --- reclaim_hooks.c: on_oom and shrinkers written in Python -------------- */
+
+PyTypeObject *shrinker_type_new(PyObject *module);
+PyObject *arena_set_on_oom(PyObject *op, PyObject *callable);
+PyObject *arena_register_shrinker(PyObject *op, PyObject *args);
+
 /* --- page_type.c, cache_type.c ------------------------------------------ */
 
 PyTypeObject *page_type_new(PyObject *module);
@@ -199,6 +219,10 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order);
 PageObject *arg_page(ArenaObject *arena, PyObject *arg);
 int page_object_get(PageObject *self);
 int page_object_put(PageObject *self);
+/* Leaves single frames with a reference each, which the caller takes over. */
+int page_object_split(PageObject *self);
+/* False with ValueError set if it was freed. */
+bool page_is_usable(const PageObject *self);
 
 PyTypeObject *cache_type_new(PyObject *module);
 PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,

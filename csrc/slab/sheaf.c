@@ -207,7 +207,7 @@ static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *s
 {
     uint32_t pfn = slab_new(cache, gfp);
 
-    if (pfn >= SLAB_CTOR_FAILED)
+    if (pfn >= SLAB_REFUSED)
         return pfn;
     lock_acquire(&cache->lock);
     slab_add_locked(cache, pfn);
@@ -228,7 +228,7 @@ static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
     lock_acquire(&cache->lock);
     slab_take_locked(cache, &p, 1);
     lock_release(&cache->lock);
-    if (p == NULL && may_buy && (pfn = slab_new(cache, gfp)) < SLAB_CTOR_FAILED) {
+    if (p == NULL && may_buy && (pfn = slab_new(cache, gfp)) < SLAB_REFUSED) {
         lock_acquire(&cache->lock);
         slab_add_locked(cache, pfn);
         slab_take_locked(cache, &p, 1);
@@ -286,7 +286,7 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
         swap_spare(slot);
     else if (!refill_from_barn(cache, slot) && !refill_from_slabs(cache, slot))
         bought = refill_from_buddy(cache, slot, gfp);
-    if (bought == SLAB_CTOR_FAILED)
+    if (bought == SLAB_REFUSED)
         return NULL;
     p = slot_pop(cache, slot);
     return p != NULL ? p : alloc_direct(cache, gfp, bought != PFN_NONE);

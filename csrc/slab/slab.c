@@ -124,7 +124,7 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     struct page *page;
 
     if (pfn == PFN_NONE)
-        return PFN_NONE;
+        return page_alloc_gave_up(pages) ? SLAB_REFUSED : PFN_NONE;
     page = pfn_to_page(&pages->map, pfn);
     page->slab.cache_id = (uint16_t)cache->id;
     page->slab.inuse = 0;
@@ -134,7 +134,7 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
         slab_mark_all(cache, pfn);
     } else if (!slab_construct(cache, pfn, page)) {
         page_free_block(pages, pfn, order);
-        return SLAB_CTOR_FAILED;
+        return SLAB_REFUSED;
     }
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_SLAB, order, page_zone(page)));
     frame_map_set_class(&pages->map, pfn, 1u << order, cache_class(cache));

@@ -23,8 +23,9 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
 /* --- slab.c: one slab, and a cache's lists of them ---------------------- */
 
 /* Buys a slab and constructs its objects; its frames are marked in the class map.
- * PFN_NONE without memory, SLAB_CTOR_FAILED when a constructor said so. No lock held. */
-#define SLAB_CTOR_FAILED (PFN_NONE - 1)
+ * PFN_NONE without memory, SLAB_REFUSED when a constructor or a shrinker ended the
+ * request. No lock held. */
+#define SLAB_REFUSED (PFN_NONE - 1)
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp);
 /* Puts a new slab where the next take finds it, and counts it. */
 void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab._core import Buffer, KmemCache, Page
+from pyslab._core import Buffer, KmemCache, Page, Shrinker
 from pyslab.arena import Arena, default_arena
 from pyslab.counts import SlabCounts, SupplyCounts
 from pyslab.errors import (
@@ -28,7 +28,8 @@ from pyslab.errors import (
 from pyslab.gfp import GFP
 from pyslab.prefill import PrefilledSheaf
 from pyslab.sizes import parse_bytes
-from pyslab.stats import ArenaStats, CacheStats
+from pyslab.stats import ArenaStats, CacheStats, Fragmentation, VmEvents, ZoneStats
+from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
 __all__ = [
     "GFP",
@@ -41,14 +42,21 @@ __all__ = [
     "CacheStats",
     "CorruptionError",
     "DoubleFreeError",
+    "Fragmentation",
     "InvalidPointerError",
     "KmemCache",
     "OutOfMemoryError",
     "Page",
     "PrefilledSheaf",
     "PyslabError",
+    "Shrinker",
     "SlabCounts",
     "SupplyCounts",
+    "VmEvents",
+    "Zone",
+    "ZoneLayout",
+    "ZonePolicy",
+    "ZoneStats",
     "__version__",
     "default_arena",
     "parse_bytes",

@@ -6,36 +6,28 @@ fast: options, statistics, texts and the end of an arena, over cffi.
 
 from __future__ import annotations
 
-import enum
-import operator
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
-from pyslab._core import ArenaBase, ffi, lib
-from pyslab.errors import OutOfMemoryError, PyslabError
-from pyslab.procfs import buddyinfo_line, slabinfo_text
-from pyslab.sizes import format_bytes, parse_bytes
-from pyslab.stats import ArenaStats, CacheStats, arena_stats, cache_stats
+from pyslab._core import Shrinker, ffi, lib
+from pyslab.errors import PyslabError
+from pyslab.options import arena_options, creation_error, int_option, size_option
+from pyslab.reports import ArenaReports
+from pyslab.sizes import format_bytes
+from pyslab.zones import ZoneLayout
 
 __all__ = ["Arena", "default_arena"]
 
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 
-_HUGEPAGES = {
-    "no": lib.PYSLAB_HUGEPAGES_NO,
-    "try": lib.PYSLAB_HUGEPAGES_TRY,
-    "require": lib.PYSLAB_HUGEPAGES_REQUIRE,
-}
-_MAX_PURGE_DELAY = 1_000_000
-_CLASSES = {"fine": lib.PYSLAB_CLASSES_FINE, "linux": lib.PYSLAB_CLASSES_LINUX}
+OomCallback = Callable[[int, str], object]
 
 
-class Arena(ArenaBase):
+class Arena(ArenaReports):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
@@ -47,6 +39,9 @@ class Arena(ArenaBase):
     purge_delay: seconds after which memory that nobody needed goes back to the
     operating system; None: only release_unused() gives it back.
     prefault: make every frame resident at once. mlock: and keep it in memory.
+    zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
+    one zone NORMAL that keeps nothing back.
+    on_oom: see the attribute.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -62,27 +57,37 @@ class Arena(ArenaBase):
         purge_delay: float | None = 1.0,
         prefault: bool = False,
         mlock: bool = False,
+        zones: ZoneLayout | None = None,
+        on_oom: OomCallback | None = None,
     ) -> None:
-        options = ffi.new("pyslab_arena_options *")
-        options.struct_size = ffi.sizeof("pyslab_arena_options")
-        options.size_bytes = _size_option(size)
-        options.max_order = _max_order_option(max_order)
-        options.overcommit = bool(overcommit)
-        options.hugepages = _choice("hugepages", hugepages, _HUGEPAGES)
-        options.kmalloc_classes = _choice("kmalloc_classes", kmalloc_classes, _CLASSES)
-        options.purge_delay_ms = _purge_option(purge_delay)
-        options.prefault = bool(prefault)
-        options.mlock = bool(mlock)
+        options, kept = arena_options(
+            size,
+            zones=zones,
+            hugepages=hugepages,
+            max_order=max_order,
+            overcommit=overcommit,
+            kmalloc_classes=kmalloc_classes,
+            purge_delay=purge_delay,
+            prefault=prefault,
+            mlock=mlock,
+        )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
         handle = ffi.new("pyslab_arena **")
         code = lib.pyslab_arena_create(options, handle)
         if code != lib.PYSLAB_OK:
-            raise _creation_error(code, ffi.errno, options)
+            raise creation_error(code, ffi.errno, options)
+        del kept  # the zones' options, which the call has read
         self._adopt(int(ffi.cast("uintptr_t", handle[0])))
         self._size = int(lib.pyslab_arena_size(handle[0]))
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle[0])))
         self._max_order = int(max_order)
+        self._layout = zones or ZoneLayout.flat(
+            self._size, min_free_kbytes=0, watermark_scale_factor=0
+        )
+        self._limit: int | None = None
+        self._shrinkers: list[Shrinker] = []
+        self.on_oom = on_oom
 
     # --- properties ----------------------------------------------------------
 
@@ -101,44 +106,70 @@ class Arena(ArenaBase):
         """The largest block is 2**max_order frames."""
         return self._max_order
 
-    # --- figures and texts ---------------------------------------------------
+    @property
+    def layout(self) -> ZoneLayout:
+        """The zones and what each keeps back."""
+        return self._layout
 
-    @contextmanager
-    def _handle(self) -> Iterator[Any]:
-        """Give the core arena, kept from being unmapped meanwhile."""
-        address = self._pin()
-        try:
-            yield ffi.cast("pyslab_arena *", address)
-        finally:
-            self._unpin()
+    # --- when memory is short ------------------------------------------------
 
-    def stats(self) -> ArenaStats:
-        """Return the arena's figures; exact while no other thread is inside a call."""
-        raw = ffi.new("pyslab_arena_stats *")
+    @property
+    def limit(self) -> int | None:
+        """At most so many bytes outside the buddy: in use, in slabs and on page lists.
+
+        Assign bytes (int or str) or None. It may be below what is in use: then requests
+        fail until enough has come back. Counted in whole frames, rounded down.
+        """
+        return self._limit
+
+    @limit.setter
+    def limit(self, value: int | str | None) -> None:
+        nbytes = None if value is None else size_option("limit", value)
         with self._handle() as handle:
-            lib.pyslab_arena_stats_read(handle, raw)
-        return arena_stats(raw, self._counts)
+            lib.pyslab_arena_set_limit(handle, nbytes or 0)
+        self._limit = nbytes
 
-    def caches(self) -> list[CacheStats]:
-        """Return the figures of every kmem_cache, kmalloc's size classes first."""
-        raw = ffi.new("pyslab_cache_stats *")
-        found: list[CacheStats] = []
-        with self._handle() as handle:
-            while lib.pyslab_arena_cache_stats(handle, len(found), raw) == lib.PYSLAB_OK:
-                found.append(cache_stats(raw))
-        return found
+    @property
+    def on_oom(self) -> OomCallback | None:
+        """on_oom(nbytes, zone) is asked before a request fails: true means try again.
 
-    def buddyinfo(self) -> str:
-        """Return free blocks per order, in the format of /proc/buddyinfo."""
-        nr_orders = self._max_order + 1
-        nr_free = ffi.new("uint64_t[]", nr_orders)
-        with self._handle() as handle:
-            lib.pyslab_arena_buddyinfo(handle, 0, nr_free, nr_orders)
-        return buddyinfo_line("NORMAL", list(nr_free))
+        zone: name of the highest zone that the request may use. Asked at most 16 times a
+        request, and not with GFP.NORETRY, RETRY_MAYFAIL or without DIRECT_RECLAIM. What it
+        raises comes out of the call that allocates.
+        """
+        return self._on_oom
 
-    def slabinfo(self) -> str:
-        """Return a line per cache, in the format of /proc/slabinfo."""
-        return slabinfo_text(self.caches())
+    @on_oom.setter
+    def on_oom(self, callback: OomCallback | None) -> None:
+        self._set_on_oom(callback)
+        self._on_oom = callback
+
+    def register_shrinker(
+        self,
+        count: Callable[[], int],
+        scan: Callable[[int], int | None],
+        *,
+        seeks: int = lib.PYSLAB_SHRINK_SEEKS,
+        batch: int = lib.PYSLAB_SHRINK_BATCH,
+    ) -> Shrinker:
+        """Ask this cache for memory when the arena is short of it.
+
+        count(): objects that could go, int. scan(nr): let go of up to nr objects; returns
+        how many went, None for "no more now". How many it is asked for is the kernel's
+        do_shrink_slab: (count >> priority) * 4 / seeks, batch at a time, priority 12 to 0.
+        seeks: what an object costs to make again; 0: nothing.
+
+        Both may allocate and free; what they raise comes out of the call that allocates.
+        The arena keeps the shrinker until its unregister(), or close().
+        Raises TypeError, ValueError, ArenaClosedError.
+        """
+        for name, value in (("seeks", seeks), ("batch", batch)):
+            if not 0 <= int_option(name, value) < 1 << 31:
+                raise ValueError(f"{name} must be 0 to 2**31 - 1, got {value}")
+        shrinker = self._register_shrinker(count, scan, seeks, batch)
+        self._shrinkers = [s for s in self._shrinkers if s.registered]
+        self._shrinkers.append(shrinker)
+        return shrinker
 
     # --- giving back ---------------------------------------------------------
 
@@ -155,7 +186,12 @@ class Arena(ArenaBase):
         """End allocation; calling it again does nothing.
 
         Live buffers stay valid; the memory is unmapped when the last of them goes.
+        Shrinkers and on_oom are forgotten.
         """
+        for shrinker in self._shrinkers:
+            shrinker.unregister()
+        self._shrinkers.clear()
+        self.on_oom = None
         self._close()
 
     def __enter__(self) -> Arena:
@@ -199,81 +235,3 @@ def default_arena() -> Arena:
 
 
 os.register_at_fork(after_in_child=_default_lock._at_fork_reinit)  # type: ignore[attr-defined]
-
-
-# --- options -----------------------------------------------------------------
-
-
-def _int_option(option: str, value: object) -> int:
-    if isinstance(value, (bool, enum.Flag)):
-        raise TypeError(f"{option} must be an int, not {value!r}")
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{option} must be an int, not {type(value).__name__}") from None
-
-
-def _size_option(size: int | str) -> int:
-    if isinstance(size, str):
-        size = parse_bytes(size)
-    nbytes = _int_option("size", size)
-    if nbytes <= 0:
-        raise ValueError(f"an arena's size must be positive, got {nbytes}")
-    if nbytes >= 1 << 63:
-        raise OutOfMemoryError(f"cannot make an arena of {nbytes} bytes: over any machine's limit")
-    return nbytes
-
-
-def _max_order_option(max_order: int) -> int:
-    order = _int_option("max_order", max_order)
-    if not 0 <= order <= lib.PYSLAB_MAX_ORDER:
-        raise ValueError(f"max_order must be 0 to {lib.PYSLAB_MAX_ORDER}, got {order}")
-    return order
-
-
-def _purge_option(delay: float | None) -> int:
-    if delay is None:
-        return int(lib.PYSLAB_PURGE_NEVER)
-    if isinstance(delay, (bool, enum.Flag)) or not isinstance(delay, (int, float)):
-        raise TypeError(f"purge_delay must be a number or None, not {type(delay).__name__}")
-    if not 0 <= delay <= _MAX_PURGE_DELAY:
-        raise ValueError(f"purge_delay must be 0 to {_MAX_PURGE_DELAY} seconds, got {delay}")
-    return max(1, int(delay * 1000))
-
-
-def _choice(option: str, value: object, choices: dict[str, int]) -> int:
-    if not isinstance(value, str):
-        raise TypeError(f"{option} must be a str, not {type(value).__name__}")
-    if value not in choices:
-        raise ValueError(f"{option} must be one of {', '.join(choices)}, got {value!r}")
-    return choices[value]
-
-
-def _creation_error(code: int, errno: int, options: Any) -> PyslabError:
-    size = int(options.size_bytes)
-    if code == lib.PYSLAB_ELIMIT:
-        hint = (
-            "an arena has at most 8 TiB"
-            if options.overcommit
-            else "overcommit=True allows more than physical memory"
-        )
-        return OutOfMemoryError(
-            f"cannot make an arena of {size} bytes: the machine has "
-            f"{lib.pyslab_physical_bytes()} bytes of memory; hint: {hint}"
-        )
-    if code == lib.PYSLAB_EOS and options.mlock:
-        return PyslabError(
-            f"cannot lock {size} bytes in memory ({os.strerror(errno)}); "
-            "hint: raise the limit of locked memory (ulimit -l)"
-        )
-    if code == lib.PYSLAB_EOS and options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
-        return PyslabError(
-            f"cannot reserve {size} bytes of huge pages ({os.strerror(errno)}); "
-            "hint: raise vm.nr_hugepages, or use hugepages='try'"
-        )
-    reason = os.strerror(errno) if code == lib.PYSLAB_EOS else _strerror(code)
-    return OutOfMemoryError(f"cannot make an arena of {size} bytes: {reason}")
-
-
-def _strerror(code: int) -> str:
-    return str(ffi.string(lib.pyslab_strerror(code)).decode())

@@ -1,44 +1,219 @@
 """Texts in the formats of the kernel's /proc files, so that its readers read ours.
 
-Pure functions from figures to text; see proc(5) for buddyinfo and slabinfo.
+Frozen records of buddyinfo, zoneinfo, slabinfo and vmstat, and their texts, byte for
+byte those of Linux 6.18. Not here: the way back (procfs_parse.py), and the figures of an
+arena (arena.py, stats.py). Counts are numbers of frames, blocks, objects or slabs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pyslab.stats import CacheStats
 
-__all__ = ["buddyinfo_line", "slabinfo_text"]
+__all__ = [
+    "PAGESET_COUNTS",
+    "SLABINFO_HEADER",
+    "ZONE_COUNTS",
+    "BuddyInfo",
+    "PageSetInfo",
+    "SlabInfo",
+    "ZoneInfo",
+    "buddyinfo_text",
+    "slab_info",
+    "slabinfo_text",
+    "vmstat_text",
+    "zoneinfo_text",
+]
 
-_SLABINFO_HEADER = (
+SLABINFO_HEADER = (
     "slabinfo - version: 2.1\n"
     "# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab>"
     " : tunables <limit> <batchcount> <sharedfactor>"
     " : slabdata <active_slabs> <num_slabs> <sharedavail>\n"
 )
+"""The two lines that open /proc/slabinfo, version 2.1."""
+
+ZONE_COUNTS = ("boost", "min", "low", "high", "promo", "spanned", "present", "managed", "cma")
+"""The lines of /proc/zoneinfo that follow "pages free", fields of ZoneInfo."""
+
+PAGESET_COUNTS = ("count", "high", "batch", "high_min", "high_max")
+"""The lines below each cpu of /proc/zoneinfo, fields of PageSetInfo."""
+
+_MAX_NAME = 127  # what procps reads of a cache's name
 
 
-def buddyinfo_line(zone: str, nr_free: Sequence[int], node: int = 0) -> str:
-    """Return a zone's line of /proc/buddyinfo: free blocks of order 0, 1, 2, ..."""
-    columns = "".join(f"{nr:6d} " for nr in nr_free)
-    return f"Node {node}, zone {zone:>8s} {columns}\n"
+@dataclass(frozen=True)
+class BuddyInfo:
+    """A zone's line of /proc/buddyinfo."""
+
+    node: int
+    zone: str
+    nr_free: tuple[int, ...]
+    """Free blocks of order 0, 1, 2, ..."""
 
 
-def _slabinfo_row(cache: CacheStats) -> str:
-    slabs = cache.nr_full + cache.nr_partial + cache.nr_empty
-    return (
-        f"{cache.name:<17s} {cache.live_objects:6d} {slabs * cache.objects_per_slab:6d} "
-        f"{cache.stride:6d} {cache.objects_per_slab:4d} {1 << cache.slab_order:4d}"
-        f" : tunables {0:4d} {0:4d} {0:4d}"
-        f" : slabdata {slabs - cache.nr_empty:6d} {slabs:6d} {0:6d}\n"
+@dataclass(frozen=True)
+class PageSetInfo:
+    """One CPU's page lists in a zone, in frames."""
+
+    cpu: int
+    count: int
+    """Frames on the lists."""
+    high: int
+    """Frames beyond which they give back."""
+    batch: int
+    """Frames moved at once."""
+    high_min: int
+    high_max: int
+
+
+@dataclass(frozen=True)
+class ZoneInfo:
+    """A zone's block of /proc/zoneinfo; frames where nothing else is said.
+
+    A zone without frames ends after protection: stats, vm_stats_threshold,
+    node_unreclaimable and start_pfn are None, pagesets is empty.
+    """
+
+    node: int
+    zone: str
+    node_stats: Mapping[str, int] | None
+    """The node's statistics, in order; None but in the node's first zone with frames."""
+    free: int
+    boost: int
+    """What min, low, high and promo contain beyond the marks, for a while."""
+    min: int
+    low: int
+    high: int
+    promo: int
+    spanned: int
+    present: int
+    managed: int
+    cma: int
+    protection: tuple[int, ...]
+    """lowmem_reserve, one per kind of zone."""
+    stats: Mapping[str, int] | None
+    """The zone's statistics, in order."""
+    pagesets: tuple[PageSetInfo, ...]
+    vm_stats_threshold: int | None
+    """How far a CPU's statistics may be behind; the same for all CPUs."""
+    node_unreclaimable: int | None
+    """1 if reclaim has given the node up."""
+    start_pfn: int | None
+
+
+@dataclass(frozen=True)
+class SlabInfo:
+    """A cache's row of /proc/slabinfo; SLUB leaves the tunables and sharedavail 0.
+
+    Raises ValueError for a name that its readers could not split off: empty, with white
+    space or over 127 characters.
+    """
+
+    name: str
+    active_objs: int
+    num_objs: int
+    objsize: int
+    """Bytes."""
+    objperslab: int
+    pagesperslab: int
+    limit: int
+    batchcount: int
+    sharedfactor: int
+    active_slabs: int
+    num_slabs: int
+    sharedavail: int
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(rf"\S{{1,{_MAX_NAME}}}", self.name):
+            raise ValueError(f"no name for a row of slabinfo: {self.name!r}")
+
+
+# --- texts ---------------------------------------------------------------------
+
+
+def buddyinfo_text(records: Iterable[BuddyInfo]) -> str:
+    """Return /proc/buddyinfo: a line per zone, a column per order."""
+    return "".join(
+        f"Node {info.node}, zone {info.zone:>8} {''.join(f'{nr:6d} ' for nr in info.nr_free)}\n"
+        for info in records
     )
 
 
-def slabinfo_text(caches: Iterable[CacheStats]) -> str:
-    """Return /proc/slabinfo, version 2.1.
+def vmstat_text(counters: Mapping[str, int]) -> str:
+    """Return /proc/vmstat: a line per counter, in the mapping's order."""
+    return "".join(f"{name} {value}\n" for name, value in counters.items())
+
+
+def slabinfo_text(records: Iterable[SlabInfo]) -> str:
+    """Return /proc/slabinfo: the header and a row of 16 words per cache."""
+    return SLABINFO_HEADER + "".join(map(_slabinfo_row, records))
+
+
+def _slabinfo_row(info: SlabInfo) -> str:
+    return (
+        f"{info.name:<17} {info.active_objs:6d} {info.num_objs:6d} {info.objsize:6d} "
+        f"{info.objperslab:4d} {info.pagesperslab:4d}"
+        f" : tunables {info.limit:4d} {info.batchcount:4d} {info.sharedfactor:4d}"
+        f" : slabdata {info.active_slabs:6d} {info.num_slabs:6d} {info.sharedavail:6d}\n"
+    )
+
+
+def slab_info(cache: CacheStats) -> SlabInfo:
+    """Return the row of one of our caches.
 
     Unlike the kernel's, active_objs does not count objects cached per thread, and
-    active_slabs does not count slabs without a live or cached object.
+    active_slabs does not count slabs without a live or cached object. White space in the
+    name becomes underscores, for the readers split at it.
     """
-    return _SLABINFO_HEADER + "".join(_slabinfo_row(cache) for cache in caches)
+    slabs = cache.nr_full + cache.nr_partial + cache.nr_empty
+    return SlabInfo(
+        name=re.sub(r"\s", "_", cache.name),
+        active_objs=cache.live_objects,
+        num_objs=slabs * cache.objects_per_slab,
+        objsize=cache.stride,
+        objperslab=cache.objects_per_slab,
+        pagesperslab=1 << cache.slab_order,
+        limit=0,
+        batchcount=0,
+        sharedfactor=0,
+        active_slabs=slabs - cache.nr_empty,
+        num_slabs=slabs,
+        sharedavail=0,
+    )
+
+
+def zoneinfo_text(records: Iterable[ZoneInfo]) -> str:
+    """Return /proc/zoneinfo: a block of lines per zone."""
+    return "".join(map(_zoneinfo_block, records))
+
+
+def _zoneinfo_block(info: ZoneInfo) -> str:
+    lines = [f"Node {info.node}, zone {info.zone:>8}"]
+    if info.node_stats is not None:
+        lines += ["  per-node stats", *_stat_lines(info.node_stats)]
+    lines.append(f"  pages free     {info.free}")
+    lines += [f"        {name:<8} {getattr(info, name)}" for name in ZONE_COUNTS]
+    lines.append(f"        protection: ({', '.join(map(str, info.protection))})")
+    if info.stats is not None:
+        lines += [*_stat_lines(info.stats), "  pagesets"]
+        for pageset in info.pagesets:
+            lines += _pageset_lines(pageset, info.vm_stats_threshold)
+        lines.append(f"  node_unreclaimable:  {info.node_unreclaimable}")
+        lines.append(f"  start_pfn:           {info.start_pfn}")
+    return "\n".join(lines) + "\n"
+
+
+def _stat_lines(stats: Mapping[str, int]) -> list[str]:
+    return [f"      {name:<12} {value}" for name, value in stats.items()]
+
+
+def _pageset_lines(pageset: PageSetInfo, threshold: int | None) -> list[str]:
+    lines = [f"    cpu: {pageset.cpu}"]
+    lines += [f"              {name + ':':<9} {getattr(pageset, name)}" for name in PAGESET_COUNTS]
+    if threshold is not None:
+        lines.append(f"  vm stats threshold: {threshold}")
+    return lines

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from pyslab._core import ffi
+from pyslab._core import ffi, lib
+from pyslab.gfp_zones import ZONE_NAMES
 
-__all__ = ["ArenaStats", "CacheStats"]
+__all__ = ["ArenaStats", "CacheStats", "Fragmentation", "VmEvents", "ZoneStats"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +125,115 @@ class CacheStats:
     def rounded_bytes(self) -> int:
         """Bytes of the live objects with their alignment."""
         return self.live_objects * self.stride
+
+
+@dataclasses.dataclass(frozen=True)
+class ZoneStats:
+    """One zone at one moment; numbers of frames unless said otherwise."""
+
+    name: str
+    start_pfn: int
+    nr_pages: int
+    """Frames it manages."""
+    watermark_min: int
+    watermark_low: int
+    watermark_high: int
+    watermark_promo: int
+    lowmem_reserve: tuple[int, ...]
+    """Kept from requests that may use the zone of this index, per zone of the arena."""
+    batch: int
+    """Moved to or from a page list at once."""
+    high_min: int
+    high_max: int
+    has_address: bool
+    """False for high memory."""
+    free_pages: int
+    """In the buddy."""
+    dirty_free_pages: int
+    """Of these, resident with old content."""
+    pcp_pages: int
+    """On threads' page lists."""
+    pages_allocated: int
+    """Taken from the buddy since creation."""
+    pages_freed: int
+    """Given back to it."""
+    nr_fallbacks: int
+    """Blocks handed to requests that would rather have had a higher zone."""
+    nr_stalls: int
+    """Direct reclaims of requests for this zone."""
+
+    def with_reserves_for(self, nr_zones: int) -> ZoneStats:
+        """Return the same with the reserves of as many zones as the arena has."""
+        return dataclasses.replace(self, lowmem_reserve=self.lowmem_reserve[:nr_zones])
+
+
+@dataclasses.dataclass(frozen=True)
+class VmEvents:
+    """Steps of the slow path since creation, in the order in which it takes them."""
+
+    kswapd_wake: int
+    """Background reclaim was woken."""
+    min_retry: int
+    """Retries at the min mark."""
+    pcp_drain: int
+    """Page lists emptied for want of memory."""
+    direct_reclaim: int
+    """Passes of direct reclaim."""
+    pgsteal_direct: int
+    """Frames that came back in them."""
+    slabs_scanned: int
+    """Objects that shrinkers were asked to scan."""
+    reclaim_retry: int
+    """Retries after direct reclaim."""
+    pageoutrun: int
+    """Passes of background reclaim."""
+    pgsteal_kswapd: int
+    """Frames that came back in them."""
+    oom_call: int
+    """Calls of on_oom."""
+    alloc_fail: int
+    """Requests that failed for good."""
+    limit_hit: int
+    """Refusals by the arena's limit."""
+
+    def by_kernel_name(self) -> dict[str, int]:
+        """Return the counters by the names of /proc/vmstat where it has them."""
+        names = {"oom_call": "oom_kill"}
+        return {names.get(name, name): nr for name, nr in dataclasses.asdict(self).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragmentation:
+    """One zone's indices for each order, in thousandths; see pyslab.extfrag."""
+
+    zone: str
+    unusable: tuple[int, ...]
+    """Share of free memory that cannot serve the order."""
+    index: tuple[int, ...]
+    """Why a request of the order would fail; -1000: it would not."""
+
+
+def zone_stats(raw: Any) -> ZoneStats:
+    """Build ZoneStats from a pyslab_zone_stats."""
+    known: dict[str, Any] = {
+        "name": ZONE_NAMES[raw.type],
+        "lowmem_reserve": tuple(raw.lowmem_reserve),
+        "has_address": bool(raw.has_address),
+    }
+    for mark, value in zip(("min", "low", "high", "promo"), raw.watermark, strict=True):
+        known[f"watermark_{mark}"] = value
+    names = [f.name for f in dataclasses.fields(ZoneStats) if f.name not in known]
+    return ZoneStats(**known, **{name: getattr(raw, name) for name in names})
+
+
+def vm_events(counts: Any) -> VmEvents:
+    """Build VmEvents from counters by enum pyslab_vm_event."""
+    return VmEvents(
+        **{
+            field.name: counts[getattr(lib, f"PYSLAB_VM_{field.name.upper()}")]
+            for field in dataclasses.fields(VmEvents)
+        }
+    )
 
 
 def arena_stats(raw: Any, counts: tuple[int, int, int]) -> ArenaStats:

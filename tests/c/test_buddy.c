@@ -1,8 +1,7 @@
 /* test_buddy.c - holds down buddy/ by hand-made cases: split and merge in zones of any
  * start and length, exact sizes, the lazy frontier, placement, cost, and the recount.
- * Optimistic, pessimistic and pathological are the cases of the kernel's gpu_buddy
- * tests, in our words. The differential test is test_buddy_model.c; residency is in
- * test_buddy_residency.c. */
+ * The cases of the kernel's gpu_buddy tests are in test_buddy_suite.c, the differential
+ * test in test_buddy_model.c, residency in test_buddy_residency.c. */
 #include "buddy/buddy.h"
 
 #include "rig.h"
@@ -135,79 +134,6 @@ static void too_large_orders_fail(void)
     zone_rig_end(&rig);
 }
 
-/* Optimistic: one block of each order, largest first, fills a zone of 2^(n+1)-1 frames to
- * the last. (Smallest first would not: the frontier gives the large block first.) */
-static void optimistic(void)
-{
-    for (unsigned max_order = 0; max_order <= 14; max_order++) {
-        struct zone_rig rig;
-
-        zone_rig_begin(&rig, 0, (2u << max_order) - 1, max_order);
-        for (unsigned order = max_order + 1; order-- > 0;)
-            EXPECT_NE(zone_rig_alloc(&rig, order), PFN_NONE);
-        EXPECT_EQ(zone_free_pages(&rig.zone), 0);
-        EXPECT_EQ(buddy_largest_order_locked(&rig.zone), -1);
-        for (unsigned order = 0; order <= max_order; order++)
-            EXPECT_EQ(zone_rig_alloc(&rig, order), PFN_NONE);
-        zone_rig_end(&rig);
-    }
-}
-
-/* Pessimistic: in a zone of one block, one block of each order below the top leaves a
- * single frame; freeing them from the smallest up makes each next order possible. */
-static void pessimistic(void)
-{
-    for (unsigned max_order = 1; max_order <= 18; max_order++) {
-        uint32_t block[NR_ORDERS];
-        struct zone_rig rig;
-
-        zone_rig_begin(&rig, 0, 1u << max_order, max_order);
-        for (unsigned order = 0; order < max_order; order++)
-            block[order] = zone_rig_alloc(&rig, order);
-        EXPECT_EQ(zone_free_pages(&rig.zone), 1);
-        for (unsigned order = 1; order <= max_order; order++)
-            EXPECT_EQ(zone_rig_alloc(&rig, order), PFN_NONE);
-        zone_rig_check(&rig);
-        for (unsigned order = 0; order < max_order; order++) {
-            zone_rig_free(&rig, block[order], order);
-            EXPECT_EQ(buddy_largest_order_locked(&rig.zone), order + 1);
-            block[order] = zone_rig_alloc(&rig, order + 1);
-            EXPECT_NE(block[order], PFN_NONE);
-            EXPECT_EQ(zone_rig_alloc(&rig, order + 1), PFN_NONE);
-            zone_rig_free(&rig, block[order], order + 1);
-        }
-        EXPECT_EQ(block[max_order - 1], 0);
-        expect_all_free(&rig, &(struct shape){0, 1u << max_order, max_order});
-        zone_rig_end(&rig);
-    }
-}
-
-/* Pathological: every second block in use, half of the zone is free, and nothing above
- * order 0 can be had; each level of holes that closes gives exactly the next order. */
-static void pathological(void)
-{
-    enum { TOP = 10 };
-    struct zone_rig rig;
-
-    zone_rig_begin(&rig, 0, 1u << TOP, TOP);
-    for (uint32_t i = 0; i < 1u << TOP; i++)
-        EXPECT_EQ(zone_rig_alloc(&rig, 0), i);
-    for (uint32_t i = 0; i < 1u << TOP; i += 2)
-        zone_rig_free(&rig, i, 0);
-    for (unsigned level = 0; level < TOP; level++) {
-        EXPECT_EQ(buddy_largest_order_locked(&rig.zone), level);
-        EXPECT_EQ(zone_rig_alloc(&rig, level + 1), PFN_NONE);
-        zone_rig_check(&rig);
-        /* Free every second of the frames still in use. */
-        for (uint32_t i = (2u << level) - 1; i < 1u << TOP; i += 4u << level)
-            for (uint32_t pfn = i + 1 - (1u << level); pfn <= i; pfn++)
-                if (page_state(&rig.map.pages[pfn]) == PYSLAB_PAGE_ALLOC)
-                    zone_rig_free(&rig, pfn, 0);
-    }
-    expect_all_free(&rig, &(struct shape){0, 1u << TOP, TOP});
-    zone_rig_end(&rig);
-}
-
 /* nr frames at the start of a block: the tail is free at once, waste is nothing. */
 static void exact_sizes(void)
 {
@@ -337,8 +263,7 @@ static void cost_is_bounded_by_orders(void)
 
 static const struct test tests[] = {
     TEST(untouched_zone_is_counted), TEST(drain_every_order),
-    TEST(too_large_orders_fail),     TEST(optimistic),
-    TEST(pessimistic),               TEST(pathological),
+    TEST(too_large_orders_fail),
     TEST(exact_sizes),               TEST(frontier_is_lazy),
     TEST(placement),                 TEST(likely_merge_goes_to_the_tail),
     TEST(cost_is_bounded_by_orders),

@@ -1,8 +1,10 @@
 /* test_buddy_model.c - the buddy against a bitmap: random operations, and after each
  * one the free blocks of every order, rebuilt from the bitmap, must be the buddy's.
- * A request may fail only where the bitmap has no aligned free run. Residency is
- * modelled frame by frame, and must come back exactly whatever was split and merged. */
-#include "buddy/buddy.h"
+ * A request may fail only where the bitmap has no aligned free run; a run of frames at a
+ * chosen place is found where the bitmap has the lowest. Residency is modelled frame by
+ * frame, and must come back exactly whatever was split and merged.
+ * The pattern of ext4's mballoc tests: derive all from the bitmap, compare all. */
+#include "buddy/buddy_range.h"
 
 #include "rig.h"
 
@@ -22,8 +24,19 @@ struct model {
     struct held held[NR_SLOTS];
 };
 
-/* Frames of each order's free blocks: the greedy rebuild from the bitmap. */
-static void rebuild(const struct model *m, uint64_t *nr_free)
+/* A free block that the bitmap has is one of the buddy's, unless it was never used. */
+static void expect_block(const struct model *m, uint32_t pfn, unsigned order)
+{
+    const struct page *page = &m->rig.map.pages[pfn];
+
+    if (pfn >= m->rig.zone.frontier)
+        return;
+    EXPECT_EQ(page_state(page), PYSLAB_PAGE_BUDDY);
+    EXPECT_EQ(page_order(page), order);
+}
+
+/* Each order's free blocks: the greedy rebuild from the bitmap. */
+static void rebuild(const struct model *m, uint64_t *nr_free, bool compare_blocks)
 {
     const struct zone *zone = &m->rig.zone;
 
@@ -46,6 +59,8 @@ static void rebuild(const struct model *m, uint64_t *nr_free)
                 break;
             order++;
         }
+        if (compare_blocks)
+            expect_block(m, pfn, order);
         nr_free[order]++;
         pfn += 1u << order;
     }
@@ -56,7 +71,7 @@ static bool has_free_run(const struct model *m, unsigned order)
     uint64_t nr_free[NR_ORDERS];
     bool any = false;
 
-    rebuild(m, nr_free);
+    rebuild(m, nr_free, false);
     for (unsigned o = order; o <= m->rig.zone.max_order; o++)
         any = any || nr_free[o] != 0;
     return any;
@@ -77,7 +92,7 @@ static void compare(struct model *m)
     int largest = -1;
 
     zone_rig_check(&m->rig);
-    rebuild(m, nr_free);
+    rebuild(m, nr_free, true);
     for (unsigned order = 0; order <= m->rig.zone.max_order; order++) {
         EXPECT_EQ(buddy_nr_free_locked(&m->rig.zone, order), nr_free[order]);
         if (nr_free[order] != 0)
@@ -105,6 +120,19 @@ static void compare_residency(const struct model *m, uint32_t pfn, unsigned orde
         compare_residency(m, pfn + half, order - 1, nr - half);
 }
 
+/* Frames in hand from now on, as one block of the tiling. */
+static void hold(struct model *m, struct held *held, uint32_t pfn, uint32_t nr)
+{
+    for (uint32_t i = 0; i < nr; i++) {
+        EXPECT(!m->used[pfn + i]);
+        m->used[pfn + i] = true;
+    }
+    m->rig.map.pages[pfn].large.nr_pages = nr;
+    store_relaxed(&m->rig.map.pages[pfn].word,
+                  PAGE_WORD(PYSLAB_PAGE_LARGE, order_for_pages(nr), 1));
+    *held = (struct held){pfn, nr};
+}
+
 static void take(struct model *m, struct held *held)
 {
     const struct zone *zone = &m->rig.zone;
@@ -124,13 +152,78 @@ static void take(struct model *m, struct held *held)
     EXPECT_EQ(pfn & ((1u << order) - 1), 0);
     REQUIRE(pfn >= zone->start_pfn && pfn < zone->end_pfn && nr <= zone->end_pfn - pfn);
     compare_residency(m, pfn, order, nr);
-    for (uint32_t i = 0; i < nr; i++) {
-        EXPECT(!m->used[pfn + i]);
-        m->used[pfn + i] = true;
+    hold(m, held, pfn, nr);
+}
+
+static bool all_free(const struct model *m, uint32_t pfn, uint32_t nr)
+{
+    bool free = pfn >= m->rig.zone.start_pfn && pfn + nr <= m->rig.zone.end_pfn;
+
+    for (uint32_t i = 0; free && i < nr; i++)
+        free = !m->used[pfn + i];
+    return free;
+}
+
+/* The lowest run by trying each frame. */
+static uint32_t find_slowly(const struct model *m, uint32_t first, uint32_t end, uint32_t nr,
+                            uint32_t align, uint32_t nocross)
+{
+    for (uint32_t pfn = first; pfn + nr <= end; pfn++)
+        if (pfn % align == 0 && all_free(m, pfn, nr) &&
+            (nocross == 0 || pfn / nocross == (pfn + nr - 1) / nocross))
+            return pfn;
+    return PFN_NONE;
+}
+
+/* A run wherever the bitmap has one, in a window that may reach beyond the zone. */
+static uint32_t find(struct model *m, uint32_t nr)
+{
+    uint32_t first = rng_below(&m->rng, m->rig.zone.end_pfn);
+    uint32_t end = first + rng_below(&m->rng, MAX_FRAMES);
+    uint32_t align = 1u << rng_below(&m->rng, 5), nocross = 0, pfn;
+
+    if (rng_below(&m->rng, 2) == 0)
+        first = 0, end = UINT32_MAX;
+    if (rng_below(&m->rng, 2) == 0)
+        nocross = 1u << (order_for_pages(nr) + rng_below(&m->rng, 3));
+    pfn = buddy_find_range_locked(&m->rig.zone, &m->rig.map, first, end, nr, align, nocross);
+    EXPECT_EQ(pfn, find_slowly(m, first, min_uint(end, m->rig.zone.end_pfn), nr, align, nocross));
+    return pfn;
+}
+
+/* Each of the largest aligned blocks of a taken run tells its residency. */
+static void compare_run(const struct model *m, uint32_t pfn, uint32_t nr)
+{
+    while (nr > 0) {
+        unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr)), m->rig.zone.max_order);
+        uint32_t nr_dirty = 0;
+
+        for (uint32_t i = 0; i < 1u << order; i++)
+            nr_dirty += m->residency[pfn + i] == RESIDENCY_DIRTY;
+        EXPECT_EQ(m->rig.map.pages[pfn].buddy.nr_dirty, nr_dirty);
+        compare_residency(m, pfn, order, 1u << order);
+        pfn += 1u << order;
+        nr -= 1u << order;
     }
-    m->rig.map.pages[pfn].large.nr_pages = nr;
-    store_relaxed(&m->rig.map.pages[pfn].word, PAGE_WORD(PYSLAB_PAGE_LARGE, order, 1));
-    *held = (struct held){pfn, nr};
+}
+
+/* A run of any length: where there is room for it, or at some place, free or not. */
+static void take_run(struct model *m, struct held *held)
+{
+    uint32_t nr = 1 + rng_below(&m->rng, 1u << rng_below(&m->rng, 8));
+    uint32_t pfn = rng_below(&m->rng, m->rig.zone.end_pfn + 4);
+    bool taken;
+
+    if (rng_below(&m->rng, 4) != 0 && (pfn = find(m, nr)) == PFN_NONE)
+        return;
+    taken = buddy_take_range_locked(&m->rig.zone, &m->rig.map, pfn, nr);
+    EXPECT_EQ(taken, all_free(m, pfn, nr));
+    if (!taken)
+        return;
+    for (uint32_t i = 0; i < nr; i++)
+        EXPECT_EQ(page_state(&m->rig.map.pages[pfn + i]), PYSLAB_PAGE_UNLISTED);
+    compare_run(m, pfn, nr);
+    hold(m, held, pfn, nr);
 }
 
 static void give_frames(struct model *m, uint32_t pfn, uint32_t nr)
@@ -190,10 +283,12 @@ static void run_model(uint32_t start, uint32_t nr, unsigned max_order, int steps
 
         if (rng_below(&m->rng, 50) == 0)
             release_one(m);
-        else if (held->pfn == PFN_NONE)
-            take(m, held);
-        else
+        else if (held->pfn != PFN_NONE)
             give(m, held);
+        else if (rng_below(&m->rng, 3) == 0)
+            take_run(m, held);
+        else
+            take(m, held);
         compare(m);
     }
     for (uint32_t i = 0; i < NR_SLOTS; i++)

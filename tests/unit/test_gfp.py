@@ -33,6 +33,7 @@ VALUES = {
     "KERNEL": 0xCC0,
     "ATOMIC": 0x820,
     "NOWAIT": 0x2800,
+    "HIGHUSER": 0xCC2,
 }
 
 # Rows of the kernel's 16-row zone table that it calls bad: two of DMA, HIGHMEM, DMA32.

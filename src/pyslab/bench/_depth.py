@@ -1,5 +1,5 @@
 """Section 5: two threads, live sets and latencies, memory that comes back, zeroed
-buffers, fragmentation, supply, and objects from Python.
+buffers, blocks far apart, fragmentation, supply, and objects from Python.
 
 The driver measures all but the last, each part in a mode of its own, plain and with
 each library preloaded where that makes sense. What is about time runs alone; what is
@@ -43,6 +43,9 @@ RECYCLED = "recycled"
 LAST_STAGE = "find"
 RELEASE_STAGE = "release"
 BARE_BUDDY = "bare buddy"
+APART = "apart"
+SIDE_BY_SIDE = "side by side"
+IN_HOLES = "in the holes"
 
 _PEAK_BYTES = 2 << 30
 _RESIDENT_AT_ONCE = 2.5 * _PEAK_BYTES  # of one run of --residency at scale 1
@@ -93,6 +96,7 @@ def measure(results: Results, pace: DepthPace, python_pace: Pace, progress: Prog
         _Part(("--threads", "--rounds", str(pace.thread_rounds), "--scale", scale), True),
         _Part(("--latency", "--rounds", str(pace.latency_rounds), "--scale", scale), True),
         _Part(("--zeroed", "--rounds", str(pace.latency_rounds)), True),
+        _Part(("--aligned", "--rounds", str(pace.thread_rounds)), False),
     )
     untimed = (
         _Part(("--residency", "--scale", str(pace.peak_scale)), True),

@@ -99,6 +99,17 @@ class Zeroed:
 
 
 @dataclass(frozen=True)
+class Aligned:
+    """Blocks of pyslab in one layout, all allocated, then freed in the reverse order."""
+
+    layout: str  # "side by side", "apart", "whole" or "in the holes"
+    bytes: int
+    align: int
+    blocks: int
+    ns_per_op: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Fragmentation:
     """An allocator after one stage of Bonwick's re-enactment."""
 
@@ -139,6 +150,7 @@ class DepthResults:
     peaks: list[Peak] = field(default_factory=list)
     small: list[Small] = field(default_factory=list)
     zeroed: list[Zeroed] = field(default_factory=list)
+    aligned: list[Aligned] = field(default_factory=list)
     fragmentation: list[Fragmentation] = field(default_factory=list)
     supply: list[Supply] = field(default_factory=list)
 
@@ -153,6 +165,10 @@ class DepthResults:
         """How many times p99.9 grows from one live set to a larger one."""
         first, last = self.tail(contender, few), self.tail(contender, many)
         return last / first if first and last else None
+
+    def in_layout(self, layout: str) -> Aligned | None:
+        """The blocks of one layout."""
+        return next((item for item in self.aligned if item.layout == layout), None)
 
     def add(self, document: dict[str, Any], contender: str | None) -> None:
         """Takes over a document of the driver; a contender's name replaces its "libc"."""
@@ -175,6 +191,8 @@ class DepthResults:
             self.small.append(Small(**fields))
         elif key == "zeroed":
             self.zeroed.append(Zeroed(**fields))
+        elif key == "aligned":
+            self.aligned.append(Aligned(**fields))
         elif key == "fragmentation":
             self.fragmentation.append(Fragmentation(**fields))
         elif key == "supply":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
+
 from pyslab.bench import _depth
 from pyslab.bench._depth_results import DepthResults, Peak, Supply, Zeroed
-from pyslab.bench._format import MIB, MISSING, Table, format_ns, format_ratio
+from pyslab.bench._format import KIB, MIB, MISSING, Table, format_ns, format_ratio
 from pyslab.bench._results import Ratio, Results
 
 _SHOWN_SHARE = 0.02  # of all objects: caches below are in the sum only
@@ -21,6 +23,7 @@ def depth_tables(results: Results) -> list[Table]:
         _peaks(depth),
         _small(depth),
         _zeroed(depth),
+        _aligned(depth),
         _fragmentation(depth),
         _supply(depth),
     ]
@@ -113,6 +116,27 @@ def _zeroed_row(item: Zeroed) -> list[str]:
         MISSING if item.cleared is None else str(item.cleared),
         MISSING if item.known_zero is None else str(item.known_zero),
     ]
+
+
+def _aligned(depth: DepthResults) -> Table:
+    base = depth.in_layout(_depth.SIDE_BY_SIDE)
+    rows = []
+    for item in depth.aligned:
+        times = [format_ns(min(item.ns_per_op)), format_ns(statistics.median(item.ns_per_op))]
+        ratio = format_ratio(min(item.ns_per_op) / min(base.ns_per_op)) if base else MISSING
+        rows.append(
+            [
+                item.layout,
+                f"{item.blocks} x {item.bytes // KIB} KiB",
+                f"{item.align // KIB} KiB",
+                *times,
+                ratio,
+            ]
+        )
+    columns = ("", "blocks", "each at", "min", "median", "/ side by side")
+    return Table(
+        "5. In depth: a 4 GiB arena taken apart, freed in reverse, per block", columns, rows
+    )
 
 
 def _fragmentation(depth: DepthResults) -> Table:

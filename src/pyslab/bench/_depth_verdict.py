@@ -6,6 +6,7 @@ this run; without one it is not judged.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 
 from pyslab.bench import _depth
@@ -17,6 +18,7 @@ TWO_THREADS = 1.9
 CONTIGUOUS_BYTES = 64 << 20
 SMALL_BYTES = 2.5 * (1 << 20)
 FRAGMENTATION_SHARE = 0.12
+FRAGMENTED_COST = 1.5
 CACHE_TO_KMALLOC = 1.0
 BUFFER_FRAMES = 16384  # of 64 MiB
 
@@ -37,6 +39,8 @@ def depth_verdicts(results: Results) -> list[Verdict]:
         _small(depth),
         _cleared(depth, _depth.FRESH, 0),
         _cleared(depth, _depth.RECYCLED, BUFFER_FRAMES),
+        _aligned(depth, _depth.APART, "8 KiB blocks 64 KiB apart"),
+        _aligned(depth, _depth.IN_HOLES, "8 KiB blocks in the holes between these"),
         _fragmentation(depth),
     ]
 
@@ -133,6 +137,18 @@ def _zeroed(depth: DepthResults, state: str) -> Zeroed | None:
         if (item.contender, item.state) == (PYSLAB, state):
             return item
     return None
+
+
+def _aligned(depth: DepthResults, layout: str, name: str) -> Verdict:
+    claim = f"C: {name} / in an unfragmented arena"
+    asked = f"<= {FRAGMENTED_COST:g}x"
+    ours, base = depth.in_layout(layout), depth.in_layout(_depth.SIDE_BY_SIDE)
+    if ours is None or base is None:
+        return Verdict(claim, asked, NOT_MEASURED, None)
+    ratio = min(ours.ns_per_op) / min(base.ns_per_op)
+    medians = statistics.median(ours.ns_per_op) / statistics.median(base.ns_per_op)
+    measured = f"{ratio:.2f}x (median {medians:.2f}x)"
+    return Verdict(claim, asked, measured, ratio <= FRAGMENTED_COST)
 
 
 def _fragmentation(depth: DepthResults) -> Verdict:

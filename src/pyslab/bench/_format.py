@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+KIB = 1 << 10
 MIB = 1 << 20
 MISSING = "-"
 
