@@ -96,7 +96,7 @@ uint64_t pyslab_arena_limit(const pyslab_arena *arena)
 
 uint64_t pyslab_arena_used(const pyslab_arena *arena)
 {
-    return load_relaxed(&arena->pages.used_pages) << PAGE_SHIFT;
+    return page_alloc_used(&arena->pages) << PAGE_SHIFT;
 }
 
 void pyslab_arena_set_oom(pyslab_arena *arena,

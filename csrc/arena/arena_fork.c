@@ -41,6 +41,12 @@ static void shrinkers_each(void (*act)(struct lock *))
         act(&a->pages.reclaim.shrinkers_lock);
 }
 
+static void limits_each(void (*act)(struct lock *))
+{
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        act(&a->pages.limit_lock);
+}
+
 static void fork_prepare(void)
 {
     lock_acquire_for_fork(&arena_list.lock);
@@ -50,6 +56,7 @@ static void fork_prepare(void)
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         caches_each(a, lock_acquire_for_fork);
     shrinkers_each(lock_acquire_for_fork);
+    limits_each(lock_acquire_for_fork);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         zones_each(a, lock_acquire_for_fork);
     os_heap_fork_prepare();
@@ -63,6 +70,7 @@ static void fork_release(void)
         caches_each(a, lock_release_after_fork);
         lock_release_after_fork(&a->kmalloc.slabs.lock);
     }
+    limits_each(lock_release_after_fork);
     shrinkers_each(lock_release_after_fork);
 }
 

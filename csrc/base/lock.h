@@ -5,8 +5,8 @@
  * lock out of order.
  * What it is not: recursive, or fair.
  *
- * Order: fork > thread registry > window > vm > cache table > cache > shrinkers > zone >
- * heap. A thread that holds a lock may take only locks of a greater rank number below.
+ * Order: fork > thread registry > window > vm > cache table > cache > shrinkers > limit >
+ * zone > heap. A thread that holds a lock may take only locks of a greater rank number below.
  * Several zones (several caches) are held at once by the fork handlers alone, in index
  * order.
  */
@@ -25,6 +25,7 @@ enum lock_rank {
     LOCK_RANK_CACHES,   /* an arena's table of caches */
     LOCK_RANK_CACHE,    /* one kmem_cache: its slabs and its barn */
     LOCK_RANK_SHRINKERS, /* an arena's list of shrinkers */
+    LOCK_RANK_LIMIT,    /* an arena's use of all zones, while it has a limit */
     LOCK_RANK_ZONE,     /* one zone's free areas */
     LOCK_RANK_HEAP,     /* the process-local heap; innermost */
 };

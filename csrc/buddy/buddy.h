@@ -59,6 +59,7 @@ struct zone {
     uint32_t lowmem_reserve[MAX_NR_ZONES]; /* frames, by the index of the highest zone that a
                                               request may use; constant */
     uint32_t batch, high_min, high_max;    /* of the page lists, frames; constant */
+    _Atomic uint32_t used_pages;           /* frames outside the buddy; others read it */
     uint64_t nr_allocs;                    /* blocks taken since creation */
     uint64_t nr_frees;                     /* blocks given back */
     uint64_t pages_allocated;              /* their frames */

@@ -146,12 +146,13 @@ static slow_path struct kmem_cache *dma_cache(struct kmalloc *km, unsigned class
 static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
 {
     struct page_alloc *pages = km->slabs.pages;
-    bool dma = gfp_zone(pages, gfp) != pages->normal;
-    struct kmem_cache *cache = dma ? dma_cache(km, class) : km->slabs.caches[class];
+    bool dma = (gfp & PYSLAB_GFP_DMA) != 0 && gfp_zone(pages, gfp) != pages->normal;
+    struct kmem_cache *cache;
     void *p = NULL;
 
-    if (!dma && thread_has_domain(km->slabs.domain))
+    if (likely(!dma) && thread_has_domain(km->slabs.domain))
         p = sheaf_pop(sheaf_table_loaded(), class);
+    cache = p != NULL || !dma ? km->slabs.caches[class] : dma_cache(km, class);
     if (p == NULL && cache != NULL)
         p = cache_alloc_any(cache, gfp);
     if (p == NULL) {
@@ -270,7 +271,8 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
-    if (nr_pages == 1u << order)
+    /* A run of any length need not be aligned to it. */
+    if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);
     else
         page_free_range(pages, pfn, nr_pages);

@@ -69,7 +69,7 @@ static slow_path void trial(struct page_alloc *pa, uint32_t pfn, unsigned order)
 
 static bool is_large_arena(struct page_alloc *pa, unsigned order)
 {
-    return order >= RUN_ORDER || load_relaxed(&pa->used_pages) >= TRIAL_USED_PAGES;
+    return order >= RUN_ORDER || page_alloc_used(pa) >= TRIAL_USED_PAGES;
 }
 
 void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order)

@@ -7,45 +7,6 @@
 #include "page_alloc/hugepage.h"
 #include "page_alloc/pcp.h"
 
-/* --- used frames and the limit ------------------------------------------ */
-
-bool pages_charge(struct page_alloc *pa, uint32_t nr_pages)
-{
-    uint64_t used = atomic_fetch_add_explicit(&pa->used_pages, nr_pages, memory_order_relaxed);
-
-    if (likely(used + nr_pages <= load_relaxed(&pa->limit_pages)))
-        return true;
-    pages_uncharge(pa, nr_pages);
-    return false;
-}
-
-uint32_t pages_charge_some(struct page_alloc *pa, uint32_t nr, unsigned order)
-{
-    uint64_t limit = load_relaxed(&pa->limit_pages);
-    uint64_t used = load_relaxed(&pa->used_pages);
-    uint64_t room = used < limit ? (limit - used) >> order : 0;
-
-    if (nr > room)
-        nr = (uint32_t)room;
-    return nr != 0 && pages_charge(pa, nr << order) ? nr : 0;
-}
-
-void pages_uncharge(struct page_alloc *pa, uint32_t nr_pages)
-{
-    sub_relaxed(&pa->used_pages, nr_pages);
-}
-
-void pages_note_peak(struct page_alloc *pa)
-{
-    uint64_t used = load_relaxed(&pa->used_pages);
-    uint64_t peak = load_relaxed(&pa->peak_used_pages);
-
-    while (used > peak && !atomic_compare_exchange_weak_explicit(&pa->peak_used_pages, &peak, used,
-                                                                 memory_order_relaxed,
-                                                                 memory_order_relaxed))
-        continue;
-}
-
 /* --- the zonelist ------------------------------------------------------- */
 
 static uint32_t take_run_locked(struct zone *zone, const struct frame_map *map,
@@ -79,8 +40,7 @@ static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct
     if (request->nr_pages <= zone_usable_pages_locked(zone, access))
         pfn = take_locked(zone, &pa->map, request);
     if (pfn != PFN_NONE) {
-        zone->nr_allocs++;
-        zone->pages_allocated += request->nr_pages;
+        zone_note_alloc_locked(pa, zone, 1, request->nr_pages);
         zone->nr_fallbacks += zone->index != access->zone;
     }
     lock_release(&zone->lock);
@@ -91,19 +51,17 @@ uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
                        const struct access *access)
 {
     uint32_t pfn = PFN_NONE;
+    bool limited;
 
     if (fault_here())
         return PFN_NONE;
-    if (!pages_charge(pa, request->nr_pages)) {
+    limited = limit_enter(pa);
+    if (request->nr_pages > limit_room(pa, limited))
         vm_event(pa, PYSLAB_VM_LIMIT_HIT, 1);
-        return PFN_NONE;
-    }
-    for (uint32_t left = access->zone + 1; pfn == PFN_NONE && left > 0; left--)
-        pfn = zone_take(pa, &pa->zone[left - 1], request, access);
-    if (pfn == PFN_NONE)
-        pages_uncharge(pa, request->nr_pages);
     else
-        pages_note_peak(pa);
+        for (uint32_t left = access->zone + 1; pfn == PFN_NONE && left > 0; left--)
+            pfn = zone_take(pa, &pa->zone[left - 1], request, access);
+    limit_leave(pa, limited);
     return pfn;
 }
 
@@ -163,10 +121,11 @@ static uint32_t request_word(const struct page *page, const struct request *requ
 
 static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request)
 {
-    struct access access = access_first(gfp_zone(pa, request->gfp));
+    struct access access;
     struct page *page;
     uint32_t pfn;
 
+    access_first(&access, gfp_zone(pa, request->gfp));
     if (zone_is_foreign(pa, access.zone))
         return PFN_NONE;
     pfn = zonelist_take(pa, request, &access);
@@ -273,12 +232,15 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
 static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint32_t nr,
                                   uint32_t *pfns)
 {
-    struct access access = access_first(zone->index);
+    bool limited = limit_enter(pa);
+    uint64_t room = limit_room(pa, limited);
+    struct access access;
     uint32_t done = 0;
 
+    access_first(&access, zone->index);
     lock_acquire(&zone->lock);
-    nr = pages_charge_some(pa, min_uint(nr, zone_usable_pages_locked(zone, &access)), 0);
-    while (done < nr) {
+    nr = min_uint(nr, zone_usable_pages_locked(zone, &access));
+    while (done < nr && done < room) {
         uint32_t pfn = buddy_alloc_locked(zone, &pa->map, 0);
         struct page *page = pfn_to_page(&pa->map, pfn);
 
@@ -286,9 +248,9 @@ static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint
         store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, zone->index));
         pfns[done++] = pfn;
     }
-    zone->nr_allocs += done;
-    zone->pages_allocated += done;
+    zone_note_alloc_locked(pa, zone, done, done);
     lock_release(&zone->lock);
+    limit_leave(pa, limited);
     return done;
 }
 
@@ -299,8 +261,6 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
     if (!gfp_valid(gfp) || nr == 0 || zone_is_foreign(pa, gfp_zone(pa, gfp)))
         return 0;
     done = zone_take_singles(pa, &pa->zone[gfp_zone(pa, gfp)], nr, pfns);
-    if (done != 0)
-        pages_note_peak(pa);
     for (uint32_t i = 0; i < done && (gfp & PYSLAB_GFP_ZERO) != 0; i++)
         count_cleared(pa, 1, page_clear_block(&pa->map, pfns[i], 0, 1));
     /* The rest one by one, with the fallback and the slow path of any request. */
@@ -311,6 +271,21 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
 
 /* --- giving back -------------------------------------------------------- */
 
+/* Straight to the buddy, as one block if order says so (or NR_ORDERS: a run). */
+static void free_to_buddy(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages, unsigned order)
+{
+    struct zone *zone = page_alloc_zone_of(pa, pfn);
+
+    lock_acquire(&zone->lock);
+    if (order <= pa->max_order)
+        buddy_free_locked(zone, &pa->map, pfn, order, RESIDENCY_DIRTY);
+    else
+        buddy_free_range_locked(zone, &pa->map, pfn, nr_pages, RESIDENCY_DIRTY);
+    zone_note_free_locked(zone, 1, nr_pages);
+    lock_release(&zone->lock);
+    page_alloc_tick(pa);
+}
+
 slow_path void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     struct pcp_list *list = NULL;
@@ -320,20 +295,12 @@ slow_path void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned orde
     if (list != NULL)
         pcp_push(pa, list, pfn);
     else
-        page_free_range(pa, pfn, 1u << order);
+        free_to_buddy(pa, pfn, 1u << order, order);
 }
 
 void page_free_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
 {
-    struct zone *zone = page_alloc_zone_of(pa, pfn);
-
-    lock_acquire(&zone->lock);
-    buddy_free_range_locked(zone, &pa->map, pfn, nr_pages, RESIDENCY_DIRTY);
-    zone->nr_frees++;
-    zone->pages_freed += nr_pages;
-    lock_release(&zone->lock);
-    pages_uncharge(pa, nr_pages);
-    page_alloc_tick(pa);
+    free_to_buddy(pa, pfn, nr_pages, NR_ORDERS);
 }
 
 /* --- references --------------------------------------------------------- */
@@ -360,12 +327,12 @@ static int page_check_block(const struct page_alloc *pa, uint32_t pfn, unsigned 
     return zone_is_foreign(pa, page_zone(page)) ? PYSLAB_EFORKED : PYSLAB_OK;
 }
 
-int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
+static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     struct page *page;
     int error = page_check_block(pa, pfn, order);
 
-    if (unlikely(error != PYSLAB_OK))
+    if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
     /* A sole owner needs no locked instruction: nobody else may change the count. */
@@ -373,7 +340,32 @@ int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
         return PYSLAB_OK;
     store_relaxed(&page->refcount, 0);
-    page_free_block(pa, pfn, order);
+    page_free_slow(pa, pfn, order);
+    return PYSLAB_OK;
+}
+
+/* The word of a block of a list's order and zone tells all at once: allocated by
+ * alloc_pages, of this order, of the NORMAL zone. */
+int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
+{
+    unsigned index = pcp_index(order);
+    struct pcp_list *list;
+    struct page *page;
+    uint32_t nr;
+
+    if (unlikely(pfn >= pa->map.nr_pages || index == NR_PCP_LISTS ||
+                 !thread_has_domain(pa->domain)))
+        return page_put_slow(pa, pfn, order);
+    list = &((struct pcp *)thread_slot_loaded(THREAD_SLOT_PCP))->set[0].list[index];
+    page = pfn_to_page(&pa->map, pfn);
+    nr = load_relaxed(&list->nr);
+    if (unlikely(nr >= list->high || load_relaxed(&page->word) != list->alloc_word ||
+                 atomic_load_explicit(&page->refcount, memory_order_acquire) != 1))
+        return page_put_slow(pa, pfn, order);
+    store_relaxed(&page->refcount, 0);
+    store_relaxed(&page->word, list->alloc_word + PAGE_WORD_TO_PCP);
+    list->frame[nr] = pfn;
+    store_relaxed(&list->nr, nr + 1);
     return PYSLAB_OK;
 }
 

@@ -10,7 +10,7 @@
  * Data structure: zones over one frame map, lowest first; struct pcp, for each zone a
  * stack of frame numbers for each order that has a list, in the thread's slot.
  * Invariant, at quiescence: managed == free + on page lists + in blocks handed out;
- * used_pages == managed - free, over all zones.
+ * zone->used_pages == managed - free.
  * Lock: the zone's lock for the buddy. A pcp is its thread's alone.
  *
  * Fast path: a block of the NORMAL zone of an order with a page list: pop or push, no
@@ -91,9 +91,9 @@ struct page_alloc {
     uint32_t pcp_batch[MAX_NR_ZONES][NR_PCP_LISTS]; /* likewise */
     struct zone zone[MAX_NR_ZONES];
     bool forked;                      /* a child's copy: high frames are the parent's */
-    _Atomic uint64_t used_pages;      /* frames outside the buddy */
-    _Atomic uint64_t peak_used_pages; /* most of them at once */
-    _Atomic uint64_t limit_pages;     /* at most so many; LIMIT_NONE */
+    _Atomic uint64_t peak_used_pages; /* most frames outside the buddy at once */
+    struct lock limit_lock;           /* held around a take while a limit is set */
+    _Atomic uint64_t limit_pages;     /* at most so many frames outside; LIMIT_NONE */
     _Atomic uint32_t drain_epoch;     /* a thread behind it drains at its next exchange */
     _Atomic uint32_t nr_isolated;     /* free blocks on their way to the operating system */
     _Atomic uint32_t nr_returns;      /* blocks that were, and are back */
@@ -130,6 +130,16 @@ static inline void vm_event(struct page_alloc *pa, enum pyslab_vm_event event, u
 static inline uint32_t gfp_zone(const struct page_alloc *pa, uint32_t gfp)
 {
     return pa->gfp_zone[gfp & GFP_ZONE_TABLE_BITS];
+}
+
+/* Frames outside the buddy, in all zones. */
+static inline uint64_t page_alloc_used(const struct page_alloc *pa)
+{
+    uint64_t used = load_relaxed(&pa->zone[0].used_pages);
+
+    for (uint32_t i = 1; i < pa->nr_zones; i++)
+        used += load_relaxed(&pa->zone[i].used_pages);
+    return used;
 }
 
 static inline struct zone *page_alloc_zone_of(struct page_alloc *pa, uint32_t pfn)

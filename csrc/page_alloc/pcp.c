@@ -58,10 +58,8 @@ static void pcp_flush_list(struct page_alloc *pa, struct pcp_list *list, uint32_
         buddy_free_locked(zone, &pa->map, list->frame[i], order,
                           frame_is_clean(pa, list->frame[i]) ? RESIDENCY_UNTOUCHED
                                                              : RESIDENCY_DIRTY);
-    zone->nr_frees += nr;
-    zone->pages_freed += (uint64_t)nr << order;
+    zone_note_free_locked(zone, nr, nr << order);
     lock_release(&zone->lock);
-    pages_uncharge(pa, nr << order);
     memmove(list->frame, list->frame + nr, left * sizeof list->frame[0]);
     store_relaxed(&list->nr, left);
 }
@@ -154,16 +152,20 @@ static struct pcp_list *own_list(struct page_alloc *pa, uint32_t zone, unsigned 
     return list->high != 0 ? list : NULL;
 }
 
-static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp_list *list)
+static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp_list *list,
+                            uint64_t room)
 {
-    const struct access access = access_first(zone->index);
     unsigned order = list_order(list);
     uint32_t word = PAGE_WORD(PYSLAB_PAGE_PCP, order, zone->index);
-    uint32_t usable = zone_usable_pages_locked(zone, &access) >> order;
-    uint32_t charged = pages_charge_some(pa, min_uint(list->batch, usable), order);
-    uint32_t nr = 0;
+    uint32_t usable, wanted, nr = 0;
+    struct access access;
 
-    for (; nr < charged; nr++) {
+    access_first(&access, zone->index);
+    usable = zone_usable_pages_locked(zone, &access);
+    if (usable > room)
+        usable = (uint32_t)room;
+    wanted = min_uint(list->batch, usable >> order);
+    for (; nr < wanted; nr++) {
         uint32_t pfn = buddy_alloc_locked(zone, &pa->map, order);
         struct page *page;
 
@@ -173,10 +175,7 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
         store_relaxed(&page->word, page->buddy.nr_dirty == 0 ? word | PAGE_FLAG_CLEAN : word);
         list->frame[nr] = pfn;
     }
-    if (nr != charged)
-        pages_uncharge(pa, (charged - nr) << order);
-    zone->nr_allocs += nr;
-    zone->pages_allocated += (uint64_t)nr << order;
+    zone_note_alloc_locked(pa, zone, nr, nr << order);
     return nr;
 }
 
@@ -184,17 +183,19 @@ struct pcp_list *pcp_refill(struct page_alloc *pa, uint32_t zone_index, unsigned
 {
     struct zone *zone = &pa->zone[zone_index];
     struct pcp_list *list = own_list(pa, zone_index, order);
+    bool limited;
     uint32_t nr;
 
     if (list == NULL || load_relaxed(&list->nr) != 0)
         return list;
     if (fault_here())
         return NULL;
+    limited = limit_enter(pa);
     lock_acquire(&zone->lock);
-    nr = fill_locked(pa, zone, list);
+    nr = fill_locked(pa, zone, list, limit_room(pa, limited));
     lock_release(&zone->lock);
+    limit_leave(pa, limited);
     store_relaxed(&list->nr, nr);
-    pages_note_peak(pa);
     page_alloc_tick(pa);
     return nr != 0 ? list : NULL;
 }

@@ -80,7 +80,7 @@ static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
  * the upper layers and this thread's lists hold. *gained: frames that came back. */
 static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *gained)
 {
-    uint64_t used = load_relaxed(&pa->used_pages), freed = 0;
+    uint64_t used = page_alloc_used(pa), freed = 0;
     bool give_up = false, came_back = false;
     unsigned left = set_in_reclaim(pa, true) ? DEF_PRIORITY + 1 : 0;
 
@@ -91,7 +91,7 @@ static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *
         came_back = pa->reclaim.upper(pa->reclaim.upper_context);
     pcp_drain(pa);
     (void)set_in_reclaim(pa, false);
-    *gained = used - load_relaxed(&pa->used_pages);
+    *gained = used - page_alloc_used(pa);
     if (*gained > used)
         *gained = 0; /* others took more */
     if (give_up) {
@@ -147,9 +147,9 @@ static bool kswapd_run(struct page_alloc *pa, uint32_t highest)
  * only if none was away, or came back, while the lists were looked at. */
 static uint32_t take_at_min(struct page_alloc *pa, const struct request *request)
 {
-    const struct access access =
-        access_min(gfp_zone(pa, request->gfp), request->gfp, in_reclaim(pa));
+    struct access access;
 
+    access_min(&access, gfp_zone(pa, request->gfp), request->gfp, in_reclaim(pa));
     for (;;) {
         uint32_t returns = atomic_load(&pa->nr_returns);
         uint32_t pfn = zonelist_take(pa, request, &access);

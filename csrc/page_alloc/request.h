@@ -21,13 +21,54 @@ struct request {
     uint32_t end;      /* and here */
 };
 
-/* Counts frames as used, before they are; false: the limit forbids it. */
-bool pages_charge(struct page_alloc *pa, uint32_t nr_pages);
-/* As many of nr blocks as the limit allows; how many. */
-uint32_t pages_charge_some(struct page_alloc *pa, uint32_t nr, unsigned order);
-void pages_uncharge(struct page_alloc *pa, uint32_t nr_pages);
-/* After a charge that came true. */
-void pages_note_peak(struct page_alloc *pa);
+/* With a limit set, what is used in all zones must stand still while one is taken from:
+ * true if the lock was taken, for limit_leave. */
+static inline bool limit_enter(struct page_alloc *pa)
+{
+    bool limited = unlikely(load_relaxed(&pa->limit_pages) != LIMIT_NONE);
+
+    if (limited)
+        lock_acquire(&pa->limit_lock);
+    return limited;
+}
+
+static inline void limit_leave(struct page_alloc *pa, bool limited)
+{
+    if (unlikely(limited))
+        lock_release(&pa->limit_lock);
+}
+
+/* Frames that the limit still allows. */
+static inline uint64_t limit_room(const struct page_alloc *pa, bool limited)
+{
+    uint64_t limit = load_relaxed(&pa->limit_pages);
+    uint64_t used = limited ? page_alloc_used(pa) : 0;
+
+    return !limited ? UINT32_MAX : used < limit ? limit - used : 0;
+}
+
+/* Frames left the buddy, or came back. */
+static inline void zone_note_alloc_locked(struct page_alloc *pa, struct zone *zone,
+                                          uint32_t nr_blocks, uint32_t nr_pages)
+{
+    uint64_t used, peak = load_relaxed(&pa->peak_used_pages);
+
+    add_owner(&zone->used_pages, nr_pages);
+    zone->nr_allocs += nr_blocks;
+    zone->pages_allocated += nr_pages;
+    used = page_alloc_used(pa);
+    while (unlikely(used > peak) && !atomic_compare_exchange_weak_explicit(
+                                        &pa->peak_used_pages, &peak, used, memory_order_relaxed,
+                                        memory_order_relaxed))
+        continue;
+}
+
+static inline void zone_note_free_locked(struct zone *zone, uint32_t nr_blocks, uint32_t nr_pages)
+{
+    add_owner(&zone->used_pages, -nr_pages);
+    zone->nr_frees += nr_blocks;
+    zone->pages_freed += nr_pages;
+}
 
 /* From the highest zone that the access allows, or the next lower one that may give it. */
 uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,

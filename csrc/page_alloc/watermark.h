@@ -24,19 +24,22 @@ struct access {
     bool no_watermarks;         /* nothing is kept from it */
 };
 
+/* Out-parameters here: a struct returned by value is copied in wider pieces than it was
+ * written in, and the processor waits for that. */
+
 /* First try: above the low mark, whoever asks. */
-static inline struct access access_first(uint32_t zone)
+static inline void access_first(struct access *access, uint32_t zone)
 {
-    return (struct access){.zone = zone, .mark = PYSLAB_MARK_LOW};
+    *access = (struct access){.zone = zone, .mark = PYSLAB_MARK_LOW};
 }
 
 /* Second try: down to the min mark, or below it for those who may. in_reclaim: the
  * request comes from a shrinker, which frees more than it takes. */
-static inline struct access access_min(uint32_t zone, uint32_t gfp, bool in_reclaim)
+static inline void access_min(struct access *access, uint32_t zone, uint32_t gfp, bool in_reclaim)
 {
     bool may_reserve = (gfp & PYSLAB_GFP_NOMEMALLOC) == 0;
 
-    return (struct access){
+    *access = (struct access){
         .zone = zone,
         .mark = PYSLAB_MARK_MIN,
         .high = (gfp & PYSLAB_GFP_HIGH) != 0,
@@ -50,6 +53,8 @@ static inline uint32_t zone_kept_pages(const struct zone *zone, const struct acc
 {
     uint32_t mark = zone->watermark[access->mark];
 
+    if (likely(access->mark == PYSLAB_MARK_LOW))
+        return mark + zone->lowmem_reserve[access->zone];
     if (access->no_watermarks)
         return 0;
     if (access->high) {

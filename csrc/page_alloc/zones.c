@@ -98,6 +98,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
     for (uint32_t gfp = 0; gfp <= GFP_ZONE_TABLE_BITS; gfp++)
         pa->gfp_zone[gfp] = (uint8_t)zone_for_type(pa, gfp_zone_type(gfp));
     pa->normal = pa->gfp_zone[0];
+    lock_init(&pa->limit_lock, LOCK_RANK_LIMIT);
     shrinkers_init(pa);
     pcp_set_up(pa);
 }
@@ -105,6 +106,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
 void page_alloc_destroy(struct page_alloc *pa)
 {
     shrinkers_destroy(pa);
+    lock_destroy(&pa->limit_lock);
     os_heap_free(pa->huge.small_runs, pa->huge.nr_runs);
     for (uint32_t i = 0; i < pa->nr_zones; i++)
         zone_destroy(&pa->zone[i]);
@@ -138,7 +140,6 @@ bool page_alloc_each_block(struct page_alloc *pa,
 
 bool page_alloc_check(struct page_alloc *pa, struct finding *f)
 {
-    uint64_t used = 0;
     bool ok = true;
 
     for (uint32_t i = 0; ok && i < pa->nr_zones; i++) {
@@ -146,12 +147,12 @@ bool page_alloc_check(struct page_alloc *pa, struct finding *f)
 
         lock_acquire(&zone->lock);
         ok = buddy_check_locked(zone, &pa->map, f);
-        used += zone_managed_pages(zone) - zone_free_pages(zone);
+        if (ok &&
+            zone_managed_pages(zone) - zone_free_pages(zone) != load_relaxed(&zone->used_pages))
+            ok = finding_report(f, "page_alloc: zone %s has %u of %u frames free, %u used",
+                                zone->name, zone_free_pages(zone), zone_managed_pages(zone),
+                                load_relaxed(&zone->used_pages));
         lock_release(&zone->lock);
     }
-    if (ok && used != load_relaxed(&pa->used_pages))
-        return finding_report(f, "page_alloc: %llu frames outside the buddy, counted %llu",
-                              (unsigned long long)used,
-                              (unsigned long long)load_relaxed(&pa->used_pages));
     return ok && pcp_check(pa, f);
 }

@@ -79,7 +79,7 @@ static const char *memory_hint(ArenaObject *arena, size_t wanted, const struct z
     if (wanted > PAGE_SIZE << pages->max_order && pages->max_order < MAX_ORDER)
         return "a larger max_order allows larger blocks";
     if (limit != LIMIT_NONE &&
-        load_relaxed(&pages->used_pages) + bytes_to_pages(wanted) > limit)
+        page_alloc_used(pages) + bytes_to_pages(wanted) > limit)
         return "raise arena.limit, or drop buffers";
     if (wanted <= total->free && wanted + total->kept > total->free)
         return "what is free is a reserve; drop buffers, or lower the watermarks of the zones";
@@ -92,10 +92,11 @@ static const char *memory_hint(ArenaObject *arena, size_t wanted, const struct z
 static PyObject *memory_report(ArenaObject *arena, size_t wanted, uint32_t gfp)
 {
     struct page_alloc *pages = &arena->core->pages;
-    struct access access = access_min(gfp_zone(pages, gfp), gfp, false);
     struct zone_state total = {0};
     PyObject *report = PyUnicode_FromString("");
+    struct access access;
 
+    access_min(&access, gfp_zone(pages, gfp), gfp, false);
     for (uint32_t left = access.zone + 1; left > 0 && report != NULL; left--) {
         struct zone *zone = &pages->zone[left - 1];
         struct zone_state state = zone_state(zone, &access);
