@@ -391,6 +391,8 @@ const char *pyslab_strerror(int error)
         return "the operating system refused";
     case PYSLAB_EFORKED:
         return "the frames are shared with the parent process, which owns them";
+    case PYSLAB_EMAPS:
+        return "the budget of memory mappings (vm.max_map_count) is used up";
     case PYSLAB_ECACHE:
         return "the object belongs to another cache";
     case PYSLAB_ELIMIT:

@@ -5,6 +5,8 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 
+#include <errno.h>
+
 #define MIN_ARENA_ALIGN ((size_t)2 << 20)  /* of an arena at least as large */
 
 /* --- options ------------------------------------------------------------ */
@@ -94,43 +96,56 @@ static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_op
     return error;
 }
 
-/* The file of the frames without an address; fd -1 if there are none. */
+/* The file of the frames without an address. */
+struct high_file {
+    int fd;       /* -1: there are none */
+    bool is_disk; /* not memory */
+    bool fresh;   /* all of it reads zero */
+};
+
 static int make_high_file(const struct pyslab_arena *arena, const pyslab_arena_options *options,
-                          int *fd)
+                          struct high_file *high)
 {
     uint64_t bytes = arena->bytes - arena->mapped_bytes;
     int error;
 
-    *fd = -1;
+    *high = (struct high_file){.fd = -1, .fresh = true};
     if (bytes == 0)
         return PYSLAB_OK;
-    error = os_memfd_create("pyslab-highmem", bytes, fd);
+    high->is_disk = options->highmem_path != NULL;
+    if (high->is_disk)
+        return os_disk_file_open(options->highmem_path, bytes, &high->fd, &high->fresh);
+    error = os_memfd_create("pyslab-highmem", bytes, &high->fd);
     if (error == PYSLAB_OK && (options->prefault != 0 || options->mlock != 0))
-        error = os_file_prefault(*fd, bytes);
+        error = os_file_prefault(high->fd, bytes);
     return error;
 }
 
+/* Without changing errno, which tells why. */
 static void unmap_frames(const struct pyslab_arena *arena, void *base, int high_fd)
 {
+    int saved = errno;
+
     os_release(base, arena->mapped_bytes);
     if (high_fd >= 0)
         os_file_close(high_fd);
+    errno = saved;
 }
 
 static int map_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
-                      void **base, int *high_fd)
+                      void **base, struct high_file *high)
 {
     size_t bytes = arena->mapped_bytes;
     int error = os_reserve(bytes, arena_align(bytes, options->max_order), base);
 
     if (error != PYSLAB_OK)
         return error;
-    *high_fd = -1;
+    high->fd = -1;
     error = commit_frames(arena, options, *base);
     if (error == PYSLAB_OK)
-        error = make_high_file(arena, options, high_fd);
+        error = make_high_file(arena, options, high);
     if (error != PYSLAB_OK)
-        unmap_frames(arena, *base, *high_fd);
+        unmap_frames(arena, *base, high->fd);
     return error;
 }
 
@@ -165,8 +180,24 @@ static bool arena_reclaim(void *context)
     return slab_reclaim(&arena->kmalloc.slabs) != 0;
 }
 
+/* What is known of frames before their first use. */
+static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *options,
+                      const struct high_file *high)
+{
+    bool resident = options->prefault != 0 || options->mlock != 0;
+
+    for (uint32_t i = 0; i < pages->nr_zones; i++) {
+        struct zone *zone = &pages->zone[i];
+
+        if (resident)
+            zone->fresh = RESIDENCY_ZEROED;
+        if (zone->type >= PYSLAB_ZONE_HIGHMEM && !high->fresh)
+            zone->fresh = RESIDENCY_DIRTY;
+    }
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options,
-                        void *base, int high_fd)
+                        void *base, const struct high_file *high)
 {
     uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
     struct frame_map map;
@@ -175,13 +206,12 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     if (error != PYSLAB_OK)
         return error;
     frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
-    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT), high_fd);
+    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT), high->fd);
+    map.high_is_disk = high->is_disk;
     thread_domain_init(&arena->domain);
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
                     options->nr_zones);
-    for (uint32_t i = 0; i < arena->pages.nr_zones; i++)
-        if (options->prefault != 0 || options->mlock != 0)
-            arena->pages.zone[i].fresh = RESIDENCY_ZEROED;
+    set_fresh(&arena->pages, options, high);
     page_alloc_set_purge(&arena->pages,
                          options->purge_delay_ms != 0 ? options->purge_delay_ms
                                                       : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
@@ -198,6 +228,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         return error;
     }
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
+    vm_init(&arena->vm, &arena->pages);
     return PYSLAB_OK;
 }
 
@@ -205,7 +236,8 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
 {
     struct pyslab_arena *arena;
     void *base;
-    int high_fd, error = options_check(options);
+    struct high_file high;
+    int error = options_check(options);
 
     if (error != PYSLAB_OK)
         return error;
@@ -215,11 +247,12 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
     arena->bytes = arena_bytes(options);
     arena->mapped_bytes = arena_mapped_bytes(options);
     arena->hugepages = options->hugepages;
-    error = map_frames(arena, options, &base, &high_fd);
+    arena->purge_delay_ms = options->purge_delay_ms;
+    error = map_frames(arena, options, &base, &high);
     if (error == PYSLAB_OK) {
-        error = arena_set_up(arena, options, base, high_fd);
+        error = arena_set_up(arena, options, base, &high);
         if (error != PYSLAB_OK)
-            unmap_frames(arena, base, high_fd);
+            unmap_frames(arena, base, high.fd);
     }
     if (error != PYSLAB_OK) {
         os_heap_free(arena, sizeof *arena);
@@ -234,7 +267,10 @@ void arena_destroy(struct pyslab_arena *arena)
 {
     struct frame_map map = arena->pages.map;
 
+    if (load_relaxed(&arena->side) != NULL)
+        arena_destroy(load_relaxed(&arena->side));
     arena_list_remove(arena);
+    vm_destroy(&arena->vm);
     thread_domain_destroy(&arena->domain);
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);
@@ -245,6 +281,45 @@ void arena_destroy(struct pyslab_arena *arena)
 
 uint64_t arena_release_unused(struct pyslab_arena *arena)
 {
+    struct pyslab_arena *side = atomic_load(&arena->side);
+    uint64_t released = side != NULL ? arena_release_unused(side) : 0;
+
+    vm_purge(&arena->vm);
     slab_reclaim(&arena->kmalloc.slabs);
-    return page_alloc_release(&arena->pages) << PAGE_SHIFT;
+    return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
+}
+
+/* --- high memory for vmalloc where an arena has none -------------------- */
+
+#define SIDE_LOW_PAGES 1u /* an arena needs a zone with addresses */
+
+static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **out)
+{
+    const struct page_alloc *pages = &arena->pages;
+    const pyslab_zone_options zones[] = {
+        {.type = PYSLAB_ZONE_NORMAL, .nr_pages = SIDE_LOW_PAGES, .batch = 1},
+        {.type = PYSLAB_ZONE_HIGHMEM, .nr_pages = pages->map.nr_pages, .batch = 1},
+    };
+    const pyslab_arena_options options = {
+        .struct_size = sizeof options, .max_order = pages->max_order, .overcommit = 1,
+        .size_bytes = (uint64_t)(pages->map.nr_pages + SIDE_LOW_PAGES) << PAGE_SHIFT,
+        .zones = zones, .nr_zones = 2, .purge_delay_ms = arena->purge_delay_ms};
+
+    return arena_create(&options, out);
+}
+
+struct vm *arena_vm(struct pyslab_arena *arena, bool make)
+{
+    struct pyslab_arena *side = atomic_load(&arena->side), *made;
+
+    if (arena->mapped_bytes != arena->bytes)
+        return &arena->vm;
+    if (side != NULL || !make)
+        return side != NULL ? &side->vm : NULL;
+    if (side_create(arena, &made) != PYSLAB_OK)
+        return NULL;
+    if (atomic_compare_exchange_strong(&arena->side, &side, made))
+        return &made->vm;
+    arena_destroy(made);
+    return &side->vm;
 }

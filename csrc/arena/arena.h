@@ -13,10 +13,13 @@
 #define ARENA_ARENA_H
 
 #include "kmalloc/kmalloc.h"
+#include "vm/vmalloc.h"
 
 struct pyslab_arena {
     struct kmalloc kmalloc;      /* and in it the slab caches */
     struct page_alloc pages;     /* and in it the zones */
+    struct vm vm;                /* vmalloc areas over the high zones */
+    _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */
     struct thread_domain domain; /* the threads' page lists and sheaves */
     struct pyslab_arena *next;   /* list of arenas */
     struct pyslab_arena *prev;
@@ -25,6 +28,7 @@ struct pyslab_arena {
     size_t bytes;                /* of all frames */
     size_t mapped_bytes;         /* of those that have an address */
     uint32_t hugepages;          /* enum pyslab_hugepages */
+    uint32_t purge_delay_ms;     /* as in the options */
 };
 
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
@@ -34,5 +38,8 @@ void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out);
 int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_stats *out);
 bool arena_check(struct pyslab_arena *arena, struct finding *f);
 uint64_t arena_release_unused(struct pyslab_arena *arena);
+/* Where vmalloc's areas are: the arena's own, or those of a side arena, which is made if
+ * it may be. NULL: there is none. */
+struct vm *arena_vm(struct pyslab_arena *arena, bool make);
 
 #endif

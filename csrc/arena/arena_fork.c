@@ -52,6 +52,8 @@ static void fork_prepare(void)
     lock_acquire_for_fork(&arena_list.lock);
     thread_fork_prepare();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        lock_acquire_for_fork(&a->vm.lock);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         lock_acquire_for_fork(&a->kmalloc.slabs.lock);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         caches_each(a, lock_acquire_for_fork);
@@ -69,6 +71,7 @@ static void fork_release(void)
         zones_each(a, lock_release_after_fork);
         caches_each(a, lock_release_after_fork);
         lock_release_after_fork(&a->kmalloc.slabs.lock);
+        lock_release_after_fork(&a->vm.lock);
     }
     limits_each(lock_release_after_fork);
     shrinkers_each(lock_release_after_fork);

@@ -144,6 +144,10 @@ static bool check_slab_frames(struct pyslab_arena *arena, struct finding *f)
 
 bool arena_check(struct pyslab_arena *arena, struct finding *f)
 {
-    return page_alloc_check(&arena->pages, f) && slab_check(&arena->kmalloc.slabs, f) &&
+    struct pyslab_arena *side = load_relaxed(&arena->side);
+
+    if (side != NULL && !arena_check(side, f))
+        return false;
+    return page_alloc_check(&arena->pages, f) && vm_check(&arena->vm, f) && slab_check(&arena->kmalloc.slabs, f) &&
            kmalloc_check(&arena->kmalloc, f) && check_slab_frames(arena, f);
 }

@@ -61,8 +61,11 @@ static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsig
         return PFN_NONE;
     if (zone->free_orders[FREE_DIRTY] >> order)
         return block_take(zone, map, FREE_DIRTY, order);
-    if (zone->free_orders[FREE_CLEAN] >> order || frontier_carve(zone, map, order))
+    if (zone->free_orders[FREE_CLEAN] >> order)
         return block_take(zone, map, FREE_CLEAN, order);
+    if (frontier_carve(zone, map, order))
+        return block_take(zone, map, zone->fresh == RESIDENCY_DIRTY ? FREE_DIRTY : FREE_CLEAN,
+                          order);
     return PFN_NONE;
 }
 

@@ -100,6 +100,7 @@ enum pyslab_error {
     PYSLAB_ELIMIT = -8,     /* larger than this machine's memory, without overcommit */
     PYSLAB_ECACHE = -9,     /* the object belongs to another cache */
     PYSLAB_EFORKED = -10,   /* shared frames belong to the parent process */
+    PYSLAB_EMAPS = -11,     /* the budget of memory mappings is used up */
 };
 
 /* Flags of a cache; the bits are the kernel's. */
@@ -153,6 +154,7 @@ typedef struct pyslab_arena_options {
     uint32_t mlock;            /* non-zero: keep every frame in physical memory */
     const pyslab_zone_options *zones;  /* nr_zones of them, of size_bytes together */
     uint32_t nr_zones;         /* 0: one NORMAL zone without reserves */
+    const char *highmem_path;  /* file on disk for the high zones; NULL: memory */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -191,6 +193,27 @@ enum pyslab_vm_event {
     PYSLAB_VM_LIMIT_HIT = 11,      /* refusals by the arena's limit */
     PYSLAB_NR_VM_EVENTS = 12,
 };
+
+/* One area of virtually contiguous memory. */
+typedef struct pyslab_vm_area {
+    uint32_t struct_size;  /* sizeof(pyslab_vm_area) of the library */
+    uint32_t nr_pages;     /* frames */
+    uint32_t nr_copies;    /* 2: a ring, mapped twice in a row */
+    uint32_t nr_blocks;    /* blocks that the frames came in */
+    uint32_t nr_mappings;  /* of the address space, guards included */
+    uint32_t is_map;       /* vmap: the frames are others' */
+    uint64_t address;
+} pyslab_vm_area;
+
+typedef struct pyslab_vm_stats {
+    uint32_t struct_size;  /* sizeof(pyslab_vm_stats) of the library */
+    uint32_t reserved;
+    uint64_t nr_areas;     /* in use */
+    uint64_t nr_pages;     /* their frames */
+    uint64_t nr_mappings;  /* of areas in use and of freed ones not yet unmapped */
+    uint64_t lazy_pages;   /* addresses freed and not yet unmapped */
+    uint64_t budget;       /* mappings that all arenas of the process may have */
+} pyslab_vm_stats;
 
 typedef struct shrinker pyslab_shrinker;  /* a registered one */
 
@@ -378,6 +401,32 @@ uint32_t pyslab_page_state(const pyslab_arena *arena, uint32_t pfn);
 void *pyslab_page_address(const pyslab_arena *arena, uint32_t pfn);
 uint32_t pyslab_page_to_zone(const pyslab_arena *arena, uint32_t pfn);
 uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p);
+
+/* --- vmalloc ------------------------------------------------------------ */
+
+/* Whole frames of high memory behind contiguous addresses, with a guard page at both
+ * ends; an arena without high zones makes one of its own size at the first call, outside
+ * its limit. NULL: no memory, or the mappings' budget is used up. Freed with vfree. */
+void *pyslab_vmalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
+void *pyslab_vzalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
+/* The blocks of alloc_pages that start at these frames, in this order, one behind the
+ * other; a block may come twice. They must be high memory; each gets a reference. */
+void *pyslab_vmap(pyslab_arena *arena, const uint32_t *pfn, uint32_t nr);
+/* size bytes (whole frames), mapped twice in a row. */
+void *pyslab_vm_ring(pyslab_arena *arena, size_t size, uint32_t gfp);
+/* Ends any of these. Errors: EPOINTER, EFORKED. NULL is a no-op. */
+int pyslab_vfree(pyslab_arena *arena, void *p);
+int pyslab_vunmap(pyslab_arena *arena, void *p);
+/* Bytes at p; 0 if no area starts there. */
+size_t pyslab_vsize(pyslab_arena *arena, const void *p);
+/* kmalloc without much trying for more than a page, then vmalloc. */
+void *pyslab_kvmalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
+int pyslab_kvfree(pyslab_arena *arena, void *p);
+/* The area with this index, in no order; EINVAL past the end. */
+int pyslab_arena_vm_area(pyslab_arena *arena, uint32_t index, pyslab_vm_area *out);
+void pyslab_arena_vm_stats(pyslab_arena *arena, pyslab_vm_stats *out);
+/* Waits until the file behind the high zones is on the disk; 0 at once without one. EOS. */
+int pyslab_arena_flush(pyslab_arena *arena);
 
 /* --- kmem_cache --------------------------------------------------------- */
 

@@ -4,11 +4,14 @@
 #include "base/bits.h"
 #include "base/fault.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,12 +116,62 @@ int os_file_discard(int fd, uint64_t offset, uint64_t bytes)
     return fallocate(fd, mode, (off_t)offset, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
-void os_file_clear(int fd, uint64_t offset, uint64_t bytes)
+/* The size is right, or can be made so; the lock is taken. */
+static int disk_file_prepare(int fd, uint64_t bytes, bool *fresh)
+{
+    struct stat status;
+    int error;
+
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &status) != 0)
+        return PYSLAB_EOS;
+    *fresh = status.st_size == 0;
+    if (!*fresh && (uint64_t)status.st_size != bytes) {
+        errno = ESTALE;
+        return PYSLAB_EOS;
+    }
+    error = posix_fallocate(fd, 0, (off_t)bytes);
+    if (error == 0)
+        return PYSLAB_OK;
+    if (*fresh && ftruncate(fd, 0) != 0) {
+        /* The file keeps what it has; the error to tell is the first. */
+    }
+    errno = error;
+    return PYSLAB_EOS;
+}
+
+int os_disk_file_open(const char *path, uint64_t bytes, int *fd, bool *fresh)
+{
+    int new_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int saved;
+
+    if (new_fd < 0)
+        return PYSLAB_EOS;
+    if (disk_file_prepare(new_fd, bytes, fresh) == PYSLAB_OK) {
+        *fd = new_fd;
+        return PYSLAB_OK;
+    }
+    saved = errno;
+    close(new_fd);
+    errno = saved;
+    return PYSLAB_EOS;
+}
+
+int os_file_sync(int fd)
+{
+    return fdatasync(fd) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+void os_file_clear(int fd, uint64_t offset, uint64_t bytes, bool keep_blocks)
 {
     static const char zeros[4096];
 
-    if (os_file_discard(fd, offset, bytes) == PYSLAB_OK)
+    if (keep_blocks) {
+        if (fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                      (off_t)bytes) == 0)
+            return;
+    } else if (os_file_discard(fd, offset, bytes) == PYSLAB_OK) {
         return;
+    }
     for (uint64_t end = offset + bytes; offset < end;) {
         size_t left = end - offset < sizeof zeros ? (size_t)(end - offset) : sizeof zeros;
         ssize_t written = pwrite(fd, zeros, left, (off_t)offset);
@@ -169,6 +222,19 @@ unsigned os_nr_cpus(void)
     long nr = sysconf(_SC_NPROCESSORS_ONLN);
 
     return nr > 0 ? (unsigned)nr : 1;
+}
+
+uint64_t os_max_mappings(void)
+{
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+    unsigned long nr = 0;
+
+    if (file != NULL) {
+        if (fscanf(file, "%lu", &nr) != 1)
+            nr = 0;
+        fclose(file);
+    }
+    return nr != 0 ? nr : 65530;
 }
 
 uint32_t os_time_ms(void)

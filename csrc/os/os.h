@@ -49,8 +49,14 @@ int os_lock_memory(void *p, size_t bytes);
 int os_memfd_create(const char *name, uint64_t bytes, int *fd);
 /* Gives the memory of a range of it back; it reads as zero afterwards. EOS. */
 int os_file_discard(int fd, uint64_t offset, uint64_t bytes);
-/* Makes a range read zero: gives its memory back or, if the system will not, writes. */
-void os_file_clear(int fd, uint64_t offset, uint64_t bytes);
+/* Opens, or makes, a file on disk of exactly this size with all its blocks allocated, and
+ * locks it against other arenas. *fresh: it was made now, or was empty. Errors: EOS (errno
+ * tells; ESTALE stands for another size, EWOULDBLOCK for another arena's file). */
+int os_disk_file_open(const char *path, uint64_t bytes, int *fd, bool *fresh);
+/* Waits until what was written is on the disk. EOS. */
+int os_file_sync(int fd);
+/* Makes a range read zero. keep_blocks: without giving its blocks back. */
+void os_file_clear(int fd, uint64_t offset, uint64_t bytes, bool keep_blocks);
 /* Gives the first bytes of the file memory now. EOS. */
 int os_file_prefault(int fd, uint64_t bytes);
 void os_file_close(int fd);
@@ -67,6 +73,8 @@ unsigned os_nr_cpus(void);
 uint32_t os_time_ms(void);
 /* Nanoseconds of the same clock at its full resolution. */
 uint64_t os_time_ns(void);
+/* Mappings that a process may have (vm.max_map_count). */
+uint64_t os_max_mappings(void);
 /* Lets another thread run. */
 void os_yield(void);
 void os_sleep_ms(uint32_t ms);

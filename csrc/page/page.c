@@ -46,12 +46,6 @@ void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd)
     map->high_fd = fd;
 }
 
-/* Of a frame without an address, in the file. */
-static uint64_t high_offset(const struct frame_map *map, uint32_t pfn)
-{
-    return (uint64_t)(pfn - map->nr_mapped) << PAGE_SHIFT;
-}
-
 void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
 {
     size_t bytes = (size_t)nr_pages << PAGE_SHIFT;
@@ -59,7 +53,7 @@ void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
     if (pfn_has_address(map, pfn))
         memset(pfn_to_virt(map, pfn), 0, bytes);
     else
-        os_file_clear(map->high_fd, high_offset(map, pfn), bytes);
+        os_file_clear(map->high_fd, pfn_to_offset(map, pfn), bytes, map->high_is_disk);
 }
 
 int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
@@ -68,7 +62,7 @@ int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
 
     if (pfn_has_address(map, pfn))
         return os_discard(pfn_to_virt(map, pfn), bytes);
-    return os_file_discard(map->high_fd, high_offset(map, pfn), bytes);
+    return os_file_discard(map->high_fd, pfn_to_offset(map, pfn), bytes);
 }
 
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,

@@ -81,6 +81,7 @@ struct frame_map {
     uint32_t nr_pages;  /* frames of the arena */
     uint32_t nr_mapped; /* frames with an address: the first ones */
     int high_fd;        /* file of the others, from its offset 0 on; -1: there are none */
+    bool high_is_disk;  /* that file outlives the arena: its blocks stay allocated */
 };
 
 static always_inline struct page *pfn_to_page(const struct frame_map *map, uint32_t pfn)
@@ -97,6 +98,12 @@ static always_inline bool pfn_has_address(const struct frame_map *map, uint32_t 
 static always_inline void *pfn_to_virt(const struct frame_map *map, uint32_t pfn)
 {
     return map->base + ((size_t)pfn << PAGE_SHIFT);
+}
+
+/* pre: !pfn_has_address. Where the frame is in the file. */
+static inline uint64_t pfn_to_offset(const struct frame_map *map, uint32_t pfn)
+{
+    return (uint64_t)(pfn - map->nr_mapped) << PAGE_SHIFT;
 }
 
 /* PFN_NONE for an address outside the arena. */

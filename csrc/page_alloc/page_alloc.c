@@ -59,7 +59,7 @@ uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
     if (request->nr_pages > limit_room(pa, limited))
         vm_event(pa, PYSLAB_VM_LIMIT_HIT, 1);
     else
-        for (uint32_t left = access->zone + 1; pfn == PFN_NONE && left > 0; left--)
+        for (uint32_t left = access->zone + 1; pfn == PFN_NONE && left > request->lowest; left--)
             pfn = zone_take(pa, &pa->zone[left - 1], request, access);
     limit_leave(pa, limited);
     return pfn;
@@ -176,6 +176,22 @@ slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32
         return pfn;
     request.nr_pages = 1u << order;
     return page_alloc_request(pa, &request);
+}
+
+uint32_t page_alloc_high(struct page_alloc *pa, unsigned order, uint32_t gfp)
+{
+    struct request request = {.nr_pages = 1u << order, .order = order,
+                              .state = PYSLAB_PAGE_ALLOC,
+                              .gfp = (gfp & ~GFP_ZONE_TABLE_BITS) | GFP_HIGH_BITS};
+    uint32_t pfn;
+
+    while (request.lowest < pa->nr_zones && pa->zone[request.lowest].type < PYSLAB_ZONE_HIGHMEM)
+        request.lowest++;
+    if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, order) || request.lowest == pa->nr_zones ||
+        order > pa->max_order)
+        return PFN_NONE;
+    pfn = alloc_listed(pa, order, request.gfp);
+    return pfn != PFN_NONE ? pfn : page_alloc_request(pa, &request);
 }
 
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,

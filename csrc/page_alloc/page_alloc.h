@@ -244,6 +244,8 @@ static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, u
     store_relaxed(&list->nr, nr + 1);
 }
 
+/* As page_alloc_uncounted, from zones without addresses only, whatever the mask says. */
+uint32_t page_alloc_high(struct page_alloc *pa, unsigned order, uint32_t gfp);
 /* nr_pages frames aligned to 2**align_order frames, in state LARGE, or PFN_NONE; the
  * caller counts a failure. */
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,

@@ -64,7 +64,8 @@ static uint64_t purge_zone(struct page_alloc *pa, struct zone *zone, uint64_t ma
     /* A host page larger than a frame would take its neighbours along. */
     if (pa->purge.fixed || PAGE_SIZE % os_page_bytes() != 0)
         return 0;
-    if (pa->forked && zone->type >= PYSLAB_ZONE_HIGHMEM)
+    /* A file on disk keeps what was in its free frames; the parent's are not ours. */
+    if ((pa->forked || pa->map.high_is_disk) && zone->type >= PYSLAB_ZONE_HIGHMEM)
         return 0;
     while (released < max_pages &&
            (pfn = isolate_dirty(pa, zone, max_pages - released, &order, &nr_dirty)) != PFN_NONE &&

@@ -1,0 +1,522 @@
+/* vmalloc.c - see vmalloc.h. Order of the text: budget, addresses, frames, areas, calls. */
+#include "vm/vmalloc.h"
+
+#include "os/os.h"
+#include "os/os_heap.h"
+
+#include <stdlib.h>
+
+#define GUARD_BYTES PAGE_SIZE
+/* What a request for a large block leaves out: a smaller one will do as well. */
+#define TROUBLE_BITS                                                                               \
+    ((uint32_t)(PYSLAB_GFP_DIRECT_RECLAIM | PYSLAB_GFP_KSWAPD_RECLAIM |                            \
+                PYSLAB_GFP_RETRY_MAYFAIL | PYSLAB_GFP_NOFAIL))
+#define LAZY_PAGES_PER_CPU_BIT ((uint64_t)(32u << 20) >> PAGE_SHIFT) /* the kernel's 32 MiB */
+
+/* --- budget of mappings, of the whole process --------------------------- */
+
+static _Atomic uint64_t mappings_in_use;
+
+/* Three quarters of what the system allows: the rest is the program's. */
+static uint64_t mappings_budget(void)
+{
+    static _Atomic uint64_t budget;
+
+    if (load_relaxed(&budget) == 0)
+        store_relaxed(&budget, os_max_mappings() / 4 * 3);
+    return load_relaxed(&budget);
+}
+
+static bool budget_charge(struct vm *vm, uint64_t nr)
+{
+    if (atomic_fetch_add(&mappings_in_use, nr) + nr > mappings_budget()) {
+        atomic_fetch_sub(&mappings_in_use, nr);
+        return false;
+    }
+    lock_acquire(&vm->lock);
+    vm->nr_mappings += nr;
+    lock_release(&vm->lock);
+    return true;
+}
+
+static void budget_uncharge(struct vm *vm, uint64_t nr)
+{
+    atomic_fetch_sub(&mappings_in_use, nr);
+    lock_acquire(&vm->lock);
+    vm->nr_mappings -= nr;
+    lock_release(&vm->lock);
+}
+
+/* --- addresses ---------------------------------------------------------- */
+
+static size_t area_bytes(const struct vm_area *area)
+{
+    return ((size_t)area->nr_pages * area->nr_copies) << PAGE_SHIFT;
+}
+
+static void addresses_release(const struct vm_area *area)
+{
+    os_release(area->base - GUARD_BYTES, area_bytes(area) + 2 * GUARD_BYTES);
+}
+
+/* Takes over the addresses of a freed area of this length; the old area is deleted. */
+static char *addresses_reuse(struct vm *vm, size_t bytes)
+{
+    struct vm_area **at, *found;
+    char *base;
+
+    lock_acquire(&vm->lock);
+    for (at = &vm->lazy; *at != NULL && area_bytes(*at) != bytes; at = &(*at)->next)
+        continue;
+    found = *at;
+    if (found != NULL) {
+        *at = found->next;
+        vm->lazy_pages -= bytes >> PAGE_SHIFT;
+    }
+    lock_release(&vm->lock);
+    if (found == NULL)
+        return NULL;
+    base = found->base;
+    budget_uncharge(vm, found->nr_mappings);
+    os_heap_free(found, sizeof *found);
+    return base;
+}
+
+static int addresses_take(struct vm *vm, struct vm_area *area)
+{
+    size_t bytes = area_bytes(area);
+    void *base;
+    int error;
+
+    area->base = addresses_reuse(vm, bytes);
+    if (area->base != NULL)
+        return PYSLAB_OK;
+    error = os_reserve(bytes + 2 * GUARD_BYTES, PAGE_SIZE, &base);
+    area->base = (char *)base + GUARD_BYTES;
+    return error;
+}
+
+uint64_t vm_purge(struct vm *vm)
+{
+    uint64_t nr_mappings = 0;
+    struct vm_area *lazy;
+
+    lock_acquire(&vm->lock);
+    lazy = vm->lazy;
+    vm->lazy = NULL;
+    vm->lazy_pages = 0;
+    lock_release(&vm->lock);
+    while (lazy != NULL) {
+        struct vm_area *next = lazy->next;
+
+        addresses_release(lazy);
+        nr_mappings += lazy->nr_mappings;
+        os_heap_free(lazy, sizeof *lazy);
+        lazy = next;
+    }
+    if (nr_mappings != 0)
+        budget_uncharge(vm, nr_mappings);
+    return nr_mappings;
+}
+
+/* --- frames ------------------------------------------------------------- */
+
+/* Blocks for nr_pages frames, the largest first, as far as they are to be had; how many.
+ * Large ones are not worth any trouble, single frames are. */
+static uint32_t blocks_buy(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp,
+                           struct vm_block *block)
+{
+    unsigned order = min_uint(ilog2(nr_pages), pa->max_order);
+    uint32_t nr = 0;
+
+    while (nr_pages > 0) {
+        uint32_t pfn;
+
+        order = min_uint(order, ilog2(nr_pages));
+        pfn = page_alloc_high(pa, order, order == 0 ? gfp : gfp & ~TROUBLE_BITS);
+        if (pfn == PFN_NONE && order == 0)
+            return nr;
+        if (pfn == PFN_NONE) {
+            order--;
+            continue;
+        }
+        block[nr++] = (struct vm_block){pfn, order};
+        nr_pages -= 1u << order;
+    }
+    return nr;
+}
+
+static void blocks_return(struct page_alloc *pa, const struct vm_block *block, uint32_t nr)
+{
+    for (uint32_t i = 0; i < nr; i++)
+        (void)page_put(pa, block[i].pfn, block[i].order);
+}
+
+static uint32_t blocks_pages(const struct vm_block *block, uint32_t nr)
+{
+    uint32_t nr_pages = 0;
+
+    for (uint32_t i = 0; i < nr; i++)
+        nr_pages += 1u << block[i].order;
+    return nr_pages;
+}
+
+static int block_compare(const void *a, const void *b)
+{
+    uint32_t left = ((const struct vm_block *)a)->pfn, right = ((const struct vm_block *)b)->pfn;
+
+    return (left > right) - (left < right);
+}
+
+/* Frames of the run of adjacent blocks from *i on; *i becomes the block behind it. */
+static uint32_t next_run(const struct vm_area *area, uint32_t *i, uint32_t *pfn)
+{
+    uint32_t end;
+
+    *pfn = area->block[*i].pfn;
+    end = *pfn;
+    while (*i < area->nr_blocks && area->block[*i].pfn == end)
+        end += 1u << area->block[(*i)++].order;
+    return end - *pfn;
+}
+
+static uint32_t count_runs(const struct vm_area *area)
+{
+    uint32_t nr = 0, pfn;
+
+    for (uint32_t i = 0; i < area->nr_blocks; nr++)
+        next_run(area, &i, &pfn);
+    return nr;
+}
+
+/* --- areas -------------------------------------------------------------- */
+
+static size_t area_record_bytes(uint32_t nr_blocks)
+{
+    return sizeof(struct vm_area) + nr_blocks * sizeof(struct vm_block);
+}
+
+static void area_delete(struct vm_area *area, uint32_t nr_blocks)
+{
+    os_heap_free(area, area_record_bytes(nr_blocks));
+}
+
+static int area_map(struct vm *vm, const struct vm_area *area)
+{
+    char *at = area->base;
+
+    for (uint32_t copy = 0; copy < area->nr_copies; copy++)
+        for (uint32_t i = 0; i < area->nr_blocks;) {
+            uint32_t pfn, nr_pages = next_run(area, &i, &pfn);
+            size_t bytes = (size_t)nr_pages << PAGE_SHIFT;
+            int error = os_commit_file(at, bytes, vm->pages->map.high_fd,
+                                       pfn_to_offset(&vm->pages->map, pfn));
+
+            if (error != PYSLAB_OK)
+                return error;
+            at += bytes;
+        }
+    return PYSLAB_OK;
+}
+
+static struct vm_area **hash_slot(struct vm *vm, const void *p)
+{
+    return &vm->hash[((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE];
+}
+
+static void area_enter(struct vm *vm, struct vm_area *area)
+{
+    struct vm_area **slot = hash_slot(vm, area->base);
+
+    lock_acquire(&vm->lock);
+    area->next = *slot;
+    *slot = area;
+    vm->nr_areas++;
+    vm->nr_pages += area->nr_pages;
+    lock_release(&vm->lock);
+}
+
+/* Gives an area whose blocks are known its addresses. The record and the frames stay the
+ * caller's on an error. */
+static int area_open(struct vm *vm, struct vm_area *area)
+{
+    int error;
+
+    area->nr_mappings = count_runs(area) * area->nr_copies + 2;
+    if (!budget_charge(vm, area->nr_mappings) &&
+        (vm_purge(vm) == 0 || !budget_charge(vm, area->nr_mappings)))
+        return PYSLAB_EMAPS;
+    error = addresses_take(vm, area);
+    if (error == PYSLAB_OK) {
+        error = area_map(vm, area);
+        if (error != PYSLAB_OK)
+            addresses_release(area);
+    }
+    if (error != PYSLAB_OK)
+        budget_uncharge(vm, area->nr_mappings);
+    else
+        area_enter(vm, area);
+    return error;
+}
+
+static struct vm_area *area_take(struct vm *vm, const void *p)
+{
+    struct vm_area **at = hash_slot(vm, p), *area;
+
+    lock_acquire(&vm->lock);
+    while (*at != NULL && (*at)->base != p)
+        at = &(*at)->next;
+    area = *at;
+    if (area != NULL) {
+        *at = area->next;
+        vm->nr_areas--;
+        vm->nr_pages -= area->nr_pages;
+    }
+    lock_release(&vm->lock);
+    return area;
+}
+
+/* The addresses wait for another area, or for the purge. */
+static void area_retire(struct vm *vm, struct vm_area *area)
+{
+    struct vm_area *lazy = os_heap_alloc(sizeof *lazy);
+    bool purge = false;
+
+    if (lazy == NULL) {
+        addresses_release(area);
+        budget_uncharge(vm, area->nr_mappings);
+        return;
+    }
+    *lazy = *area;
+    lazy->nr_blocks = 0;
+    lock_acquire(&vm->lock);
+    lazy->next = vm->lazy;
+    vm->lazy = lazy;
+    vm->lazy_pages += area_bytes(lazy) >> PAGE_SHIFT;
+    purge = vm->lazy_pages > vm->lazy_max_pages;
+    lock_release(&vm->lock);
+    if (purge)
+        vm_purge(vm);
+}
+
+/* --- calls -------------------------------------------------------------- */
+
+void vm_init(struct vm *vm, struct page_alloc *pages)
+{
+    *vm = (struct vm){.pages = pages};
+    vm->lazy_max_pages = fls64(os_nr_cpus()) * LAZY_PAGES_PER_CPU_BIT;
+    lock_init(&vm->lock, LOCK_RANK_VM);
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (vm->pages == NULL)
+        return;
+    for (uint32_t i = 0; i < VM_HASH_SIZE; i++)
+        while (vm->hash[i] != NULL) {
+            struct vm_area *area = vm->hash[i];
+
+            vm->hash[i] = area->next;
+            addresses_release(area);
+            budget_uncharge(vm, area->nr_mappings);
+            area_delete(area, area->nr_blocks);
+        }
+    vm_purge(vm);
+    lock_destroy(&vm->lock);
+}
+
+static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_t gfp, void **out)
+{
+    struct page_alloc *pa = vm->pages;
+    uint64_t nr_pages = bytes_to_pages(bytes);
+    struct vm_area *area, *fitting;
+    int error;
+
+    if (!gfp_valid(gfp) || bytes == 0)
+        return PYSLAB_EINVAL;
+    if (pa->forked)
+        return PYSLAB_EFORKED;
+    if (nr_pages > pa->map.nr_pages - pa->map.nr_mapped)
+        return PYSLAB_ENOMEM;
+    area = os_heap_alloc(area_record_bytes((uint32_t)nr_pages));
+    if (area == NULL)
+        return PYSLAB_ENOMEM;
+    area->nr_blocks = blocks_buy(pa, (uint32_t)nr_pages, gfp, area->block);
+    area->nr_pages = (uint32_t)nr_pages;
+    area->nr_copies = nr_copies;
+    if (blocks_pages(area->block, area->nr_blocks) != nr_pages) {
+        error = PYSLAB_ENOMEM;
+    } else {
+        qsort(area->block, area->nr_blocks, sizeof area->block[0], block_compare);
+        /* Mostly there are few blocks: keep a record of that size. */
+        fitting = os_heap_alloc(area_record_bytes(area->nr_blocks));
+        if (fitting != NULL) {
+            *fitting = *area;
+            for (uint32_t i = 0; i < area->nr_blocks; i++)
+                fitting->block[i] = area->block[i];
+            error = area_open(vm, fitting);
+            if (error == PYSLAB_OK)
+                *out = fitting->base;
+            else
+                area_delete(fitting, area->nr_blocks);
+        } else {
+            error = PYSLAB_ENOMEM;
+        }
+    }
+    if (error != PYSLAB_OK)
+        blocks_return(pa, area->block, area->nr_blocks);
+    area_delete(area, (uint32_t)nr_pages);
+    return error;
+}
+
+int vm_alloc(struct vm *vm, size_t bytes, uint32_t gfp, void **out)
+{
+    return alloc_copies(vm, bytes, 1, gfp, out);
+}
+
+int vm_ring(struct vm *vm, size_t bytes, uint32_t gfp, void **out)
+{
+    return alloc_copies(vm, bytes, 2, gfp, out);
+}
+
+/* Takes a reference on each block; on an error none is left. */
+static int blocks_hold(struct page_alloc *pa, const uint32_t *pfns, uint32_t nr,
+                       struct vm_block *block)
+{
+    int error = PYSLAB_OK;
+    uint32_t i;
+
+    for (i = 0; i < nr && error == PYSLAB_OK; i++) {
+        if (pfns[i] >= pa->map.nr_pages || pfn_has_address(&pa->map, pfns[i]))
+            error = PYSLAB_EINVAL;
+        else
+            error = page_get(pa, pfns[i]);
+        if (error == PYSLAB_OK)
+            block[i] = (struct vm_block){pfns[i], page_order(pfn_to_page(&pa->map, pfns[i]))};
+    }
+    if (error != PYSLAB_OK)
+        blocks_return(pa, block, i - 1);
+    return error;
+}
+
+int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out)
+{
+    struct page_alloc *pa = vm->pages;
+    struct vm_area *area;
+    int error;
+
+    if (nr == 0)
+        return PYSLAB_EINVAL;
+    if (pa->forked)
+        return PYSLAB_EFORKED;
+    area = os_heap_alloc(area_record_bytes(nr));
+    if (area == NULL)
+        return PYSLAB_ENOMEM;
+    error = blocks_hold(pa, pfns, nr, area->block);
+    if (error == PYSLAB_OK) {
+        area->nr_blocks = nr;
+        area->nr_copies = 1;
+        area->nr_pages = blocks_pages(area->block, nr);
+        area->is_map = true;
+        error = area_open(vm, area);
+        if (error == PYSLAB_OK)
+            *out = area->base;
+        else
+            blocks_return(pa, area->block, nr);
+    }
+    if (error != PYSLAB_OK)
+        area_delete(area, nr);
+    return error;
+}
+
+int vm_free(struct vm *vm, void *p)
+{
+    struct vm_area *area;
+    uint32_t nr_blocks;
+
+    if (vm->pages->forked)
+        return PYSLAB_EFORKED;
+    area = area_take(vm, p);
+    if (area == NULL)
+        return PYSLAB_EPOINTER;
+    nr_blocks = area->nr_blocks;
+    blocks_return(vm->pages, area->block, nr_blocks);
+    area_retire(vm, area);
+    area_delete(area, nr_blocks);
+    return PYSLAB_OK;
+}
+
+size_t vm_size(struct vm *vm, const void *p)
+{
+    const struct vm_area *area;
+    size_t bytes = 0;
+
+    lock_acquire(&vm->lock);
+    for (area = *hash_slot(vm, p); area != NULL && area->base != p; area = area->next)
+        continue;
+    if (area != NULL)
+        bytes = area_bytes(area);
+    lock_release(&vm->lock);
+    return bytes;
+}
+
+/* --- figures ------------------------------------------------------------ */
+
+static void area_tell(const struct vm_area *area, pyslab_vm_area *out)
+{
+    *out = (pyslab_vm_area){.struct_size = sizeof *out, .nr_pages = area->nr_pages,
+                            .nr_copies = area->nr_copies, .nr_blocks = area->nr_blocks,
+                            .nr_mappings = area->nr_mappings, .is_map = area->is_map,
+                            .address = (uintptr_t)area->base};
+}
+
+bool vm_area_info(struct vm *vm, uint32_t index, pyslab_vm_area *out)
+{
+    bool found = false;
+
+    lock_acquire(&vm->lock);
+    for (uint32_t i = 0; i < VM_HASH_SIZE && !found; i++)
+        for (const struct vm_area *area = vm->hash[i]; area != NULL && !found; area = area->next)
+            if (index-- == 0) {
+                area_tell(area, out);
+                found = true;
+            }
+    lock_release(&vm->lock);
+    return found;
+}
+
+void vm_stats(struct vm *vm, pyslab_vm_stats *out)
+{
+    *out = (pyslab_vm_stats){.struct_size = sizeof *out, .budget = mappings_budget()};
+    lock_acquire(&vm->lock);
+    out->nr_areas = vm->nr_areas;
+    out->nr_pages = vm->nr_pages;
+    out->nr_mappings = vm->nr_mappings;
+    out->lazy_pages = vm->lazy_pages;
+    lock_release(&vm->lock);
+}
+
+bool vm_check(struct vm *vm, struct finding *f)
+{
+    uint64_t nr_areas = 0, nr_mappings = 0, lazy_pages = 0;
+    bool ok;
+
+    lock_acquire(&vm->lock);
+    for (uint32_t i = 0; i < VM_HASH_SIZE; i++)
+        for (const struct vm_area *area = vm->hash[i]; area != NULL; area = area->next) {
+            nr_areas++;
+            nr_mappings += area->nr_mappings;
+        }
+    for (const struct vm_area *area = vm->lazy; area != NULL; area = area->next) {
+        nr_mappings += area->nr_mappings;
+        lazy_pages += area_bytes(area) >> PAGE_SHIFT;
+    }
+    ok = nr_areas == vm->nr_areas && nr_mappings == vm->nr_mappings &&
+         lazy_pages == vm->lazy_pages;
+    if (!ok)
+        finding_report(f, "vm: %llu areas with %llu mappings, %llu lazy pages: counters differ",
+                       (unsigned long long)nr_areas, (unsigned long long)nr_mappings,
+                       (unsigned long long)lazy_pages);
+    lock_release(&vm->lock);
+    return ok;
+}
