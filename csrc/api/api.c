@@ -158,6 +158,17 @@ size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size)
 
 /* --- page frames -------------------------------------------------------- */
 
+/* The record of an allocated block's head; NULL for any other frame. */
+static const struct page *allocated_page(const pyslab_arena *arena, uint32_t pfn)
+{
+    const struct page *page;
+
+    if (pfn >= arena->pages.map.nr_pages)
+        return NULL;
+    page = pfn_to_page(&arena->pages.map, pfn);
+    return page_state(page) == PYSLAB_PAGE_ALLOC ? page : NULL;
+}
+
 int pyslab_gfp_zone(const pyslab_arena *arena, uint32_t gfp)
 {
     return gfp_valid(gfp) ? (int)gfp_zone(&arena->pages, gfp) : PYSLAB_EINVAL;
@@ -176,8 +187,9 @@ void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp)
 void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
                           uint32_t nocross, uint32_t gfp)
 {
-    return kmalloc_adopt_run(&arena->kmalloc, page_alloc_contig(&arena->pages, nr_pages, align,
-                                                                nocross, gfp & ~GFP_HIGH_BITS));
+    return kmalloc_adopt_run(&arena->kmalloc,
+                             page_alloc_contig(&arena->pages, nr_pages, align, nocross,
+                                               gfp & ~GFP_HIGH_BITS, PYSLAB_PAGE_LARGE));
 }
 
 void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
@@ -185,7 +197,26 @@ void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
     if (!pfn_has_address(&arena->pages.map, pfn))
         return NULL;
     return kmalloc_adopt_run(&arena->kmalloc,
-                             page_reserve_range(&arena->pages, pfn, nr_pages));
+                             page_reserve_range(&arena->pages, pfn, nr_pages,
+                                                PYSLAB_PAGE_LARGE));
+}
+
+uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
+                          uint32_t nocross, uint32_t gfp)
+{
+    return page_alloc_contig(&arena->pages, nr_pages, align, nocross, gfp, PYSLAB_PAGE_ALLOC);
+}
+
+uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
+{
+    return page_reserve_range(&arena->pages, pfn, nr_pages, PYSLAB_PAGE_ALLOC);
+}
+
+uint32_t pyslab_page_nr_pages(const pyslab_arena *arena, uint32_t pfn)
+{
+    const struct page *page = allocated_page(arena, pfn);
+
+    return page != NULL ? page_block_pages(page) : 0;
 }
 
 int pyslab_split_page(pyslab_arena *arena, uint32_t pfn, uint32_t order)
@@ -225,17 +256,6 @@ int pyslab_get_page(pyslab_arena *arena, uint32_t pfn)
 int pyslab_put_page(pyslab_arena *arena, uint32_t pfn)
 {
     return page_put(&arena->pages, pfn, pyslab_page_order(arena, pfn));
-}
-
-/* The record of an allocated block's head; NULL for any other frame. */
-static const struct page *allocated_page(const pyslab_arena *arena, uint32_t pfn)
-{
-    const struct page *page;
-
-    if (pfn >= arena->pages.map.nr_pages)
-        return NULL;
-    page = pfn_to_page(&arena->pages.map, pfn);
-    return page_state(page) == PYSLAB_PAGE_ALLOC ? page : NULL;
 }
 
 uint32_t pyslab_page_count(const pyslab_arena *arena, uint32_t pfn)

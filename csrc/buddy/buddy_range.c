@@ -9,7 +9,8 @@ static uint32_t block_pages(const struct page *page)
 {
     uint32_t pages = 1u << min_uint(page_order(page), MAX_ORDER);
 
-    if (page_state(page) == PYSLAB_PAGE_LARGE)
+    if (page_state(page) == PYSLAB_PAGE_LARGE ||
+        (load_relaxed(&page->word) & PAGE_FLAG_RUN) != 0)
         return min_uint(load_relaxed(&page->large.nr_pages), pages);
     return pages;
 }

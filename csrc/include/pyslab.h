@@ -387,6 +387,13 @@ void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align
                           uint32_t nocross, uint32_t gfp);
 /* Takes exactly these frames, if all are free; freed with kfree. NULL: not to be had. */
 void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
+/* The same two as blocks of alloc_pages, for high memory too: freed with
+ * pyslab_put_page(arena, first frame). */
+uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
+                          uint32_t nocross, uint32_t gfp);
+uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
+/* Frames of an allocated block; 0 if pfn is not the head of one. */
+uint32_t pyslab_page_nr_pages(const pyslab_arena *arena, uint32_t pfn);
 /* Makes 2**order blocks of one frame, one reference each, of a block with one reference.
  * Errors as free_pages; EBUSY with more references; EINVAL for a GFP_COMP block. */
 int pyslab_split_page(pyslab_arena *arena, uint32_t pfn, uint32_t order);

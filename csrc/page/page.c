@@ -7,14 +7,13 @@
 
 uint32_t page_block_pages(const struct page *page)
 {
-    switch (page_state(page)) {
-    case PYSLAB_PAGE_UNLISTED:
+    uint32_t word = load_relaxed(&page->word);
+
+    if ((word & 0xff) == PYSLAB_PAGE_UNLISTED)
         return 0;
-    case PYSLAB_PAGE_LARGE:
+    if ((word & 0xff) == PYSLAB_PAGE_LARGE || (word & PAGE_FLAG_RUN) != 0)
         return load_relaxed(&page->large.nr_pages);
-    default:
-        return 1u << page_order(page);
-    }
+    return 1u << page_order(page);
 }
 
 static size_t class_map_bytes(uint32_t nr_pages)

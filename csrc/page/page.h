@@ -63,6 +63,7 @@ _Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
     ((uint32_t)(state) | ((uint32_t)(order) << 8) | ((uint32_t)(zone) << 16))
 #define PAGE_FLAG_CLEAN (1u << 24) /* on a page list: reads zero */
 #define PAGE_FLAG_COMP (1u << 25)  /* allocated with GFP_COMP: one block for ever */
+#define PAGE_FLAG_RUN (1u << 26)   /* large.nr_pages frames, not 2**order: of any length */
 #define PAGE_WORD_MASK 0x00ffffffu /* the word without its flags */
 #define PAGE_ZONE_MASK 0x00ff0000u /* the zone in a word */
 

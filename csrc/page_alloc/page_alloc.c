@@ -116,6 +116,8 @@ static uint32_t request_word(const struct page *page, const struct request *requ
 {
     uint32_t word = PAGE_WORD(request->state, request->order, page_zone(page));
 
+    if (request->any_run)
+        word |= PAGE_FLAG_RUN;
     return request->gfp & PYSLAB_GFP_COMP ? word | PAGE_FLAG_COMP : word;
 }
 
@@ -136,7 +138,7 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
     if (request->gfp & PYSLAB_GFP_ZERO)
         clear_request(pa, request, pfn);
     page = pfn_to_page(&pa->map, pfn);
-    if (request->state == PYSLAB_PAGE_LARGE)
+    if (request->state == PYSLAB_PAGE_LARGE || request->any_run)
         store_relaxed(&page->large.nr_pages, request->nr_pages);
     store_relaxed(&page->refcount, 1);
     store_relaxed(&page->word, request_word(page, request));
@@ -208,9 +210,9 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
 }
 
 uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t align,
-                           uint32_t nocross, uint32_t gfp)
+                           uint32_t nocross, uint32_t gfp, enum pyslab_page_state state)
 {
-    struct request request = {.nr_pages = nr_pages, .gfp = gfp, .state = PYSLAB_PAGE_LARGE,
+    struct request request = {.nr_pages = nr_pages, .gfp = gfp, .state = state,
                               .any_run = true, .align = max_uint(align, 1), .nocross = nocross,
                               .end = pa->map.nr_pages};
 
@@ -222,9 +224,10 @@ uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t al
     return gfp_nofail_valid(gfp, request.order) ? page_alloc_request(pa, &request) : PFN_NONE;
 }
 
-uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages,
+                            enum pyslab_page_state state)
 {
-    struct request request = {.nr_pages = nr_pages, .state = PYSLAB_PAGE_LARGE, .any_run = true,
+    struct request request = {.nr_pages = nr_pages, .state = state, .any_run = true,
                               .align = 1, .first = pfn, .end = pfn + nr_pages,
                               .gfp = PYSLAB_GFP_MEMALLOC};
     struct zone *zone;
@@ -356,7 +359,10 @@ static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
         return PYSLAB_OK;
     store_relaxed(&page->refcount, 0);
-    page_free_slow(pa, pfn, order);
+    if (load_relaxed(&page->word) & PAGE_FLAG_RUN)
+        page_free_range(pa, pfn, page_block_pages(page));
+    else
+        page_free_slow(pa, pfn, order);
     return PYSLAB_OK;
 }
 
@@ -403,7 +409,7 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
-    if (load_relaxed(&page->word) & PAGE_FLAG_COMP)
+    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN))
         return PYSLAB_EINVAL;
     if (load_relaxed(&page->refcount) != 1)
         return PYSLAB_EBUSY;

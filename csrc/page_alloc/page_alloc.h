@@ -250,12 +250,14 @@ uint32_t page_alloc_high(struct page_alloc *pa, unsigned order, uint32_t gfp);
  * caller counts a failure. */
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,
                           uint32_t gfp);
-/* A run of nr_pages frames of any length, in state LARGE: aligned to align frames, not
- * across a multiple of nocross frames (powers of two, or 0). PFN_NONE; the caller counts. */
+/* A run of nr_pages frames of any length: aligned to align frames, not across a multiple
+ * of nocross frames (powers of two, or 0). PFN_NONE; the caller counts. state: LARGE, or
+ * ALLOC, with one reference, for page_put with page_order. */
 uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t align,
-                           uint32_t nocross, uint32_t gfp);
-/* Exactly these frames, within one zone, in state LARGE; PFN_NONE if not all are free. */
-uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
+                           uint32_t nocross, uint32_t gfp, enum pyslab_page_state state);
+/* Exactly these frames, within one zone, likewise; PFN_NONE if not all are free. */
+uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages,
+                            enum pyslab_page_state state);
 /* Up to nr blocks of one frame; returns how many. */
 uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint32_t *pfn);
 /* Any part of a block from page_alloc_exact; the caller keeps its record right. */

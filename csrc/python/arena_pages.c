@@ -174,6 +174,22 @@ static bool contig_parse(ArenaObject *self, PyObject *const *args, Py_ssize_t na
     return false;
 }
 
+/* The run as a Page, which needs no address. */
+static PyObject *run_page(ArenaObject *self, const struct contig_args *run)
+{
+    uint32_t pfn;
+
+    self->nr_live++;
+    Py_BEGIN_ALLOW_THREADS
+    pfn = pyslab_alloc_run(self->core, (uint32_t)run->nr_pages, (uint32_t)run->align,
+                           (uint32_t)run->nocross, run->gfp);
+    Py_END_ALLOW_THREADS
+    self->nr_live--;
+    if (pfn == PFN_NONE)
+        return raise_out_of_memory(self, (size_t)run->nr_pages << PAGE_SHIFT, 0, run->gfp);
+    return page_new(self, pfn, pyslab_page_order(self->core, pfn));
+}
+
 PyObject *method_alloc_contig(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
@@ -184,25 +200,29 @@ PyObject *method_alloc_contig(PyObject *op, PyObject *const *args, Py_ssize_t na
     if (!contig_parse(self, args, nargs, kwnames, &run) || !arena_is_open(self))
         return NULL;
     run.gfp &= ~(uint32_t)PYSLAB_GFP_NOFAIL;
+    if (run.gfp & PYSLAB_GFP_HIGHMEM)
+        return run_page(self, &run);
     self->nr_live++;
     Py_BEGIN_ALLOW_THREADS
     p = pyslab_alloc_contig(self->core, (uint32_t)run.nr_pages, (uint32_t)run.align,
                             (uint32_t)run.nocross, run.gfp);
     Py_END_ALLOW_THREADS
     self->nr_live--;
-    return run_buffer(self, p, (size_t)run.nr_pages << PAGE_SHIFT, run.gfp & ~GFP_HIGH_BITS);
+    return run_buffer(self, p, (size_t)run.nr_pages << PAGE_SHIFT, run.gfp);
 }
 
-/* The frames exist and have addresses. */
-static bool range_is_mapped(ArenaObject *self, int64_t pfn, int64_t nr)
+/* The frames exist, and all of them have addresses or none has. */
+static bool range_exists(ArenaObject *self, int64_t pfn, int64_t nr)
 {
     const struct frame_map *map = &self->core->pages.map;
 
-    if (nr > 0 && pfn + nr <= map->nr_mapped)
+    if (nr > 0 && pfn + nr <= map->nr_pages &&
+        (pfn >= map->nr_mapped || pfn + nr <= map->nr_mapped))
         return true;
     PyErr_Format(PyExc_ValueError,
-                 "reserve_range needs at least one frame, all below %u (frames with an address)",
-                 map->nr_mapped);
+                 "reserve_range needs at least one frame, all below %u, and on one side of frame "
+                 "%u, where high memory begins",
+                 map->nr_pages, map->nr_mapped);
     return false;
 }
 
@@ -210,7 +230,6 @@ PyObject *method_reserve_range(PyObject *op, PyObject *const *args, Py_ssize_t n
 {
     ArenaObject *self = (ArenaObject *)op;
     int64_t pfn, nr;
-    void *p;
 
     if (nargs != 2) {
         PyErr_Format(PyExc_TypeError, "reserve_range() takes 2 positional arguments, got %zd",
@@ -219,17 +238,21 @@ PyObject *method_reserve_range(PyObject *op, PyObject *const *args, Py_ssize_t n
     }
     pfn = arg_frames(self, args[0], "pfn");
     nr = pfn < 0 ? -1 : arg_frames(self, args[1], "nr_frames");
-    if (nr < 0 || !arena_is_open(self) || !range_is_mapped(self, pfn, nr))
+    if (nr < 0 || !arena_is_open(self) || !range_exists(self, pfn, nr))
         return NULL;
-    p = pyslab_reserve_range(self->core, (uint32_t)pfn, (uint32_t)nr);
-    if (p == NULL) {
-        PyErr_Format(objects.out_of_memory,
-                     "cannot reserve frames %lld to %lld: not all of them are free, within one "
-                     "zone and within the limit",
-                     (long long)pfn, (long long)(pfn + nr - 1));
-        return NULL;
+    if (pfn_has_address(&self->core->pages.map, (uint32_t)pfn)) {
+        void *p = pyslab_reserve_range(self->core, (uint32_t)pfn, (uint32_t)nr);
+
+        if (p != NULL)
+            return buffer_new(self, p, (Py_ssize_t)nr << PAGE_SHIFT, BUFFER_KMALLOC, NULL);
+    } else if (pyslab_reserve_run(self->core, (uint32_t)pfn, (uint32_t)nr) != PFN_NONE) {
+        return page_new(self, (uint32_t)pfn, pyslab_page_order(self->core, (uint32_t)pfn));
     }
-    return buffer_new(self, p, (Py_ssize_t)nr << PAGE_SHIFT, BUFFER_KMALLOC, NULL);
+    PyErr_Format(objects.out_of_memory,
+                 "cannot reserve frames %lld to %lld: not all of them are free, within one zone "
+                 "and within the limit",
+                 (long long)pfn, (long long)(pfn + nr - 1));
+    return NULL;
 }
 
 /* --- many single frames ------------------------------------------------- */
@@ -304,7 +327,7 @@ PyObject *method_split_page(PyObject *op, PyObject *arg)
 
     if (page == NULL || !page_is_usable(page))
         return NULL;
-    nr = (Py_ssize_t)1 << page->order;
+    nr = page->nr_pages;
     pfns = PyMem_New(uint32_t, (size_t)nr);
     if (pfns == NULL)
         return PyErr_NoMemory();

@@ -1,4 +1,5 @@
-/* arena_pages.h - the methods of Arena that are in arena_pages.c, for its table. */
+/* arena_pages.h - the methods of Arena that are in arena_pages.c and arena_vm.c, for its
+ * table. */
 #ifndef PYTHON_ARENA_PAGES_H
 #define PYTHON_ARENA_PAGES_H
 
@@ -20,6 +21,12 @@ FAST_METHOD(alloc_pages_bulk);
 FAST_METHOD(alloc_contig);
 PyObject *method_reserve_range(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 PyObject *method_split_page(PyObject *op, PyObject *arg);
+FAST_METHOD(vmalloc);
+FAST_METHOD(vzalloc);
+FAST_METHOD(vmap);
+FAST_METHOD(ring);
+FAST_METHOD(kvmalloc);
+PyObject *method_vfree(PyObject *op, PyObject *arg);
 PyObject *method_put_page(PyObject *op, PyObject *arg);
 PyObject *method_get_page(PyObject *op, PyObject *arg);
 

@@ -287,14 +287,16 @@ static PyMethodDef arena_methods[] = {
      "what there is. Raises OutOfMemoryError if there is none."},
     {"alloc_contig", FAST(method_alloc_contig),
      "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=GFP.KERNEL)\n--\n\n"
-     "A Buffer over nr_frames frames in a row, any number, also beyond the largest block.\n\n"
+     "A Buffer over nr_frames frames in a row, any number, also beyond the largest block;\n"
+     "with GFP.HIGHMEM a Page of them.\n\n"
      "align: the first frame's number is a multiple of it (a power of two).\n"
      "nocross: no multiple of it lies inside the run (0, or a power of two >= nr_frames).\n"
      "Raises OutOfMemoryError, ValueError, TypeError."},
     {"reserve_range", (PyCFunction)(void (*)(void))method_reserve_range, METH_FASTCALL,
      "reserve_range($self, pfn, nr_frames, /)\n--\n\n"
-     "A Buffer over exactly these frames, which must all be free, have addresses and lie\n"
-     "in one zone. Watermarks do not count. Raises OutOfMemoryError, ValueError, TypeError."},
+     "Exactly these frames, which must all be free and lie in one zone: a Buffer, or a Page\n"
+     "of high memory. Watermarks do not count. Raises OutOfMemoryError, ValueError,\n"
+     "TypeError."},
     {"split_page", method_split_page, METH_O,
      "split_page($self, page, /)\n--\n\n"
      "Makes 2**order Pages of one frame, in order, of a Page with one reference, which is\n"
@@ -307,6 +309,29 @@ static PyMethodDef arena_methods[] = {
      "put_page($self, page, /)\n--\n\nDrops one reference, as free_pages() does."},
     {"get_page", method_get_page, METH_O,
      "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
+    {"vmalloc", FAST(method_vmalloc),
+     "vmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer with contiguous addresses over scattered frames of high memory.\n\n"
+     "Larger than any block may be, at a price: see docs/which-call.md. An arena without\n"
+     "high zones makes one of its own size, outside its limit, at the first call.\n"
+     "Raises OutOfMemoryError, also when the process has too many mappings; ValueError."},
+    {"vzalloc", FAST(method_vzalloc),
+     "vzalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte zero."},
+    {"vmap", FAST(method_vmap),
+     "vmap($self, pages, /)\n--\n\n"
+     "A Buffer over the frames of these Pages, in this order; a Page may come twice. They\n"
+     "must be high memory; each is held until the Buffer goes. Raises ValueError for frames\n"
+     "that have an address: private memory cannot be mapped a second time."},
+    {"_ring", FAST(method_ring), NULL},
+    {"vfree", method_vfree, METH_O,
+     "vfree($self, buf, /)\n--\n\n"
+     "As kfree(), for a Buffer of vmalloc() or vmap(). Raises InvalidPointerError for others."},
+    {"vunmap", method_vfree, METH_O, "vunmap($self, buf, /)\n--\n\nThe same as vfree()."},
+    {"kvmalloc", FAST(method_kvmalloc),
+     "kvmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "kmalloc(), without much trying beyond a page, and then vmalloc()."},
+    {"kvfree", method_kfree, METH_O,
+     "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind."},
     {"kmem_cache_create", FAST(method_kmem_cache_create),
      "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
      "dtor=None)\n--\n\n"

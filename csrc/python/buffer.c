@@ -61,6 +61,10 @@ static always_inline void memory_return(struct pyslab_arena *core, void *p, enum
         uint32_t pfn = virt_to_pfn(&core->pages.map, p);
 
         code = page_put(&core->pages, pfn, page_order(pfn_to_page(&core->pages.map, pfn)));
+    } else if (unlikely(kind == BUFFER_VM)) {
+        code = pyslab_vfree(core, p);
+        if (code == PYSLAB_EFORKED)
+            return; /* the parent's: in a forked child the Buffer just goes */
     } else {
         code = kmalloc_free(&core->kmalloc, p);
     }
@@ -132,6 +136,8 @@ size_t buffer_capacity(const BufferObject *self)
 
         return (size_t)page_block_pages(pfn_to_page(&core->pages.map, pfn)) << PAGE_SHIFT;
     }
+    if (self->kind == BUFFER_VM)
+        return pyslab_vsize(core, self->p);
     return kmalloc_usable(&core->kmalloc, self->p);
 }
 

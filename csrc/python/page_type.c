@@ -14,7 +14,7 @@ static inline struct page_alloc *pages_of(const PageObject *self)
 
 static Py_ssize_t page_nbytes(const PageObject *self)
 {
-    return (Py_ssize_t)(PAGE_SIZE << self->order);
+    return (Py_ssize_t)self->nr_pages << PAGE_SHIFT;
 }
 
 PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
@@ -29,6 +29,7 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     self->weakrefs = NULL;
     self->pfn = pfn;
     self->order = order;
+    self->nr_pages = page_block_pages(pfn_to_page(&arena->core->pages.map, pfn));
     self->nr_refs = 1;
     arena_count_new(arena, page_nbytes(self));
     return (PyObject *)self;
@@ -73,8 +74,8 @@ int page_object_split(PageObject *self)
     int code = page_split(pages, self->pfn, self->order);
 
     if (code == PYSLAB_EINVAL)
-        PyErr_Format(PyExc_ValueError, "the Page of frame %u was allocated with GFP.COMP: it stays "
-                     "one block", self->pfn);
+        PyErr_Format(PyExc_ValueError, "the Page of frame %u is a run, or was allocated with "
+                     "GFP.COMP: it stays one block", self->pfn);
     else if (code == PYSLAB_EBUSY)
         PyErr_Format(PyExc_ValueError, "the Page of frame %u has more than one reference",
                      self->pfn);
@@ -169,8 +170,12 @@ static PyObject *page_repr(PyObject *op)
 {
     PageObject *self = (PageObject *)op;
 
-    return PyUnicode_FromFormat("<pyslab.Page pfn=%u order=%u%s>", self->pfn, self->order,
-                                self->nr_refs == 0 ? " freed" : "");
+    const char *freed = self->nr_refs == 0 ? " freed" : "";
+
+    if (self->nr_pages != 1u << self->order)
+        return PyUnicode_FromFormat("<pyslab.Page pfn=%u nr_pages=%u%s>", self->pfn,
+                                    self->nr_pages, freed);
+    return PyUnicode_FromFormat("<pyslab.Page pfn=%u order=%u%s>", self->pfn, self->order, freed);
 }
 
 static PyObject *get_pfn(PyObject *op, void *unused)
@@ -186,6 +191,14 @@ static PyObject *get_order(PyObject *op, void *unused)
     (void)unused;
     return page_is_usable((PageObject *)op)
                ? PyLong_FromUnsignedLong(((PageObject *)op)->order)
+               : NULL;
+}
+
+static PyObject *get_nr_pages(PyObject *op, void *unused)
+{
+    (void)unused;
+    return page_is_usable((PageObject *)op)
+               ? PyLong_FromUnsignedLong(((PageObject *)op)->nr_pages)
                : NULL;
 }
 
@@ -257,7 +270,8 @@ static PyMethodDef page_methods[] = {
 
 static PyGetSetDef page_getset[] = {
     {"pfn", get_pfn, NULL, "Number of the first frame, int.", NULL},
-    {"order", get_order, NULL, "The block is 2**order frames, int.", NULL},
+    {"order", get_order, NULL, "The block is 2**order frames, int; of a run, at most.", NULL},
+    {"nr_pages", get_nr_pages, NULL, "Frames of the block, int.", NULL},
     {"nbytes", get_nbytes, NULL, "Bytes of the block, int.", NULL},
     {"zone", get_zone, NULL, "Name of the zone, str.", NULL},
     {"virtual", get_virtual, NULL, "Address, int; None for frames without one.", NULL},

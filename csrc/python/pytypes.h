@@ -37,6 +37,7 @@ enum buffer_kind {
     BUFFER_KMALLOC, /* from kmalloc */
     BUFFER_PAGES,   /* a reference on a block of frames */
     BUFFER_CACHE,   /* from a KmemCache, which `keep` names */
+    BUFFER_VM,      /* an area of vmalloc, vmap or a ring */
 };
 
 typedef struct buffer_object {
@@ -59,6 +60,7 @@ typedef struct {
     PyObject *weakrefs; /* list of weak references */
     uint32_t pfn;       /* first frame */
     uint32_t order;
+    uint32_t nr_pages;  /* 2**order, or fewer: a run */
     uint32_t nr_refs;   /* references this object owns on the block; 0: freed */
 } PageObject;
 

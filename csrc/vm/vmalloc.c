@@ -140,7 +140,7 @@ static uint32_t blocks_buy(struct page_alloc *pa, uint32_t nr_pages, uint32_t gf
             order--;
             continue;
         }
-        block[nr++] = (struct vm_block){pfn, order};
+        block[nr++] = (struct vm_block){pfn, 1u << order, order};
         nr_pages -= 1u << order;
     }
     return nr;
@@ -157,7 +157,7 @@ static uint32_t blocks_pages(const struct vm_block *block, uint32_t nr)
     uint32_t nr_pages = 0;
 
     for (uint32_t i = 0; i < nr; i++)
-        nr_pages += 1u << block[i].order;
+        nr_pages += block[i].nr_pages;
     return nr_pages;
 }
 
@@ -176,7 +176,7 @@ static uint32_t next_run(const struct vm_area *area, uint32_t *i, uint32_t *pfn)
     *pfn = area->block[*i].pfn;
     end = *pfn;
     while (*i < area->nr_blocks && area->block[*i].pfn == end)
-        end += 1u << area->block[(*i)++].order;
+        end += area->block[(*i)++].nr_pages;
     return end - *pfn;
 }
 
@@ -391,8 +391,11 @@ static int blocks_hold(struct page_alloc *pa, const uint32_t *pfns, uint32_t nr,
             error = PYSLAB_EINVAL;
         else
             error = page_get(pa, pfns[i]);
-        if (error == PYSLAB_OK)
-            block[i] = (struct vm_block){pfns[i], page_order(pfn_to_page(&pa->map, pfns[i]))};
+        if (error == PYSLAB_OK) {
+            const struct page *page = pfn_to_page(&pa->map, pfns[i]);
+
+            block[i] = (struct vm_block){pfns[i], page_block_pages(page), page_order(page)};
+        }
     }
     if (error != PYSLAB_OK)
         blocks_return(pa, block, i - 1);

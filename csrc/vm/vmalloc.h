@@ -25,8 +25,9 @@
 #define VM_HASH_SIZE 256u
 
 struct vm_block {
-    uint32_t pfn;   /* first frame */
-    uint32_t order; /* 2**order frames */
+    uint32_t pfn;      /* first frame */
+    uint32_t nr_pages; /* of the block */
+    uint32_t order;    /* as page_put wants it */
 };
 
 struct vm_area {

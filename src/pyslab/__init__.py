@@ -27,8 +27,17 @@ from pyslab.errors import (
 )
 from pyslab.gfp import GFP
 from pyslab.prefill import PrefilledSheaf
+from pyslab.ring import Ring
 from pyslab.sizes import parse_bytes
-from pyslab.stats import ArenaStats, CacheStats, Fragmentation, VmEvents, ZoneStats
+from pyslab.stats import (
+    ArenaStats,
+    CacheStats,
+    Fragmentation,
+    VmArea,
+    VmEvents,
+    VmStats,
+    ZoneStats,
+)
 from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
 __all__ = [
@@ -49,10 +58,13 @@ __all__ = [
     "Page",
     "PrefilledSheaf",
     "PyslabError",
+    "Ring",
     "Shrinker",
     "SlabCounts",
     "SupplyCounts",
+    "VmArea",
     "VmEvents",
+    "VmStats",
     "Zone",
     "ZoneLayout",
     "ZonePolicy",

@@ -16,6 +16,7 @@ from pyslab._core import Shrinker, ffi, lib
 from pyslab.errors import PyslabError
 from pyslab.options import arena_options, creation_error, int_option, size_option
 from pyslab.reports import ArenaReports
+from pyslab.ring import Ring
 from pyslab.sizes import format_bytes
 from pyslab.zones import ZoneLayout
 
@@ -42,6 +43,9 @@ class Arena(ArenaReports):
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
+    highmem: path of a file on disk that is the memory of the high zones; its size is
+    theirs. What is in it stays: allocations are forgotten with the arena, and
+    reserve_range() claims known frames again.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -59,6 +63,7 @@ class Arena(ArenaReports):
         mlock: bool = False,
         zones: ZoneLayout | None = None,
         on_oom: OomCallback | None = None,
+        highmem: str | os.PathLike[str] | None = None,
     ) -> None:
         options, kept = arena_options(
             size,
@@ -70,6 +75,7 @@ class Arena(ArenaReports):
             purge_delay=purge_delay,
             prefault=prefault,
             mlock=mlock,
+            highmem=highmem,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
@@ -77,7 +83,7 @@ class Arena(ArenaReports):
         code = lib.pyslab_arena_create(options, handle)
         if code != lib.PYSLAB_OK:
             raise creation_error(code, ffi.errno, options)
-        del kept  # the zones' options, which the call has read
+        del kept  # what the options point to, which the call has read
         self._adopt(int(ffi.cast("uintptr_t", handle[0])))
         self._size = int(lib.pyslab_arena_size(handle[0]))
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle[0])))
@@ -170,6 +176,24 @@ class Arena(ArenaReports):
         self._shrinkers = [s for s in self._shrinkers if s.registered]
         self._shrinkers.append(shrinker)
         return shrinker
+
+    # --- high memory ---------------------------------------------------------
+
+    def ring(self, nbytes: int | str) -> Ring:
+        """Return a Ring of nbytes, rounded up to whole frames, mapped twice in a row.
+
+        Raises OutOfMemoryError, ValueError, TypeError.
+        """
+        return Ring(self._ring(nbytes))
+
+    def flush(self) -> None:
+        """Wait until the file behind the high zones is on the disk; else do nothing.
+
+        Raises OSError if the disk reports an error.
+        """
+        with self._handle() as handle:
+            if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
+                raise OSError(ffi.errno, os.strerror(ffi.errno))
 
     # --- giving back ---------------------------------------------------------
 

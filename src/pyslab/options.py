@@ -7,6 +7,7 @@ which are in Arena's signature.
 from __future__ import annotations
 
 import enum
+import errno
 import operator
 import os
 from typing import Any
@@ -38,6 +39,7 @@ def arena_options(
     purge_delay: float | None,
     prefault: bool,
     mlock: bool,
+    highmem: str | os.PathLike[str] | None,
 ) -> tuple[Any, Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -53,7 +55,13 @@ def arena_options(
     options.purge_delay_ms = _purge_option(purge_delay)
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
-    return options, _set_zones(options, zones)
+    kept = [_set_zones(options, zones)]
+    if highmem is not None:
+        if zones is None or not any(zone.is_high for zone in zones.zones):
+            raise ValueError("highmem= is the file of high zones: zones= must have one")
+        kept.append(ffi.new("char[]", os.fsencode(highmem)))
+        options.highmem_path = kept[-1]
+    return options, kept
 
 
 def _set_zones(options: Any, layout: ZoneLayout | None) -> Any:
@@ -128,7 +136,7 @@ def _choice(option: str, value: object, choices: dict[str, int]) -> int:
     return choices[value]
 
 
-def creation_error(code: int, errno: int, options: Any) -> Exception:
+def creation_error(code: int, error: int, options: Any) -> Exception:
     """Return the exception for a refusal of pyslab_arena_create."""
     size = int(options.size_bytes)
     if code == lib.PYSLAB_ELIMIT:
@@ -141,14 +149,16 @@ def creation_error(code: int, errno: int, options: Any) -> Exception:
             f"cannot make an arena of {size} bytes: the machine has "
             f"{lib.pyslab_physical_bytes()} bytes of memory; hint: {hint}"
         )
+    if code == lib.PYSLAB_EOS and options.highmem_path != ffi.NULL:
+        return _file_error(error, options)
     if code == lib.PYSLAB_EOS and options.mlock:
         return PyslabError(
-            f"cannot lock {size} bytes in memory ({os.strerror(errno)}); "
+            f"cannot lock {size} bytes in memory ({os.strerror(error)}); "
             "hint: raise the limit of locked memory (ulimit -l)"
         )
     if code == lib.PYSLAB_EOS and options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
         return PyslabError(
-            f"cannot reserve {size} bytes of huge pages ({os.strerror(errno)}); "
+            f"cannot reserve {size} bytes of huge pages ({os.strerror(error)}); "
             "hint: raise vm.nr_hugepages, or use hugepages='try'"
         )
     if code == lib.PYSLAB_EINVAL and options.nr_zones:
@@ -156,8 +166,25 @@ def creation_error(code: int, errno: int, options: Any) -> Exception:
             "this arena cannot have these zones: with hugepages='require' the zones with "
             "addresses must be whole huge pages, and high zones need host pages of 4 KiB"
         )
-    reason = os.strerror(errno) if code == lib.PYSLAB_EOS else _strerror(code)
+    reason = os.strerror(error) if code == lib.PYSLAB_EOS else _strerror(code)
     return OutOfMemoryError(f"cannot make an arena of {size} bytes: {reason}")
+
+
+def _file_error(error: int, options: Any) -> Exception:
+    path = os.fsdecode(ffi.string(options.highmem_path))
+    high = sum(
+        zone.nr_pages
+        for zone in options.zones[0 : options.nr_zones]
+        if zone.type >= lib.PYSLAB_ZONE_HIGHMEM
+    )
+    if error == errno.ESTALE:
+        return PyslabError(
+            f"the file has {os.path.getsize(path)} bytes, the high zones have "
+            f"{high * 4096}: {path!r} is another arena's, or was cut"
+        )
+    if error == errno.EWOULDBLOCK:
+        return PyslabError(f"another arena uses the file {path!r}")
+    return OSError(error, os.strerror(error), path)
 
 
 def _strerror(code: int) -> str:

@@ -17,7 +17,9 @@ from pyslab.stats import (
     ArenaStats,
     CacheStats,
     Fragmentation,
+    VmArea,
     VmEvents,
+    VmStats,
     ZoneStats,
     arena_stats,
     cache_stats,
@@ -69,6 +71,39 @@ class ArenaReports(ArenaBase):
                 found.append(zone_stats(raw))
         nr_zones = len(found)
         return tuple(zone.with_reserves_for(nr_zones) for zone in found)
+
+    def vm_stats(self) -> VmStats:
+        """Return the figures of vmalloc, vmap and rings."""
+        raw = ffi.new("pyslab_vm_stats *")
+        with self._handle() as handle:
+            lib.pyslab_arena_vm_stats(handle, raw)
+        return VmStats(raw.nr_areas, raw.nr_pages, raw.nr_mappings, raw.lazy_pages, raw.budget)
+
+    def vm_areas(self) -> tuple[VmArea, ...]:
+        """Return every area of vmalloc, vmap and rings, by address."""
+        raw = ffi.new("pyslab_vm_area *")
+        found: list[VmArea] = []
+        with self._handle() as handle:
+            while lib.pyslab_arena_vm_area(handle, len(found), raw) == lib.PYSLAB_OK:
+                found.append(
+                    VmArea(
+                        raw.address,
+                        raw.nr_pages * raw.nr_copies * 4096,
+                        raw.nr_pages,
+                        raw.nr_blocks,
+                        raw.nr_mappings,
+                        "vmap" if raw.is_map else "ring" if raw.nr_copies == 2 else "vmalloc",
+                    )
+                )
+        return tuple(sorted(found, key=lambda area: area.address))
+
+    def vmallocinfo(self) -> str:
+        """Return a line per area, in the format of /proc/vmallocinfo."""
+        return "".join(
+            f"0x{area.address:016x}-0x{area.address + area.nbytes + 4096:016x} "
+            f"{area.nbytes + 4096:7d} pyslab pages={area.nr_pages} {area.kind}\n"
+            for area in self.vm_areas()
+        )
 
     def vm_events(self) -> VmEvents:
         """Return how often each step of the slow path was taken since creation."""

@@ -11,7 +11,7 @@ from typing import Any
 from pyslab._core import ffi, lib
 from pyslab.gfp_zones import ZONE_NAMES
 
-__all__ = ["ArenaStats", "CacheStats", "Fragmentation", "VmEvents", "ZoneStats"]
+__all__ = ["ArenaStats", "CacheStats", "Fragmentation", "VmArea", "VmEvents", "VmStats", "ZoneStats"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +200,39 @@ class VmEvents:
         """Return the counters by the names of /proc/vmstat where it has them."""
         names = {"oom_call": "oom_kill"}
         return {names.get(name, name): nr for name, nr in dataclasses.asdict(self).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class VmStats:
+    """vmalloc, vmap and rings of an arena at one moment."""
+
+    nr_areas: int
+    """Areas in use."""
+    nr_pages: int
+    """Their frames."""
+    nr_mappings: int
+    """Mappings of areas in use and of freed ones not yet unmapped."""
+    lazy_pages: int
+    """Addresses freed and not yet unmapped, in frames."""
+    budget: int
+    """Mappings that all arenas of the process may have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class VmArea:
+    """One area of contiguous addresses."""
+
+    address: int
+    nbytes: int
+    """Bytes of addresses, both copies of a ring."""
+    nr_pages: int
+    """Frames."""
+    nr_blocks: int
+    """Blocks that they came in."""
+    nr_mappings: int
+    """Mappings, guard pages included."""
+    kind: str
+    """vmalloc, vmap or ring."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -175,7 +175,7 @@ static void exceeds_max_order(void)
     EXPECT_EQ(page_alloc_exact(&pages.pa, 0, 0, KERNEL), PFN_NONE);
     EXPECT_EQ(zone->frontier, 0); /* not even looked for */
     EXPECT_EQ(buddy_find_range_locked(zone, &pages.pa.map, 0, UINT32_MAX, BLOCK + 1, 1, 0), 0);
-    EXPECT_EQ(page_reserve_range(&pages.pa, 0, FRAMES_10G), 0);
+    EXPECT_EQ(page_reserve_range(&pages.pa, 0, FRAMES_10G, PYSLAB_PAGE_LARGE), 0);
     EXPECT_EQ(page_rig_free(&pages), 0);
     page_free_range(&pages.pa, 0, FRAMES_10G);
     pfn = page_alloc_exact(&pages.pa, BLOCK, 0, KERNEL);

@@ -20,7 +20,7 @@ def _documents() -> str:
 def test_the_options_are_the_contracts() -> None:
     """Arena has exactly the documented options."""
     expected = {"hugepages", "max_order", "overcommit", "kmalloc_classes"}
-    expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom"}
+    expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem"}
     assert expected == set(OPTIONS)
 
 

@@ -1,0 +1,208 @@
+/* arena_vm.c - the calls of Arena over vm/: vmalloc, vmap, rings, kvmalloc. */
+#include "python/arena_pages.h"
+
+/* --- errors ------------------------------------------------------------- */
+
+static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t gfp)
+{
+    pyslab_vm_stats stats;
+
+    if (code == PYSLAB_ENOMEM)
+        return raise_out_of_memory(self, nbytes, 0, gfp | PYSLAB_GFP_HIGHMEM);
+    pyslab_arena_vm_stats(self->core, &stats);
+    if (code == PYSLAB_EMAPS)
+        PyErr_Format(objects.out_of_memory,
+                     "cannot map %zu bytes: scattered frames need more mappings than are left of "
+                     "%llu (three quarters of vm.max_map_count); hint: raise vm.max_map_count, or "
+                     "drop areas",
+                     nbytes, (unsigned long long)stats.budget);
+    else if (code == PYSLAB_EFORKED)
+        PyErr_SetString(objects.forked, pyslab_strerror(code));
+    else if (code == PYSLAB_EINVAL)
+        PyErr_SetString(PyExc_ValueError, "not high memory: private memory cannot be mapped twice");
+    else
+        raise_code(code, "vmap: frames", NULL);
+    return NULL;
+}
+
+static PyObject *area_buffer(ArenaObject *self, int code, void *p, size_t nbytes, uint32_t gfp)
+{
+    if (code != PYSLAB_OK)
+        return raise_vm(self, code, nbytes, gfp);
+    return buffer_new(self, p, (Py_ssize_t)nbytes, BUFFER_VM, NULL);
+}
+
+/* --- areas -------------------------------------------------------------- */
+
+/* Takes the frames without the GIL: there may be many, and callbacks. */
+static int take_area(ArenaObject *self, int (*take)(struct vm *, size_t, uint32_t, void **),
+                     size_t nbytes, uint32_t gfp, void **p)
+{
+    struct vm *vm;
+    int code;
+
+    self->nr_live++;
+    Py_BEGIN_ALLOW_THREADS
+    vm = arena_vm(self->core, true);
+    code = vm == NULL ? PYSLAB_ENOMEM : take(vm, nbytes, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL, p);
+    Py_END_ALLOW_THREADS
+    self->nr_live--;
+    return code;
+}
+
+/* The arguments (size, gfp=) that all of these have; -1 with an exception set. */
+static Py_ssize_t area_args(ArenaObject *self, const char *name, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames, uint32_t *gfp)
+{
+    struct alloc_options options;
+    Py_ssize_t size;
+
+    if (!arg_options(name, nargs, 1, args, kwnames, false, &options))
+        return -1;
+    size = arg_size(self, args[0], "size");
+    if (size < 0 || !arena_is_open(self))
+        return -1;
+    if (size == 0) {
+        PyErr_Format(PyExc_ValueError, "%s needs a size of at least one byte", name);
+        return -1;
+    }
+    *gfp = options.gfp;
+    return size;
+}
+
+static PyObject *vmalloc_with(PyObject *op, const char *name, uint32_t extra_gfp,
+                              PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ArenaObject *self = (ArenaObject *)op;
+    uint32_t gfp;
+    Py_ssize_t size = area_args(self, name, args, nargs, kwnames, &gfp);
+    void *p = NULL;
+    int code;
+
+    if (size < 0)
+        return NULL;
+    code = take_area(self, vm_alloc, (size_t)size, gfp | extra_gfp, &p);
+    return area_buffer(self, code, p, (size_t)size, gfp);
+}
+
+PyObject *method_vmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return vmalloc_with(op, "vmalloc", 0, args, nargs, kwnames);
+}
+
+PyObject *method_vzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return vmalloc_with(op, "vzalloc", PYSLAB_GFP_ZERO, args, nargs, kwnames);
+}
+
+/* A Buffer of twice the size; Ring (pyslab/ring.py) is made of it. */
+PyObject *method_ring(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ArenaObject *self = (ArenaObject *)op;
+    uint32_t gfp;
+    Py_ssize_t size = area_args(self, "ring", args, nargs, kwnames, &gfp);
+    void *p = NULL;
+    int code;
+
+    if (size < 0)
+        return NULL;
+    if ((size_t)size > (size_t)PY_SSIZE_T_MAX / 4)
+        return raise_out_of_memory(self, (size_t)size, 0, gfp);
+    size = (Py_ssize_t)align_up((uint64_t)size, PAGE_SIZE);
+    code = take_area(self, vm_ring, (size_t)size, gfp, &p);
+    return area_buffer(self, code, p, 2 * (size_t)size, gfp);
+}
+
+PyObject *method_kvmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ArenaObject *self = (ArenaObject *)op;
+    struct alloc_options options;
+    Py_ssize_t size;
+    uint32_t gfp;
+    void *p;
+    int code;
+
+    if (!arg_options("kvmalloc", nargs, 1, args, kwnames, false, &options))
+        return NULL;
+    size = arg_size(self, args[0], "size");
+    if (size < 0 || !arena_is_open(self) || !arg_drop_highmem("kvmalloc", &options.gfp))
+        return NULL;
+    gfp = options.gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL;
+    if ((size_t)size > PAGE_SIZE)
+        gfp |= PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOWARN;
+    p = (gfp & PYSLAB_GFP_ZERO) != 0 ? kmalloc_zeroed(&self->core->kmalloc, (size_t)size, gfp)
+                                     : kmalloc_alloc(&self->core->kmalloc, (size_t)size, gfp);
+    if (p != NULL)
+        return buffer_new(self, p, size, BUFFER_KMALLOC, NULL);
+    if ((size_t)size <= PAGE_SIZE || PyErr_Occurred())
+        return raise_out_of_memory(self, (size_t)size, 0, options.gfp);
+    code = take_area(self, vm_alloc, (size_t)size, options.gfp, &p);
+    return area_buffer(self, code, p, (size_t)size, options.gfp);
+}
+
+/* --- maps --------------------------------------------------------------- */
+
+/* The first frames of a sequence of Pages; their bytes in *nbytes. -1: an exception. */
+static Py_ssize_t page_frames(ArenaObject *self, PyObject *sequence, uint32_t *pfns,
+                              size_t *nbytes)
+{
+    Py_ssize_t nr = PySequence_Fast_GET_SIZE(sequence);
+
+    *nbytes = 0;
+    for (Py_ssize_t i = 0; i < nr; i++) {
+        PageObject *page = arg_page(self, PySequence_Fast_GET_ITEM(sequence, i));
+
+        if (page == NULL || !page_is_usable(page))
+            return -1;
+        pfns[i] = page->pfn;
+        *nbytes += (size_t)page->nr_pages << PAGE_SHIFT;
+    }
+    return nr;
+}
+
+PyObject *method_vmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ArenaObject *self = (ArenaObject *)op;
+    PyObject *sequence, *buffer = NULL;
+    struct alloc_options options;
+    uint32_t *pfns;
+    Py_ssize_t nr;
+    size_t nbytes;
+
+    if (!arg_options("vmap", nargs, 1, args, kwnames, false, &options) || !arena_is_open(self))
+        return NULL;
+    sequence = PySequence_Fast(args[0], "vmap takes a sequence of Pages");
+    if (sequence == NULL)
+        return NULL;
+    nr = PySequence_Fast_GET_SIZE(sequence);
+    pfns = PyMem_New(uint32_t, (size_t)nr);
+    if (pfns == NULL) {
+        PyErr_NoMemory();
+    } else if (nr == 0) {
+        PyErr_SetString(PyExc_ValueError, "vmap needs at least one Page");
+    } else if (page_frames(self, sequence, pfns, &nbytes) >= 0 && arena_is_open(self)) {
+        void *p = NULL;
+        int code = vm_map(&self->core->vm, pfns, (uint32_t)nr, &p);
+
+        buffer = area_buffer(self, code, p, nbytes, options.gfp);
+    }
+    PyMem_Free(pfns);
+    Py_DECREF(sequence);
+    return buffer;
+}
+
+PyObject *method_vfree(PyObject *op, PyObject *arg)
+{
+    BufferObject *buffer = arg_buffer((ArenaObject *)op, arg);
+
+    if (buffer == NULL)
+        return NULL;
+    if (buffer->kind != BUFFER_VM) {
+        PyErr_Format(objects.invalid_pointer, "the Buffer at %p is not from vmalloc or vmap",
+                     buffer->p);
+        return NULL;
+    }
+    if (buffer_kfree(buffer) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,94 @@
+"""Ring: a byte queue in a mirrored buffer, so that no read or write ever wraps.
+
+The same frames are mapped twice in a row: what is written past the end is at the start.
+Made by Arena.ring(nbytes). Not here: synchronisation; one writer and one reader at a time
+are the caller's business.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from pyslab._core import Buffer
+
+__all__ = ["Ring"]
+
+
+class Ring:
+    """A queue of up to nbytes bytes, every part of it contiguous in memory."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
+        self._nbytes = len(buffer) // 2
+        self._start = 0
+        self._used = 0
+
+    @property
+    def buffer(self) -> Buffer:
+        """Both copies: buffer[i] and buffer[i + nbytes] are one byte."""
+        return self._buffer
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it can hold: whole frames."""
+        return self._nbytes
+
+    @property
+    def free(self) -> int:
+        """Bytes that can be written now."""
+        return self._nbytes - self._used
+
+    def __len__(self) -> int:
+        return self._used
+
+    def readable(self) -> memoryview:
+        """Return what is in the ring, oldest first, as one view; consume() removes it."""
+        return memoryview(self._buffer)[self._start : self._start + self._used]
+
+    def writable(self) -> memoryview:
+        """Return the free part as one view to write into; commit() adds what was written."""
+        end = self._start + self._used
+        return memoryview(self._buffer)[end : end + self.free]
+
+    def commit(self, n: int) -> None:
+        """Add the first n bytes of writable(). Raises ValueError beyond free."""
+        if not 0 <= n <= self.free:
+            raise ValueError(f"commit of {n} bytes: {self.free} are free")
+        self._used += n
+
+    def consume(self, n: int) -> None:
+        """Remove the oldest n bytes. Raises ValueError beyond len()."""
+        if not 0 <= n <= self._used:
+            raise ValueError(f"consume of {n} bytes: {self._used} are there")
+        self._start = (self._start + n) % self._nbytes
+        self._used -= n
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Copy as much of data as fits; return how many bytes."""
+        view = memoryview(data).cast("B")
+        n = min(len(view), self.free)
+        self.writable()[:n] = view[:n]
+        self.commit(n)
+        return n
+
+    def read(self, n: int = -1) -> bytes:
+        """Remove and return up to n bytes, all of them if n is negative."""
+        n = self._used if n < 0 else min(n, self._used)
+        data = bytes(self.readable()[:n])
+        self.consume(n)
+        return data
+
+    def close(self) -> None:
+        """Free the memory. Raises BufferError while views of it are alive."""
+        self._buffer.arena.vfree(self._buffer)
+
+    def __enter__(self) -> Ring:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
