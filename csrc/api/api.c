@@ -84,14 +84,13 @@ uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t 
 
 void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes)
 {
+    store_relaxed(&arena->limit_bytes, bytes);
     store_relaxed(&arena->pages.limit_pages, bytes == 0 ? LIMIT_NONE : bytes >> PAGE_SHIFT);
 }
 
 uint64_t pyslab_arena_limit(const pyslab_arena *arena)
 {
-    uint64_t nr_pages = load_relaxed(&arena->pages.limit_pages);
-
-    return nr_pages == LIMIT_NONE ? 0 : nr_pages << PAGE_SHIFT;
+    return load_relaxed(&arena->limit_bytes);
 }
 
 uint64_t pyslab_arena_used(const pyslab_arena *arena)

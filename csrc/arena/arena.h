@@ -27,6 +27,7 @@ struct pyslab_arena {
     size_t metadata_bytes;       /* reserved for them */
     size_t bytes;                /* of all frames */
     size_t mapped_bytes;         /* of those that have an address */
+    _Atomic uint64_t limit_bytes; /* as it was set; 0: none */
     uint32_t hugepages;          /* enum pyslab_hugepages */
     uint32_t purge_delay_ms;     /* as in the options */
 };

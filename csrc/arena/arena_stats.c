@@ -74,10 +74,11 @@ int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_sta
 {
     struct page_alloc *pages = &arena->pages;
     uint64_t pcp_pages[MAX_NR_ZONES];
-    struct zone *zone = &pages->zone[index];
+    struct zone *zone;
 
     if (index >= pages->nr_zones)
         return PYSLAB_EINVAL;
+    zone = &pages->zone[index];
     pcp_count_pages(pages, pcp_pages);
     memset(out, 0, sizeof *out);
     out->struct_size = sizeof *out;

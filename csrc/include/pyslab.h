@@ -321,14 +321,15 @@ uint64_t pyslab_arena_release_unused(pyslab_arena *arena);
 int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out);
 /* Writes up to nr counters, by enum pyslab_vm_event; returns how many there are. */
 uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t nr);
-/* At most so many bytes outside the buddy; 0: no limit. It may be below what is in use:
+/* At most so many bytes outside the buddy, in whole frames; 0: no limit. It may be below what is in use:
  * then requests fail until enough has come back. */
 void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes);
 uint64_t pyslab_arena_limit(const pyslab_arena *arena);
 /* Bytes outside the buddy now: in callers' hands, in slabs, on page lists. */
 uint64_t pyslab_arena_used(const pyslab_arena *arena);
 /* What to do when a request of nbytes that may use zones up to this index would fail:
- * non-zero to try again (at most 16 times in a row). NULL: fail. No call may be running. */
+ * non-zero to try again (at most 16 times in a row). NULL: fail. No call may be running.
+ * What the callback itself allocates may use the reserves and starts no reclaim. */
 void pyslab_arena_set_oom(pyslab_arena *arena,
                           int (*oom)(size_t nbytes, uint32_t zone, void *context),
                           void *context);

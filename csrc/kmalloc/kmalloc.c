@@ -158,7 +158,9 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
     if (p == NULL) {
         bool smaller_may_do = cache == NULL || cache->desc->slab_order != 0;
 
-        return smaller_may_do && !page_alloc_gave_up(pages) ? alloc_large(km, size, 0, gfp) : NULL;
+        if (cache != NULL && page_alloc_gave_up(pages))
+            return NULL;
+        return smaller_may_do ? alloc_large(km, size, 0, gfp) : NULL;
     }
     if ((gfp & PYSLAB_GFP_ZERO) != 0)
         memset(p, 0, km->classes.size[class]);

@@ -97,7 +97,7 @@ int os_lock_memory(void *p, size_t bytes)
 
 int os_memfd_create(const char *name, uint64_t bytes, int *fd)
 {
-    int new_fd = memfd_create(name, MFD_CLOEXEC);
+    int new_fd = fault_here() ? -1 : memfd_create(name, MFD_CLOEXEC);
 
     if (new_fd < 0)
         return PYSLAB_EOS;

@@ -118,7 +118,9 @@ static uint32_t request_word(const struct page *page, const struct request *requ
 
     if (request->any_run)
         word |= PAGE_FLAG_RUN;
-    return request->gfp & PYSLAB_GFP_COMP ? word | PAGE_FLAG_COMP : word;
+    /* Only from order 1 on, as in Linux: a single frame has no parts. */
+    return (request->gfp & PYSLAB_GFP_COMP) != 0 && request->order != 0 ? word | PAGE_FLAG_COMP
+                                                                        : word;
 }
 
 static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request)
@@ -161,7 +163,7 @@ static uint32_t alloc_listed(struct page_alloc *pa, unsigned order, uint32_t gfp
     pfn = pcp_pop(pa, list);
     if (gfp & PYSLAB_GFP_ZERO)
         clear_listed_block(pa, pfn, order, clean);
-    if (gfp & PYSLAB_GFP_COMP)
+    if ((gfp & PYSLAB_GFP_COMP) != 0 && order != 0)
         store_relaxed(&pfn_to_page(&pa->map, pfn)->word, list->alloc_word | PAGE_FLAG_COMP);
     return pfn;
 }
@@ -242,7 +244,9 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
         request.gfp |= PYSLAB_GFP_DMA;
     else if (zone->type == PYSLAB_ZONE_DMA32)
         request.gfp |= PYSLAB_GFP_DMA32;
-    else if (zone->type >= PYSLAB_ZONE_HIGHMEM)
+    else if (zone->type == PYSLAB_ZONE_HIGHMEM)
+        request.gfp |= PYSLAB_GFP_HIGHMEM;
+    else if (zone->type == PYSLAB_ZONE_MOVABLE)
         request.gfp |= GFP_HIGH_BITS;
     return page_alloc_request(pa, &request);
 }
@@ -251,11 +255,15 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
 static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint32_t nr,
                                   uint32_t *pfns)
 {
-    bool limited = limit_enter(pa);
-    uint64_t room = limit_room(pa, limited);
     struct access access;
     uint32_t done = 0;
+    uint64_t room;
+    bool limited;
 
+    if (fault_here())
+        return 0;
+    limited = limit_enter(pa);
+    room = limit_room(pa, limited);
     access_first(&access, zone->index);
     lock_acquire(&zone->lock);
     nr = min_uint(nr, zone_usable_pages_locked(zone, &access));
@@ -277,7 +285,8 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
 {
     uint32_t done;
 
-    if (!gfp_valid(gfp) || nr == 0 || zone_is_foreign(pa, gfp_zone(pa, gfp)))
+    if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, 0) || nr == 0 ||
+        zone_is_foreign(pa, gfp_zone(pa, gfp)))
         return 0;
     done = zone_take_singles(pa, &pa->zone[gfp_zone(pa, gfp)], nr, pfns);
     for (uint32_t i = 0; i < done && (gfp & PYSLAB_GFP_ZERO) != 0; i++)
@@ -396,6 +405,8 @@ int page_get(struct page_alloc *pa, uint32_t pfn)
     if (pfn >= pa->map.nr_pages ||
         page_state(pfn_to_page(&pa->map, pfn)) != PYSLAB_PAGE_ALLOC)
         return page_misuse(pa, pfn);
+    if (zone_is_foreign(pa, page_zone(pfn_to_page(&pa->map, pfn))))
+        return PYSLAB_EFORKED;
     atomic_fetch_add_explicit(&pfn_to_page(&pa->map, pfn)->refcount, 1, memory_order_relaxed);
     return PYSLAB_OK;
 }
@@ -425,16 +436,21 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn)
 {
     const struct zone *zone = page_alloc_zone_of((struct page_alloc *)(uintptr_t)pa, pfn);
 
+    if (pfn >= zone->frontier)
+        return true;
     for (unsigned order = 0; order <= pa->max_order; order++) {
-        const struct page *head = pfn_to_page(&pa->map, pfn & ~((1u << order) - 1));
+        uint32_t head_pfn = pfn & ~((1u << order) - 1);
+        const struct page *head = pfn_to_page(&pa->map, head_pfn);
         unsigned state = page_state(head);
 
+        if (head_pfn < zone->start_pfn)
+            break;
         if (state != PYSLAB_PAGE_UNLISTED)
             return (state == PYSLAB_PAGE_BUDDY || state == PYSLAB_PAGE_PCP ||
                     state == PYSLAB_PAGE_ISOLATED) &&
                    page_order(head) >= order;
     }
-    return pfn >= zone->frontier;
+    return false;
 }
 
 void page_alloc_request_drain(struct page_alloc *pa)

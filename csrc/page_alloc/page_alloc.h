@@ -45,7 +45,7 @@ struct pcp_set {
 
 struct pcp {
     uint32_t drain_epoch; /* of page_alloc when this thread last drained */
-    bool in_reclaim;      /* this thread runs shrinkers: no reclaim within reclaim */
+    bool in_reclaim;      /* this thread runs shrinkers, or oom: no reclaim within reclaim */
     bool gave_up;         /* a shrinker ended this thread's last slow request */
     struct pcp_set set[]; /* by place (pcp_place): the NORMAL zone's first */
 };

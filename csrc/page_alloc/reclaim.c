@@ -60,7 +60,8 @@ bool page_alloc_gave_up(struct page_alloc *pa)
     return pcp != NULL && pcp->gave_up;
 }
 
-/* The zones up to this one have what background reclaim works for. */
+/* The zones up to this one have what background reclaim works for: one of them has more
+ * than it keeps (__zone_watermark_ok), or keeps nothing. */
 static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
 {
     struct access access = {.zone = highest, .mark = PYSLAB_MARK_HIGH};
@@ -68,9 +69,10 @@ static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
 
     for (uint32_t i = 0; i <= highest && !balanced; i++) {
         struct zone *zone = &pa->zone[i];
+        uint32_t kept = zone_kept_pages(zone, &access);
 
         lock_acquire(&zone->lock);
-        balanced = zone_free_pages(zone) >= zone_kept_pages(zone, &access);
+        balanced = kept == 0 || zone_free_pages(zone) > kept;
         lock_release(&zone->lock);
     }
     return balanced;
@@ -145,20 +147,35 @@ static bool kswapd_run(struct page_alloc *pa, uint32_t highest)
 
 /* Blocks on their way to the operating system are free again in a moment: "no" is true
  * only if none was away, or came back, while the lists were looked at. */
-static uint32_t take_at_min(struct page_alloc *pa, const struct request *request)
+static uint32_t take_at(struct page_alloc *pa, const struct request *request,
+                        const struct access *access)
 {
-    struct access access;
-
-    access_min(&access, gfp_zone(pa, request->gfp), request->gfp, in_reclaim(pa));
     for (;;) {
         uint32_t returns = atomic_load(&pa->nr_returns);
-        uint32_t pfn = zonelist_take(pa, request, &access);
+        uint32_t pfn = zonelist_take(pa, request, access);
 
         if (pfn != PFN_NONE ||
             (atomic_load(&pa->nr_isolated) == 0 && atomic_load(&pa->nr_returns) == returns))
             return pfn;
         os_yield();
     }
+}
+
+static uint32_t take_at_min(struct page_alloc *pa, const struct request *request)
+{
+    struct access access;
+
+    access_min(&access, gfp_zone(pa, request->gfp), request->gfp, in_reclaim(pa));
+    return take_at(pa, request, &access);
+}
+
+/* Who may not fail gets half of the reserve before it waits. */
+static uint32_t take_from_reserve(struct page_alloc *pa, const struct request *request)
+{
+    struct access access;
+
+    access_min(&access, gfp_zone(pa, request->gfp), request->gfp | PYSLAB_GFP_HIGH, false);
+    return take_at(pa, request, &access);
 }
 
 static enum pass direct_reclaim(struct page_alloc *pa, const struct request *request)
@@ -173,14 +190,19 @@ static enum pass direct_reclaim(struct page_alloc *pa, const struct request *req
     return pass;
 }
 
-/* The callback says whether to try again. */
+/* The callback says whether to try again. Its own requests are a shrinker's: they would
+ * ask it again, and again. */
 static bool ask_oom(struct page_alloc *pa, const struct request *request)
 {
-    if (pa->reclaim.oom == NULL)
+    bool again;
+
+    if (pa->reclaim.oom == NULL || !set_in_reclaim(pa, true))
         return false;
     vm_event(pa, PYSLAB_VM_OOM_CALL, 1);
-    return pa->reclaim.oom((size_t)request->nr_pages << PAGE_SHIFT, gfp_zone(pa, request->gfp),
-                           pa->reclaim.oom_context) != 0;
+    again = pa->reclaim.oom((size_t)request->nr_pages << PAGE_SHIFT, gfp_zone(pa, request->gfp),
+                            pa->reclaim.oom_context) != 0;
+    (void)set_in_reclaim(pa, false);
+    return again;
 }
 
 /* Passes of direct reclaim, a retry after each, while they make sense. */
@@ -223,6 +245,9 @@ static uint32_t take_with_reclaim(struct page_alloc *pa, const struct request *r
             continue;
         if (!no_fail)
             return PFN_NONE;
+        pfn = take_from_reserve(pa, request);
+        if (pfn != PFN_NONE)
+            return pfn;
         os_sleep_ms(1);
     }
 }
@@ -243,11 +268,11 @@ uint32_t request_take_slow(struct page_alloc *pa, const struct request *request)
     }
     if (pfn == PFN_NONE && may_reclaim)
         pfn = take_with_reclaim(pa, request);
-    if (pfn == PFN_NONE) {
-        vm_event(pa, PYSLAB_VM_ALLOC_FAIL, 1);
-    } else if (may_reclaim && !kswapd_run(pa, gfp_zone(pa, request->gfp))) {
+    if (pfn != PFN_NONE && may_reclaim && !kswapd_run(pa, gfp_zone(pa, request->gfp))) {
         page_free_range(pa, pfn, request->nr_pages);
         pfn = PFN_NONE;
     }
+    if (pfn == PFN_NONE)
+        vm_event(pa, PYSLAB_VM_ALLOC_FAIL, 1);
     return pfn;
 }

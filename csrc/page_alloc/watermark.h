@@ -52,17 +52,16 @@ static inline void access_min(struct access *access, uint32_t zone, uint32_t gfp
 static inline uint32_t zone_kept_pages(const struct zone *zone, const struct access *access)
 {
     uint32_t mark = zone->watermark[access->mark];
+    uint32_t reserve = zone->lowmem_reserve[access->zone];
 
-    if (likely(access->mark == PYSLAB_MARK_LOW))
-        return mark + zone->lowmem_reserve[access->zone];
-    if (access->no_watermarks)
+    if (unlikely(access->no_watermarks))
         return 0;
-    if (access->high) {
+    if (unlikely(access->high)) {
         mark -= mark / 2;
         if (access->cannot_wait)
             mark -= mark / 4;
     }
-    return mark + zone->lowmem_reserve[access->zone];
+    return reserve <= UINT32_MAX - mark ? mark + reserve : UINT32_MAX;
 }
 
 /* Frames that this request may still take from the zone. */

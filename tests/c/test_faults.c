@@ -7,7 +7,7 @@
  * failure. Needs PYSLAB_CHECK_LEVEL >= 1; without, the one test says so. */
 #include "base/fault.h"
 
-#include "rig.h"
+#include "rig_zones.h"
 
 #if PYSLAB_CHECK_LEVEL >= 1
 
@@ -157,6 +157,25 @@ static void prefilled(struct scene *s)
     EXPECT(s->sheaf != NULL);
 }
 
+/* DMA, NORMAL and HIGHMEM with marks, and with page lists. */
+static void zoned(struct scene *s)
+{
+    pyslab_zone_options zones[] = {rig_zone(PYSLAB_ZONE_DMA, 1001, 16),
+                                   rig_zone(PYSLAB_ZONE_NORMAL, 3001, 64),
+                                   rig_zone(PYSLAB_ZONE_HIGHMEM, 1001, 16)};
+
+    pyslab_arena_destroy(s->arena);
+    s->arena = rig_zones_arena(zones, ARRAY_SIZE(zones), 9);
+}
+
+static void hold_runs(struct scene *s)
+{
+    s->p[s->nr++] = pyslab_reserve_range(s->arena, 2049, 64);
+    s->p[s->nr++] = pyslab_alloc_contig(s->arena, 7, 1, 0, KERNEL);
+    s->p[s->nr++] = pyslab_alloc_pages_exact(s->arena, 11 * PAGE_SIZE, KERNEL);
+    EXPECT(s->p[0] != NULL && s->p[1] != NULL && s->p[2] != NULL);
+}
+
 /* --- operations ------------------------------------------------------------ */
 
 static bool kmalloc_64(struct scene *s)
@@ -270,6 +289,124 @@ static bool alloc_pages_0(struct scene *s)
     return s->block != NULL;
 }
 
+static bool contig_op(struct scene *s)
+{
+    void *p = pyslab_alloc_contig(s->arena, 301, 4, 512, ZEROED);
+
+    EXPECT(p == NULL || rig_is_filled(p, 301 * PAGE_SIZE, 0));
+    return take(s, p, 301 * PAGE_SIZE);
+}
+
+static bool exact_op(struct scene *s)
+{
+    return take(s, pyslab_alloc_pages_exact(s->arena, 13 * PAGE_SIZE, ZEROED), 13 * PAGE_SIZE);
+}
+
+static bool reserve_op(struct scene *s)
+{
+    return take(s, pyslab_reserve_range(s->arena, 1001, 50), 50 * PAGE_SIZE);
+}
+
+/* Fewer than asked for is a refusal here; what there was goes back. */
+static bool bulk_of(struct scene *s, uint32_t gfp)
+{
+    uint32_t pfn[700], nr = pyslab_alloc_pages_bulk(s->arena, gfp, 700, pfn);
+
+    EXPECT_LE(nr, 700);
+    rig_give_all(s->arena, 0, pfn, nr);
+    return nr == 700;
+}
+
+static bool bulk_op(struct scene *s)
+{
+    return bulk_of(s, ZEROED);
+}
+
+static bool bulk_high_op(struct scene *s)
+{
+    return bulk_of(s, HIGHUSER | PYSLAB_GFP_ZERO);
+}
+
+static bool high_block_op(struct scene *s)
+{
+    uint32_t pfn = pyslab_alloc_pages(s->arena, 4, HIGHUSER | PYSLAB_GFP_COMP);
+
+    if (pfn != PFN_NONE)
+        EXPECT_EQ(pyslab_free_pages(s->arena, pfn, 4), PYSLAB_OK);
+    return pfn != PFN_NONE;
+}
+
+static bool split_op(struct scene *s)
+{
+    uint32_t pfn = pyslab_alloc_pages(s->arena, 5, DMA);
+
+    if (pfn == PFN_NONE)
+        return false;
+    EXPECT_EQ(pyslab_split_page(s->arena, pfn, 5), PYSLAB_OK);
+    for (uint32_t i = 0; i < 32; i++)
+        EXPECT_EQ(pyslab_put_page(s->arena, pfn + i), PYSLAB_OK);
+    return true;
+}
+
+/* Its cache is made by the first request. */
+static bool kmalloc_dma_100(struct scene *s)
+{
+    return take(s, pyslab_kmalloc(s->arena, 100, DMA), 100);
+}
+
+static bool kmalloc_dma_100k(struct scene *s)
+{
+    return take(s, pyslab_kmalloc(s->arena, 100 * KIB, DMA), 100 * KIB);
+}
+
+static uint64_t count_objects(void *context)
+{
+    return ((const struct scene *)context)->nr;
+}
+
+/* Frees through the scene, and asks for memory that it may be refused. */
+static int64_t scan_objects(uint64_t nr, void *context)
+{
+    struct scene *s = context;
+    int64_t went = 0;
+
+    for (; (uint64_t)went < nr && s->nr > 0; went++)
+        EXPECT_EQ(pyslab_kfree(s->arena, s->p[--s->nr]), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(s->arena, pyslab_kmalloc(s->arena, 300, KERNEL)), PYSLAB_OK);
+    return went;
+}
+
+static bool register_op(struct scene *s)
+{
+    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 0, .batch = 8,
+                                       .count = count_objects, .scan = scan_objects,
+                                       .context = s};
+    pyslab_shrinker *shrinker = NULL;
+    int code = pyslab_register_shrinker(s->arena, &options, &shrinker);
+
+    EXPECT_EQ(code, shrinker != NULL ? PYSLAB_OK : PYSLAB_ENOMEM);
+    return code == PYSLAB_OK;
+}
+
+/* Large blocks in all the arena, that a shrinker gives back. */
+static void shrinkable(struct scene *s)
+{
+    void *p;
+
+    EXPECT(register_op(s));
+    while (s->nr < 15 && (p = pyslab_kmalloc(s->arena, MIB, KERNEL | PYSLAB_GFP_NORETRY)) != NULL)
+        s->p[s->nr++] = p;
+}
+
+/* Served by reclaim, or refused; what the shrinker freed is gone either way. */
+static bool reclaim_op(struct scene *s)
+{
+    void *p = pyslab_alloc_contig(s->arena, 2048, 1, 0, KERNEL);
+
+    EXPECT_EQ(pyslab_kfree(s->arena, p), PYSLAB_OK);
+    return true;
+}
+
 static bool cache_create_op(struct scene *s)
 {
     int code = pyslab_kmem_cache_create(s->arena, "fault", 640, NULL, &s->cache);
@@ -369,6 +506,11 @@ static const struct operation operations[] = {
     MAY(krealloc_large, hold_large), MAY(pages_0, nothing),
     MAY(pages_3_zeroed, nothing), MAY(pages_5, nothing), MAY(pages_9, nothing),
     MAY(pages_10_zeroed, nothing), MAY(pages_0, used_cache), MAY(alloc_pages_0, nothing),
+    MAY(contig_op, nothing), MAY(contig_op, zoned), MAY(exact_op, nothing), MAY(exact_op, zoned),
+    MAY(reserve_op, nothing), MAY(reserve_op, zoned), MAY(bulk_op, nothing), MAY(bulk_op, zoned),
+    MAY(bulk_high_op, zoned), MAY(high_block_op, zoned), MAY(split_op, zoned),
+    MAY(kmalloc_dma_100, nothing), MAY(kmalloc_dma_100, zoned), MAY(kmalloc_dma_100k, zoned),
+    MAY(register_op, nothing), MUST(reclaim_op, shrinkable), MUST(free_all, hold_runs),
     MAY(cache_create_op, nothing), MAY(cache_alloc_op, cache_of_8),
     MAY(cache_alloc_op, cache_of_64), MAY(cache_alloc_op, cache_of_5000),
     MAY(cache_alloc_op, constructed_cache), MAY(cache_alloc_op, cache_with_high_id),

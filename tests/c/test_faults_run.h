@@ -149,8 +149,18 @@ static int create(const pyslab_arena_options *options)
     return code;
 }
 
+/* The lowest number that a file opened now would get. */
+static int next_fd(void)
+{
+    int fd = dup(STDOUT_FILENO);
+
+    close(fd);
+    return fd;
+}
+
 static void create_with(const pyslab_arena_options *options)
 {
+    int fd = next_fd();
     size_t heap = os_heap_live_bytes();
 
     for (int sticky = 0; sticky < 2; sticky++)
@@ -169,6 +179,7 @@ static void create_with(const pyslab_arena_options *options)
             if (code == PYSLAB_OK)
                 rig_end(arena);
             EXPECT_EQ(os_heap_live_bytes(), heap);
+            EXPECT_EQ(next_fd(), fd);
             if (count == 0 || n > MOST_POINTS)
                 break;
         }
@@ -188,6 +199,15 @@ static void creation(void)
     options.size_bytes = 4 * MIB;
     options.prefault = 1;
     create_with(&options);
+    {
+        const pyslab_zone_options zones[] = {rig_zone(PYSLAB_ZONE_DMA, 257, 8),
+                                             rig_zone(PYSLAB_ZONE_HIGHMEM, 511, 8)};
+        pyslab_arena_options zoned_options = rig_zones_options(zones, 2, 9);
+
+        create_with(&zoned_options);
+        zoned_options.prefault = 1;
+        create_with(&zoned_options);
+    }
 }
 
 /* The first failure after which all fail: the arena is left and used again. */
