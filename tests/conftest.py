@@ -59,6 +59,7 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
         max_order: int = 18,
         overcommit: bool = False,
         kmalloc_classes: Geometry = "fine",
+        prealloc: dict[int | str, int] | None = None,
     ) -> pyslab.Arena:
         arena = pyslab.Arena(
             size,
@@ -66,6 +67,7 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
             max_order=max_order,
             overcommit=overcommit,
             kmalloc_classes=kmalloc_classes,
+            prealloc=prealloc,
         )
         arenas.append(arena)
         return arena

@@ -10,6 +10,7 @@
 #include "arena/arena_fork.h"
 
 #include "os/os_heap.h"
+#include "slab/mempool.h"
 
 static struct {
     struct lock lock;            /* guards arenas */
@@ -27,6 +28,7 @@ static void caches_each(struct pyslab_arena *arena, void (*act)(struct lock *))
     for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++)
         if (sa->caches[id] != NULL)
             act(&sa->caches[id]->lock);
+    mempools_each_lock(sa, act);
 }
 
 static void zones_each(struct pyslab_arena *arena, void (*act)(struct lock *))
@@ -89,6 +91,8 @@ static void fork_child(void)
     fork_release();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         a->pages.forked = true;
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
     lock_release_after_fork(&arena_list.lock);
 }

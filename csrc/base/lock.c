@@ -1,5 +1,7 @@
-/* lock.c - set-up of the mutex, and the rank check of debug builds. */
+/* lock.c - set-up of the mutex, conditions, and the rank check of debug builds. */
 #include "base/lock.h"
+
+#include <time.h>
 
 void lock_init(struct lock *lock, enum lock_rank rank)
 {
@@ -17,6 +19,45 @@ void lock_init(struct lock *lock, enum lock_rank rank)
 void lock_destroy(struct lock *lock)
 {
     pthread_mutex_destroy(&lock->mutex);
+}
+
+void condition_init(struct condition *condition)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&condition->cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+void condition_destroy(struct condition *condition)
+{
+    pthread_cond_destroy(&condition->cond);
+}
+
+void condition_wake_one(struct condition *condition)
+{
+    pthread_cond_signal(&condition->cond);
+}
+
+void condition_wake_all(struct condition *condition)
+{
+    pthread_cond_broadcast(&condition->cond);
+}
+
+void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&condition->cond, &lock->mutex, &until);
 }
 
 #if PYSLAB_CHECK_LEVEL >= 1

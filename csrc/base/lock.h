@@ -64,6 +64,23 @@ static inline void lock_release(struct lock *lock)
     lock_rank_leave(lock);
 }
 
+/* --- waiting for what a lock guards ---------------------------------------- */
+
+struct condition {
+    pthread_cond_t cond; /* timed by the monotonic clock */
+};
+
+/* Also in a forked child, whose copy may count threads that only the parent has. */
+void condition_init(struct condition *condition);
+void condition_destroy(struct condition *condition);
+void condition_wake_one(struct condition *condition);
+void condition_wake_all(struct condition *condition);
+/* pre: the lock is held, and no other. Lets it go, sleeps for at most ms, and takes it
+ * again; may return early. */
+void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms);
+
+/* --- fork ------------------------------------------------------------------ */
+
 /* For fork handlers: several locks of one rank, taken in index order. */
 static inline void lock_acquire_for_fork(struct lock *lock)
 {

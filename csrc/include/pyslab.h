@@ -24,6 +24,7 @@ extern "C" {
 
 typedef struct pyslab_arena pyslab_arena;     /* one arena: zones, caches, kmalloc */
 typedef struct kmem_cache pyslab_kmem_cache;  /* objects of one size in one arena */
+typedef struct mempool pyslab_mempool;        /* a reserve of objects of one cache */
 
 enum pyslab_limits {
     PYSLAB_PAGE_SHIFT = 12,     /* an arena frame is 4 KiB on every host */
@@ -302,6 +303,13 @@ typedef struct pyslab_cache_stats {
     uint64_t supply_buddy;      /* slabs bought from the buddy */
 } pyslab_cache_stats;
 
+typedef struct pyslab_mempool_stats {
+    uint32_t min_nr;           /* objects that the reserve is for */
+    uint32_t curr_nr;          /* objects in it now */
+    uint64_t nr_outstanding;   /* objects of the pool in callers' hands */
+    uint64_t nr_from_reserve;  /* allocations that the reserve served */
+} pyslab_mempool_stats;
+
 /* --- arena -------------------------------------------------------------- */
 
 /* Makes an arena. *out is written on success only. Errors: EINVAL, ELIMIT, EOS. */
@@ -365,6 +373,8 @@ size_t pyslab_ksize(pyslab_arena *arena, const void *p);
 int pyslab_kfree(pyslab_arena *arena, void *p);
 /* Bytes kmalloc(size) would reserve: the class size, or whole frames. */
 size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size);
+/* pyslab_kmem_cache_prealloc of the size class that serves size. EINVAL: none does. */
+int pyslab_kmalloc_prealloc(pyslab_arena *arena, size_t size, size_t nr);
 
 /* --- page frames -------------------------------------------------------- */
 
@@ -465,12 +475,35 @@ size_t pyslab_kmem_cache_live_objects(pyslab_kmem_cache *cache, void **p, size_t
  * first, and sorts partial slabs so that the fullest are used first; returns how many
  * frames went back. */
 uint64_t pyslab_kmem_cache_shrink(pyslab_kmem_cache *cache);
-/* EBUSY while objects are live; the cache stays usable then.
+/* Buys slabs for nr more objects, which lie on the empty list. Trimming and reaping leave
+ * the cache that many slabs more from now on; shrink, release_unused and memory pressure
+ * take them. ENOMEM: there is not so much, and nothing has changed. */
+int pyslab_kmem_cache_prealloc(pyslab_kmem_cache *cache, size_t nr);
+/* EBUSY while objects are live or a mempool is over the cache, which stays usable then.
  * Quiescence: no other thread may be inside a call on this cache. */
 int pyslab_kmem_cache_destroy(pyslab_kmem_cache *cache);
 void pyslab_kmem_cache_stats(pyslab_kmem_cache *cache, pyslab_cache_stats *out);
 /* Statistics of the cache with this index, 0..nr_caches-1; EINVAL past the end. */
 int pyslab_arena_cache_stats(pyslab_arena *arena, uint32_t index, pyslab_cache_stats *out);
+
+/* --- mempool ------------------------------------------------------------ */
+
+/* A pool over the cache with min_nr >= 1 objects in reserve. Its own objects go back to
+ * it, not to the cache. Errors: EINVAL; ENOMEM: min_nr objects are not to be had. */
+int pyslab_mempool_create(pyslab_kmem_cache *cache, size_t min_nr, pyslab_mempool **out);
+/* From the cache without reclaim; then with it, if gfp has DIRECT_RECLAIM; then from the
+ * reserve. NULL only if that is empty too, or for a bad gfp. Never asks on_oom. */
+void *pyslab_mempool_alloc(pyslab_mempool *pool, uint32_t gfp);
+/* To the reserve while it is short of min_nr, else to the cache. NULL is a no-op. Errors:
+ * EPOINTER (also when the pool has no object out), EDOUBLE, ECACHE. */
+int pyslab_mempool_free(pyslab_mempool *pool, void *p);
+/* A larger reserve is filled at once: ENOMEM leaves it as it was. A smaller one gives the
+ * rest back and cannot fail. EINVAL: min_nr is 0. */
+int pyslab_mempool_resize(pyslab_mempool *pool, size_t min_nr);
+/* Gives the reserve back. EBUSY while objects of the pool are out.
+ * Quiescence: no other thread may be inside a call on this pool. */
+int pyslab_mempool_destroy(pyslab_mempool *pool);
+void pyslab_mempool_stats_read(pyslab_mempool *pool, pyslab_mempool_stats *out);
 
 /* --- the library -------------------------------------------------------- */
 

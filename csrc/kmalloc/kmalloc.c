@@ -225,6 +225,13 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
                                      gfp));
 }
 
+int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr)
+{
+    unsigned class = size_class_of(&km->classes, size);
+
+    return class == 0 ? PYSLAB_EINVAL : cache_prealloc(km->slabs.caches[class], nr);
+}
+
 /* --- size --------------------------------------------------------------- */
 
 /* p heads a large block: tells its record. */

@@ -64,6 +64,8 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
 void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp);
 void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp);
 void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp);
+/* cache_prealloc of the cache that serves size. EINVAL: no class does. ENOMEM */
+int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr);
 /* Usable bytes; 0 for what is not live. */
 size_t kmalloc_usable(struct kmalloc *km, const void *p);
 /* Frames from page_alloc_contig or page_reserve_range (PFN_NONE: NULL) as a large block. */

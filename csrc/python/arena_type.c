@@ -342,6 +342,13 @@ static PyMethodDef arena_methods[] = {
      "leaves there is the object's first content, which free and alloc do not touch.\n"
      "dtor: called once for each object, with its content as bytes, when its slab goes.\n"
      "Raises ValueError, TypeError."},
+    {"mempool", (PyCFunction)(void (*)(void))arena_mempool, METH_FASTCALL,
+     "mempool($self, min_nr, cache_or_size, /)\n--\n\n"
+     "A Mempool: min_nr objects in reserve, for when the cache finds no memory.\n\n"
+     "cache_or_size: a KmemCache of this arena, which cannot be destroyed meanwhile; or the\n"
+     "size of an object (int or str), for a cache of the pool's own.\n"
+     "Raises OutOfMemoryError if min_nr objects are not to be had, ValueError, TypeError,\n"
+     "InvalidPointerError for a cache of another arena, ArenaClosedError."},
     {"validate", method_validate, METH_NOARGS,
      "validate($self, /)\n--\n\n"
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},

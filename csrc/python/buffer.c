@@ -53,20 +53,23 @@ static always_inline void buffer_object_free(BufferObject *self)
 
 /* Gives memory back to the core. An error means that somebody else freed it or wrote
  * over the metadata: there is no caller to raise it to. */
-static always_inline void memory_return(struct pyslab_arena *core, void *p, enum buffer_kind kind)
+static always_inline void memory_return(struct pyslab_arena *core, void *p, enum buffer_kind kind,
+                                        PyObject *keep)
 {
     int code;
 
-    if (kind == BUFFER_PAGES) {
+    if (likely(kind == BUFFER_KMALLOC || kind == BUFFER_CACHE)) {
+        code = kmalloc_free(&core->kmalloc, p);
+    } else if (kind == BUFFER_POOL) {
+        code = mempool_object_free(keep, p);
+    } else if (kind == BUFFER_PAGES) {
         uint32_t pfn = virt_to_pfn(&core->pages.map, p);
 
         code = page_put(&core->pages, pfn, page_order(pfn_to_page(&core->pages.map, pfn)));
-    } else if (unlikely(kind == BUFFER_VM)) {
+    } else {
         code = pyslab_vfree(core, p);
         if (code == PYSLAB_EFORKED)
             return; /* the parent's: in a forked child the Buffer just goes */
-    } else {
-        code = kmalloc_free(&core->kmalloc, p);
     }
     if (unlikely(code != PYSLAB_OK)) {
         PyObject *type, *value, *traceback;
@@ -84,7 +87,7 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     void *p = self->p;
 
     self->p = NULL;
-    memory_return(self->arena->core, p, (enum buffer_kind)self->kind);
+    memory_return(self->arena->core, p, (enum buffer_kind)self->kind, self->keep);
     self->arena->current_count += self->hidden;
     arena_count_gone(self->arena, self->nbytes);
 }
@@ -95,7 +98,7 @@ PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer
     BufferObject *self = buffer_object_new();
 
     if (unlikely(self == NULL)) {
-        memory_return(arena->core, p, kind);
+        memory_return(arena->core, p, kind, keep);
         return NULL;
     }
     self->p = p;

@@ -97,7 +97,8 @@ int hooks_construct(void *object, void *context)
     }
     gil = PyGILState_Ensure();
     hooks_enter(hooks);
-    ok = construct(object, hooks);
+    /* A mempool tries twice: the first exception is the caller's. */
+    ok = !PyErr_Occurred() && construct(object, hooks);
     hooks_leave(hooks);
     PyGILState_Release(gil);
     return ok ? 0 : -1;

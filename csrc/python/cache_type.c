@@ -5,6 +5,8 @@
  */
 #include "python/pytypes.h"
 
+#include "slab/mempool.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -65,6 +67,15 @@ static const char *create_name(PyObject *arg)
     return name;
 }
 
+static bool create_size_is_valid(Py_ssize_t size)
+{
+    if (size >= 1 && size <= (Py_ssize_t)CACHE_MAX_OBJECT)
+        return true;
+    PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd",
+                 CACHE_MAX_OBJECT, size);
+    return false;
+}
+
 static bool create_parse(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
                          PyObject *kwnames, struct create_args *out)
 {
@@ -88,14 +99,7 @@ static bool create_parse(ArenaObject *arena, PyObject *const *args, Py_ssize_t n
     if (out->name == NULL)
         return false;
     out->size = arg_size(arena, args[1], "size");
-    if (out->size < 0 || !arena_is_open(arena))
-        return false;
-    if (out->size < 1 || out->size > (Py_ssize_t)CACHE_MAX_OBJECT) {
-        PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd",
-                     CACHE_MAX_OBJECT, out->size);
-        return false;
-    }
-    return true;
+    return out->size >= 0 && arena_is_open(arena) && create_size_is_valid(out->size);
 }
 
 static struct kmem_cache *create_core(ArenaObject *arena, const struct create_args *args,
@@ -166,9 +170,36 @@ PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
     return (PyObject *)self;
 }
 
+CacheObject *cache_new_private(ArenaObject *arena, const char *name, Py_ssize_t size)
+{
+    struct create_args create = {.name = name, .size = size};
+    struct kmem_cache *cache = create_size_is_valid(size) ? create_core(arena, &create, NULL) : NULL;
+    CacheObject *self = cache == NULL ? NULL : cache_object_new(arena, cache, NULL);
+
+    if (self == NULL && cache != NULL)
+        (void)cache_destroy(cache);
+    return self;
+}
+
+void cache_retire(CacheObject *self)
+{
+    struct kmem_cache *cache = self->cache;
+
+    if (cache != NULL && self->arena->core != NULL && cache_destroy(cache) == PYSLAB_OK)
+        self->cache = NULL;
+}
+
 static bool hooks_are_running(const CacheObject *self)
 {
     return self->hooks != NULL && self->hooks->running != 0;
+}
+
+/* Why the cache cannot go: its mempools. A new reference. */
+static PyObject *describe_pools(CacheObject *self, uint32_t nr, const pyslab_mempool_stats *newest)
+{
+    return PyUnicode_FromFormat("cache '%s' still has %u mempool%s; the newest has min_nr %u and "
+                                "%llu objects out", self->name, nr, nr == 1 ? "" : "s",
+                                newest->min_nr, (unsigned long long)newest->nr_outstanding);
 }
 
 /* "N live objects at 0x..., 0x..." for an error or a warning; a new reference. */
@@ -221,8 +252,7 @@ static void cache_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* The cache exists and its arena is mapped; open as well if it is to allocate. */
-static bool cache_is_usable(const CacheObject *self, bool allocating)
+bool cache_is_usable(const CacheObject *self, bool allocating)
 {
     if (allocating && !arena_is_open(self->arena))
         return false;
@@ -273,6 +303,7 @@ static PyObject *method_free(PyObject *op, PyObject *arg)
         return NULL;
     if (buffer->kind != BUFFER_CACHE || buffer->keep != op) {
         const char *from = buffer->kind == BUFFER_CACHE ? cache_of(buffer->keep)->name
+                           : buffer->kind == BUFFER_POOL  ? "a mempool"
                            : buffer->kind == BUFFER_PAGES ? "get_free_pages"
                                                           : "kmalloc";
 
@@ -404,10 +435,12 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
     self->cache = NULL; /* a destructor finds it destroyed already */
     code = cache_destroy(cache);
     if (code != PYSLAB_OK) {
+        pyslab_mempool_stats newest;
+        uint32_t nr_pools = mempools_of(cache, &newest);
         PyObject *text;
 
         self->cache = cache;
-        text = describe_live(self);
+        text = nr_pools != 0 ? describe_pools(self, nr_pools, &newest) : describe_live(self);
         if (text != NULL)
             PyErr_SetObject(objects.cache_busy, text);
         Py_XDECREF(text);
@@ -489,7 +522,8 @@ static PyMethodDef cache_methods[] = {
      "on. Returns the bytes given back."},
     {"destroy", method_destroy, METH_NOARGS,
      "destroy($self, /)\n--\n\n"
-     "Gives everything back. Raises CacheBusyError while objects are live."},
+     "Gives everything back. Raises CacheBusyError while objects are live, or a Mempool is\n"
+     "over the cache."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,6 @@
 /* pytypes.h - the C types behind pyslab's Python face, and what their files share.
  *
- * What it is: Arena's base, Buffer, Page and KmemCache: the calls that must cost no
+ * What it is: Arena's base, Buffer, Page, KmemCache and Mempool: the calls that must cost no
  * more than a bare C type. Everything that need not be fast is Python over cffi.
  * What it is not: an allocator, or thread-safe without the GIL.
  *
@@ -38,6 +38,7 @@ enum buffer_kind {
     BUFFER_PAGES,   /* a reference on a block of frames */
     BUFFER_CACHE,   /* from a KmemCache, which `keep` names */
     BUFFER_VM,      /* an area of vmalloc, vmap or a ring */
+    BUFFER_POOL,    /* from a Mempool, which `keep` names */
 };
 
 typedef struct buffer_object {
@@ -45,7 +46,7 @@ typedef struct buffer_object {
     void *p;             /* the memory; NULL once returned */
     Py_ssize_t nbytes;   /* as asked for */
     ArenaObject *arena;  /* owned */
-    PyObject *keep;      /* owned: the KmemCache, or memory an earlier krealloc left */
+    PyObject *keep;      /* owned: the KmemCache or Mempool, or memory an earlier krealloc left */
     PyObject *weakrefs;  /* list of weak references */
     Py_ssize_t exports;  /* buffer views alive */
     uint8_t kind;        /* enum buffer_kind */
@@ -76,6 +77,19 @@ typedef struct {
     uint32_t stride;
 } CacheObject;
 
+/* The core's pool lives until the Mempool is closed, none of its objects is out, and no
+ * call is inside it. It does not count in nr_live either. */
+typedef struct {
+    PyObject_HEAD
+    ArenaObject *arena;     /* owned */
+    PyObject *weakrefs;     /* list of weak references */
+    CacheObject *cache;     /* owned */
+    struct mempool *pool;   /* NULL once destroyed; gone with arena->core as well */
+    Py_ssize_t nr_inside;   /* calls into the core, waits included, that have not returned */
+    bool own_cache;         /* made for this pool: goes with it */
+    bool closed;            /* close() was called */
+} MempoolObject;
+
 /* A method with positional and keyword arguments, for a PyMethodDef. */
 #define FAST(f) ((PyCFunction)(void (*)(void))(f)), METH_FASTCALL | METH_KEYWORDS
 
@@ -86,6 +100,7 @@ struct module_objects {
     PyTypeObject *buffer_type;
     PyTypeObject *page_type;
     PyTypeObject *cache_type;
+    PyTypeObject *mempool_type;
     PyObject *slab_counts;   /* pyslab.counts.SlabCounts */
     PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
     PyObject *flag_type;     /* enum.Flag */
@@ -229,5 +244,19 @@ bool page_is_usable(const PageObject *self);
 PyTypeObject *cache_type_new(PyObject *module);
 PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
                     PyObject *kwnames);
+/* A cache without hooks for another type's use; checks the size. */
+CacheObject *cache_new_private(ArenaObject *arena, const char *name, Py_ssize_t size);
+/* Destroys it if nothing is live in it. */
+void cache_retire(CacheObject *cache);
+/* The cache exists and its arena is mapped; open as well if it is to allocate. */
+bool cache_is_usable(const CacheObject *self, bool allocating);
+
+/* --- mempool_type.c ------------------------------------------------------ */
+
+PyTypeObject *mempool_type_new(PyObject *module);
+/* Arena.mempool(min_nr, cache_or_size) */
+PyObject *arena_mempool(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
+/* Takes back the memory of a Buffer of this Mempool. Errors: those of mempool_free. */
+int mempool_object_free(PyObject *op, void *p);
 
 #endif

@@ -246,13 +246,14 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
 
 /* --- shrink and destroy ------------------------------------------------- */
 
-static uint64_t cache_free_empty(struct kmem_cache *cache)
+/* keep_stock: those that were preallocated stay. */
+static uint64_t cache_free_empty(struct kmem_cache *cache, bool keep_stock)
 {
     struct slab_batch batch;
 
     slab_batch_init(&batch);
     lock_acquire(&cache->lock);
-    slab_take_empty_locked(cache, UINT32_MAX, &batch);
+    slab_take_empty_locked(cache, keep_stock ? slab_surplus_locked(cache) : UINT32_MAX, &batch);
     lock_release(&cache->lock);
     return slab_batch_free(cache, &batch);
 }
@@ -272,7 +273,7 @@ uint64_t cache_shrink(struct kmem_cache *cache)
     lock_acquire(&cache->lock);
     slab_sort_partial_locked(cache);
     lock_release(&cache->lock);
-    return nr_pages + cache_free_empty(cache);
+    return nr_pages + cache_free_empty(cache, false);
 }
 
 struct member_flush {
@@ -323,16 +324,28 @@ size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
     return found;
 }
 
+static bool has_pools(struct kmem_cache *cache)
+{
+    bool found;
+
+    lock_acquire(&cache->owner->lock);
+    found = cache->nr_pools != 0;
+    lock_release(&cache->owner->lock);
+    return found;
+}
+
 /* Nobody uses the cache any more, so that other threads' sheaves may be emptied here.
  * Whoever is passing over all caches may hold a pin; the last one deletes the cache. */
 int cache_destroy(struct kmem_cache *cache)
 {
     struct slab_alloc *sa = cache->owner;
 
+    if (has_pools(cache))
+        return PYSLAB_EBUSY;
     flush_members(cache);
     if (cache->desc->nr_inuse != 0)
         return PYSLAB_EBUSY;
-    cache_free_empty(cache);
+    cache_free_empty(cache, false);
     thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, clear_members_count, cache);
     lock_acquire(&sa->lock);
     cache->dying = true;
@@ -372,7 +385,15 @@ void cache_unpin(struct kmem_cache *cache)
         cache_delete(cache);
 }
 
-static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too)
+/* This thread is short of memory for one cache's stock: it takes no other's. */
+static bool is_stocking(struct slab_alloc *sa)
+{
+    const struct sheaf_table *table = sheaf_table_own(sa);
+
+    return table != NULL && table->nr_stocking != 0;
+}
+
+static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too, bool keep_stock)
 {
     struct kmem_cache *cache;
     uint64_t nr_pages = 0;
@@ -382,7 +403,7 @@ static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too)
     while ((cache = cache_pin_next(sa, &id)) != NULL) {
         nr_pages += barn_flush(cache);
         if (constructed_too || !cache_is_constructed(cache))
-            nr_pages += cache_free_empty(cache);
+            nr_pages += cache_free_empty(cache, keep_stock);
         cache_unpin(cache);
     }
     return nr_pages;
@@ -392,12 +413,12 @@ static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too)
  * looks after them. */
 void slab_trim(struct slab_alloc *sa)
 {
-    (void)reclaim_caches(sa, false);
+    (void)reclaim_caches(sa, false, true);
 }
 
 uint64_t slab_reclaim(struct slab_alloc *sa)
 {
-    return reclaim_caches(sa, true);
+    return reclaim_caches(sa, true, is_stocking(sa));
 }
 
 /* --- statistics --------------------------------------------------------- */
@@ -491,6 +512,7 @@ void slab_alloc_destroy(struct slab_alloc *sa)
 {
     if (sa->caches == NULL)
         return;
+    mempools_discard(sa);
     for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++) {
         if (sa->caches[id] == NULL)
             continue;

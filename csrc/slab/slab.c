@@ -234,6 +234,27 @@ uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr)
     return taken;
 }
 
+static uint32_t nr_slabs_locked(const struct cache_desc *desc)
+{
+    return desc->list[SLAB_PARTIAL].nr + desc->list[SLAB_FULL].nr + desc->list[SLAB_EMPTY].nr;
+}
+
+uint32_t slab_surplus_locked(const struct kmem_cache *cache)
+{
+    uint32_t nr_slabs = nr_slabs_locked(cache->desc);
+
+    if (nr_slabs <= cache->min_slabs)
+        return 0;
+    return min_uint(nr_slabs - cache->min_slabs, cache->desc->list[SLAB_EMPTY].nr);
+}
+
+/* A slab that has just become empty is kept. */
+static bool keeps_empty_locked(const struct kmem_cache *cache)
+{
+    return cache->desc->list[SLAB_EMPTY].nr < cache->max_empty_slabs ||
+           nr_slabs_locked(cache->desc) <= cache->min_slabs;
+}
+
 static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batch *batch)
 {
     struct cache_desc *desc = cache->desc;
@@ -248,7 +269,7 @@ static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batc
     if (page->slab.inuse != 0) {
         if (page->slab.list == SLAB_FULL)
             slab_move_locked(cache, pfn, SLAB_PARTIAL);
-    } else if (batch == NULL || desc->list[SLAB_EMPTY].nr < cache->max_empty_slabs) {
+    } else if (batch == NULL || keeps_empty_locked(cache)) {
         slab_move_locked(cache, pfn, SLAB_EMPTY);
     } else {
         index_list_remove(&desc->list[page->slab.list], page_links(map), pfn);
@@ -286,7 +307,8 @@ void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch)
     if (now - cache->reap_ms < REAP_INTERVAL_MS)
         return;
     cache->reap_ms = now;
-    slab_take_empty_locked(cache, cache->min_empty_slabs, batch);
+    slab_take_empty_locked(cache, min_uint(cache->min_empty_slabs, slab_surplus_locked(cache)),
+                           batch);
     cache->min_empty_slabs = cache->desc->list[SLAB_EMPTY].nr;
 }
 

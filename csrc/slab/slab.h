@@ -3,6 +3,7 @@
  * What it is: kmem_cache (create, alloc, free, bulk, shrink, destroy), its slabs on
  * partial, full and empty lists, and sheaves: arrays of free objects that a thread
  * pops from and pushes to without a lock (Linux 6.18's sheaves, Bonwick's magazines).
+ * mempool.h has the pools over a cache.
  * What it is not: it chooses no size classes (kmalloc does), and takes frames only
  * through page_alloc.
  *
@@ -102,6 +103,7 @@ struct sheaf_table {
     struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
     struct sheaf_slot *more;            /* of ids above CLASS_MAX, or NULL */
     uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
+    uint32_t nr_stocking;               /* calls of cache_prealloc that this thread is in */
 };
 
 struct barn {
@@ -117,6 +119,7 @@ struct kmem_cache {
     struct cache_desc *desc;       /* constant */
     uint32_t id;                   /* index of the descriptor; constant */
     uint32_t nr_pins;              /* owner->lock: who must not see the cache go */
+    uint32_t nr_pools;             /* owner->lock: mempools over it */
     bool dying;                    /* owner->lock: destroyed; the last pin deletes it */
     uint32_t zone_gfp;             /* zone bits of its slabs: 0, or GFP_DMA; constant */
     uint32_t fast_class;           /* its class byte, 0 if the fast path must not serve it */
@@ -128,13 +131,14 @@ struct kmem_cache {
     uint32_t max_full_sheaves;     /* in the barn; constant */
     uint32_t max_empty_slabs;      /* more are given back to the buddy; constant */
     struct barn barn;
+    uint32_t min_slabs;            /* preallocated: time takes no empty slab below so many */
     uint32_t min_empty_slabs;      /* fewest empty slabs since reap_ms */
     uint32_t reap_ms;              /* when the reap interval began */
     /* Of threads that have ended, and of objects that went past the sheaves. */
     _Atomic uint64_t nr_past_allocs;
     _Atomic uint64_t nr_past_swaps;
     _Atomic uint64_t nr_past_exchanges;
-    _Atomic uint64_t nr_prefilled; /* objects in prefilled sheaves */
+    _Atomic uint64_t nr_prefilled; /* objects in prefilled sheaves and mempools' reserves */
 };
 
 struct slab_alloc {
@@ -144,7 +148,8 @@ struct slab_alloc {
     struct page_alloc *pages;                  /* constant */
     struct cache_desc *descs;                  /* MAX_CACHES, arena metadata */
     struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
-    struct lock lock;                          /* guards caches[], nr_caches and pins */
+    struct lock lock;                          /* guards caches[], nr_caches, pins, pools */
+    struct mempool *pools;                     /* list; see mempool.h */
     uint32_t nr_caches;          /* caches alive */
     _Atomic uint32_t id_limit;   /* no id in use is >= this */
 };
@@ -162,6 +167,7 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order);
 /* Errors: EINVAL, ENOMEM, ELIMIT. */
 int cache_create(struct slab_alloc *sa, const char *name, size_t size,
                  const pyslab_cache_options *options, struct kmem_cache **out);
+/* EBUSY: live objects, or a mempool over it. */
 int cache_destroy(struct kmem_cache *cache);
 uint64_t cache_shrink(struct kmem_cache *cache);
 void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out);
@@ -171,10 +177,12 @@ size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr);
  * *id becomes the id behind it. NULL past the end. */
 struct kmem_cache *cache_pin_next(struct slab_alloc *sa, uint32_t *id);
 void cache_unpin(struct kmem_cache *cache);
-/* Empties this thread's sheaves, the barns and the empty slabs of every cache;
- * returns frames given to page_alloc. */
+/* Empties this thread's sheaves, the barns and the empty slabs of every cache; returns
+ * frames given to page_alloc. What a call of cache_prealloc is short of is not taken from
+ * other caches' stock. */
 uint64_t slab_reclaim(struct slab_alloc *sa);
-/* The same at the end of an interval: empty slabs of constructed objects stay. */
+/* The same at the end of an interval: empty slabs of constructed objects stay, and those
+ * that were preallocated. */
 void slab_trim(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
@@ -195,6 +203,12 @@ size_t cache_alloc_bulk(struct kmem_cache *cache, uint32_t gfp, size_t nr, void 
 struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr);
 void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
 void cache_return_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
+
+/* --- prealloc.c --------------------------------------------------------- */
+
+/* Buys slabs for nr more objects; they lie on the empty list, and time alone does not take
+ * them away. All or nothing: ENOMEM. */
+int cache_prealloc(struct kmem_cache *cache, size_t nr);
 
 /* --- slab.c ------------------------------------------------------------- */
 

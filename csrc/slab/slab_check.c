@@ -147,5 +147,5 @@ bool slab_check(struct slab_alloc *sa, struct finding *f)
         ok = cache_check(cache, f);
         cache_unpin(cache);
     }
-    return ok;
+    return ok && mempools_check(sa, f);
 }

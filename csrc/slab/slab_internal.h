@@ -34,12 +34,14 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn);
 /* Takes up to nr objects, from partial slabs, then empty ones; returns how many.
  * Their keys are set. */
 uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr);
-/* Returns objects to their slabs; slabs beyond max_empty_slabs go to the batch, or stay
- * empty without one. */
+/* Returns objects to their slabs; slabs beyond max_empty_slabs, and beyond what was
+ * preallocated, go to the batch, or stay empty without one. */
 void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr,
                      struct slab_batch *batch);
 /* Moves up to nr empty slabs to the batch. */
 void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_batch *batch);
+/* Empty slabs beyond what was preallocated. */
+uint32_t slab_surplus_locked(const struct kmem_cache *cache);
 /* Moves empty slabs that were not needed for a whole REAP_INTERVAL_MS to the batch. */
 void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch);
 /* Runs the destructor on every constructed object of every slab: the arena goes. */
@@ -72,6 +74,21 @@ void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batc
 uint64_t barn_flush(struct kmem_cache *cache);
 /* Frees the barn's sheaves; their objects vanish with the arena. */
 void barn_discard(struct kmem_cache *cache);
+
+/* --- prefill.c: sheaves set aside --------------------------------------- */
+
+/* A sheaf with this capacity and nr objects of the cache; NULL without memory. */
+struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t capacity,
+                              uint32_t nr);
+/* pre: an object of the cache, not marked free; the sheaf has room. */
+void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p);
+
+/* --- mempool.c ----------------------------------------------------------- */
+
+/* Recounts every pool. Quiescence: no other thread in the arena. */
+bool mempools_check(struct slab_alloc *sa, struct finding *f);
+/* The arena goes: the reserves vanish with it, the records must be freed. */
+void mempools_discard(struct slab_alloc *sa);
 
 /* --- sheaf_table.c: sheaves and slots ----------------------------------- */
 

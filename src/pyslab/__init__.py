@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab._core import Buffer, KmemCache, Page, Shrinker
+from pyslab._core import Buffer, KmemCache, Mempool, Page, Shrinker
 from pyslab.arena import Arena, default_arena
 from pyslab.counts import SlabCounts, SupplyCounts
 from pyslab.errors import (
@@ -54,6 +54,7 @@ __all__ = [
     "Fragmentation",
     "InvalidPointerError",
     "KmemCache",
+    "Mempool",
     "OutOfMemoryError",
     "Page",
     "PrefilledSheaf",

@@ -15,6 +15,7 @@ from typing import Literal
 from pyslab._core import Shrinker, ffi, lib
 from pyslab.errors import PyslabError
 from pyslab.options import arena_options, creation_error, int_option, size_option
+from pyslab.prealloc import Prealloc, prealloc_option, stock
 from pyslab.reports import ArenaReports
 from pyslab.ring import Ring
 from pyslab.sizes import format_bytes
@@ -46,6 +47,8 @@ class Arena(ArenaReports):
     highmem: path of a file on disk that is the memory of the high zones; its size is
     theirs. What is in it stays: allocations are forgotten with the arena, and
     reserve_range() claims known frames again.
+    prealloc: {size: n}: the kmalloc class that serves size starts with n free objects in
+    empty slabs, which shrinking and need take, but not time.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -64,7 +67,9 @@ class Arena(ArenaReports):
         zones: ZoneLayout | None = None,
         on_oom: OomCallback | None = None,
         highmem: str | os.PathLike[str] | None = None,
+        prealloc: Prealloc | None = None,
     ) -> None:
+        wanted = prealloc_option(prealloc)
         options, kept = arena_options(
             size,
             zones=zones,
@@ -84,6 +89,11 @@ class Arena(ArenaReports):
         if code != lib.PYSLAB_OK:
             raise creation_error(code, ffi.errno, options)
         del kept  # what the options point to, which the call has read
+        try:
+            stock(handle[0], wanted)
+        except BaseException:
+            lib.pyslab_arena_destroy(handle[0])
+            raise
         self._adopt(int(ffi.cast("uintptr_t", handle[0])))
         self._size = int(lib.pyslab_arena_size(handle[0]))
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle[0])))

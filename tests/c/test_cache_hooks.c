@@ -298,6 +298,31 @@ static void misuse_is_found(void)
     rig_end(hooks.arena);
 }
 
+static pyslab_kmem_cache *under_pool;
+static int destroy_code;
+
+static int destroy_my_cache(void *object, void *context)
+{
+    (void)object, (void)context;
+    destroy_code = pyslab_kmem_cache_destroy(under_pool);
+    return 0;
+}
+
+/* From the first object of its reserve on, a pool keeps its cache from going. */
+static void a_mempool_keeps_its_cache(void)
+{
+    pyslab_cache_options options = {.struct_size = sizeof options, .ctor = destroy_my_cache};
+    pyslab_arena *arena = rig_arena(64 * MIB, 14);
+    pyslab_mempool *pool = NULL;
+
+    EXPECT_EQ(pyslab_kmem_cache_create(arena, "x", 600, &options, &under_pool), PYSLAB_OK);
+    REQUIRE(pyslab_mempool_create(under_pool, 10, &pool) == PYSLAB_OK);
+    EXPECT_EQ(destroy_code, PYSLAB_EBUSY);
+    EXPECT_EQ(pyslab_mempool_destroy(pool), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kmem_cache_destroy(under_pool), PYSLAB_OK);
+    rig_end(arena);
+}
+
 static const struct test tests[] = {
     TEST(once_per_object_and_slab),
     TEST(destructed_with_the_arena),
@@ -307,6 +332,7 @@ static const struct test tests[] = {
     TEST(destructor_uses_its_cache), TEST(destructor_uses_its_cache_in_a_drain),
     TEST(threads_end),
     TEST(misuse_is_found),
+    TEST(a_mempool_keeps_its_cache),
 };
 
 TEST_MAIN(tests)

@@ -26,6 +26,7 @@ struct scene {
     void *block; /* of alloc_pages, or NULL */
     unsigned order;
     pyslab_sheaf *sheaf;
+    pyslab_mempool *pool;
 };
 
 struct operation {
@@ -174,6 +175,12 @@ static void hold_runs(struct scene *s)
     s->p[s->nr++] = pyslab_alloc_contig(s->arena, 7, 1, 0, KERNEL);
     s->p[s->nr++] = pyslab_alloc_pages_exact(s->arena, 11 * PAGE_SIZE, KERNEL);
     EXPECT(s->p[0] != NULL && s->p[1] != NULL && s->p[2] != NULL);
+}
+
+static void pooled(struct scene *s)
+{
+    make_cache(s, 600, false);
+    EXPECT_EQ(pyslab_mempool_create(s->cache, 50, &s->pool), PYSLAB_OK);
 }
 
 /* --- operations ------------------------------------------------------------ */
@@ -447,6 +454,39 @@ static bool take_prefilled(struct scene *s)
     return true;
 }
 
+static bool pool_create(struct scene *s)
+{
+    return pyslab_mempool_create(s->cache, 300, &s->pool) == PYSLAB_OK;
+}
+
+static bool pool_resize(struct scene *s)
+{
+    return pyslab_mempool_resize(s->pool, 400) == PYSLAB_OK;
+}
+
+/* As many as the reserve has come whatever is refused; then it is made smaller. */
+static bool pool_use(struct scene *s)
+{
+    for (int i = 0; i < 50; i++)
+        EXPECT((s->p[i] = pyslab_mempool_alloc(s->pool, KERNEL)) != NULL);
+    for (int i = 0; i < 50; i++)
+        EXPECT_EQ(pyslab_mempool_free(s->pool, s->p[i]), PYSLAB_OK);
+    EXPECT_EQ(pyslab_mempool_resize(s->pool, 3), PYSLAB_OK);
+    return true;
+}
+
+static bool pool_destroy(struct scene *s)
+{
+    EXPECT_EQ(pyslab_mempool_destroy(s->pool), PYSLAB_OK);
+    s->pool = NULL;
+    return true;
+}
+
+static bool prealloc_op(struct scene *s)
+{
+    return pyslab_kmem_cache_prealloc(s->cache, 300) == PYSLAB_OK;
+}
+
 static bool free_all(struct scene *s)
 {
     give_all(s);
@@ -521,6 +561,9 @@ static const struct operation operations[] = {
     MUST(free_all, hold_many_constructed), MUST(free_all, hold_many_with_high_id),
     MUST(free_bulk_op, hold_many), MUST(free_block, hold_pages), MUST(shrink_op, used_cache),
     MUST(shrink_op, hold_many), MUST(destroy_op, used_cache), MUST(destroy_op, cache_of_64),
+    MAY(pool_create, cache_of_64), MAY(pool_create, constructed_cache), MAY(pool_resize, pooled),
+    MUST(pool_use, pooled), MUST(pool_destroy, pooled), MAY(prealloc_op, cache_of_64),
+    MAY(prealloc_op, constructed_cache),
     MUST(live_objects_op, hold_many), MUST(release_op, used_cache), MUST(release_op, nothing),
 };
 

@@ -20,7 +20,7 @@ def _documents() -> str:
 def test_the_options_are_the_contracts() -> None:
     """Arena has exactly the documented options."""
     expected = {"hugepages", "max_order", "overcommit", "kmalloc_classes"}
-    expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem"}
+    expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem", "prealloc"}
     assert expected == set(OPTIONS)
 
 
@@ -42,7 +42,9 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache], ids=lambda kind: str(kind)
+    "kind",
+    [pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache, pyslab.Mempool],
+    ids=lambda kind: str(kind),
 )
 def test_public_names_have_docstrings(kind: type) -> None:
     """Every public class and method says what it does."""

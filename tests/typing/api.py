@@ -92,6 +92,23 @@ def caches(arena: pyslab.Arena) -> None:
     cache.destroy()
 
 
+def mempools(arena: pyslab.Arena) -> None:
+    """Reserves, and slabs bought at creation."""
+    with arena.mempool(16, 600) as pool:
+        assert_type(pool, pyslab.Mempool)
+        assert_type(pool.alloc(gfp=GFP.KERNEL, timeout=0.5), pyslab.Buffer)
+        pool.free(pool.alloc(timeout=None))
+        pool.resize(3)
+    assert_type(arena.mempool(1, "4KiB").cache, pyslab.KmemCache)
+    assert_type(arena.mempool(1, pool.cache).outstanding, int)
+    assert_type(pool.min_nr + pool.curr_nr + pool.from_reserve, int)
+    assert_type(pool.closed, bool)
+    pool.close()
+    pyslab.Arena("1GiB", prealloc={64: 1000, "4KiB": 10})
+    arena.mempool(1, 1.5)  # type: ignore[arg-type]
+    pool.alloc(timeout="1s")  # type: ignore[arg-type]
+
+
 def reports(arena: pyslab.Arena) -> None:
     """Statistics and texts."""
     assert_type(arena.stats(), pyslab.ArenaStats)
