@@ -60,6 +60,7 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
         overcommit: bool = False,
         kmalloc_classes: Geometry = "fine",
         prealloc: dict[int | str, int] | None = None,
+        zones: pyslab.ZoneLayout | None = None,
     ) -> pyslab.Arena:
         arena = pyslab.Arena(
             size,
@@ -68,6 +69,7 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
             overcommit=overcommit,
             kmalloc_classes=kmalloc_classes,
             prealloc=prealloc,
+            zones=zones,
         )
         arenas.append(arena)
         return arena

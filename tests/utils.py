@@ -28,10 +28,14 @@ _UNITS = {
 _SIZE = re.compile(r"(-?\d[\d,_]*(?:\.\d+)?) ?(KiB|MiB|GiB|TiB|bytes|B)?\b")
 
 
-def run_child(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run_child(
+    code: str, *options: str, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter that can import pyslab and the tests package."""
     command = [sys.executable, "-X", "faulthandler", *options, "-c", textwrap.dedent(code)]
-    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=REPO, capture_output=True, text=True, check=False, timeout=timeout
+    )
 
 
 def assert_alive(child: subprocess.CompletedProcess[str]) -> None:

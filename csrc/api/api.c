@@ -101,8 +101,8 @@ uint64_t pyslab_arena_used(const pyslab_arena *arena)
 void pyslab_arena_set_oom(pyslab_arena *arena,
                           int (*oom)(size_t nbytes, uint32_t zone, void *context), void *context)
 {
-    arena->pages.reclaim.oom = oom;
-    arena->pages.reclaim.oom_context = context;
+    atomic_store(&arena->pages.reclaim.oom_context, context);
+    atomic_store(&arena->pages.reclaim.oom, oom);
 }
 
 int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,

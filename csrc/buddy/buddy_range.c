@@ -108,8 +108,12 @@ static void block_cut(struct zone *zone, const struct frame_map *map, uint32_t p
 {
     uint32_t pages = 1u << order;
 
-    if (pfn >= first && pfn + pages <= end)
+    if (pfn >= first && pfn + pages <= end) {
+        /* An upper half that never was a block does not know its zone yet. */
+        store_relaxed(&pfn_to_page(map, pfn)->word,
+                      PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
         return;
+    }
     if (pfn + pages <= first || pfn >= end) {
         block_list(zone, map, pfn, order, false);
         return;

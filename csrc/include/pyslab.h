@@ -230,7 +230,8 @@ typedef struct pyslab_shrinker_options {
     uint32_t struct_size;  /* sizeof(pyslab_shrinker_options) of the caller */
     uint32_t seeks;        /* what an object costs to make again; 0: nothing */
     uint64_t batch;        /* objects per call of scan; 0: PYSLAB_SHRINK_BATCH */
-    uint64_t (*count)(void *context);               /* objects that could go */
+    uint64_t (*count)(void *context);               /* objects that could go; UINT64_MAX: give
+                                                       the request up */
     int64_t (*scan)(uint64_t nr, void *context);    /* frees up to nr; how many went; -1:
                                                        no more now, -2: give the request up */
     void (*release)(void *context);                 /* NULL, or: nobody runs it any more */
@@ -336,8 +337,9 @@ uint64_t pyslab_arena_limit(const pyslab_arena *arena);
 /* Bytes outside the buddy now: in callers' hands, in slabs, on page lists. */
 uint64_t pyslab_arena_used(const pyslab_arena *arena);
 /* What to do when a request of nbytes that may use zones up to this index would fail:
- * non-zero to try again (at most 16 times in a row). NULL: fail. No call may be running.
- * What the callback itself allocates may use the reserves and starts no reclaim. */
+ * positive to try again (at most 16 times in a row), 0 to fail, negative to give the request
+ * up: nothing smaller is tried in its place. NULL: fail. What the callback itself allocates
+ * may use the reserves and starts no reclaim. */
 void pyslab_arena_set_oom(pyslab_arena *arena,
                           int (*oom)(size_t nbytes, uint32_t zone, void *context),
                           void *context);

@@ -45,8 +45,8 @@ struct pcp_set {
 
 struct pcp {
     uint32_t drain_epoch; /* of page_alloc when this thread last drained */
-    bool in_reclaim;      /* this thread runs shrinkers, or oom: no reclaim within reclaim */
-    bool gave_up;         /* a shrinker ended this thread's last slow request */
+    bool in_reclaim;      /* this thread runs a callback: no reclaim within reclaim */
+    bool gave_up;         /* a callback ended this thread's last slow request */
     struct pcp_set set[]; /* by place (pcp_place): the NORMAL zone's first */
 };
 
@@ -70,8 +70,8 @@ struct hugepages {
 struct reclaim {
     bool (*upper)(void *context);  /* an upper layer frees blocks; true: some came back */
     void *upper_context;
-    int (*oom)(size_t nbytes, uint32_t zone, void *context); /* NULL, or asked before "no" */
-    void *oom_context;
+    int (*_Atomic oom)(size_t nbytes, uint32_t zone, void *context); /* asked before "no"; NULL */
+    void *_Atomic oom_context; /* set before oom is */
     struct lock shrinkers_lock;    /* guards the list and the pins */
     struct shrinker *shrinkers;    /* list; see shrinker.h */
     _Atomic uint32_t kswapd_wanted;  /* background reclaim was woken and has not run */
@@ -292,7 +292,7 @@ bool page_alloc_each_block(struct page_alloc *pa,
 
 /* --- shrinker.c, reclaim.c ---------------------------------------------- */
 
-/* After a failure: a shrinker ended the request, so a smaller one must not be tried. */
+/* After a failure: a callback ended the request, so a smaller one must not be tried. */
 bool page_alloc_gave_up(struct page_alloc *pa);
 
 /* Errors: EINVAL, ENOMEM. */

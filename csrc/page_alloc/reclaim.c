@@ -190,19 +190,23 @@ static enum pass direct_reclaim(struct page_alloc *pa, const struct request *req
     return pass;
 }
 
-/* The callback says whether to try again. Its own requests are a shrinker's: they would
- * ask it again, and again. */
-static bool ask_oom(struct page_alloc *pa, const struct request *request)
+/* The callback says whether to try again. What it allocates itself is not asked about. */
+static bool ask_oom(struct page_alloc *pa, const struct request *request, bool *give_up)
 {
-    bool again;
+    int (*oom)(size_t, uint32_t, void *) = atomic_load(&pa->reclaim.oom);
+    int answer;
 
-    if (pa->reclaim.oom == NULL || !set_in_reclaim(pa, true))
+    if (oom == NULL || !set_in_reclaim(pa, true))
         return false;
     vm_event(pa, PYSLAB_VM_OOM_CALL, 1);
-    again = pa->reclaim.oom((size_t)request->nr_pages << PAGE_SHIFT, gfp_zone(pa, request->gfp),
-                            pa->reclaim.oom_context) != 0;
+    answer = oom((size_t)request->nr_pages << PAGE_SHIFT, gfp_zone(pa, request->gfp),
+                 atomic_load(&pa->reclaim.oom_context));
     (void)set_in_reclaim(pa, false);
-    return again;
+    if (answer < 0) {
+        set_gave_up(pa, true);
+        *give_up = true;
+    }
+    return answer > 0;
 }
 
 /* Passes of direct reclaim, a retry after each, while they make sense. */
@@ -241,9 +245,10 @@ static uint32_t take_with_reclaim(struct page_alloc *pa, const struct request *r
 
         if (pfn != PFN_NONE || give_up)
             return pfn;
-        if (!no_oom && nr_asked < MAX_RECLAIM_RETRIES && ask_oom(pa, request))
+        if (!no_oom && nr_asked < MAX_RECLAIM_RETRIES &&
+            ask_oom(pa, request, &give_up))
             continue;
-        if (!no_fail)
+        if (!no_fail || give_up)
             return PFN_NONE;
         pfn = take_from_reserve(pa, request);
         if (pfn != PFN_NONE)

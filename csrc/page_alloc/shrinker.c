@@ -129,7 +129,8 @@ static uint64_t shrinker_run(struct page_alloc *pa, struct shrinker *shrinker, u
     uint64_t freeable = options->count(options->context);
     uint64_t deferred, delta, total, scanned = 0, freed = 0;
 
-    if (freeable == 0)
+    *give_up |= freeable == UINT64_MAX;
+    if (freeable == 0 || *give_up)
         return 0;
     if (freeable > UINT64_MAX / 8)
         freeable = UINT64_MAX / 8;

@@ -83,6 +83,18 @@ static PyObject *run_buffer(ArenaObject *self, void *p, size_t nbytes, uint32_t 
     return buffer_new(self, p, (Py_ssize_t)nbytes, BUFFER_KMALLOC, NULL);
 }
 
+static void *exact_pages(ArenaObject *self, size_t size, uint32_t gfp)
+{
+    void *p;
+
+    self->nr_live++;
+    Py_BEGIN_ALLOW_THREADS
+    p = kmalloc_exact_pages(&self->core->kmalloc, size, gfp);
+    Py_END_ALLOW_THREADS
+    self->nr_live--;
+    return p;
+}
+
 PyObject *method_alloc_pages_exact(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                    PyObject *kwnames)
 {
@@ -100,16 +112,16 @@ PyObject *method_alloc_pages_exact(PyObject *op, PyObject *const *args, Py_ssize
         PyErr_SetString(PyExc_ValueError, "alloc_pages_exact needs a size of at least one byte");
         return NULL;
     }
-    options.gfp &= ~(GFP_HIGH_BITS | (uint32_t)PYSLAB_GFP_NOFAIL);
-    self->nr_live++;
-    Py_BEGIN_ALLOW_THREADS
-    p = kmalloc_exact_pages(&self->core->kmalloc, (size_t)size, options.gfp);
-    Py_END_ALLOW_THREADS
-    self->nr_live--;
+    if (!arg_nofail(options.gfp, (size_t)size))
+        return NULL;
+    options.gfp &= ~GFP_HIGH_BITS;
+    do
+        p = exact_pages(self, (size_t)size, options.gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
+    while (p == NULL && nofail_again(self, options.gfp));
     return run_buffer(self, p, (size_t)size, options.gfp);
 }
 
-/* A count of frames in 0 .. UINT32_MAX; -1 with an exception set. */
+/* A count of frames in 0 .. UINT32_MAX / 2; -1 with an exception set. */
 static int64_t arg_frames(ArenaObject *arena, PyObject *arg, const char *what)
 {
     Py_ssize_t nr = arg_count(arena, arg, what);
@@ -197,9 +209,9 @@ PyObject *method_alloc_contig(PyObject *op, PyObject *const *args, Py_ssize_t na
     struct contig_args run;
     void *p;
 
-    if (!contig_parse(self, args, nargs, kwnames, &run) || !arena_is_open(self))
+    if (!contig_parse(self, args, nargs, kwnames, &run) || !arena_is_open(self) ||
+        !arg_no_nofail("alloc_contig", run.gfp))
         return NULL;
-    run.gfp &= ~(uint32_t)PYSLAB_GFP_NOFAIL;
     if (run.gfp & PYSLAB_GFP_HIGHMEM)
         return run_page(self, &run);
     self->nr_live++;
@@ -278,6 +290,16 @@ static PyObject *pages_list(ArenaObject *self, const uint32_t *pfns, Py_ssize_t 
     return list;
 }
 
+static uint32_t bulk_frames(ArenaObject *self, uint32_t gfp, uint32_t nr, uint32_t *pfns)
+{
+    uint32_t got;
+
+    Py_BEGIN_ALLOW_THREADS
+    got = page_alloc_bulk(&self->core->pages, gfp, nr, pfns);
+    Py_END_ALLOW_THREADS
+    return got;
+}
+
 PyObject *method_alloc_pages_bulk(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                   PyObject *kwnames)
 {
@@ -291,19 +313,17 @@ PyObject *method_alloc_pages_bulk(PyObject *op, PyObject *const *args, Py_ssize_
     if (!arg_options("alloc_pages_bulk", nargs, 1, args, kwnames, false, &options))
         return NULL;
     nr = arg_frames(self, args[0], "n");
-    if (nr < 0 || !arena_is_open(self))
+    if (nr < 0 || !arena_is_open(self) || !arg_nofail(options.gfp, PAGE_SIZE))
         return NULL;
     if (nr > self->core->pages.map.nr_pages)
         nr = self->core->pages.map.nr_pages;
     pfns = PyMem_New(uint32_t, (size_t)nr);
     if (pfns == NULL)
         return PyErr_NoMemory();
-    options.gfp &= ~(uint32_t)PYSLAB_GFP_NOFAIL;
-    self->nr_live++;
-    Py_BEGIN_ALLOW_THREADS
-    got = page_alloc_bulk(&self->core->pages, options.gfp, (uint32_t)nr, pfns);
-    Py_END_ALLOW_THREADS
-    self->nr_live--;
+    arena_pin(self);
+    do
+        got = bulk_frames(self, options.gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL, (uint32_t)nr, pfns);
+    while (got == 0 && nr != 0 && nofail_again(self, options.gfp));
     if (PyErr_Occurred()) {
         for (uint32_t i = 0; i < got; i++)
             (void)page_put(&self->core->pages, pfns[i], 0);
@@ -313,6 +333,7 @@ PyObject *method_alloc_pages_bulk(PyObject *op, PyObject *const *args, Py_ssize_
     } else {
         list = pages_list(self, pfns, got);
     }
+    arena_unpin(self);
     PyMem_Free(pfns);
     return list;
 }
@@ -333,8 +354,10 @@ PyObject *method_split_page(PyObject *op, PyObject *arg)
         return PyErr_NoMemory();
     for (Py_ssize_t i = 0; i < nr; i++)
         pfns[i] = page->pfn + (uint32_t)i;
+    arena_pin(self); /* the frames have no owner for a moment */
     if (page_object_split(page) == 0)
         list = pages_list(self, pfns, nr);
+    arena_unpin(self);
     PyMem_Free(pfns);
     return list;
 }

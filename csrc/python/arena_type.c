@@ -72,7 +72,7 @@ static void arena_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-static PyObject *arena_pin(PyObject *op, PyObject *unused)
+static PyObject *method_pin(PyObject *op, PyObject *unused)
 {
     ArenaObject *self = arena_of(op);
 
@@ -85,13 +85,10 @@ static PyObject *arena_pin(PyObject *op, PyObject *unused)
     return PyLong_FromVoidPtr(self->core);
 }
 
-static PyObject *arena_unpin(PyObject *op, PyObject *unused)
+static PyObject *method_unpin(PyObject *op, PyObject *unused)
 {
-    ArenaObject *self = arena_of(op);
-
     (void)unused;
-    if (--self->nr_live == 0 && self->closed)
-        arena_settle(self);
+    arena_unpin(arena_of(op));
     Py_RETURN_NONE;
 }
 
@@ -118,13 +115,13 @@ static void *kmalloc_core(ArenaObject *self, size_t size, size_t align, uint32_t
     return p;
 }
 
-static PyObject *kmalloc_general(ArenaObject *self, Py_ssize_t size,
+static PyObject *kmalloc_general(ArenaObject *self, const char *function, Py_ssize_t size,
                                  const struct alloc_options *options)
 {
     uint32_t gfp = options->gfp;
     void *p;
 
-    if (!arg_nofail(gfp, (size_t)size) || !arg_drop_highmem("kmalloc", &gfp))
+    if (!arg_nofail(gfp, (size_t)size) || !arg_drop_highmem(function, &gfp))
         return NULL;
     do
         p = kmalloc_core(self, (size_t)size, options->align, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
@@ -147,7 +144,7 @@ static PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra
     size = arg_size(self, args[0], "size");
     if (size < 0 || !arena_is_open(self))
         return NULL;
-    return kmalloc_general(self, size, &options);
+    return kmalloc_general(self, function, size, &options);
 }
 
 /* The call that everything else is measured by: an exact int and nothing more. */
@@ -189,9 +186,10 @@ static PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t
         return NULL;
     buffer = arg_buffer(self, args[0]);
     size = buffer == NULL ? -1 : arg_size(self, args[1], "size");
-    if (!arg_drop_highmem("krealloc", &options.gfp))
+    if (size < 0 || !arg_nofail(options.gfp, (size_t)size) ||
+        !arg_drop_highmem("krealloc", &options.gfp))
         return NULL;
-    if (size < 0 || !arena_is_open(self) || buffer_resize(buffer, size, options.gfp) < 0)
+    if (!arena_is_open(self) || buffer_resize(buffer, size, options.gfp) < 0)
         return NULL;
     return Py_NewRef((PyObject *)buffer);
 }
@@ -355,8 +353,8 @@ static PyMethodDef arena_methods[] = {
     {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
     {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
     {"_adopt", arena_adopt, METH_O, NULL},
-    {"_pin", arena_pin, METH_NOARGS, NULL},
-    {"_unpin", arena_unpin, METH_NOARGS, NULL},
+    {"_pin", method_pin, METH_NOARGS, NULL},
+    {"_unpin", method_unpin, METH_NOARGS, NULL},
     {"_close", arena_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -134,6 +134,14 @@ bool arg_nofail(uint32_t gfp, size_t nbytes)
     return false;
 }
 
+bool arg_no_nofail(const char *function, uint32_t gfp)
+{
+    if ((gfp & PYSLAB_GFP_NOFAIL) == 0)
+        return true;
+    PyErr_Format(PyExc_ValueError, "%s() does not wait: GFP.NOFAIL is not for it", function);
+    return false;
+}
+
 bool arg_drop_highmem(const char *function, uint32_t *gfp)
 {
     if (likely((*gfp & GFP_SLAB_BUG_BITS) == 0))

@@ -186,64 +186,85 @@ static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
 
 /* The address is known elsewhere: the old memory stays until the Buffer dies, owned by
  * a hidden Buffer behind `keep`. */
-static int resize_known(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+static int keep_old_memory(BufferObject *self, void *moved)
 {
-    BufferObject *old;
-    void *moved;
+    BufferObject *old = (BufferObject *)buffer_new(self->arena, moved, 0, BUFFER_KMALLOC,
+                                                   self->keep);
 
-    if ((size_t)nbytes <= buffer_capacity(self))
-        return 0;
-    moved = kmalloc_alloc(&self->arena->core->kmalloc, (size_t)nbytes,
-                          gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
-    if (moved == NULL) {
-        raise_out_of_memory(self->arena, (size_t)nbytes, 0, gfp);
-        return -1;
-    }
-    old = (BufferObject *)buffer_new(self->arena, moved, 0, BUFFER_KMALLOC, self->keep);
     if (old == NULL)
         return -1;
-    memcpy(moved, self->p, (size_t)self->nbytes);
     old->p = self->p;
     old->hidden = true;
     self->arena->current_count--;
     self->arena->total_count--;
-    self->p = moved;
     self->ever_exported = false;
     Py_XSETREF(self->keep, (PyObject *)old);
     return 0;
 }
 
-static int resize_unknown(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+static bool buffer_may_resize(const BufferObject *self)
 {
-    void *p = kmalloc_resize(&self->arena->core->kmalloc, self->p, (size_t)nbytes,
-                             gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
+    return buffer_is_usable(self) && buffer_has_no_exports(self, "krealloc");
+}
 
-    if (p == NULL) {
-        raise_out_of_memory(self->arena, (size_t)nbytes, 0, gfp);
+/* Memory for more than the Buffer has; NULL with an exception set. Shrinkers and on_oom may
+ * run meanwhile, and do anything to the Buffer. */
+static void *resize_alloc(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+{
+    struct kmalloc *km = &self->arena->core->kmalloc;
+    uint32_t plain = gfp & ~(uint32_t)(PYSLAB_GFP_ZERO | PYSLAB_GFP_NOFAIL);
+    void *moved;
+
+    do
+        moved = kmalloc_alloc(km, (size_t)nbytes, plain);
+    while (moved == NULL && nofail_again(self->arena, gfp));
+    if (moved == NULL)
+        return raise_out_of_memory(self->arena, (size_t)nbytes, 0, gfp);
+    if (buffer_may_resize(self))
+        return moved;
+    (void)kmalloc_free(km, moved);
+    return NULL;
+}
+
+static int resize_move(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
+{
+    void *moved, *old;
+
+    arena_pin(self->arena);
+    moved = resize_alloc(self, nbytes, gfp);
+    arena_unpin(self->arena);
+    if (moved == NULL)
         return -1;
-    }
-    self->p = p;
+    old = self->p;
+    if (self->nbytes != 0)
+        memcpy(moved, old, (size_t)(self->nbytes < nbytes ? self->nbytes : nbytes));
+    if (!self->ever_exported)
+        (void)kmalloc_free(&self->arena->core->kmalloc, old);
+    else if (keep_old_memory(self, moved) < 0)
+        return -1;
+    self->p = moved;
     return 0;
 }
 
 int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
 {
-    int result;
-
-    if (!buffer_is_usable(self) || !buffer_has_no_exports(self, "krealloc"))
+    if (!buffer_may_resize(self))
         return -1;
     if (self->kind != BUFFER_KMALLOC) {
         PyErr_SetString(objects.invalid_pointer, "krealloc: the Buffer is not from kmalloc");
         return -1;
     }
-    result = self->ever_exported ? resize_known(self, nbytes, gfp)
-                                 : resize_unknown(self, nbytes, gfp);
-    if (result == 0) {
-        if ((gfp & PYSLAB_GFP_ZERO) != 0 && nbytes > self->nbytes)
-            memset((char *)self->p + self->nbytes, 0, (size_t)(nbytes - self->nbytes));
-        buffer_set_size(self, nbytes);
+    if ((size_t)nbytes > buffer_capacity(self)) {
+        if (resize_move(self, nbytes, gfp) < 0)
+            return -1;
+    } else if (!self->ever_exported) {
+        self->p = kmalloc_resize(&self->arena->core->kmalloc, self->p, (size_t)nbytes,
+                                 PYSLAB_GFP_KERNEL);
     }
-    return result;
+    if ((gfp & PYSLAB_GFP_ZERO) != 0 && nbytes > self->nbytes)
+        memset((char *)self->p + self->nbytes, 0, (size_t)(nbytes - self->nbytes));
+    buffer_set_size(self, nbytes);
+    return 0;
 }
 
 /* --- export ------------------------------------------------------------- */

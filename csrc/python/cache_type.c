@@ -138,6 +138,7 @@ static CacheObject *cache_object_new(ArenaObject *arena, struct kmem_cache *cach
     self->weakrefs = NULL;
     self->cache = cache;
     self->hooks = hooks;
+    self->nr_calls = 0;
     memcpy(self->name, cache->desc->name, sizeof self->name);
     self->object_size = cache->desc->object_size;
     self->align = cache->desc->align;
@@ -269,6 +270,16 @@ bool cache_is_usable(const CacheObject *self, bool allocating)
 
 /* --- objects ------------------------------------------------------------ */
 
+static inline void *alloc_one(CacheObject *self, uint32_t gfp)
+{
+    void *p;
+
+    self->nr_calls++;
+    p = cache_alloc(self->cache, gfp);
+    self->nr_calls--;
+    return p;
+}
+
 static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
@@ -287,7 +298,7 @@ static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t na
     if (unlikely(self->arena->closed || self->cache == NULL) && !cache_is_usable(self, true))
         return NULL;
     do
-        p = cache_alloc(self->cache, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
+        p = alloc_one(self, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
     while (unlikely(p == NULL) && nofail_again(self->arena, gfp) && cache_is_usable(self, true));
     if (unlikely(p == NULL)) /* a constructor may have raised */
         return raise_out_of_memory(self->arena, self->stride, 0, gfp);
@@ -346,12 +357,13 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
     struct alloc_options options;
     PyObject *list = NULL;
     Py_ssize_t n;
+    size_t got;
     void **p;
 
     if (!arg_options("alloc_bulk", nargs, 1, args, kwnames, false, &options) ||
+        !arg_no_nofail("alloc_bulk", options.gfp) ||
         !arg_drop_highmem("alloc_bulk", &options.gfp))
         return NULL;
-    options.gfp &= ~(uint32_t)PYSLAB_GFP_NOFAIL;
     n = arg_count(self->arena, args[0], "n");
     if (n < 0 || !cache_is_usable(self, true))
         return NULL;
@@ -363,10 +375,15 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
     p = PyMem_New(void *, (size_t)n);
     if (p == NULL)
         return PyErr_NoMemory();
-    if (cache_alloc_bulk(self->cache, options.gfp, (size_t)n, p) == (size_t)n)
+    arena_pin(self->arena);
+    self->nr_calls++;
+    got = cache_alloc_bulk(self->cache, options.gfp, (size_t)n, p);
+    if (got == (size_t)n)
         list = wrap_objects(self, p, n);
     else
         raise_out_of_memory(self->arena, (size_t)n * self->stride, 0, options.gfp);
+    self->nr_calls--;
+    arena_unpin(self->arena);
     PyMem_Free(p);
     return list;
 }
@@ -430,6 +447,11 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
     if (hooks_are_running(self)) {
         PyErr_Format(objects.cache_busy,
                      "cache '%s' is running its constructor or destructor", self->name);
+        return NULL;
+    }
+    if (self->nr_calls != 0) {
+        PyErr_Format(objects.cache_busy, "cache '%s' is in the middle of an allocation",
+                     self->name);
         return NULL;
     }
     self->cache = NULL; /* a destructor finds it destroyed already */

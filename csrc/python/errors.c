@@ -128,7 +128,7 @@ static bool asks_for_parents_frames(ArenaObject *arena, uint32_t gfp)
     return pages->forked && pages->zone[gfp_zone(pages, gfp)].type >= PYSLAB_ZONE_HIGHMEM;
 }
 
-void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp)
+static void *set_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp)
 {
     PyObject *report = NULL;
     char aligned[48] = "";
@@ -150,6 +150,15 @@ void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint3
     PyErr_Format(objects.out_of_memory, "cannot allocate %zu bytes%s%V", nbytes, aligned, report,
                  "");
     Py_XDECREF(report);
+    return NULL;
+}
+
+void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp)
+{
+    set_out_of_memory(arena, nbytes, align, gfp);
+    /* A callback may have closed the arena in the middle of the call. */
+    if (arena->closed)
+        arena_settle(arena);
     return NULL;
 }
 

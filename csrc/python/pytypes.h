@@ -30,7 +30,7 @@ typedef struct {
     Py_ssize_t current_bytes;  /* their nbytes */
     uint64_t total_count;      /* Buffers and Pages ever made */
     bool closed;               /* allocation has ended */
-    PyObject *on_oom;          /* callable or NULL; borrowed from the Arena's __dict__ */
+    PyObject *on_oom;          /* callable or NULL; borrowed from the attribute _on_oom */
 } ArenaObject;
 
 enum buffer_kind {
@@ -71,6 +71,7 @@ typedef struct {
     PyObject *weakrefs;       /* list of weak references */
     struct kmem_cache *cache; /* NULL once destroyed */
     struct cache_hooks *hooks; /* Python's ctor and dtor, or NULL; owned */
+    Py_ssize_t nr_calls;      /* allocations under way: they may run Python's callbacks */
     char name[PYSLAB_NAME_MAX];
     uint32_t object_size;
     uint32_t align;
@@ -136,6 +137,8 @@ bool arg_align(PyObject *arg, size_t *align);
 bool arg_gfp(PyObject *arg, uint32_t *gfp);
 /* GFP.NOFAIL only for what may wait and is small (ValueError). */
 bool arg_nofail(uint32_t gfp, size_t nbytes);
+/* Refuses GFP.NOFAIL (ValueError) where there is no waiting. */
+bool arg_no_nofail(const char *function, uint32_t gfp);
 /* Drops the zones that a call which returns an address cannot use, with a RuntimeWarning,
  * as the kernel does. False if the warning became an exception. */
 bool arg_drop_highmem(const char *function, uint32_t *gfp);
@@ -170,6 +173,18 @@ bool arena_is_open(ArenaObject *arena);
 PyTypeObject *arena_type_new(PyObject *module);
 /* Destroys the core arena if it is closed and nothing lives in it. */
 void arena_settle(ArenaObject *arena);
+
+/* A pin keeps the core arena while Python code may run in the middle of a call. */
+static inline void arena_pin(ArenaObject *arena)
+{
+    arena->nr_live++;
+}
+
+static inline void arena_unpin(ArenaObject *arena)
+{
+    if (--arena->nr_live == 0 && arena->closed)
+        arena_settle(arena);
+}
 
 static inline void arena_count_new(ArenaObject *arena, Py_ssize_t nbytes)
 {

@@ -57,23 +57,38 @@ static int oom_call(size_t nbytes, uint32_t zone, void *context)
     if (result != NULL)
         again = PyObject_IsTrue(result) == 1;
     Py_XDECREF(result);
+    if (PyErr_Occurred())
+        again = -1;
     PyGILState_Release(gil);
     return again;
 }
 
-/* None or a callable, which the caller keeps alive. */
+/* None or a callable, kept alive by the attribute _on_oom. Both are set here, so that no
+ * other thread comes between; the old one goes last, its finalizer may come here again. */
 PyObject *arena_set_on_oom(PyObject *op, PyObject *callable)
 {
     ArenaObject *arena = (ArenaObject *)op;
+    PyObject *old, *name;
+    int error;
 
     if (callable != Py_None && !PyCallable_Check(callable)) {
         PyErr_Format(PyExc_TypeError, "on_oom must be callable or None, not %.100s",
                      Py_TYPE(callable)->tp_name);
         return NULL;
     }
-    arena->on_oom = callable == Py_None ? NULL : callable;
-    if (arena->core != NULL)
+    name = PyUnicode_InternFromString("_on_oom");
+    if (name == NULL)
+        return NULL;
+    old = Py_XNewRef(arena->on_oom);
+    error = PyObject_GenericSetAttr(op, name, callable);
+    if (error == 0)
+        arena->on_oom = callable == Py_None ? NULL : callable;
+    if (error == 0 && arena->core != NULL)
         pyslab_arena_set_oom(arena->core, arena->on_oom == NULL ? NULL : oom_call, arena);
+    Py_DECREF(name);
+    Py_XDECREF(old);
+    if (error != 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -98,15 +113,14 @@ static uint64_t hook_count(void *context)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     const struct hook *hook = context;
-    int64_t nr = 0;
+    uint64_t nr = 0;
 
     if (hook->count != NULL && !PyErr_Occurred())
-        nr = as_count(call_hook(hook->arena, hook->count, PyTuple_New(0)), "count");
-    /* An exception is told by the scan that follows. */
+        nr = (uint64_t)as_count(call_hook(hook->arena, hook->count, PyTuple_New(0)), "count");
     if (PyErr_Occurred())
-        nr = 1;
+        nr = UINT64_MAX;
     PyGILState_Release(gil);
-    return (uint64_t)nr;
+    return nr;
 }
 
 static int64_t hook_scan(uint64_t nr, void *context)

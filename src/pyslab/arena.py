@@ -102,7 +102,8 @@ class Arena(ArenaReports):
             self._size, min_free_kbytes=0, watermark_scale_factor=0
         )
         self._limit: int | None = None
-        self._shrinkers: list[Shrinker] = []
+        self._shrinkers: set[Shrinker] = set()
+        self._on_oom: OomCallback | None
         self.on_oom = on_oom
 
     # --- properties ----------------------------------------------------------
@@ -157,8 +158,7 @@ class Arena(ArenaReports):
 
     @on_oom.setter
     def on_oom(self, callback: OomCallback | None) -> None:
-        self._set_on_oom(callback)
-        self._on_oom = callback
+        self._set_on_oom(callback)  # which sets _on_oom as well
 
     def register_shrinker(
         self,
@@ -183,8 +183,11 @@ class Arena(ArenaReports):
             if not 0 <= int_option(name, value) < 1 << 31:
                 raise ValueError(f"{name} must be 0 to 2**31 - 1, got {value}")
         shrinker = self._register_shrinker(count, scan, seeks, batch)
-        self._shrinkers = [s for s in self._shrinkers if s.registered]
-        self._shrinkers.append(shrinker)
+        # Each step is one call, so that threads do not lose each other's shrinkers.
+        for other in list(self._shrinkers):
+            if not other.registered:
+                self._shrinkers.discard(other)
+        self._shrinkers.add(shrinker)
         return shrinker
 
     # --- high memory ---------------------------------------------------------
@@ -222,7 +225,7 @@ class Arena(ArenaReports):
         Live buffers stay valid; the memory is unmapped when the last of them goes.
         Shrinkers and on_oom are forgotten.
         """
-        for shrinker in self._shrinkers:
+        for shrinker in list(self._shrinkers):
             shrinker.unregister()
         self._shrinkers.clear()
         self.on_oom = None

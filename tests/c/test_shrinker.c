@@ -145,7 +145,7 @@ static void do_shrink_slab(void)
 /* Absurd counts neither overflow nor divide by zero; one scan is asked, and stops. */
 static void absurd_counts(void)
 {
-    static const uint64_t counts[] = {UINT64_MAX, UINT64_MAX / 2, UINT64_MAX / 8, INT64_MAX,
+    static const uint64_t counts[] = {UINT64_MAX - 1, UINT64_MAX / 2, UINT64_MAX / 8, INT64_MAX,
                                       (uint64_t)INT64_MAX + 1};
     static const uint32_t seeks[] = {0, 1, 2, UINT32_MAX};
 
