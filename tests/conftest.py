@@ -13,6 +13,7 @@ import pyslab
 
 pytest.register_assert_rewrite("tests.utils", "tests.model")  # before their first import
 
+from tests.highmem import high_arena  # noqa: E402
 from tests.model import Geometry  # noqa: E402
 from tests.utils import assert_idle  # noqa: E402
 
@@ -81,3 +82,11 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
 def arena(make_arena: ArenaFactory) -> pyslab.Arena:
     """Return a 64 MiB arena of 4 KiB pages."""
     return make_arena()
+
+
+@pytest.fixture
+def high(arenas: list[pyslab.Arena]) -> pyslab.Arena:
+    """Return an arena with 4 MiB of frames with addresses and 16 MiB without."""
+    arena = high_arena(max_order=10)
+    arenas.append(arena)
+    return arena

@@ -19,14 +19,19 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older headers lack it */
 #endif
 
-static int map_fixed(void *p, size_t bytes, int flags, int fd, off_t offset)
+static int map_fixed_as(void *p, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
     void *got;
 
     if (fault_here())
         return PYSLAB_EOS;
-    got = mmap(p, bytes, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, offset);
+    got = mmap(p, bytes, protection, flags | MAP_FIXED, fd, offset);
     return got == MAP_FAILED ? PYSLAB_EOS : PYSLAB_OK;
+}
+
+static int map_fixed(void *p, size_t bytes, int flags, int fd, off_t offset)
+{
+    return map_fixed_as(p, bytes, PROT_READ | PROT_WRITE, flags, fd, offset);
 }
 
 int os_reserve(size_t bytes, size_t align, void **out)
@@ -68,6 +73,16 @@ int os_commit_hugetlb(void *p, size_t bytes)
 int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset)
 {
     return map_fixed(p, bytes, MAP_SHARED, fd, (off_t)offset);
+}
+
+int os_commit_file_resident(void *p, size_t bytes, int fd, uint64_t offset)
+{
+    return map_fixed(p, bytes, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
+}
+
+int os_uncommit(void *p, size_t bytes)
+{
+    return map_fixed_as(p, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
 void os_release(void *p, size_t bytes)

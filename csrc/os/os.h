@@ -28,6 +28,11 @@ int os_commit_hugetlb(void *p, size_t bytes);
 
 /* pre: inside a reservation. Maps bytes of file fd from offset, shared. EOS. */
 int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset);
+/* The same, and every page of it becomes resident now, as far as there is memory. EOS. */
+int os_commit_file_resident(void *p, size_t bytes, int fd, uint64_t offset);
+
+/* pre: inside a reservation. Back to what os_reserve made of it: inaccessible. EOS. */
+int os_uncommit(void *p, size_t bytes);
 
 /* pre: p and bytes describe a whole reservation, or a part cut at pages. */
 void os_release(void *p, size_t bytes);

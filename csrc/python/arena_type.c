@@ -57,6 +57,7 @@ static PyObject *arena_close(PyObject *op, PyObject *unused)
 {
     (void)unused;
     arena_of(op)->closed = true;
+    windows_close(arena_of(op));
     arena_settle(arena_of(op));
     Py_RETURN_NONE;
 }
@@ -67,6 +68,7 @@ static void arena_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
 
     arena_of(op)->closed = true;
+    windows_orphan(arena_of(op));
     arena_settle(arena_of(op));
     type->tp_free(op);
     Py_DECREF(type);
@@ -235,7 +237,7 @@ static PyObject *method_validate(PyObject *op, PyObject *unused)
         PyErr_SetString(objects.closed, "the arena is closed and its memory is unmapped");
         return NULL;
     }
-    if (arena_check(self->core, &finding))
+    if (arena_check(self->core, &finding) && windows_check(self, &finding))
         Py_RETURN_NONE;
     PyErr_SetString(objects.corruption, finding.text);
     return NULL;
@@ -330,6 +332,21 @@ static PyMethodDef arena_methods[] = {
      "kmalloc(), without much trying beyond a page, and then vmalloc()."},
     {"kvfree", method_kfree, METH_O,
      "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind."},
+    {"kmap", FAST(arena_kmap),
+     "kmap($self, page, /, index=0, *, timeout=None)\n--\n\n"
+     "A Buffer over frame index of the Page: a view, which ends at kunmap() or with its\n"
+     "with block, and has a reference on the Page's block.\n\n"
+     "High frames are mapped into the arena's window (highmem_slots slots): views of one\n"
+     "frame share its slot. Others are where they always are, and use no slot.\n"
+     "timeout: seconds to wait for a slot when all are in use; None: do not wait.\n"
+     "Raises WindowExhaustedError, IndexError, ValueError for a freed Page,\n"
+     "InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
+    {"kunmap", arena_kunmap, METH_O,
+     "kunmap($self, view, /)\n--\n\n"
+     "Ends a view from kmap() or kmap_local(); every later access to it raises ValueError.\n\n"
+     "Raises BufferError while arrays or memoryviews of it are alive: it stays mapped then.\n"
+     "DoubleFreeError the second time; InvalidPointerError for what is no view of this arena,\n"
+     "and for a local view that is not the youngest of this thread."},
     {"kmem_cache_create", FAST(method_kmem_cache_create),
      "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
      "dtor=None)\n--\n\n"
@@ -352,6 +369,7 @@ static PyMethodDef arena_methods[] = {
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},
     {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
     {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
+    {"_set_window", arena_set_window, METH_O, NULL},
     {"_adopt", arena_adopt, METH_O, NULL},
     {"_pin", method_pin, METH_NOARGS, NULL},
     {"_unpin", method_unpin, METH_NOARGS, NULL},

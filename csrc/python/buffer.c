@@ -51,8 +51,19 @@ static always_inline void buffer_object_free(BufferObject *self)
 
 /* --- memory ------------------------------------------------------------- */
 
-/* Gives memory back to the core. An error means that somebody else freed it or wrote
- * over the metadata: there is no caller to raise it to. */
+/* Somebody else freed the memory, or wrote over the metadata: there is no caller to raise
+ * it to. */
+static void memory_lost(int code, const void *p)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    raise_code(code, "pyslab.Buffer: memory", p);
+    PyErr_WriteUnraisable((PyObject *)objects.buffer_type);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Gives memory back to the core. */
 static always_inline void memory_return(struct pyslab_arena *core, void *p, enum buffer_kind kind,
                                         PyObject *keep)
 {
@@ -71,14 +82,8 @@ static always_inline void memory_return(struct pyslab_arena *core, void *p, enum
         if (code == PYSLAB_EFORKED)
             return; /* the parent's: in a forked child the Buffer just goes */
     }
-    if (unlikely(code != PYSLAB_OK)) {
-        PyObject *type, *value, *traceback;
-
-        PyErr_Fetch(&type, &value, &traceback);
-        raise_code(code, "pyslab.Buffer: memory", p);
-        PyErr_WriteUnraisable((PyObject *)objects.buffer_type);
-        PyErr_Restore(type, value, traceback);
-    }
+    if (unlikely(code != PYSLAB_OK))
+        memory_lost(code, p);
 }
 
 /* The memory leaves the Buffer, which goes on existing. */
@@ -87,20 +92,22 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     void *p = self->p;
 
     self->p = NULL;
-    memory_return(self->arena->core, p, (enum buffer_kind)self->kind, self->keep);
+    if (unlikely(self->kind == BUFFER_KMAP)) {
+        int code = window_view_return(self, p);
+
+        if (unlikely(code != PYSLAB_OK))
+            memory_lost(code, p);
+    } else {
+        memory_return(self->arena->core, p, (enum buffer_kind)self->kind, self->keep);
+    }
     self->arena->current_count += self->hidden;
     arena_count_gone(self->arena, self->nbytes);
 }
 
-PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
-                     PyObject *keep)
+static always_inline PyObject *buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
+                                           Py_ssize_t nbytes, enum buffer_kind kind,
+                                           PyObject *keep)
 {
-    BufferObject *self = buffer_object_new();
-
-    if (unlikely(self == NULL)) {
-        memory_return(arena->core, p, kind, keep);
-        return NULL;
-    }
     self->p = p;
     self->nbytes = nbytes;
     self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
@@ -113,6 +120,28 @@ PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer
     self->hidden = false;
     arena_count_new(arena, nbytes);
     return (PyObject *)self;
+}
+
+PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
+                     PyObject *keep)
+{
+    BufferObject *self = buffer_object_new();
+
+    if (likely(self != NULL))
+        return buffer_fill(self, arena, p, nbytes, kind, keep);
+    memory_return(arena->core, p, kind, keep);
+    return NULL;
+}
+
+PyObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes, PyObject *window,
+                          uint32_t pfn)
+{
+    BufferObject *self = buffer_object_new();
+
+    if (unlikely(self == NULL))
+        return NULL;
+    self->pfn = pfn;
+    return buffer_fill(self, arena, p, nbytes, BUFFER_KMAP, window);
 }
 
 static void buffer_dealloc(PyObject *op)
@@ -134,6 +163,8 @@ size_t buffer_capacity(const BufferObject *self)
 {
     struct pyslab_arena *core = self->arena->core;
 
+    if (self->kind == BUFFER_KMAP)
+        return (size_t)self->nbytes;
     if (self->kind == BUFFER_PAGES) {
         uint32_t pfn = virt_to_pfn(&core->pages.map, self->p);
 
@@ -163,11 +194,15 @@ static bool buffer_has_no_exports(const BufferObject *self, const char *call)
 
 int buffer_kfree(BufferObject *self)
 {
+    bool view = self->kind == BUFFER_KMAP;
+
     if (self->released) {
-        PyErr_SetString(objects.double_free, "kfree: the Buffer was freed before");
+        PyErr_SetString(objects.double_free, view ? "kunmap: the view was unmapped before"
+                                                  : "kfree: the Buffer was freed before");
         return -1;
     }
-    if (!buffer_has_no_exports(self, "kfree"))
+    if (!buffer_has_no_exports(self, view ? "kunmap" : "kfree") ||
+        (view && !window_view_close(self)))
         return -1;
     self->released = true;
     /* See pytypes.h: whoever has seen the address must never see another's data. */

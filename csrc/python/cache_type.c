@@ -316,6 +316,7 @@ static PyObject *method_free(PyObject *op, PyObject *arg)
         const char *from = buffer->kind == BUFFER_CACHE ? cache_of(buffer->keep)->name
                            : buffer->kind == BUFFER_POOL  ? "a mempool"
                            : buffer->kind == BUFFER_PAGES ? "get_free_pages"
+                           : buffer->kind == BUFFER_KMAP  ? "kmap"
                                                           : "kmalloc";
 
         PyErr_Format(objects.invalid_pointer,

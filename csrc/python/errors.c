@@ -29,7 +29,8 @@ bool errors_import(void)
          import_one(errors, "CorruptionError", &objects.corruption) &&
          import_one(errors, "ArenaClosedError", &objects.closed) &&
          import_one(errors, "ArenaForkedError", &objects.forked) &&
-         import_one(errors, "CacheBusyError", &objects.cache_busy);
+         import_one(errors, "CacheBusyError", &objects.cache_busy) &&
+         import_one(errors, "WindowExhaustedError", &objects.window_exhausted);
     Py_DECREF(errors);
     return ok;
 }

@@ -231,13 +231,17 @@ static PyObject *get_zone(PyObject *op, void *unused)
 static PyObject *get_virtual(PyObject *op, void *unused)
 {
     PageObject *self = (PageObject *)op;
+    void *p;
 
     (void)unused;
     if (!page_is_usable(self))
         return NULL;
-    if (!pfn_has_address(&pages_of(self)->map, self->pfn))
+    if (pfn_has_address(&pages_of(self)->map, self->pfn))
+        return PyLong_FromVoidPtr(pfn_to_virt(&pages_of(self)->map, self->pfn));
+    p = window_address(self->arena, self->pfn);
+    if (p == NULL)
         Py_RETURN_NONE;
-    return PyLong_FromVoidPtr(pfn_to_virt(&pages_of(self)->map, self->pfn));
+    return PyLong_FromVoidPtr(p);
 }
 
 static PyObject *get_compound(PyObject *op, void *unused)
@@ -274,7 +278,7 @@ static PyGetSetDef page_getset[] = {
     {"nr_pages", get_nr_pages, NULL, "Frames of the block, int.", NULL},
     {"nbytes", get_nbytes, NULL, "Bytes of the block, int.", NULL},
     {"zone", get_zone, NULL, "Name of the zone, str.", NULL},
-    {"virtual", get_virtual, NULL, "Address, int; None for frames without one.", NULL},
+    {"virtual", get_virtual, NULL, "Address, int; None for high frames that are not kmapped.", NULL},
     {"compound", get_compound, NULL, "Allocated with GFP.COMP: cannot be split, bool.", NULL},
     {"refcount", get_refcount, NULL, "References to the block, int.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},

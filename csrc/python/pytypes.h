@@ -31,6 +31,8 @@ typedef struct {
     uint64_t total_count;      /* Buffers and Pages ever made */
     bool closed;               /* allocation has ended */
     PyObject *on_oom;          /* callable or NULL; borrowed from the attribute _on_oom */
+    struct window_object *windows; /* list of all its remap windows; borrowed */
+    struct window_object *window;  /* the one kmap() uses, or NULL; borrowed likewise */
 } ArenaObject;
 
 enum buffer_kind {
@@ -39,6 +41,7 @@ enum buffer_kind {
     BUFFER_CACHE,   /* from a KmemCache, which `keep` names */
     BUFFER_VM,      /* an area of vmalloc, vmap or a ring */
     BUFFER_POOL,    /* from a Mempool, which `keep` names */
+    BUFFER_KMAP,    /* a view of frames: `keep` is the Window, or NULL if they have an address */
 };
 
 typedef struct buffer_object {
@@ -46,13 +49,14 @@ typedef struct buffer_object {
     void *p;             /* the memory; NULL once returned */
     Py_ssize_t nbytes;   /* as asked for */
     ArenaObject *arena;  /* owned */
-    PyObject *keep;      /* owned: the KmemCache or Mempool, or memory an earlier krealloc left */
+    PyObject *keep;      /* owned: the KmemCache, Mempool, Window, or what krealloc left */
     PyObject *weakrefs;  /* list of weak references */
     Py_ssize_t exports;  /* buffer views alive */
     uint8_t kind;        /* enum buffer_kind */
     bool released;       /* kfree was called: no access any more */
     bool ever_exported;  /* somebody may know the address */
     bool hidden;         /* memory that krealloc left: in nr_live, in no other count */
+    uint32_t pfn;        /* of a view: first frame of the block it has a reference on */
 } BufferObject;
 
 typedef struct {
@@ -102,6 +106,7 @@ struct module_objects {
     PyTypeObject *page_type;
     PyTypeObject *cache_type;
     PyTypeObject *mempool_type;
+    PyTypeObject *window_type;
     PyObject *slab_counts;   /* pyslab.counts.SlabCounts */
     PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
     PyObject *flag_type;     /* enum.Flag */
@@ -116,6 +121,7 @@ struct module_objects {
     PyObject *closed;
     PyObject *forked;
     PyObject *cache_busy;
+    PyObject *window_exhausted;
 };
 
 extern struct module_objects objects;
@@ -208,6 +214,10 @@ PyTypeObject *buffer_type_new(PyObject *module);
 /* Takes over the memory; on failure it is returned to the arena. keep may be NULL. */
 PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
                      PyObject *keep);
+/* A view of mapped frames. The caller takes the references on window (which may be NULL)
+ * slot and block after it has succeeded. */
+PyObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes, PyObject *window,
+                          uint32_t pfn);
 /* The Buffer's usable bytes. */
 size_t buffer_capacity(const BufferObject *self);
 /* What kfree does: 0, or -1 with BufferError or DoubleFreeError set. */
@@ -255,6 +265,23 @@ int page_object_put(PageObject *self);
 int page_object_split(PageObject *self);
 /* False with ValueError set if it was freed. */
 bool page_is_usable(const PageObject *self);
+
+/* --- window_type.c: views of frames, in a remap window or where they are --- */
+
+PyTypeObject *window_type_new(PyObject *module);
+PyObject *arena_kmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *arena_kunmap(PyObject *op, PyObject *view);
+PyObject *arena_set_window(PyObject *op, PyObject *window);
+/* Where the arena's own window shows the frame to somebody; NULL. */
+void *window_address(const ArenaObject *arena, uint32_t pfn);
+/* A view ends: false with InvalidPointerError set if another one must end first. */
+bool window_view_close(BufferObject *view);
+/* The view's memory at p goes back: its slot, and its reference on the block. */
+int window_view_return(BufferObject *view, const void *p);
+/* close() of all windows; and what follows when the arena itself goes. */
+void windows_close(ArenaObject *arena);
+void windows_orphan(ArenaObject *arena);
+bool windows_check(const ArenaObject *arena, struct finding *finding);
 
 PyTypeObject *cache_type_new(PyObject *module);
 PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,

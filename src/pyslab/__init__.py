@@ -24,8 +24,10 @@ from pyslab.errors import (
     InvalidPointerError,
     OutOfMemoryError,
     PyslabError,
+    WindowExhaustedError,
 )
 from pyslab.gfp import GFP
+from pyslab.highmem import Window, WindowStats
 from pyslab.prefill import PrefilledSheaf
 from pyslab.ring import Ring
 from pyslab.sizes import parse_bytes
@@ -66,6 +68,9 @@ __all__ = [
     "VmArea",
     "VmEvents",
     "VmStats",
+    "Window",
+    "WindowExhaustedError",
+    "WindowStats",
     "Zone",
     "ZoneLayout",
     "ZonePolicy",

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Literal
 
 from pyslab._core import Shrinker, ffi, lib
+from pyslab.arena_highmem import ArenaHighmem
 from pyslab.errors import PyslabError
+from pyslab.highmem import LAST_PKMAP
 from pyslab.options import arena_options, creation_error, int_option, size_option
 from pyslab.prealloc import Prealloc, prealloc_option, stock
 from pyslab.reports import ArenaReports
@@ -29,7 +31,7 @@ KmallocClasses = Literal["fine", "linux"]
 OomCallback = Callable[[int, str], object]
 
 
-class Arena(ArenaReports):
+class Arena(ArenaHighmem, ArenaReports):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
@@ -49,6 +51,7 @@ class Arena(ArenaReports):
     reserve_range() claims known frames again.
     prealloc: {size: n}: the kmalloc class that serves size starts with n free objects in
     empty slabs, which shrinking and need take, but not time.
+    highmem_slots: how many high frames kmap() shows at once.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -68,6 +71,7 @@ class Arena(ArenaReports):
         on_oom: OomCallback | None = None,
         highmem: str | os.PathLike[str] | None = None,
         prealloc: Prealloc | None = None,
+        highmem_slots: int = LAST_PKMAP,
     ) -> None:
         wanted = prealloc_option(prealloc)
         options, kept = arena_options(
@@ -84,6 +88,7 @@ class Arena(ArenaReports):
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
+        self._set_highmem(highmem_slots)
         handle = ffi.new("pyslab_arena **")
         code = lib.pyslab_arena_create(options, handle)
         if code != lib.PYSLAB_OK:

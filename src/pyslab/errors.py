@@ -15,6 +15,7 @@ __all__ = [
     "InvalidPointerError",
     "OutOfMemoryError",
     "PyslabError",
+    "WindowExhaustedError",
 ]
 
 
@@ -51,3 +52,7 @@ class ArenaForkedError(PyslabError):
 
 class CacheBusyError(PyslabError):
     """A cache with live objects cannot be destroyed."""
+
+
+class WindowExhaustedError(PyslabError):
+    """Every slot of a remap window is in use, or a thread has 16 local mappings."""

@@ -128,6 +128,49 @@ static void memfd_maps_twice(void)
     EXPECT_EQ(os_file_discard(fd, 0, 4 * KIB), PYSLAB_EOS);
 }
 
+/* Resident at once, the same file; uncommitted, its neighbours stay. */
+static void commit_file_resident(void)
+{
+    char *p;
+    int fd;
+
+    REQUIRE(os_memfd_create("test", 32 * KIB, &fd) == PYSLAB_OK);
+    REQUIRE(os_reserve(32 * KIB, 4 * KIB, (void **)&p) == PYSLAB_OK);
+    EXPECT_EQ(os_commit_file_resident(p, 16 * KIB, fd, 8 * KIB), PYSLAB_OK);
+    EXPECT_EQ(resident_pages(p, 16 * KIB), 16 * KIB / os_page_bytes());
+    memset(p, 0x31, 16 * KIB);
+    EXPECT_EQ(os_commit_file(p + 16 * KIB, 16 * KIB, fd, 0), PYSLAB_OK);
+    EXPECT_EQ(p[16 * KIB + 8 * KIB], 0x31);
+    EXPECT_EQ(os_uncommit(p, 16 * KIB), PYSLAB_OK);
+    EXPECT_EQ(p[16 * KIB + 8 * KIB], 0x31);
+    EXPECT_EQ(os_commit_file_resident(p, 4 * KIB, fd, 12 * KIB), PYSLAB_OK);
+    EXPECT_EQ(p[0], 0x31);
+    EXPECT_EQ(os_commit_file_resident(p, 4 * KIB, -1, 0), PYSLAB_EOS);
+    os_release(p, 32 * KIB);
+    os_file_close(fd);
+}
+
+static char *uncommitted;
+
+static void touch_uncommitted(void)
+{
+    check_quiet();
+    *(volatile char *)uncommitted = 1;
+}
+
+/* What was committed and is no more faults like address space that never was. */
+static void uncommitted_is_inaccessible(void)
+{
+    REQUIRE(os_reserve(8 * KIB, 4 * KIB, (void **)&uncommitted) == PYSLAB_OK);
+    REQUIRE(os_commit(uncommitted, 8 * KIB, false) == PYSLAB_OK);
+    EXPECT_EQ(check_child(touch_uncommitted), 0);
+    REQUIRE(os_uncommit(uncommitted, 4 * KIB) == PYSLAB_OK);
+    EXPECT_NE(check_child(touch_uncommitted), 0);
+    uncommitted += 4 * KIB;
+    EXPECT_EQ(check_child(touch_uncommitted), 0);
+    os_release(uncommitted - 4 * KIB, 8 * KIB);
+}
+
 /* A mapping of a file that is not there is refused. */
 static void commit_file_refuses(void)
 {
@@ -276,6 +319,7 @@ static const struct test tests[] = {
     TEST(reserve_is_aligned),   TEST(reserve_refuses_the_impossible),
     TEST(commit_a_part),        TEST(reserved_is_inaccessible),
     TEST(discard_reads_zero),   TEST(memfd_maps_twice),
+    TEST(commit_file_resident), TEST(uncommitted_is_inaccessible),
     TEST(commit_file_refuses),  TEST(advice_is_harmless),
     TEST(hugetlb_or_eos),       TEST(machine_facts),
     TEST(heap_blocks_are_zeroed_and_counted), TEST(heap_blocks_do_not_overlap),

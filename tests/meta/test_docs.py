@@ -21,6 +21,7 @@ def test_the_options_are_the_contracts() -> None:
     """Arena has exactly the documented options."""
     expected = {"hugepages", "max_order", "overcommit", "kmalloc_classes"}
     expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem", "prealloc"}
+    expected |= {"highmem_slots"}
     assert expected == set(OPTIONS)
 
 
@@ -43,7 +44,7 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache, pyslab.Mempool],
+    [pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache, pyslab.Mempool, pyslab.Window],
     ids=lambda kind: str(kind),
 )
 def test_public_names_have_docstrings(kind: type) -> None:

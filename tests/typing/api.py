@@ -25,6 +25,27 @@ def arenas() -> None:
     pyslab.Arena("1GiB", hugepages="yes")  # type: ignore[arg-type]
 
 
+def windows(arena: pyslab.Arena, page: pyslab.Page) -> None:
+    """High memory: kmap and its windows."""
+    with arena.kmap(page, 1, timeout=0.5) as view:
+        assert_type(view, pyslab.Buffer)
+    assert_type(arena.kmap_local(page, index=1), pyslab.Buffer)
+    arena.kunmap(view)
+    assert_type(arena.kmap_flush_unused(), int)
+    assert_type(arena.kmap_window, pyslab.Window)
+    with arena.window(16, 4) as window:
+        assert_type(window, pyslab.Window)
+    assert_type(pyslab.Window(arena, slots=4, order=1).kmap(page, index=0), pyslab.Buffer)
+    assert_type(window.stats, pyslab.WindowStats)
+    assert_type(window.stats.hit_rate, float)
+    assert_type(window.pkmap_counts, memoryview)
+    assert_type(window.flush_unused(), int)
+    assert_type(window.arena, pyslab.Arena)
+    assert_type(page.virtual, int | None)
+    arena.kmap(3)  # type: ignore[arg-type]
+    arena.kmap(page, 0, 1)  # type: ignore[call-arg]
+
+
 def buffers(arena: pyslab.Arena) -> None:
     """kmalloc and its kin, and what a Buffer can do."""
     buf = arena.kmalloc(100)
