@@ -213,7 +213,7 @@ static PyObject *method_kfree(PyObject *op, PyObject *arg)
 {
     BufferObject *buffer = arg_buffer(arena_of(op), arg);
 
-    if (buffer == NULL || buffer_kfree(buffer) < 0)
+    if (buffer == NULL || buffer_kfree(buffer, "kfree") < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -8,7 +8,7 @@ static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t g
     pyslab_vm_stats stats;
 
     if (code == PYSLAB_ENOMEM)
-        return raise_out_of_memory(self, nbytes, 0, gfp | PYSLAB_GFP_HIGHMEM);
+        return raise_out_of_high_memory(self, nbytes, gfp);
     pyslab_arena_vm_stats(self->core, &stats);
     if (code == PYSLAB_EMAPS)
         PyErr_Format(objects.out_of_memory,
@@ -20,6 +20,9 @@ static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t g
         PyErr_SetString(objects.forked, pyslab_strerror(code));
     else if (code == PYSLAB_EINVAL)
         PyErr_SetString(PyExc_ValueError, "not high memory: private memory cannot be mapped twice");
+    else if (code == PYSLAB_EOS || code == PYSLAB_ELIMIT)
+        PyErr_Format(objects.out_of_memory, "cannot map %zu bytes: %s", nbytes,
+                     pyslab_strerror(code));
     else
         raise_code(code, "vmap: frames", NULL);
     return NULL;
@@ -107,10 +110,10 @@ PyObject *method_ring(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
     if (size < 0)
         return NULL;
     if ((size_t)size > (size_t)PY_SSIZE_T_MAX / 4)
-        return raise_out_of_memory(self, (size_t)size, 0, gfp);
+        return raise_out_of_high_memory(self, (size_t)size, gfp);
     size = (Py_ssize_t)align_up((uint64_t)size, PAGE_SIZE);
     code = take_area(self, vm_ring, (size_t)size, gfp, &p);
-    return area_buffer(self, code, p, 2 * (size_t)size, gfp);
+    return area_buffer(self, code, p, code == PYSLAB_OK ? 2 * (size_t)size : (size_t)size, gfp);
 }
 
 PyObject *method_kvmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -202,7 +205,7 @@ PyObject *method_vfree(PyObject *op, PyObject *arg)
                      buffer->p);
         return NULL;
     }
-    if (buffer_kfree(buffer) < 0)
+    if (buffer_kfree(buffer, "vfree") < 0)
         return NULL;
     Py_RETURN_NONE;
 }

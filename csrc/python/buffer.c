@@ -192,17 +192,17 @@ static bool buffer_has_no_exports(const BufferObject *self, const char *call)
     return false;
 }
 
-int buffer_kfree(BufferObject *self)
+int buffer_kfree(BufferObject *self, const char *call)
 {
     bool view = self->kind == BUFFER_KMAP;
 
     if (self->released) {
-        PyErr_SetString(objects.double_free, view ? "kunmap: the view was unmapped before"
-                                                  : "kfree: the Buffer was freed before");
+        PyErr_Format(objects.double_free,
+                     view ? "%s: the view was unmapped before" : "%s: the Buffer was freed before",
+                     call);
         return -1;
     }
-    if (!buffer_has_no_exports(self, view ? "kunmap" : "kfree") ||
-        (view && !window_view_close(self)))
+    if (!buffer_has_no_exports(self, call) || (view && !window_view_close(self)))
         return -1;
     self->released = true;
     /* See pytypes.h: whoever has seen the address must never see another's data. */

@@ -209,7 +209,7 @@ static PyObject *buffer_exit(PyObject *op, PyObject *args)
     BufferObject *self = (BufferObject *)op;
 
     (void)args;
-    if (!self->released && buffer_kfree(self) < 0)
+    if (!self->released && buffer_kfree(self, self->kind == BUFFER_KMAP ? "kunmap" : "kfree") < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -324,7 +324,7 @@ static PyObject *method_free(PyObject *op, PyObject *arg)
                      self->name);
         return NULL;
     }
-    if (buffer_kfree(buffer) < 0)
+    if (buffer_kfree(buffer, "kfree") < 0)
         return NULL;
     Py_RETURN_NONE;
 }

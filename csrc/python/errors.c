@@ -66,18 +66,26 @@ static struct zone_state zone_state(struct zone *zone, const struct access *acce
     return state;
 }
 
+/* Which zones a request met, and of which arena: its own, or the side arena of vmalloc. */
+struct zones_met {
+    struct pyslab_arena *core;
+    uint32_t lowest; /* index of the lowest zone it may use */
+    uint32_t gfp;
+};
+
 /* The one thing most likely to help, of those not in force already. total: of the zones
  * that the request may use. */
-static const char *memory_hint(ArenaObject *arena, size_t wanted, const struct zone_state *total)
+static const char *memory_hint(const struct zones_met *met, size_t wanted,
+                               const struct zone_state *total)
 {
-    const struct page_alloc *pages = &arena->core->pages;
+    const struct page_alloc *pages = &met->core->pages;
     uint64_t limit = load_relaxed(&pages->limit_pages);
 
-    if (wanted > arena->core->bytes)
+    if (wanted > met->core->bytes)
         return "make a larger arena";
     if (wanted > total->managed)
         return "the zones that this request may use are smaller";
-    if (wanted > PAGE_SIZE << pages->max_order && pages->max_order < MAX_ORDER)
+    if (wanted > PAGE_SIZE << pages->max_order && pages->max_order < MAX_ORDER && met->lowest == 0)
         return "a larger max_order allows larger blocks";
     if (limit != LIMIT_NONE &&
         page_alloc_used(pages) + bytes_to_pages(wanted) > limit)
@@ -90,15 +98,15 @@ static const char *memory_hint(ArenaObject *arena, size_t wanted, const struct z
 }
 
 /* ": zone NORMAL has ...; hint: ...", of all zones the request may use. */
-static PyObject *memory_report(ArenaObject *arena, size_t wanted, uint32_t gfp)
+static PyObject *memory_report(const struct zones_met *met, size_t wanted)
 {
-    struct page_alloc *pages = &arena->core->pages;
-    struct zone_state total = {0};
+    struct page_alloc *pages = &met->core->pages;
     PyObject *report = PyUnicode_FromString("");
+    struct zone_state total = {0};
     struct access access;
 
-    access_min(&access, gfp_zone(pages, gfp), gfp, false);
-    for (uint32_t left = access.zone + 1; left > 0 && report != NULL; left--) {
+    access_min(&access, gfp_zone(pages, met->gfp), met->gfp, false);
+    for (uint32_t left = access.zone + 1; left > met->lowest && report != NULL; left--) {
         struct zone *zone = &pages->zone[left - 1];
         struct zone_state state = zone_state(zone, &access);
         PyObject *more = PyUnicode_FromFormat(
@@ -117,34 +125,34 @@ static PyObject *memory_report(ArenaObject *arena, size_t wanted, uint32_t gfp)
     }
     if (report != NULL)
         PyUnicode_AppendAndDel(
-            &report, PyUnicode_FromFormat("; hint: %s", memory_hint(arena, wanted, &total)));
+            &report, PyUnicode_FromFormat("; hint: %s", memory_hint(met, wanted, &total)));
     return report;
 }
 
 /* A forked child asked for frames that belong to its parent. */
-static bool asks_for_parents_frames(ArenaObject *arena, uint32_t gfp)
+static bool asks_for_parents_frames(const struct zones_met *met)
 {
-    const struct page_alloc *pages = &arena->core->pages;
+    const struct page_alloc *pages = &met->core->pages;
 
-    return pages->forked && pages->zone[gfp_zone(pages, gfp)].type >= PYSLAB_ZONE_HIGHMEM;
+    return pages->forked && pages->zone[gfp_zone(pages, met->gfp)].type >= PYSLAB_ZONE_HIGHMEM;
 }
 
-static void *set_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp)
+static void *raise_for_zones(const struct zones_met *met, size_t nbytes, size_t align)
 {
     PyObject *report = NULL;
     char aligned[48] = "";
 
     if (PyErr_Occurred())
         return NULL;
-    if (asks_for_parents_frames(arena, gfp)) {
+    if (asks_for_parents_frames(met)) {
         PyErr_SetString(objects.forked, "high memory is shared with the parent process: a forked "
                                         "child takes none of it");
         return NULL;
     }
     if (align != 0)
         snprintf(aligned, sizeof aligned, " aligned to %zu", align);
-    if ((gfp & PYSLAB_GFP_NOWARN) == 0) {
-        report = memory_report(arena, nbytes > align ? nbytes : align, gfp);
+    if ((met->gfp & PYSLAB_GFP_NOWARN) == 0) {
+        report = memory_report(met, nbytes > align ? nbytes : align);
         if (report == NULL)
             return NULL;
     }
@@ -156,8 +164,26 @@ static void *set_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, 
 
 void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp)
 {
-    set_out_of_memory(arena, nbytes, align, gfp);
+    const struct zones_met met = {.core = arena->core, .gfp = gfp};
+
+    raise_for_zones(&met, nbytes, align);
     /* A callback may have closed the arena in the middle of the call. */
+    if (arena->closed)
+        arena_settle(arena);
+    return NULL;
+}
+
+void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp)
+{
+    struct pyslab_arena *side = load_relaxed(&arena->core->side);
+    struct zones_met met = {.core = side != NULL ? side : arena->core,
+                            .gfp = (gfp & ~GFP_ZONE_TABLE_BITS) | GFP_HIGH_BITS};
+    const struct page_alloc *pages = &met.core->pages;
+
+    while (met.lowest + 1 < pages->nr_zones &&
+           pages->zone[met.lowest].type < PYSLAB_ZONE_HIGHMEM)
+        met.lowest++;
+    raise_for_zones(&met, nbytes, 0);
     if (arena->closed)
         arena_settle(arena);
     return NULL;

@@ -392,7 +392,7 @@ static PyObject *method_free(PyObject *op, PyObject *arg)
                      self->cache->name);
         return NULL;
     }
-    if (!pool_is_usable(self, false) || buffer_kfree(buffer) < 0)
+    if (!pool_is_usable(self, false) || buffer_kfree(buffer, "free") < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -166,6 +166,8 @@ bool errors_import(void);
 /* Sets OutOfMemoryError with the request, the zones' state (not with GFP.NOWARN) and one
  * hint, unless a callback's exception is set already; NULL. align: 0 if none was asked for. */
 void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint32_t gfp);
+/* The same of vmalloc, which takes from the high zones alone, perhaps of a side arena. */
+void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp);
 /* After a failure: true if the mask has GFP.NOFAIL, a moment has passed without the GIL,
  * and nothing (a signal's exception, close()) speaks against trying again. */
 bool nofail_again(ArenaObject *arena, uint32_t gfp);
@@ -221,7 +223,7 @@ PyObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes, PyObje
 /* The Buffer's usable bytes. */
 size_t buffer_capacity(const BufferObject *self);
 /* What kfree does: 0, or -1 with BufferError or DoubleFreeError set. */
-int buffer_kfree(BufferObject *self);
+int buffer_kfree(BufferObject *self, const char *call);
 /* krealloc: 0, or -1 with an exception set and nothing changed. */
 int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp);
 /* arg as a Buffer of this arena; NULL with TypeError or InvalidPointerError set. */

@@ -326,7 +326,7 @@ static PyObject *kunmap(ArenaObject *arena, PyObject *arg, const PyObject *windo
                      view->p, window == NULL ? "arena" : "Window");
         return NULL;
     }
-    if (buffer_kfree(view) < 0)
+    if (buffer_kfree(view, "kunmap") < 0)
         return NULL;
     Py_RETURN_NONE;
 }

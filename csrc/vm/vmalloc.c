@@ -16,6 +16,7 @@
 /* --- budget of mappings, of the whole process --------------------------- */
 
 static _Atomic uint64_t mappings_in_use;
+static _Atomic uint64_t mappings_lazy; /* of these, of freed areas */
 
 /* Three quarters of what the system allows: the rest is the program's. */
 static uint64_t mappings_budget(void)
@@ -25,6 +26,12 @@ static uint64_t mappings_budget(void)
     if (load_relaxed(&budget) == 0)
         store_relaxed(&budget, os_max_mappings() / 4 * 3);
     return load_relaxed(&budget);
+}
+
+/* What freed areas may keep of it: an arena can unmap its own, but not another's. */
+static uint64_t mappings_lazy_max(void)
+{
+    return mappings_budget() / 8;
 }
 
 static bool budget_charge(struct vm *vm, uint64_t nr)
@@ -77,6 +84,7 @@ static char *addresses_reuse(struct vm *vm, size_t bytes)
     if (found == NULL)
         return NULL;
     base = found->base;
+    atomic_fetch_sub(&mappings_lazy, found->nr_mappings);
     budget_uncharge(vm, found->nr_mappings);
     os_heap_free(found, sizeof *found);
     return base;
@@ -114,8 +122,10 @@ uint64_t vm_purge(struct vm *vm)
         os_heap_free(lazy, sizeof *lazy);
         lazy = next;
     }
-    if (nr_mappings != 0)
+    if (nr_mappings != 0) {
+        atomic_fetch_sub(&mappings_lazy, nr_mappings);
         budget_uncharge(vm, nr_mappings);
+    }
     return nr_mappings;
 }
 
@@ -152,9 +162,10 @@ static void blocks_return(struct page_alloc *pa, const struct vm_block *block, u
         (void)page_put(pa, block[i].pfn, block[i].order);
 }
 
-static uint32_t blocks_pages(const struct vm_block *block, uint32_t nr)
+/* In 64 bits: a block may be in a list of vmap many times. */
+static uint64_t blocks_pages(const struct vm_block *block, uint32_t nr)
 {
-    uint32_t nr_pages = 0;
+    uint64_t nr_pages = 0;
 
     for (uint32_t i = 0; i < nr; i++)
         nr_pages += block[i].nr_pages;
@@ -219,9 +230,14 @@ static int area_map(struct vm *vm, const struct vm_area *area)
     return PYSLAB_OK;
 }
 
+static uint32_t hash_index(const void *p)
+{
+    return ((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE;
+}
+
 static struct vm_area **hash_slot(struct vm *vm, const void *p)
 {
-    return &vm->hash[((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE];
+    return &vm->hash[hash_index(p)];
 }
 
 static void area_enter(struct vm *vm, struct vm_area *area)
@@ -231,6 +247,7 @@ static void area_enter(struct vm *vm, struct vm_area *area)
     lock_acquire(&vm->lock);
     area->next = *slot;
     *slot = area;
+    vm->nr_hashed[hash_index(area->base)]++;
     vm->nr_areas++;
     vm->nr_pages += area->nr_pages;
     lock_release(&vm->lock);
@@ -269,6 +286,7 @@ static struct vm_area *area_take(struct vm *vm, const void *p)
     area = *at;
     if (area != NULL) {
         *at = area->next;
+        vm->nr_hashed[hash_index(p)]--;
         vm->nr_areas--;
         vm->nr_pages -= area->nr_pages;
     }
@@ -294,6 +312,8 @@ static void area_retire(struct vm *vm, struct vm_area *area)
     vm->lazy = lazy;
     vm->lazy_pages += area_bytes(lazy) >> PAGE_SHIFT;
     purge = vm->lazy_pages > vm->lazy_max_pages;
+    purge |= atomic_fetch_add(&mappings_lazy, lazy->nr_mappings) + lazy->nr_mappings >
+             mappings_lazy_max();
     lock_release(&vm->lock);
     if (purge)
         vm_purge(vm);
@@ -406,6 +426,7 @@ int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out)
 {
     struct page_alloc *pa = vm->pages;
     struct vm_area *area;
+    uint64_t nr_pages;
     int error;
 
     if (nr == 0)
@@ -417,11 +438,12 @@ int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out)
         return PYSLAB_ENOMEM;
     error = blocks_hold(pa, pfns, nr, area->block);
     if (error == PYSLAB_OK) {
+        nr_pages = blocks_pages(area->block, nr);
         area->nr_blocks = nr;
         area->nr_copies = 1;
-        area->nr_pages = blocks_pages(area->block, nr);
+        area->nr_pages = (uint32_t)nr_pages;
         area->is_map = true;
-        error = area_open(vm, area);
+        error = nr_pages <= MAX_ARENA_PAGES ? area_open(vm, area) : PYSLAB_ELIMIT;
         if (error == PYSLAB_OK)
             *out = area->base;
         else
@@ -473,19 +495,24 @@ static void area_tell(const struct vm_area *area, pyslab_vm_area *out)
                             .address = (uintptr_t)area->base};
 }
 
+/* Passes over whole chains: a caller who asks for one index after the other is not to walk
+ * all areas for each of them. */
 bool vm_area_info(struct vm *vm, uint32_t index, pyslab_vm_area *out)
 {
-    bool found = false;
+    const struct vm_area *area = NULL;
+    uint32_t i = 0;
 
     lock_acquire(&vm->lock);
-    for (uint32_t i = 0; i < VM_HASH_SIZE && !found; i++)
-        for (const struct vm_area *area = vm->hash[i]; area != NULL && !found; area = area->next)
-            if (index-- == 0) {
-                area_tell(area, out);
-                found = true;
-            }
+    while (i < VM_HASH_SIZE && index >= vm->nr_hashed[i])
+        index -= vm->nr_hashed[i++];
+    if (i < VM_HASH_SIZE) {
+        area = vm->hash[i];
+        while (index-- > 0)
+            area = area->next;
+        area_tell(area, out);
+    }
     lock_release(&vm->lock);
-    return found;
+    return area != NULL;
 }
 
 void vm_stats(struct vm *vm, pyslab_vm_stats *out)
@@ -502,19 +529,23 @@ void vm_stats(struct vm *vm, pyslab_vm_stats *out)
 bool vm_check(struct vm *vm, struct finding *f)
 {
     uint64_t nr_areas = 0, nr_mappings = 0, lazy_pages = 0;
-    bool ok;
+    bool ok = true;
 
     lock_acquire(&vm->lock);
-    for (uint32_t i = 0; i < VM_HASH_SIZE; i++)
+    for (uint32_t i = 0; i < VM_HASH_SIZE; i++) {
+        uint64_t before = nr_areas;
+
         for (const struct vm_area *area = vm->hash[i]; area != NULL; area = area->next) {
             nr_areas++;
             nr_mappings += area->nr_mappings;
         }
+        ok = ok && nr_areas - before == vm->nr_hashed[i];
+    }
     for (const struct vm_area *area = vm->lazy; area != NULL; area = area->next) {
         nr_mappings += area->nr_mappings;
         lazy_pages += area_bytes(area) >> PAGE_SHIFT;
     }
-    ok = nr_areas == vm->nr_areas && nr_mappings == vm->nr_mappings &&
+    ok = ok && nr_areas == vm->nr_areas && nr_mappings == vm->nr_mappings &&
          lazy_pages == vm->lazy_pages;
     if (!ok)
         finding_report(f, "vm: %llu areas with %llu mappings, %llu lazy pages: counters differ",

@@ -10,7 +10,8 @@
  * their frames, and its place in a hash by address. A guard page lies at both ends.
  * Lazy unmapping: vfree returns the frames at once and keeps the addresses, as they are,
  * on a list; the next area of the same length takes them over, and when the list holds
- * more than fls(nr_cpus) * 32 MiB, or mappings run short, all of it is unmapped (purged).
+ * more than fls(nr_cpus) * 32 MiB, mappings run short, or the freed areas of all arenas have
+ * an eighth of the budget, all of it is unmapped (purged).
  * Until then a stray pointer still reaches the old frames, as in the kernel.
  * Invariant: nr_mappings == sum over areas, lazy ones included, of area->nr_mappings;
  * over all arenas of the process it stays within the budget.
@@ -45,6 +46,7 @@ struct vm {
     struct lock lock;                 /* guards all below */
     struct page_alloc *pages;         /* constant */
     struct vm_area *hash[VM_HASH_SIZE];
+    uint32_t nr_hashed[VM_HASH_SIZE]; /* areas in each chain */
     struct vm_area *lazy;             /* freed areas, the youngest first */
     uint64_t lazy_pages;              /* addresses of these */
     uint64_t lazy_max_pages;          /* more are purged; constant */
@@ -62,7 +64,8 @@ int vm_alloc(struct vm *vm, size_t bytes, uint32_t gfp, void **out);
 /* The same, mapped a second time right behind the first. pre: bytes are whole pages. */
 int vm_ring(struct vm *vm, size_t bytes, uint32_t gfp, void **out);
 /* The frames of these blocks of alloc_pages, in this order; a reference is taken on each.
- * Errors: as above; EINVAL for frames with an address, EPOINTER, EDOUBLE for no block. */
+ * Errors: as above; EINVAL for frames with an address, EPOINTER, EDOUBLE for no block,
+ * ELIMIT for more than an arena may have: a block may be there twice. */
 int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out);
 /* Ends any of the three. Errors: EPOINTER, EDOUBLE, EFORKED. */
 int vm_free(struct vm *vm, void *p);

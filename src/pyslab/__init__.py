@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from pyslab._core import Buffer, KmemCache, Mempool, Page, Shrinker
+from pyslab.address_map import AddressMap, AddressRange
 from pyslab.arena import Arena, default_arena
 from pyslab.counts import SlabCounts, SupplyCounts
 from pyslab.errors import (
@@ -44,6 +45,8 @@ from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
 __all__ = [
     "GFP",
+    "AddressMap",
+    "AddressRange",
     "Arena",
     "ArenaClosedError",
     "ArenaForkedError",

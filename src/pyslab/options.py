@@ -59,7 +59,10 @@ def arena_options(
     if highmem is not None:
         if zones is None or not any(zone.is_high for zone in zones.zones):
             raise ValueError("highmem= is the file of high zones: zones= must have one")
-        kept.append(ffi.new("char[]", os.fsencode(highmem)))
+        path = os.fsencode(highmem)
+        if b"\0" in path:
+            raise ValueError(f"highmem= is the path of a file: {highmem!r} has a null character")
+        kept.append(ffi.new("char[]", path))
         options.highmem_path = kept[-1]
     return options, kept
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyslab import procfs
 from pyslab._core import ArenaBase, ffi, lib
+from pyslab.address_map import AddressMap, address_map
 from pyslab.extfrag import fragmentation_index, unusable_index
 from pyslab.stats import (
     ArenaStats,
@@ -104,6 +105,10 @@ class ArenaReports(ArenaBase):
             f"{area.nbytes + 4096:7d} pyslab pages={area.nr_pages} {area.kind}\n"
             for area in self.vm_areas()
         )
+
+    def address_map(self) -> AddressMap:
+        """Return where the parts of the arena lie; str() and .svg draw it."""
+        return address_map(self)
 
     def vm_events(self) -> VmEvents:
         """Return how often each step of the slow path was taken since creation."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from pyslab._core import Buffer
+from pyslab.options import int_option
 
 __all__ = ["Ring"]
 
@@ -18,14 +19,19 @@ class Ring:
     """A queue of up to nbytes bytes, every part of it contiguous in memory."""
 
     def __init__(self, buffer: Buffer) -> None:
-        self._buffer = buffer
+        self._buffer: Buffer | None = buffer
         self._nbytes = len(buffer) // 2
         self._start = 0
         self._used = 0
 
     @property
     def buffer(self) -> Buffer:
-        """Both copies: buffer[i] and buffer[i + nbytes] are one byte."""
+        """Both copies: buffer[i] and buffer[i + nbytes] are one byte.
+
+        Raises ValueError after close(), as all that reads or writes.
+        """
+        if self._buffer is None:
+            raise ValueError("operation on a closed Ring")
         return self._buffer
 
     @property
@@ -43,21 +49,23 @@ class Ring:
 
     def readable(self) -> memoryview:
         """Return what is in the ring, oldest first, as one view; consume() removes it."""
-        return memoryview(self._buffer)[self._start : self._start + self._used]
+        return memoryview(self.buffer)[self._start : self._start + self._used]
 
     def writable(self) -> memoryview:
         """Return the free part as one view to write into; commit() adds what was written."""
         end = self._start + self._used
-        return memoryview(self._buffer)[end : end + self.free]
+        return memoryview(self.buffer)[end : end + self.free]
 
     def commit(self, n: int) -> None:
-        """Add the first n bytes of writable(). Raises ValueError beyond free."""
+        """Add the first n bytes of writable(). Raises ValueError beyond free, TypeError."""
+        n = int_option("n", n)
         if not 0 <= n <= self.free:
             raise ValueError(f"commit of {n} bytes: {self.free} are free")
         self._used += n
 
     def consume(self, n: int) -> None:
-        """Remove the oldest n bytes. Raises ValueError beyond len()."""
+        """Remove the oldest n bytes. Raises ValueError beyond len(), TypeError."""
+        n = int_option("n", n)
         if not 0 <= n <= self._used:
             raise ValueError(f"consume of {n} bytes: {self._used} are there")
         self._start = (self._start + n) % self._nbytes
@@ -72,15 +80,21 @@ class Ring:
         return n
 
     def read(self, n: int = -1) -> bytes:
-        """Remove and return up to n bytes, all of them if n is negative."""
+        """Remove and return up to n bytes, all of them if n is negative. Raises TypeError."""
+        n = int_option("n", n)
         n = self._used if n < 0 else min(n, self._used)
         data = bytes(self.readable()[:n])
         self.consume(n)
         return data
 
     def close(self) -> None:
-        """Free the memory. Raises BufferError while views of it are alive."""
-        self._buffer.arena.vfree(self._buffer)
+        """Free the memory; calling it again does nothing.
+
+        Raises BufferError while views of it are alive.
+        """
+        if self._buffer is not None:
+            self._buffer.arena.vfree(self._buffer)
+            self._buffer = None
 
     def __enter__(self) -> Ring:
         return self

@@ -11,7 +11,15 @@ from typing import Any
 from pyslab._core import ffi, lib
 from pyslab.gfp_zones import ZONE_NAMES
 
-__all__ = ["ArenaStats", "CacheStats", "Fragmentation", "VmArea", "VmEvents", "VmStats", "ZoneStats"]
+__all__ = [
+    "ArenaStats",
+    "CacheStats",
+    "Fragmentation",
+    "VmArea",
+    "VmEvents",
+    "VmStats",
+    "ZoneStats",
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -203,6 +203,32 @@ static void a_bad_map_leaves_nothing(void)
     end();
 }
 
+/* A block may be in a list many times: their sum is counted in 64 bits, and refused. */
+static void a_map_of_too_many_frames(void)
+{
+    enum { ORDER = 17, NR = 1 << 15 };
+    uint32_t *pfn = calloc(NR + 1, sizeof *pfn);
+    uint32_t block;
+    void *p;
+
+    REQUIRE(pfn != NULL);
+    begin(2u << ORDER, ORDER);
+    block = pyslab_alloc_pages(arena, ORDER, PYSLAB_GFP_HIGHUSER);
+    for (uint32_t i = 0; i <= NR; i++)
+        pfn[i] = block;
+    EXPECT(pyslab_vmap(arena, pfn, NR) == NULL);
+    EXPECT(pyslab_vmap(arena, pfn, NR + 1) == NULL);
+    EXPECT_EQ(pyslab_page_count(arena, block), 1);
+    EXPECT_EQ(figures().nr_mappings, 0);
+    p = pyslab_vmap(arena, pfn, 2);
+    REQUIRE(p != NULL);
+    EXPECT_EQ(pyslab_vsize(arena, p), (size_t)2 << (ORDER + PAGE_SHIFT));
+    EXPECT_EQ(pyslab_vunmap(arena, p), PYSLAB_OK);
+    EXPECT_EQ(pyslab_free_pages(arena, block, ORDER), PYSLAB_OK);
+    free(pfn);
+    end();
+}
+
 static void freed_addresses_come_again(void)
 {
     char *first, *second;
@@ -403,6 +429,7 @@ static const struct test tests[] = {
     TEST(a_ring_is_seen_twice),
     TEST(maps_hold_references),
     TEST(a_bad_map_leaves_nothing),
+    TEST(a_map_of_too_many_frames),
     TEST(freed_addresses_come_again),
     TEST(the_purge_comes_by_itself),
     TEST(a_flat_arena_has_vmalloc_too),

@@ -138,6 +138,9 @@ def reports(arena: pyslab.Arena) -> None:
     assert_type(arena.caches(), list[pyslab.CacheStats])
     assert_type(arena.caches()[0].name, str)
     assert_type(arena.buddyinfo(), str)
+    assert_type(arena.address_map(), pyslab.AddressMap)
+    assert_type(arena.address_map().ranges, tuple[pyslab.AddressRange, ...])
+    assert_type(arena.address_map().svg, str)
     assert_type(arena.slabinfo(), str)
     assert_type(arena.release_unused(), int)
 
