@@ -383,6 +383,12 @@ static PyObject *get_closed(PyObject *op, void *unused)
     return PyBool_FromLong(arena_of(op)->closed);
 }
 
+static PyObject *get_windows(PyObject *op, void *unused)
+{
+    (void)unused;
+    return windows_list(arena_of(op));
+}
+
 static PyObject *get_counts(PyObject *op, void *unused)
 {
     ArenaObject *self = arena_of(op);
@@ -395,6 +401,7 @@ static PyObject *get_counts(PyObject *op, void *unused)
 static PyGetSetDef arena_getset[] = {
     {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
     {"_counts", get_counts, NULL, NULL, NULL},
+    {"_windows", get_windows, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

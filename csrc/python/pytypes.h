@@ -282,6 +282,8 @@ bool window_view_close(BufferObject *view);
 int window_view_return(BufferObject *view, const void *p);
 /* close() of all windows; and what follows when the arena itself goes. */
 void windows_close(ArenaObject *arena);
+/* A list of them. */
+PyObject *windows_list(const ArenaObject *arena);
 void windows_orphan(ArenaObject *arena);
 bool windows_check(const ArenaObject *arena, struct finding *finding);
 

@@ -388,6 +388,20 @@ static PyObject *get_slots(PyObject *op, void *unused)
     return PyLong_FromUnsignedLong(window_of(op)->pkmap.nr_slots);
 }
 
+static PyObject *get_base(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyLong_FromVoidPtr(window_of(op)->pkmap.remap.base);
+}
+
+static PyObject *get_nbytes(PyObject *op, void *unused)
+{
+    const struct window_object *self = window_of(op);
+
+    (void)unused;
+    return PyLong_FromSize_t((size_t)self->pkmap.nr_slots << (self->pkmap.remap.order + PAGE_SHIFT));
+}
+
 static PyObject *get_order(PyObject *op, void *unused)
 {
     (void)unused;
@@ -437,10 +451,22 @@ static PyGetSetDef window_getset[] = {
     {"arena", get_arena, NULL, "The Arena whose frames it shows.", NULL},
     {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
     {"slots", get_slots, NULL, "How many runs it can show at once, int.", NULL},
+    {"base", get_base, NULL, "Address of slot 0, int; 0 once closed.", NULL},
+    {"nbytes", get_nbytes, NULL, "Bytes of address space of all slots, int.", NULL},
     {"order", get_order, NULL, "A slot shows 2**order frames, int.", NULL},
     {"_figures", get_figures, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
+
+PyObject *windows_list(const ArenaObject *arena)
+{
+    PyObject *list = PyList_New(0);
+
+    for (WindowObject *w = arena->windows; w != NULL && list != NULL; w = w->next)
+        if (PyList_Append(list, (PyObject *)w) < 0)
+            Py_CLEAR(list);
+    return list;
+}
 
 PyTypeObject *window_type_new(PyObject *module)
 {

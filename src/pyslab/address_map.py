@@ -135,7 +135,8 @@ def address_map(arena: Any) -> AddressMap:
     )
     windows = (
         AddressRange("window", "kmap window", w.base, w.nbytes, f"{w.slots} slots")
-        for w in getattr(arena, "_windows", ())
+        for w in arena._windows
+        if not w.closed
     )
     return AddressMap(
         base=arena.base,

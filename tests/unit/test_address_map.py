@@ -2,7 +2,6 @@
 
 import xml.etree.ElementTree as ET
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,16 +112,15 @@ def test_many_areas(zoned: pyslab.Arena) -> None:
 
 
 def test_windows(zoned: pyslab.Arena) -> None:
-    """Windows of kmap, where the arena has some, are ranges like others."""
-    arena: Any = zoned
-    base = 1 << 40
-    arena._windows = (SimpleNamespace(base=base, nbytes=16 * PAGE, slots=16),)
-    found = _check(zoned)
-    (window,) = found.windows
-    assert (base, 16 * PAGE, "16 slots") == (window.start, window.nbytes, window.detail)
-    assert window in found.ranges
-    assert "kmap window" in str(found)
-    assert "kmap window, 64 KiB" in _texts(found)
+    """Windows of kmap are ranges like others, until they are closed."""
+    with zoned.window(16, 1) as made:
+        found = zoned.address_map()
+        (window,) = found.windows
+        assert (made.base, 32 * PAGE, "16 slots") == (window.start, window.nbytes, window.detail)
+        assert window in found.ranges
+        assert "kmap window" in str(found)
+        assert "kmap window, 128 KiB" in _texts(found)
+    assert () == zoned.address_map().windows
 
 
 def test_it_is_a_snapshot(zoned: pyslab.Arena) -> None:
