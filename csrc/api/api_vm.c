@@ -2,6 +2,8 @@
 #include "arena/arena.h"
 
 #include "os/os.h"
+#include "os/os_heap.h"
+#include "vm/remap.h"
 
 void *pyslab_vmalloc(pyslab_arena *arena, size_t size, uint32_t gfp)
 {
@@ -81,6 +83,62 @@ void pyslab_arena_vm_stats(pyslab_arena *arena, pyslab_vm_stats *out)
 
     vm_stats(vm != NULL ? vm : &arena->vm, out);
 }
+
+/* --- windows ------------------------------------------------------------ */
+
+struct window {
+    struct remap remap;
+    pyslab_arena *arena;
+};
+
+int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order,
+                         pyslab_window **out)
+{
+    struct window *window = os_heap_alloc(sizeof *window);
+    int error;
+
+    if (window == NULL)
+        return PYSLAB_ENOMEM;
+    error = remap_create(&window->remap, nr_slots, order, arena->pages.map.nr_mapped);
+    if (error != PYSLAB_OK) {
+        os_heap_free(window, sizeof *window);
+        return error;
+    }
+    window->arena = arena;
+    *out = window;
+    return PYSLAB_OK;
+}
+
+void *pyslab_window_map(pyslab_window *window, uint32_t slot, uint32_t pfn)
+{
+    const struct page_alloc *pages = &window->arena->pages;
+    struct remap *remap = &window->remap;
+    uint32_t run = pfn >> remap->order;
+
+    if (slot >= remap->nr_slots || pfn >= pages->map.nr_pages ||
+        pfn_has_address(&pages->map, pfn) || pages->forked ||
+        remap_unmap(remap, slot, 1) != PYSLAB_OK ||
+        remap_map(remap, &pages->map, slot, run, 1, false) != PYSLAB_OK)
+        return NULL;
+    return remap_address(remap, slot) + ((size_t)(pfn - (run << remap->order)) << PAGE_SHIFT);
+}
+
+int pyslab_window_unmap(pyslab_window *window, uint32_t slot, uint32_t nr)
+{
+    if (nr == 0 || slot >= window->remap.nr_slots || nr > window->remap.nr_slots - slot)
+        return PYSLAB_EINVAL;
+    return remap_unmap(&window->remap, slot, nr);
+}
+
+void pyslab_window_destroy(pyslab_window *window)
+{
+    if (window == NULL)
+        return;
+    remap_destroy(&window->remap);
+    os_heap_free(window, sizeof *window);
+}
+
+/* --- the file of high memory -------------------------------------------- */
 
 int pyslab_arena_flush(pyslab_arena *arena)
 {

@@ -195,6 +195,8 @@ enum pyslab_vm_event {
     PYSLAB_NR_VM_EVENTS = 12,
 };
 
+typedef struct window pyslab_window;  /* slots of address space for high frames */
+
 /* One area of virtually contiguous memory. */
 typedef struct pyslab_vm_area {
     uint32_t struct_size;  /* sizeof(pyslab_vm_area) of the library */
@@ -445,6 +447,19 @@ int pyslab_kvfree(pyslab_arena *arena, void *p);
 /* The area with this index, in no order; EINVAL past the end. */
 int pyslab_arena_vm_area(pyslab_arena *arena, uint32_t index, pyslab_vm_area *out);
 void pyslab_arena_vm_stats(pyslab_arena *arena, pyslab_vm_stats *out);
+/* Address space in nr_slots slots of 2**order frames each, in which high frames are made
+ * visible. It keeps no record of what is where, and is the caller's to guard. Errors:
+ * EINVAL, EOS, ENOMEM. */
+int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order,
+                         pyslab_window **out);
+/* Maps the aligned run of 2**order frames that holds frame pfn into a slot, whatever was in
+ * it; the address of the frame, NULL on an error. Frames with an address, or that the
+ * arena does not have, stay inaccessible in it. One system call. */
+void *pyslab_window_map(pyslab_window *window, uint32_t slot, uint32_t pfn);
+/* Makes nr slots inaccessible. Errors: EINVAL, EOS. */
+int pyslab_window_unmap(pyslab_window *window, uint32_t slot, uint32_t nr);
+/* Before the arena goes. NULL is a no-op. */
+void pyslab_window_destroy(pyslab_window *window);
 /* Waits until the file behind the high zones is on the disk; 0 at once without one. EOS. */
 int pyslab_arena_flush(pyslab_arena *arena);
 

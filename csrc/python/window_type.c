@@ -222,8 +222,10 @@ static PyObject *window_open(PyObject *op, PyObject *args)
         PyErr_SetString(objects.error, "a Window is initialised once");
         return NULL;
     }
-    code = slots > PKMAP_MAX_SLOTS ? PYSLAB_EINVAL
-                                   : pkmap_create(&self->pkmap, (uint32_t)slots, (unsigned)order);
+    code = slots > PKMAP_MAX_SLOTS
+               ? PYSLAB_EINVAL
+               : pkmap_create(&self->pkmap, (uint32_t)slots, (unsigned)order,
+                              ((ArenaObject *)arena)->core->pages.map.nr_mapped);
     if (code != PYSLAB_OK) {
         memset(&self->pkmap, 0, sizeof self->pkmap);
         return open_failed(code, slots, order);

@@ -15,7 +15,7 @@ static size_t book_bytes(const struct pkmap *pk)
     return (3 * (size_t)pk->nr_slots + nr_buckets(pk)) * sizeof(uint32_t);
 }
 
-int pkmap_create(struct pkmap *pk, uint32_t nr_slots, unsigned order)
+int pkmap_create(struct pkmap *pk, uint32_t nr_slots, unsigned order, uint32_t nr_mapped)
 {
     uint32_t bucket_bits = 1;
     int error;
@@ -28,7 +28,7 @@ int pkmap_create(struct pkmap *pk, uint32_t nr_slots, unsigned order)
     pk->counts = os_heap_alloc(book_bytes(pk));
     if (pk->counts == NULL)
         return PYSLAB_ENOMEM;
-    error = remap_create(&pk->remap, nr_slots, order);
+    error = remap_create(&pk->remap, nr_slots, order, nr_mapped);
     if (error != PYSLAB_OK) {
         os_heap_free(pk->counts, book_bytes(pk));
         return error;

@@ -40,7 +40,7 @@ struct pkmap {
 };
 
 /* EINVAL, ENOMEM, EOS. */
-int pkmap_create(struct pkmap *pk, uint32_t nr_slots, unsigned order);
+int pkmap_create(struct pkmap *pk, uint32_t nr_slots, unsigned order, uint32_t nr_mapped);
 /* pre: no slot is in use. */
 void pkmap_destroy(struct pkmap *pk);
 

@@ -5,20 +5,22 @@
 
 #define MAX_ALIGN_ORDER 9u /* 2 MiB: what page tables of one level cover */
 
-int remap_create(struct remap *remap, uint32_t nr_slots, unsigned order)
+int remap_create(struct remap *remap, uint32_t nr_slots, unsigned order, uint32_t nr_mapped)
 {
-    size_t slot_bytes = PAGE_SIZE << order, align;
+    size_t slot_bytes = PAGE_SIZE << order, align, lead;
     void *base;
     int error;
 
-    if (nr_slots == 0 || order > MAX_ORDER || nr_slots > SIZE_MAX / slot_bytes)
-        return PYSLAB_EINVAL;
     align = PAGE_SIZE << (order < MAX_ALIGN_ORDER ? order : MAX_ALIGN_ORDER);
-    error = os_reserve(nr_slots * slot_bytes, align, &base);
+    if (nr_slots == 0 || order > MAX_ORDER || nr_slots > (SIZE_MAX - align) / slot_bytes)
+        return PYSLAB_EINVAL;
+    /* Run r lies at offset (r << order) - nr_mapped frames of the file. */
+    lead = (align - ((size_t)nr_mapped << PAGE_SHIFT) % align) % align;
+    error = os_reserve(lead + nr_slots * slot_bytes, align, &base);
     if (error != PYSLAB_OK)
         return error;
-    *remap = (struct remap){
-        .base = base, .slot_bytes = slot_bytes, .nr_slots = nr_slots, .order = order};
+    *remap = (struct remap){.base = (char *)base + lead, .lead_bytes = lead,
+                            .slot_bytes = slot_bytes, .nr_slots = nr_slots, .order = order};
     return PYSLAB_OK;
 }
 
@@ -26,7 +28,8 @@ void remap_destroy(struct remap *remap)
 {
     if (remap->base == NULL)
         return;
-    os_release(remap->base, remap->nr_slots * remap->slot_bytes);
+    os_release(remap->base - remap->lead_bytes,
+               remap->lead_bytes + remap->nr_slots * remap->slot_bytes);
     remap->nr_calls++;
     remap->base = NULL;
 }

@@ -18,15 +18,19 @@
 
 struct remap {
     char *base;         /* of slot 0; NULL: destroyed */
+    size_t lead_bytes;  /* reserved before it */
     size_t slot_bytes;  /* PAGE_SIZE << order */
     uint32_t nr_slots;
     uint32_t order;     /* a slot shows 2**order frames */
     uint64_t nr_calls;  /* to the operating system since it was made */
 };
 
-/* Reserves the slots, all inaccessible. EINVAL: no slots, or more than address space
- * has; EOS. *remap is written on success only. */
-int remap_create(struct remap *remap, uint32_t nr_slots, unsigned order);
+/* Reserves the slots, all inaccessible. nr_mapped: of the frame map; the slots are placed
+ * so that addresses and offsets in the file agree in their lowest 21 bits, without which
+ * the system maps a file's huge pages in small ones (a pass over a file on disk took 13
+ * times as long). EINVAL: no slots, or more than address space has; EOS. *remap is
+ * written on success only. */
+int remap_create(struct remap *remap, uint32_t nr_slots, unsigned order, uint32_t nr_mapped);
 /* Safe to call again. pre: nobody uses the addresses any more. */
 void remap_destroy(struct remap *remap);
 

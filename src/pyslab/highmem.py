@@ -93,6 +93,8 @@ class Window(WindowBase):
 
     A slot's count is the kernel's: 0 free, 1 mapped but unused, n + 1 in use n times.
     Pages that have an address are shown where they are, and use no slot.
+    Over a file on disk let the high zones begin at a multiple of the slot's size (and of
+    2 MiB): then the system maps the file's large pages whole, many times as fast.
     Raises ValueError, TypeError, OutOfMemoryError, ArenaClosedError.
     """
 

@@ -43,13 +43,13 @@ static void slots_are_refused(void)
     struct remap remap = {0};
     struct pkmap pk = {0};
 
-    EXPECT_EQ(remap_create(&remap, 0, 0), PYSLAB_EINVAL);
-    EXPECT_EQ(remap_create(&remap, 1, MAX_ORDER + 1), PYSLAB_EINVAL);
-    EXPECT_EQ(remap_create(&remap, UINT32_MAX, MAX_ORDER), PYSLAB_EOS);
+    EXPECT_EQ(remap_create(&remap, 0, 0, 0), PYSLAB_EINVAL);
+    EXPECT_EQ(remap_create(&remap, 1, MAX_ORDER + 1, 0), PYSLAB_EINVAL);
+    EXPECT_EQ(remap_create(&remap, UINT32_MAX, MAX_ORDER, 0), PYSLAB_EOS);
     EXPECT_PTR(remap.base, NULL);
-    EXPECT_EQ(pkmap_create(&pk, 0, 0), PYSLAB_EINVAL);
-    EXPECT_EQ(pkmap_create(&pk, PKMAP_MAX_SLOTS + 1, 0), PYSLAB_EINVAL);
-    EXPECT_EQ(pkmap_create(&pk, PKMAP_MAX_SLOTS, MAX_ORDER), PYSLAB_EOS);
+    EXPECT_EQ(pkmap_create(&pk, 0, 0, 0), PYSLAB_EINVAL);
+    EXPECT_EQ(pkmap_create(&pk, PKMAP_MAX_SLOTS + 1, 0, 0), PYSLAB_EINVAL);
+    EXPECT_EQ(pkmap_create(&pk, PKMAP_MAX_SLOTS, MAX_ORDER, 0), PYSLAB_EOS);
     EXPECT_EQ(os_heap_live_bytes(), 0);
 }
 
@@ -64,7 +64,7 @@ static void slots_show_their_runs(void)
     for (unsigned order = 0; order <= 6; order++) {
         uint32_t nr_runs = (NR_PAGES + (1u << order) - 1) >> order;
 
-        REQUIRE(remap_create(&remap, nr_runs, order) == PYSLAB_OK);
+        REQUIRE(remap_create(&remap, nr_runs, order, 0) == PYSLAB_OK);
         EXPECT_EQ((uintptr_t)remap.base % remap.slot_bytes, 0);
         for (uint32_t run = NR_MAPPED >> order; run < nr_runs; run++) {
             uint32_t slot = nr_runs - 1 - run;
@@ -92,7 +92,7 @@ static void runs_in_a_row(void)
     struct remap remap;
 
     frames_begin(&map);
-    REQUIRE(remap_create(&remap, 8, 2) == PYSLAB_OK);
+    REQUIRE(remap_create(&remap, 8, 2, 0) == PYSLAB_OK);
     EXPECT_EQ(remap_map(&remap, &map, 3, 4, 5, true), PYSLAB_OK);
     for (uint32_t pfn = 16; pfn < 36; pfn++)
         EXPECT_EQ(number_at(&remap, 3 + (pfn - 16) / 4, pfn % 4), pfn);
@@ -119,7 +119,7 @@ static void touch(void)
 static void the_rest_is_inaccessible(void)
 {
     frames_begin(&bad.map);
-    REQUIRE(remap_create(&bad.remap, 3, 3) == PYSLAB_OK);
+    REQUIRE(remap_create(&bad.remap, 3, 3, 0) == PYSLAB_OK);
     EXPECT_EQ(remap_map(&bad.remap, &bad.map, 1, 0, 1, false), PYSLAB_OK);
     bad.p = remap_address(&bad.remap, 1) + NR_MAPPED * PAGE_SIZE;
     EXPECT_EQ(check_child(touch), 0);
@@ -154,7 +154,7 @@ static void counts_are_the_kernels(void)
     struct pkmap pk;
 
     frames_begin(&map);
-    REQUIRE(pkmap_create(&pk, 4, 0) == PYSLAB_OK);
+    REQUIRE(pkmap_create(&pk, 4, 0, 0) == PYSLAB_OK);
     EXPECT_EQ(pkmap_find(&pk, 40), PKMAP_NONE);
     REQUIRE(pkmap_map(&pk, &map, 1, 40, 1, false) == PYSLAB_OK);
     EXPECT_EQ(pk.counts[1], 1);
@@ -191,7 +191,7 @@ static void book_against_frames(void)
     struct pkmap pk;
 
     frames_begin(&map);
-    REQUIRE(pkmap_create(&pk, 11, 1) == PYSLAB_OK);
+    REQUIRE(pkmap_create(&pk, 11, 1, 0) == PYSLAB_OK);
     for (int step = 0; step < 3000; step++) {
         uint32_t run = 3 + rng_below(&rng, 30), slot = pkmap_find(&pk, run);
         uint32_t free_slot = pkmap_next_free(&pk, rng_below(&rng, 11));
@@ -238,11 +238,11 @@ static void refusals_change_nothing(void)
     frames_begin(&map);
     for (uint64_t n = 1; n <= 2; n++) {
         fault_inject(n, true);
-        EXPECT_NE(pkmap_create(&pk, 4, 0), PYSLAB_OK);
+        EXPECT_NE(pkmap_create(&pk, 4, 0, 0), PYSLAB_OK);
         fault_inject(0, false);
         EXPECT_EQ(os_heap_live_bytes(), 0);
     }
-    REQUIRE(pkmap_create(&pk, 4, 0) == PYSLAB_OK);
+    REQUIRE(pkmap_create(&pk, 4, 0, 0) == PYSLAB_OK);
     fault_inject(1, false);
     EXPECT_EQ(pkmap_map(&pk, &map, 0, 40, 2, true), PYSLAB_EOS);
     EXPECT_EQ(pk.counts[0], 0);
@@ -276,7 +276,7 @@ static void a_wrong_book_is_found(void)
     struct pkmap pk;
 
     frames_begin(&map);
-    REQUIRE(pkmap_create(&pk, 4, 0) == PYSLAB_OK);
+    REQUIRE(pkmap_create(&pk, 4, 0, 0) == PYSLAB_OK);
     REQUIRE(pkmap_map(&pk, &map, 0, 40, 2, false) == PYSLAB_OK);
     pk.counts[0]++;
     EXPECT(!pkmap_check(&pk, &f));

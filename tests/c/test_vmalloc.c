@@ -376,6 +376,42 @@ static void threads_share_the_area_table(void)
     end();
 }
 
+/* The primitive for extensions: frames come and go in slots. */
+static void windows_show_frames(void)
+{
+    pyslab_window *window;
+    uint32_t pfn[2], low;
+    char *first, *second;
+
+    begin(64, 6);
+    EXPECT_EQ(pyslab_window_create(arena, 0, 0, &window), PYSLAB_EINVAL);
+    EXPECT_EQ(pyslab_window_create(arena, 1, MAX_ORDER + 1, &window), PYSLAB_EINVAL);
+    REQUIRE(pyslab_window_create(arena, 2, 1, &window) == PYSLAB_OK);
+    pfn[0] = pyslab_alloc_pages(arena, 0, PYSLAB_GFP_HIGHUSER);
+    pfn[1] = pyslab_alloc_pages(arena, 3, PYSLAB_GFP_HIGHUSER);
+    low = pyslab_alloc_pages(arena, 0, KERNEL);
+    first = pyslab_window_map(window, 0, pfn[0]);
+    second = pyslab_window_map(window, 1, pfn[1] + 5);
+    REQUIRE(first != NULL && second != NULL);
+    strcpy(first, "first");
+    strcpy(second, "second");
+    EXPECT(pyslab_window_map(window, 2, pfn[0]) == NULL);
+    EXPECT(pyslab_window_map(window, 0, low) == NULL);
+    EXPECT(pyslab_window_map(window, 0, PFN_NONE) == NULL);
+    first = pyslab_window_map(window, 1, pfn[0]);
+    second = pyslab_window_map(window, 0, pfn[1] + 5);
+    EXPECT_EQ(strcmp(first, "first"), 0);
+    EXPECT_EQ(strcmp(second, "second"), 0);
+    EXPECT_EQ(pyslab_window_unmap(window, 1, 2), PYSLAB_EINVAL);
+    EXPECT_EQ(pyslab_window_unmap(window, 0, 2), PYSLAB_OK);
+    pyslab_window_destroy(window);
+    pyslab_window_destroy(NULL);
+    EXPECT_EQ(pyslab_free_pages(arena, pfn[0], 0), PYSLAB_OK);
+    EXPECT_EQ(pyslab_free_pages(arena, pfn[1], 3), PYSLAB_OK);
+    EXPECT_EQ(pyslab_free_pages(arena, low, 0), PYSLAB_OK);
+    end();
+}
+
 /* A file on disk keeps what was written, and its size. */
 static void a_file_keeps_its_frames(void)
 {
@@ -437,6 +473,7 @@ static const struct test tests[] = {
     TEST(refusals_lose_nothing),
     TEST(a_child_reads_and_leaves_alone),
     TEST(threads_share_the_area_table),
+    TEST(windows_show_frames),
     TEST(a_file_keeps_its_frames),
 };
 
