@@ -171,6 +171,13 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
 {
     unsigned class = size_class_of(&km->classes, size);
 
+    /* Of the larger classes, too, most are on a sheaf. */
+    if (likely(class != 0 && (gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(km->slabs.domain))) {
+        void *p = sheaf_pop(sheaf_table_loaded(), class);
+
+        if (likely(p != NULL))
+            return p;
+    }
     if (!gfp_valid(gfp))
         return count_failure(km, NULL);
     if (size == 0)

@@ -24,7 +24,7 @@ static uint32_t take_run_locked(struct zone *zone, const struct frame_map *map,
 static uint32_t take_locked(struct zone *zone, const struct frame_map *map,
                             const struct request *request)
 {
-    if (request->any_run)
+    if (unlikely(request->any_run))
         return take_run_locked(zone, map, request);
     if (request->nr_pages == 1u << request->order)
         return buddy_alloc_locked(zone, map, request->order);
@@ -147,14 +147,14 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
     return pfn;
 }
 
-/* From the page lists of the zone that the mask prefers. */
+/* From the page lists of the zone that the mask prefers. pre: the order has lists. */
 static uint32_t alloc_listed(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
     struct pcp_list *list;
     bool clean;
     uint32_t pfn;
 
-    if (pcp_index(order) == NR_PCP_LISTS || zone_is_foreign(pa, gfp_zone(pa, gfp)))
+    if (zone_is_foreign(pa, gfp_zone(pa, gfp)))
         return PFN_NONE;
     list = pcp_refill(pa, gfp_zone(pa, gfp), order);
     if (list == NULL)
@@ -175,7 +175,7 @@ slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32
 
     if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, order) || order > pa->max_order)
         return PFN_NONE;
-    pfn = alloc_listed(pa, order, gfp);
+    pfn = pcp_index(order) != NR_PCP_LISTS ? alloc_listed(pa, order, gfp) : PFN_NONE;
     if (pfn != PFN_NONE)
         return pfn;
     request.nr_pages = 1u << order;
@@ -194,7 +194,7 @@ uint32_t page_alloc_high(struct page_alloc *pa, unsigned order, uint32_t gfp)
     if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, order) || request.lowest == pa->nr_zones ||
         order > pa->max_order)
         return PFN_NONE;
-    pfn = alloc_listed(pa, order, request.gfp);
+    pfn = pcp_index(order) != NR_PCP_LISTS ? alloc_listed(pa, order, request.gfp) : PFN_NONE;
     return pfn != PFN_NONE ? pfn : page_alloc_request(pa, &request);
 }
 
