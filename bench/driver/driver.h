@@ -138,6 +138,7 @@ void bench_run_zeroed(const struct bench_options *options);
 void bench_run_fragmentation(const struct bench_options *options);
 void bench_run_supply(const struct bench_options *options);
 void bench_run_aligned(const struct bench_options *options);
+void bench_run_region(const struct bench_options *options);
 
 /* Ends the process with status 1. */
 _Noreturn void bench_die(const char *message, ...) __attribute__((format(printf, 1, 2)));

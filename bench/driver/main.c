@@ -27,7 +27,7 @@ static _Noreturn void usage(void)
 {
     fputs("usage: driver [--rounds N] [--scale F] [--only libc|pyslab|mmap]\n"
           "              [--list | --memory | --threads | --latency | --residency | --small |\n"
-          "               --zeroed | --fragmentation | --supply | --aligned]\n",
+          "               --zeroed | --fragmentation | --supply | --aligned | --region]\n",
           stderr);
     exit(USAGE_STATUS);
 }
@@ -92,6 +92,7 @@ static const struct mode modes[] = {
     {"fragmentation", bench_run_fragmentation},
     {"supply", bench_run_supply},
     {"aligned", bench_run_aligned},
+    {"region", bench_run_region},
 };
 
 enum { NR_MODES = sizeof(modes) / sizeof(modes[0]), NR_OTHERS = 4 };

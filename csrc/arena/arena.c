@@ -229,6 +229,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     }
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
+    region_set_init(&arena->regions, &arena->pages);
     return PYSLAB_OK;
 }
 
@@ -271,6 +272,7 @@ void arena_destroy(struct pyslab_arena *arena)
         arena_destroy(load_relaxed(&arena->side));
     arena_list_remove(arena);
     vm_destroy(&arena->vm);
+    region_set_destroy(&arena->regions);
     thread_domain_destroy(&arena->domain);
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);

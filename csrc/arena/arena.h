@@ -13,12 +13,14 @@
 #define ARENA_ARENA_H
 
 #include "kmalloc/kmalloc.h"
+#include "region/region.h"
 #include "vm/vmalloc.h"
 
 struct pyslab_arena {
     struct kmalloc kmalloc;      /* and in it the slab caches */
     struct page_alloc pages;     /* and in it the zones */
     struct vm vm;                /* vmalloc areas over the high zones */
+    struct region_set regions;   /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */
     struct thread_domain domain; /* the threads' page lists and sheaves */
     struct pyslab_arena *next;   /* list of arenas */

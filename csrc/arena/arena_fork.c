@@ -56,6 +56,8 @@ static void fork_prepare(void)
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         lock_acquire_for_fork(&a->vm.lock);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        lock_acquire_for_fork(&a->regions.lock);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         lock_acquire_for_fork(&a->kmalloc.slabs.lock);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         caches_each(a, lock_acquire_for_fork);
@@ -73,6 +75,7 @@ static void fork_release(void)
         zones_each(a, lock_release_after_fork);
         caches_each(a, lock_release_after_fork);
         lock_release_after_fork(&a->kmalloc.slabs.lock);
+        lock_release_after_fork(&a->regions.lock);
         lock_release_after_fork(&a->vm.lock);
     }
     limits_each(lock_release_after_fork);

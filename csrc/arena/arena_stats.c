@@ -149,6 +149,7 @@ bool arena_check(struct pyslab_arena *arena, struct finding *f)
 
     if (side != NULL && !arena_check(side, f))
         return false;
-    return page_alloc_check(&arena->pages, f) && vm_check(&arena->vm, f) && slab_check(&arena->kmalloc.slabs, f) &&
+    return page_alloc_check(&arena->pages, f) && vm_check(&arena->vm, f) &&
+           region_check(&arena->regions, f) && slab_check(&arena->kmalloc.slabs, f) &&
            kmalloc_check(&arena->kmalloc, f) && check_slab_frames(arena, f);
 }

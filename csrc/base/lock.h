@@ -5,8 +5,8 @@
  * lock out of order.
  * What it is not: recursive, or fair.
  *
- * Order: fork > thread registry > window > vm > cache table > cache > shrinkers > limit >
- * zone > heap. A thread that holds a lock may take only locks of a greater rank number below.
+ * Order: fork > thread registry > window > vm > regions > cache table > cache > shrinkers >
+ * limit > zone > heap. A thread that holds a lock may take only locks of a greater rank number below.
  * Several zones (several caches) are held at once by the fork handlers alone, in index
  * order.
  */
@@ -22,6 +22,7 @@ enum lock_rank {
     LOCK_RANK_REGISTRY, /* threads, and their members in each domain */
     LOCK_RANK_WINDOW,   /* highmem remap windows */
     LOCK_RANK_VM,       /* vmalloc areas */
+    LOCK_RANK_REGIONS,  /* an arena's list of regions */
     LOCK_RANK_CACHES,   /* an arena's table of caches */
     LOCK_RANK_CACHE,    /* one kmem_cache: its slabs and its barn */
     LOCK_RANK_SHRINKERS, /* an arena's list of shrinkers */

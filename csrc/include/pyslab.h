@@ -25,6 +25,7 @@ extern "C" {
 typedef struct pyslab_arena pyslab_arena;     /* one arena: zones, caches, kmalloc */
 typedef struct kmem_cache pyslab_kmem_cache;  /* objects of one size in one arena */
 typedef struct mempool pyslab_mempool;        /* a reserve of objects of one cache */
+typedef struct region pyslab_region;          /* objects that go together */
 
 enum pyslab_limits {
     PYSLAB_PAGE_SHIFT = 12,     /* an arena frame is 4 KiB on every host */
@@ -313,6 +314,17 @@ typedef struct pyslab_mempool_stats {
     uint64_t nr_from_reserve;  /* allocations that the reserve served */
 } pyslab_mempool_stats;
 
+/* Called before a region's memory goes. It may allocate from the region; every other call
+ * on it, or on a region around it, is an EBUSY meanwhile. */
+typedef void (*pyslab_region_exit)(void *context);
+
+typedef struct pyslab_region_stats {
+    uint64_t used_bytes;      /* handed out and not given back, with padding; large objects by frames */
+    uint64_t reserved_bytes;  /* of its frames, large objects' included */
+    uint32_t nr_blocks;       /* page blocks that objects share */
+    uint32_t nr_large;        /* objects that have frames of their own */
+} pyslab_region_stats;
+
 /* --- arena -------------------------------------------------------------- */
 
 /* Makes an arena. *out is written on success only. Errors: EINVAL, ELIMIT, EOS. */
@@ -521,6 +533,38 @@ int pyslab_mempool_resize(pyslab_mempool *pool, size_t min_nr);
  * Quiescence: no other thread may be inside a call on this pool. */
 int pyslab_mempool_destroy(pyslab_mempool *pool);
 void pyslab_mempool_stats_read(pyslab_mempool *pool, pyslab_mempool_stats *out);
+
+/* --- regions ------------------------------------------------------------ */
+
+/* A region and its children have one owner at a time: calls on them are not thread-safe.
+ * Its memory is page blocks (block_pages in the statistics): kfree of an object is an
+ * EPOINTER. EBUSY: in the middle of a call on the region or a child of it. */
+
+/* size_hint bytes are had at once: ENOMEM. 0: the first block comes with the first object. */
+int pyslab_region_create(pyslab_arena *arena, size_t size_hint, pyslab_region **out);
+/* A region that ends with its parent at the latest: at its rewind to an earlier mark, its
+ * reset or destroy. Errors: EINVAL, ENOMEM, EBUSY. */
+int pyslab_region_create_child(pyslab_region *region, pyslab_region **out);
+/* size bytes aligned to 16. 0 gives PYSLAB_ZERO_SIZE. NULL: no memory; nothing has changed. */
+void *pyslab_region_alloc(pyslab_region *region, size_t size);
+/* align: a power of two up to the largest block. */
+void *pyslab_region_alloc_aligned(pyslab_region *region, size_t size, size_t align);
+void *pyslab_region_zalloc(pyslab_region *region, size_t size);
+/* Where the region is now, for rewind: never 0, and of no other region. Two marks without a
+ * call between them are one. 0: no memory, or busy. */
+uint64_t pyslab_region_mark(pyslab_region *region);
+/* Gives back what came after the mark, which stays valid. EINVAL: it is not a mark of this
+ * region, or lies behind a rewind to an earlier one or a reset. EBUSY */
+int pyslab_region_rewind(pyslab_region *region, uint64_t mark);
+/* Gives everything back; the blocks stay with the region. EBUSY */
+int pyslab_region_reset(pyslab_region *region);
+/* Has fn(context) called when the region is rewound behind this point, reset or destroyed;
+ * what was registered last is called first. Errors: EINVAL, ENOMEM, EBUSY. */
+int pyslab_region_on_exit(pyslab_region *region, pyslab_region_exit fn, void *context);
+/* Ends the region and its children. NULL is a no-op. EBUSY. An arena that is destroyed ends
+ * its regions without calling anything. */
+int pyslab_region_destroy(pyslab_region *region);
+void pyslab_region_stats_read(const pyslab_region *region, pyslab_region_stats *out);
 
 /* --- the library -------------------------------------------------------- */
 

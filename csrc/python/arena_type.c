@@ -364,6 +364,11 @@ static PyMethodDef arena_methods[] = {
      "size of an object (int or str), for a cache of the pool's own.\n"
      "Raises OutOfMemoryError if min_nr objects are not to be had, ValueError, TypeError,\n"
      "InvalidPointerError for a cache of another arena, ArenaClosedError."},
+    {"region", FAST(arena_region),
+     "region($self, /, hint=0)\n--\n\n"
+     "A Region: many small Buffers that go together, by moving a pointer.\n\n"
+     "hint: bytes (int or str) had at once, so that objects of up to 64 KiB find them.\n"
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
     {"validate", method_validate, METH_NOARGS,
      "validate($self, /)\n--\n\n"
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},

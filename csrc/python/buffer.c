@@ -77,6 +77,8 @@ static always_inline void memory_return(struct pyslab_arena *core, void *p, enum
         uint32_t pfn = virt_to_pfn(&core->pages.map, p);
 
         code = page_put(&core->pages, pfn, page_order(pfn_to_page(&core->pages.map, pfn)));
+    } else if (kind == BUFFER_REGION) {
+        return; /* the region gives it back */
     } else {
         code = pyslab_vfree(core, p);
         if (code == PYSLAB_EFORKED)
@@ -153,8 +155,11 @@ static void buffer_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     if (likely(self->p != NULL))
         buffer_drop_memory(self);
-    if (unlikely(self->keep != NULL))
+    if (unlikely(self->keep != NULL)) {
+        if (self->kind == BUFFER_REGION)
+            region_buffer_gone(self);
         Py_DECREF(self->keep);
+    }
     buffer_object_free(self);
     Py_DECREF(arena);
 }
@@ -172,6 +177,8 @@ size_t buffer_capacity(const BufferObject *self)
     }
     if (self->kind == BUFFER_VM)
         return pyslab_vsize(core, self->p);
+    if (self->kind == BUFFER_REGION)
+        return (size_t)self->nbytes;
     return kmalloc_usable(&core->kmalloc, self->p);
 }
 
@@ -196,6 +203,11 @@ int buffer_kfree(BufferObject *self, const char *call)
 {
     bool view = self->kind == BUFFER_KMAP;
 
+    if (self->kind == BUFFER_REGION) {
+        PyErr_Format(objects.invalid_pointer,
+                     "%s: the Buffer belongs to a region, which frees all of it at once", call);
+        return -1;
+    }
     if (self->released) {
         PyErr_Format(objects.double_free,
                      view ? "%s: the view was unmapped before" : "%s: the Buffer was freed before",
@@ -315,7 +327,8 @@ static int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
     if (PyBuffer_FillInfo(view, op, self->nbytes == 0 ? &nothing : self->p, self->nbytes, 0,
                           flags) < 0)
         return -1;
-    self->exports++;
+    if (self->exports++ == 0 && self->kind == BUFFER_REGION)
+        region_buffer_exported(self);
     self->ever_exported = true;
     return 0;
 }
@@ -323,8 +336,11 @@ static int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
 /* Defining it is what makes np.frombuffer hold its export. */
 static void buffer_releasebuffer(PyObject *op, Py_buffer *view)
 {
+    BufferObject *self = (BufferObject *)op;
+
     (void)view;
-    ((BufferObject *)op)->exports--;
+    if (--self->exports == 0 && self->kind == BUFFER_REGION)
+        region_buffer_unexported(self);
 }
 
 BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg)

@@ -209,6 +209,8 @@ static PyObject *buffer_exit(PyObject *op, PyObject *args)
     BufferObject *self = (BufferObject *)op;
 
     (void)args;
+    if (self->kind == BUFFER_REGION && !self->released)
+        return region_buffer_release(self) < 0 ? NULL : Py_NewRef(Py_None);
     if (!self->released && buffer_kfree(self, self->kind == BUFFER_KMAP ? "kunmap" : "kfree") < 0)
         return NULL;
     Py_RETURN_NONE;

@@ -1,6 +1,6 @@
 /* pytypes.h - the C types behind pyslab's Python face, and what their files share.
  *
- * What it is: Arena's base, Buffer, Page, KmemCache and Mempool: the calls that must cost no
+ * What it is: Arena's base, Buffer, Page, KmemCache, Mempool and Region: the calls that must cost no
  * more than a bare C type. Everything that need not be fast is Python over cffi.
  * What it is not: an allocator, or thread-safe without the GIL.
  *
@@ -42,6 +42,7 @@ enum buffer_kind {
     BUFFER_VM,      /* an area of vmalloc, vmap or a ring */
     BUFFER_POOL,    /* from a Mempool, which `keep` names */
     BUFFER_KMAP,    /* a view of frames: `keep` is the Window, or NULL if they have an address */
+    BUFFER_REGION,  /* from a Region, which `keep` names, and which ends its use */
 };
 
 typedef struct buffer_object {
@@ -56,7 +57,10 @@ typedef struct buffer_object {
     bool released;       /* kfree was called: no access any more */
     bool ever_exported;  /* somebody may know the address */
     bool hidden;         /* memory that krealloc left: in nr_live, in no other count */
-    uint32_t pfn;        /* of a view: first frame of the block it has a reference on */
+    union {
+        uint32_t pfn;    /* of a view: first frame of the block it has a reference on */
+        uint32_t slot;   /* BUFFER_REGION: its place in the Region */
+    };
 } BufferObject;
 
 typedef struct {
@@ -107,6 +111,7 @@ struct module_objects {
     PyTypeObject *cache_type;
     PyTypeObject *mempool_type;
     PyTypeObject *window_type;
+    PyTypeObject *region_type;
     PyObject *slab_counts;   /* pyslab.counts.SlabCounts */
     PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
     PyObject *flag_type;     /* enum.Flag */
@@ -304,5 +309,19 @@ PyTypeObject *mempool_type_new(PyObject *module);
 PyObject *arena_mempool(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 /* Takes back the memory of a Buffer of this Mempool. Errors: those of mempool_free. */
 int mempool_object_free(PyObject *op, void *p);
+
+/* --- region_type.c ------------------------------------------------------- */
+
+PyTypeObject *region_type_new(PyObject *module);
+/* Arena.region(hint=0) */
+PyObject *arena_region(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+/* A Buffer of a Region has its first view, or has lost its last. */
+void region_buffer_exported(BufferObject *buffer);
+void region_buffer_unexported(BufferObject *buffer);
+/* It dies. */
+void region_buffer_gone(BufferObject *buffer);
+/* The end of `with buffer`: unusable, and its memory stays the region's. 0, or -1 with
+ * BufferError set. */
+int region_buffer_release(BufferObject *buffer);
 
 #endif

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab._core import Buffer, KmemCache, Mempool, Page, Shrinker
+from pyslab._core import Buffer, KmemCache, Mempool, Page, Region, Shrinker
 from pyslab.address_map import AddressMap, AddressRange
 from pyslab.arena import Arena, default_arena
 from pyslab.counts import SlabCounts, SupplyCounts
@@ -64,6 +64,7 @@ __all__ = [
     "Page",
     "PrefilledSheaf",
     "PyslabError",
+    "Region",
     "Ring",
     "Shrinker",
     "SlabCounts",

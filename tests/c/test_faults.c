@@ -27,6 +27,7 @@ struct scene {
     unsigned order;
     pyslab_sheaf *sheaf;
     pyslab_mempool *pool;
+    pyslab_region *region;
 };
 
 struct operation {
@@ -535,6 +536,8 @@ static bool release_op(struct scene *s)
     return true;
 }
 
+#include "test_faults_region.h"
+
 #define MAY(name, prepare) {#name " after " #prepare, prepare, name, false}
 #define MUST(name, prepare) {#name " after " #prepare, prepare, name, true}
 
@@ -564,6 +567,7 @@ static const struct operation operations[] = {
     MAY(pool_create, cache_of_64), MAY(pool_create, constructed_cache), MAY(pool_resize, pooled),
     MUST(pool_use, pooled), MUST(pool_destroy, pooled), MAY(prealloc_op, cache_of_64),
     MAY(prealloc_op, constructed_cache),
+    REGION_OPERATIONS,
     MUST(live_objects_op, hold_many), MUST(release_op, used_cache), MUST(release_op, nothing),
 };
 

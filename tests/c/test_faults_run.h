@@ -44,6 +44,8 @@ static void undo(struct scene *s)
         pyslab_kmem_cache_return_sheaf(s->cache, s->sheaf);
     EXPECT_EQ(pyslab_mempool_destroy(s->pool), PYSLAB_OK);
     s->pool = NULL;
+    EXPECT_EQ(pyslab_region_destroy(s->region), PYSLAB_OK);
+    s->region = NULL;
     give_all(s);
     if (s->block != NULL)
         EXPECT_EQ(pyslab_free_pages_address(s->arena, s->block, s->order), PYSLAB_OK);

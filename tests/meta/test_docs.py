@@ -44,7 +44,10 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache, pyslab.Mempool, pyslab.Window],
+    [
+        *(pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache, pyslab.Mempool),
+        *(pyslab.Region, pyslab.Window),
+    ],
     ids=lambda kind: str(kind),
 )
 def test_public_names_have_docstrings(kind: type) -> None:

@@ -130,6 +130,26 @@ def mempools(arena: pyslab.Arena) -> None:
     pool.alloc(timeout="1s")  # type: ignore[arg-type]
 
 
+def regions(arena: pyslab.Arena) -> None:
+    """Buffers that go together."""
+    with arena.region() as region:
+        assert_type(region, pyslab.Region)
+        assert_type(region.alloc(100, align=64), pyslab.Buffer)
+        assert_type(region.zalloc("4KiB"), pyslab.Buffer)
+        mark = region.mark()
+        assert_type(mark, int)
+        region.rewind(mark)
+        region.reset()
+    assert_type(arena.region("1MiB").child(hint=100), pyslab.Region)
+    assert_type(region.parent, pyslab.Region | None)
+    assert_type(region.used + region.reserved + region.nr_blocks + region.nr_large, int)
+    assert_type(region.closed, bool)
+    region.on_exit(print)
+    region.close()
+    region.rewind("mark")  # type: ignore[arg-type]
+    region.on_exit(3)  # type: ignore[type-var]
+
+
 def reports(arena: pyslab.Arena) -> None:
     """Statistics and texts."""
     assert_type(arena.stats(), pyslab.ArenaStats)

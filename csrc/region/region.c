@@ -1,0 +1,465 @@
+/* region.c - see region.h. Order of the text: blocks, allocation, large objects, marks,
+ * ends, life.
+ *
+ * Callbacks of a request that is short of memory may allocate from the region that makes
+ * it: each step looks at the region's fields after the frames have come, not before.
+ */
+#include "region/region_internal.h"
+
+#include "os/os_heap.h"
+
+#include <string.h>
+
+#define ZERO_SIZE_PTR ((void *)(uintptr_t)PYSLAB_ZERO_SIZE)
+#define REGION_ARENA_SHARE 64u /* a grown block is at most this part of the arena */
+#define MARKS_MIN 8u           /* room for marks at the first one */
+#define MARKS_MAX (1u << 26)
+
+/* For a block larger than needed: not a reason to reclaim, nor to touch reserves. */
+#define GFP_GROW                                                                                   \
+    ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
+#define GFP_NEED ((uint32_t)PYSLAB_GFP_KERNEL)
+
+/* --- busy --------------------------------------------------------------- */
+
+/* Callbacks may run: nothing on the way to the root may be emptied or go. */
+static void region_enter(struct region *region)
+{
+    for (; region != NULL; region = region->parent)
+        region->nr_busy++;
+}
+
+static void region_leave(struct region *region)
+{
+    for (; region != NULL; region = region->parent)
+        region->nr_busy--;
+}
+
+/* --- frames ------------------------------------------------------------- */
+
+static void *count_failure(struct region *region, void *p)
+{
+    if (p == NULL)
+        add_relaxed(&region->set->pages->alloc_failures, 1);
+    return p;
+}
+
+/* Whole frames in state ALLOC, so that kfree of what begins in them is an error. */
+static uint32_t take_frames(struct page_alloc *pages, uint32_t nr_pages, unsigned align_order,
+                            uint32_t gfp)
+{
+    unsigned order = order_for_pages(nr_pages);
+    struct page *page;
+    uint32_t pfn, word;
+
+    if (nr_pages == 1u << order && align_order <= order)
+        return page_alloc_uncounted(pages, order, gfp);
+    pfn = page_alloc_exact(pages, nr_pages, align_order, gfp);
+    if (pfn == PFN_NONE)
+        return PFN_NONE;
+    page = pfn_to_page(&pages->map, pfn);
+    word = PAGE_WORD(PYSLAB_PAGE_ALLOC, order, page_zone(page));
+    store_relaxed(&page->refcount, 1);
+    store_relaxed(&page->word, nr_pages == 1u << order ? word : word | PAGE_FLAG_RUN);
+    return pfn;
+}
+
+static void give_frames(struct page_alloc *pages, uint32_t pfn)
+{
+    int code = page_put(pages, pfn, page_order(region_page(pages, pfn)));
+
+    CHECK(code == PYSLAB_OK); /* else somebody freed a block of the region */
+    (void)code;
+}
+
+/* --- blocks ------------------------------------------------------------- */
+
+/* Bumping goes on in this block, behind what is in it already. */
+static void block_enter(struct region *region, uint32_t pfn, char *cur)
+{
+    struct page_alloc *pages = region->set->pages;
+
+    region->block = pfn;
+    region->start = pfn_to_virt(&pages->map, pfn);
+    region->end = region->start + region_block_bytes(pages, pfn);
+    region->cur = cur != NULL ? cur : region->start;
+}
+
+/* Puts a block behind the current one. */
+static void block_insert(struct region *region, uint32_t pfn)
+{
+    struct page_alloc *pages = region->set->pages;
+    uint32_t *before = region->block == PFN_NONE ? &region->first
+                                                 : &region_page(pages, region->block)->link.next;
+
+    region_page(pages, pfn)->link = (struct index_link){.next = *before, .prev = INDEX_NONE};
+    *before = pfn;
+}
+
+/* Leaves the current block for the one behind it. */
+static void block_advance(struct region *region)
+{
+    struct page_alloc *pages = region->set->pages;
+    uint32_t next = region->block == PFN_NONE ? region->first
+                                              : region_page(pages, region->block)->link.next;
+
+    region->passed_bytes += (size_t)(region->cur - region->start);
+    block_enter(region, next, NULL);
+}
+
+/* Moves the first spare block of at least size bytes to where the next one comes from. */
+static bool take_spare(struct region *region, size_t size)
+{
+    struct page_alloc *pages = region->set->pages;
+    uint32_t *link = region->block == PFN_NONE ? &region->first
+                                               : &region_page(pages, region->block)->link.next;
+
+    for (; *link != INDEX_NONE; link = &region_page(pages, *link)->link.next) {
+        uint32_t pfn = *link;
+
+        if (region_block_bytes(pages, pfn) >= size) {
+            *link = region_page(pages, pfn)->link.next;
+            block_insert(region, pfn);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void block_adopt(struct region *region, uint32_t pfn)
+{
+    struct page_alloc *pages = region->set->pages;
+
+    region_poison(pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
+    block_insert(region, pfn);
+    region->nr_blocks++;
+    region->block_pages += page_block_pages(region_page(pages, pfn));
+}
+
+/* As large as all blocks so far. */
+static unsigned growth_order(const struct region *region)
+{
+    const struct page_alloc *pages = region->set->pages;
+    unsigned order = region->block_pages != 0 ? ilog2(region->block_pages) : 0;
+    uint32_t share = pages->map.nr_pages / REGION_ARENA_SHARE;
+
+    order = min_uint(order, min_uint(REGION_MAX_ORDER, pages->max_order));
+    return min_uint(order, share != 0 ? ilog2(share) : 0);
+}
+
+/* A new block for an object of size bytes; a smaller one than wished for will do. */
+static uint32_t take_block(struct region *region, size_t size)
+{
+    struct page_alloc *pages = region->set->pages;
+    unsigned least = order_for_pages(bytes_to_pages(size));
+    uint32_t pfn = PFN_NONE;
+
+    for (unsigned order = growth_order(region); order > least && pfn == PFN_NONE; order--)
+        pfn = page_alloc_uncounted(pages, order, GFP_GROW);
+    return pfn != PFN_NONE ? pfn : page_alloc_uncounted(pages, least, GFP_NEED);
+}
+
+/* Makes a block current that has room for size bytes; false: nothing has changed. */
+static bool next_block(struct region *region, size_t size)
+{
+    if (!take_spare(region, size)) {
+        uint32_t pfn;
+
+        region_enter(region);
+        pfn = take_block(region, size);
+        region_leave(region);
+        if (pfn == PFN_NONE)
+            return false;
+        block_adopt(region, pfn);
+    }
+    block_advance(region);
+    return true;
+}
+
+/* --- allocation --------------------------------------------------------- */
+
+static void *bump(struct region *region, size_t pad, size_t size)
+{
+    char *p = region->cur + pad;
+
+    region->cur = p + align_up(size, REGION_ALIGN);
+    region_check_unused(p, size);
+    return p;
+}
+
+static void *alloc_large(struct region *region, size_t size, size_t align, uint32_t zero)
+{
+    struct page_alloc *pages = region->set->pages;
+    uint64_t nr_pages = bytes_to_pages(size);
+    unsigned align_order = align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0;
+    uint32_t pfn;
+
+    if (nr_pages > pages->map.nr_pages || align_order > MAX_ORDER)
+        return NULL;
+    region_enter(region);
+    pfn = take_frames(pages, (uint32_t)nr_pages, align_order, GFP_NEED | zero);
+    region_leave(region);
+    if (pfn == PFN_NONE)
+        return NULL;
+    region_page(pages, pfn)->link = (struct index_link){.next = region->large, .prev = INDEX_NONE};
+    region->large = pfn;
+    region->nr_large++;
+    region->large_pages += nr_pages;
+    return pfn_to_virt(&pages->map, pfn);
+}
+
+slow_path void *region_alloc_slow(struct region *region, size_t size, size_t align, uint32_t zero)
+{
+    void *p;
+
+    if (!is_power_of_two(align))
+        return count_failure(region, NULL);
+    if (size == 0)
+        return ZERO_SIZE_PTR;
+    if (size > REGION_LARGE_BYTES || align > PAGE_SIZE)
+        return count_failure(region, alloc_large(region, size, align, zero));
+    if (!next_block(region, size))
+        return count_failure(region, NULL);
+    p = bump(region, 0, size); /* a block's start is aligned to a page */
+    return zero != 0 ? memset(p, 0, size) : p;
+}
+
+/* From the current block; NULL if it has no room. */
+static void *bump_aligned(struct region *region, size_t size, size_t align)
+{
+    size_t room = (size_t)(region->end - region->cur);
+    size_t pad = (size_t)(-(uintptr_t)region->cur & (align - 1));
+
+    if (size - 1 >= room || pad > room - size || !is_power_of_two(align))
+        return NULL;
+    return bump(region, pad, size);
+}
+
+void *region_alloc_aligned(struct region *region, size_t size, size_t align)
+{
+    size_t wider = align < REGION_ALIGN && is_power_of_two(align) ? REGION_ALIGN : align;
+    void *p = bump_aligned(region, size, wider);
+
+    return p != NULL ? p : region_alloc_slow(region, size, wider, 0);
+}
+
+void *region_alloc_zeroed(struct region *region, size_t size, size_t align)
+{
+    size_t wider = align < REGION_ALIGN && is_power_of_two(align) ? REGION_ALIGN : align;
+    void *p = bump_aligned(region, size, wider);
+
+    return p != NULL ? memset(p, 0, size)
+                     : region_alloc_slow(region, size, wider, (uint32_t)PYSLAB_GFP_ZERO);
+}
+
+/* --- marks -------------------------------------------------------------- */
+
+static bool marks_grow(struct region *region)
+{
+    uint32_t room = region->max_marks != 0 ? 2 * region->max_marks : MARKS_MIN;
+    struct region_mark *marks;
+
+    if (room > MARKS_MAX)
+        return false;
+    marks = os_heap_alloc(room * sizeof *marks);
+    if (marks == NULL)
+        return false;
+    if (region->nr_marks != 0)
+        memcpy(marks, region->marks, region->nr_marks * sizeof *marks);
+    os_heap_free(region->marks, region->max_marks * sizeof *marks);
+    region->marks = marks;
+    region->max_marks = room;
+    return true;
+}
+
+/* Nothing has happened since this mark was made, or rewound to. */
+static bool mark_is_here(const struct region *region, const struct region_mark *mark)
+{
+    return region->changed <= mark->serial && region->cur == mark->cur &&
+           region->block == mark->block && region->large == mark->large;
+}
+
+uint64_t region_mark(struct region *region)
+{
+    struct region_mark *mark;
+
+    if (region->nr_busy != 0)
+        return 0;
+    if (region->nr_marks != 0) {
+        mark = &region->marks[region->nr_marks - 1];
+        if (mark_is_here(region, mark))
+            return region->mark_base + mark->serial;
+    }
+    if (region->nr_marks == region->max_marks && !marks_grow(region))
+        return 0;
+    mark = &region->marks[region->nr_marks++];
+    *mark = (struct region_mark){.serial = ++region->serial,
+                                 .cur = region->cur,
+                                 .passed_bytes = region->passed_bytes,
+                                 .block = region->block,
+                                 .large = region->large};
+    return region->mark_base + mark->serial;
+}
+
+/* The live mark with this number, or NULL. */
+static const struct region_mark *mark_find(const struct region *region, uint64_t number)
+{
+    uint64_t serial = number - region->mark_base;
+    uint32_t low = 0, high = region->nr_marks;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (region->marks[middle].serial < serial)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < region->nr_marks && region->marks[low].serial == serial ? &region->marks[low]
+                                                                         : NULL;
+}
+
+bool region_mark_is_live(const struct region *region, uint64_t mark)
+{
+    return mark_find(region, mark) != NULL;
+}
+
+/* --- going back --------------------------------------------------------- */
+
+static void free_large_above(struct region *region, uint32_t below)
+{
+    struct page_alloc *pages = region->set->pages;
+
+    while (region->large != below) {
+        uint32_t pfn = region->large;
+
+        region->large = region_page(pages, pfn)->link.next;
+        region->nr_large--;
+        region->large_pages -= page_block_pages(region_page(pages, pfn));
+        give_frames(pages, pfn);
+    }
+}
+
+/* Poisons what is no longer handed out: the current block's rest and those up to the
+ * one that was current. */
+static void poison_up_to(struct region *region, uint32_t last)
+{
+    struct page_alloc *pages = region->set->pages;
+    uint32_t pfn = region->block;
+
+    region_poison(region->cur, (size_t)(region->end - region->cur));
+    while (pfn != last) {
+        pfn = region_page(pages, pfn)->link.next;
+        region_poison(pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
+    }
+}
+
+/* Back to where mark was made. */
+static void position_set(struct region *region, const struct region_mark *mark)
+{
+    uint32_t last = region->block;
+
+    free_large_above(region, mark->large);
+    if (last == PFN_NONE)
+        return;
+    region->passed_bytes = mark->passed_bytes;
+    block_enter(region, mark->block != PFN_NONE ? mark->block : region->first, mark->cur);
+    if (PYSLAB_CHECK_LEVEL >= 1)
+        poison_up_to(region, last);
+}
+
+static const struct region_mark beginning = {.block = PFN_NONE, .large = PFN_NONE};
+
+/* number 0: to the beginning. */
+static int go_back(struct region *region, uint64_t number, bool keep)
+{
+    const struct region_mark *mark = number != 0 ? mark_find(region, number) : &beginning;
+    struct region_mark to;
+
+    if (mark == NULL)
+        return PYSLAB_EINVAL;
+    if (region->nr_busy != 0)
+        return PYSLAB_EBUSY;
+    to = *mark;
+    region_enter(region);
+    region_run_ends(region, to.serial);
+    region_leave(region);
+    if (!keep)
+        position_set(region, &to);
+    region->nr_marks = number != 0 ? (uint32_t)(mark - region->marks) + 1 : 0;
+    region->changed = to.serial;
+    return PYSLAB_OK;
+}
+
+int region_rewind(struct region *region, uint64_t mark)
+{
+    return mark == 0 ? PYSLAB_EINVAL : go_back(region, mark, false);
+}
+
+int region_rewind_keeping(struct region *region, uint64_t mark)
+{
+    return go_back(region, mark, true);
+}
+
+int region_reset(struct region *region)
+{
+    return go_back(region, 0, false);
+}
+
+/* --- life --------------------------------------------------------------- */
+
+void region_free_memory(struct region *region)
+{
+    struct page_alloc *pages = region->set->pages;
+
+    free_large_above(region, PFN_NONE);
+    while (region->first != PFN_NONE) {
+        uint32_t pfn = region->first;
+
+        region->first = region_page(pages, pfn)->link.next;
+        give_frames(pages, pfn);
+    }
+    region->block = PFN_NONE;
+    os_heap_free(region->marks, region->max_marks * sizeof *region->marks);
+}
+
+/* The first block, of whole frames for so many bytes. */
+int region_reserve(struct region *region, size_t bytes)
+{
+    struct page_alloc *pages = region->set->pages;
+    uint64_t nr_pages = bytes_to_pages(bytes);
+    uint32_t pfn = PFN_NONE;
+
+    if (nr_pages <= pages->map.nr_pages)
+        pfn = take_frames(pages, (uint32_t)nr_pages, 0, GFP_NEED);
+    if (pfn == PFN_NONE) {
+        (void)count_failure(region, NULL);
+        return PYSLAB_ENOMEM;
+    }
+    block_adopt(region, pfn);
+    block_enter(region, pfn, NULL);
+    return PYSLAB_OK;
+}
+
+int region_destroy(struct region *region)
+{
+    if (region->nr_busy != 0)
+        return PYSLAB_EBUSY;
+    region_enter(region);
+    region_run_ends(region, 0);
+    region_leave(region);
+    region_delete(region);
+    return PYSLAB_OK;
+}
+
+void region_stats(const struct region *region, pyslab_region_stats *out)
+{
+    uint64_t bumped = region->passed_bytes + (uint64_t)(region->cur - region->start);
+
+    *out = (pyslab_region_stats){
+        .used_bytes = bumped + (region->large_pages << PAGE_SHIFT),
+        .reserved_bytes = (region->block_pages + region->large_pages) << PAGE_SHIFT,
+        .nr_blocks = region->nr_blocks,
+        .nr_large = region->nr_large,
+    };
+}

@@ -1,0 +1,150 @@
+/* region.h - bump allocation: many small objects that go together.
+ *
+ * What it is: memory that is handed out by moving a pointer, and given back all at once
+ * (reset, destroy) or down to a mark (rewind). Functions registered with on_exit, and child
+ * regions, end in reverse order, before any memory goes.
+ * What it is not: thread-safe. A region and its children have one owner at a time; regions
+ * of different owners share nothing. It frees no single object, and kfree of one is an
+ * EPOINTER: its memory is page blocks, in which no allocation of kmalloc starts.
+ *
+ * Data structure: a chain of page blocks in the order of their use, through the links of
+ * their records in mem_map, so that nothing a user overruns is the region's own. The
+ * current block is bumped; blocks behind it are spare, left by a rewind. Each new block is
+ * as large as all before it together, up to REGION_MAX_ORDER. Objects of more than
+ * REGION_LARGE_BYTES, or aligned to more than a page, have a block of their own, on a
+ * second chain, youngest first. Marks and ends are stacks on the process-local heap.
+ * Invariant: passed_bytes + (cur - start) == bytes bumped since the last reset.
+ * Lock: region_set.lock guards the list of an arena's regions; a region has none.
+ */
+#ifndef REGION_REGION_H
+#define REGION_REGION_H
+
+#include "base/lock.h"
+#include "page_alloc/page_alloc.h"
+
+#include <stddef.h>
+
+#define REGION_ALIGN ((size_t)16)              /* of every object; a power of two */
+#define REGION_LARGE_BYTES ((size_t)64 << 10)  /* larger objects have their own block */
+#define REGION_MAX_ORDER 9u                    /* of a grown block: 2 MiB, a page list's order */
+#define REGION_POISON 0xaa                     /* unused bytes, at check level 1 */
+
+/* What to do before memory goes: a function, or the end of a child. */
+struct region_end {
+    struct region_end *below; /* registered before; NULL: none */
+    struct region_end *above; /* registered after */
+    uint64_t serial;          /* of the region when it was registered */
+    pyslab_region_exit fn;    /* NULL: child is one */
+    void *context;            /* passed to fn */
+    struct region *child;     /* or NULL */
+};
+
+/* Where a region was when a mark was made. */
+struct region_mark {
+    uint64_t serial;     /* of the region then: no two marks of it have the same */
+    char *cur;
+    size_t passed_bytes;
+    uint32_t block;
+    uint32_t large;
+};
+
+struct region_set {
+    struct lock lock;          /* guards the list */
+    struct region *regions;    /* list of all, children included */
+    struct page_alloc *pages;  /* where the memory comes from */
+};
+
+struct region {
+    char *cur;                /* next byte; aligned to REGION_ALIGN */
+    char *end;                /* of the current block */
+    char *start;              /* of it; NULL: there is none yet */
+    struct region_set *set;
+    struct region *next;      /* list of the set; its lock */
+    struct region *prev;
+    struct region *parent;    /* NULL: none */
+    struct region_end *in_parent; /* its record there */
+    struct region_end *ends;  /* youngest first */
+    struct region_mark *marks; /* stack of the live ones, oldest first */
+    uint32_t nr_marks;
+    uint32_t max_marks;       /* room in it */
+    uint64_t serial;          /* counts marks, ends and touches */
+    uint64_t changed;         /* serial of the last end or touch that is in force */
+    uint64_t mark_base;       /* what a mark's number is counted from */
+    uint32_t first;           /* block, or PFN_NONE */
+    uint32_t block;           /* current one, or PFN_NONE: none of the chain is in use */
+    uint32_t large;           /* youngest large object, or PFN_NONE */
+    uint32_t nr_busy;         /* ends and slow allocations under way, here and in children */
+    uint32_t nr_blocks;       /* of the chain */
+    uint32_t nr_large;
+    uint64_t block_pages;     /* frames of the chain */
+    uint64_t large_pages;     /* frames of large objects */
+    size_t passed_bytes;      /* bumped in blocks before the current one */
+};
+
+void region_set_init(struct region_set *set, struct page_alloc *pages);
+/* Forgets regions that are left: nothing is called, their frames go with the arena. */
+void region_set_destroy(struct region_set *set);
+
+/* The functions of the public header; it has their contracts. */
+int region_create(struct region_set *set, size_t size_hint, struct region **out);
+int region_create_child(struct region *parent, struct region **out);
+int region_on_exit(struct region *region, pyslab_region_exit fn, void *context);
+uint64_t region_mark(struct region *region);
+int region_rewind(struct region *region, uint64_t mark);
+int region_reset(struct region *region);
+int region_destroy(struct region *region);
+void region_stats(const struct region *region, pyslab_region_stats *out);
+
+/* Whether rewind would accept it. */
+bool region_mark_is_live(const struct region *region, uint64_t mark);
+/* As rewind, and as reset for mark 0, but what was handed out is not handed out again
+ * before the next rewind or reset. */
+int region_rewind_keeping(struct region *region, uint64_t mark);
+/* The next mark is another one than the last, even if nothing is allocated between them. */
+static inline void region_touch(struct region *region)
+{
+    region->changed = ++region->serial;
+}
+
+/* Any size and alignment. zero: GFP_ZERO or 0. */
+void *region_alloc_slow(struct region *region, size_t size, size_t align, uint32_t zero);
+
+#if PYSLAB_CHECK_LEVEL >= 1
+/* Ends the process if somebody has written to memory that was not handed out. */
+void region_check_unused(const char *p, size_t size);
+#else
+static always_inline void region_check_unused(const char *p, size_t size)
+{
+    (void)p, (void)size;
+}
+#endif
+
+/* size - 1: 0 bytes are the slow path's. Both ends are aligned, so that what fits fits
+ * rounded up too. A size that the compiler knows costs five instructions. */
+static always_inline void *region_alloc(struct region *region, size_t size)
+{
+    char *p = region->cur;
+
+    if (__builtin_constant_p(size) && size - 1 < PAGE_SIZE) { /* no sum can overflow */
+        size_t step = (size + REGION_ALIGN - 1) & ~(REGION_ALIGN - 1);
+
+        if (likely((uintptr_t)p + step <= (uintptr_t)region->end)) {
+            region->cur = p + step;
+            region_check_unused(p, size);
+            return p;
+        }
+    } else if (likely(size - 1 < (size_t)(region->end - p))) {
+        region->cur = p + ((size + REGION_ALIGN - 1) & ~(REGION_ALIGN - 1));
+        region_check_unused(p, size);
+        return p;
+    }
+    return region_alloc_slow(region, size, REGION_ALIGN, 0);
+}
+
+void *region_alloc_aligned(struct region *region, size_t size, size_t align);
+void *region_alloc_zeroed(struct region *region, size_t size, size_t align);
+
+/* Recounts every region. Quiescence: no other thread in the arena. */
+bool region_check(struct region_set *set, struct finding *f);
+
+#endif
