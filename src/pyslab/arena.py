@@ -139,8 +139,10 @@ class Arena(ArenaHighmem, ArenaReports):
     def limit(self) -> int | None:
         """At most so many bytes outside the buddy: in use, in slabs and on page lists.
 
-        Assign bytes (int or str) or None. It may be below what is in use: then requests
-        fail until enough has come back. Counted in whole frames, rounded down.
+        Assign bytes (int or str) or None. It may be below what is in use: then requests for
+        more frames fail until enough has come back; what this thread's page lists and
+        sheaves hold, which counts as used, is still handed out. In whole frames, rounded
+        down.
         """
         return self._limit
 
@@ -230,10 +232,11 @@ class Arena(ArenaHighmem, ArenaReports):
         Live buffers stay valid; the memory is unmapped when the last of them goes.
         Shrinkers and on_oom are forgotten.
         """
-        for shrinker in list(self._shrinkers):
-            shrinker.unregister()
-        self._shrinkers.clear()
-        self.on_oom = None
+        if not self.closed:  # not one that was never initialised, either
+            for shrinker in list(self._shrinkers):
+                shrinker.unregister()
+            self._shrinkers.clear()
+            self.on_oom = None
         self._close()
 
     def __enter__(self) -> Arena:
