@@ -46,9 +46,11 @@ static uint32_t block_split(struct zone *zone, const struct frame_map *map, uint
 static uint32_t block_take(struct zone *zone, const struct frame_map *map, enum free_kind kind,
                            unsigned order)
 {
-    unsigned have = ctz32(zone->free_orders[kind] >> order << order);
+    uint32_t fitting = zone->free_orders[kind] >> order << order;
+    unsigned have = ctz32(fitting);
     uint32_t pfn = zone->free_area[have].list[kind].first;
 
+    zone->used_orders |= (fitting ^ (fitting - 1)) >> order << order; /* order .. have */
     block_unlist(zone, map, pfn, have);
     for (; have > order; have--)
         pfn = block_split(zone, map, pfn, have);
@@ -112,7 +114,7 @@ uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
 
     if (orders == 0)
         return PFN_NONE;
-    have = ilog2(orders);
+    have = ilog2((orders & ~zone->hot_orders) != 0 ? orders & ~zone->hot_orders : orders);
     pfn = zone->free_area[have].list[FREE_DIRTY].last;
     block_unlist(zone, map, pfn, have);
     for (; have > min_order && 1u << have > max_pages; have--)

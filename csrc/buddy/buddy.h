@@ -52,6 +52,8 @@ struct zone {
     uint32_t free_pages;                /* frames on the lists */
     uint32_t dirty_pages;               /* of these, resident ones */
     uint32_t min_dirty_pages;           /* fewest of them since page_alloc last asked */
+    uint32_t used_orders;               /* bit n: such a block was taken since then */
+    uint32_t hot_orders;                /* the same of the time before */
     uint32_t free_orders[NR_FREE_KINDS]; /* bit o: list of order o is not empty */
     struct free_area free_area[NR_ORDERS];
     /* What page_alloc keeps here. */
@@ -92,8 +94,8 @@ uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map
                                   uint32_t nr_pages);
 
 /* Takes a free block that is resident at least in part, from the largest order that has
- * one and not below min_order; split down while it is larger than max_pages, if that
- * leaves at least min_order. PFN_NONE if there is none. */
+ * one and not below min_order, a hot one only if all are; split down while it is larger than
+ * max_pages, if that leaves at least min_order. PFN_NONE if there is none. */
 uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
                                  unsigned min_order, uint32_t max_pages, unsigned *order);
 

@@ -17,6 +17,21 @@
 
 /* --- purging ------------------------------------------------------------ */
 
+/* Lowest order to take a block from: whole huge pages first, where there are any among what
+ * is to go first, the orders that nobody took from lately. Of the others less than a huge
+ * page is not worth the run's advice, nor the faults: NR_ORDERS. Zone lock held. */
+static unsigned lowest_victim(const struct zone *zone, uint64_t max_pages)
+{
+    unsigned huge = min_uint(PCP_HUGE_ORDER, zone->max_order);
+    uint32_t dirty = zone->free_orders[FREE_DIRTY], cold = dirty & ~zone->hot_orders;
+
+    if (cold != 0)
+        return cold >> huge != 0 ? huge : 0;
+    if (dirty >> huge == 0)
+        return 0;
+    return max_pages >> huge != 0 ? huge : NR_ORDERS;
+}
+
 /* Takes one resident free block out, so that nobody gets it while it goes. */
 static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t max_pages,
                               unsigned *order, uint32_t *nr_dirty)
@@ -25,10 +40,8 @@ static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t
     uint32_t pfn;
 
     lock_acquire(&zone->lock);
-    pfn = buddy_take_dirty_locked(zone, &pa->map, min_uint(PCP_HUGE_ORDER, zone->max_order),
-                                  limit, order);
-    if (pfn == PFN_NONE)
-        pfn = buddy_take_dirty_locked(zone, &pa->map, 0, limit, order);
+    pfn = buddy_take_dirty_locked(zone, &pa->map, lowest_victim(zone, max_pages), limit,
+                                  order);
     if (pfn != PFN_NONE) {
         struct page *page = pfn_to_page(&pa->map, pfn);
 
@@ -96,6 +109,8 @@ static uint32_t zone_surplus(struct zone *zone)
     lock_acquire(&zone->lock);
     surplus = zone->min_dirty_pages;
     zone->min_dirty_pages = zone->dirty_pages;
+    zone->hot_orders = zone->used_orders;
+    zone->used_orders = 0;
     lock_release(&zone->lock);
     return surplus;
 }

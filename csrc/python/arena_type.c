@@ -375,6 +375,7 @@ static PyMethodDef arena_methods[] = {
     {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
     {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
     {"_set_window", arena_set_window, METH_O, NULL},
+    {"_numpy_handler", arena_numpy_handler, METH_NOARGS, NULL},
     {"_adopt", arena_adopt, METH_O, NULL},
     {"_pin", method_pin, METH_NOARGS, NULL},
     {"_unpin", method_unpin, METH_NOARGS, NULL},

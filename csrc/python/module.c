@@ -42,7 +42,8 @@ static bool module_fill(PyObject *module)
            add_type(module, mempool_type_new(module), &objects.mempool_type) &&
            add_type(module, window_type_new(module), &objects.window_type) &&
            add_type(module, region_type_new(module), &objects.region_type) &&
-           add_type(module, shrinker_type_new(module), &objects.shrinker_type);
+           add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
+           numpy_handler_add(module);
 }
 
 PyMODINIT_FUNC PyInit__core(void)

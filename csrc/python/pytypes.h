@@ -5,13 +5,13 @@
  * What it is not: an allocator, or thread-safe without the GIL.
  *
  * Lifetime. A Buffer, Page or KmemCache owns a reference to its Arena. Arena.nr_live
- * counts Buffers and Pages that own memory, and pins: the core arena is destroyed when
- * it is closed (or unreachable) and nr_live is 0. A KmemCache does not count: it looks
- * at arena->core before it touches its cache.
+ * counts Buffers, Pages and arrays (numpy_handler.c) that own memory, and pins: the core
+ * arena is destroyed when it is closed (or unreachable) and nr_live is 0. A KmemCache does
+ * not count: it looks at arena->core before it touches its cache.
  * A Buffer that was ever exported may be known to objects that hold no export (NumPy's
  * ndarray(buffer=) keeps a reference only). Its memory is therefore reused only when
  * the Buffer object itself dies, although kfree makes it unusable at once.
- * Invariant: nr_live == Buffers with memory + Pages with references + pins.
+ * Invariant: nr_live == Buffers with memory + Pages with references + arrays + pins.
  */
 #ifndef PYTHON_PYTYPES_H
 #define PYTHON_PYTYPES_H
@@ -26,13 +26,14 @@ typedef struct {
     PyObject_HEAD
     struct pyslab_arena *core; /* NULL once unmapped */
     Py_ssize_t nr_live;        /* see above */
-    Py_ssize_t current_count;  /* Buffers and Pages with memory */
-    Py_ssize_t current_bytes;  /* their nbytes */
-    uint64_t total_count;      /* Buffers and Pages ever made */
+    Py_ssize_t current_count;  /* Buffers, Pages and arrays with memory */
+    Py_ssize_t current_bytes;  /* their nbytes; of arrays the usable bytes */
+    uint64_t total_count;      /* all of them ever made */
     bool closed;               /* allocation has ended */
     PyObject *on_oom;          /* callable or NULL; borrowed from the attribute _on_oom */
     struct window_object *windows; /* list of all its remap windows; borrowed */
     struct window_object *window;  /* the one kmap() uses, or NULL; borrowed likewise */
+    PyObject *numpy_handler;   /* its capsule for NumPy while there is one; borrowed */
 } ArenaObject;
 
 enum buffer_kind {
@@ -259,6 +260,13 @@ void hooks_destruct(void *object, void *context);
 PyTypeObject *shrinker_type_new(PyObject *module);
 PyObject *arena_set_on_oom(PyObject *op, PyObject *callable);
 PyObject *arena_register_shrinker(PyObject *op, PyObject *args);
+
+/* --- numpy_handler.c ------------------------------------------------------ */
+
+/* Arena._numpy_handler(): the arena's capsule for NumPy. */
+PyObject *arena_numpy_handler(PyObject *op, PyObject *unused);
+/* Adds _numpy_set_handler(). */
+bool numpy_handler_add(PyObject *module);
 
 /* --- page_type.c, cache_type.c ------------------------------------------ */
 

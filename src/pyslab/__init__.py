@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from pyslab import numpy_handler
 from pyslab._core import Buffer, KmemCache, Mempool, Page, Region, Shrinker
 from pyslab.address_map import AddressMap, AddressRange
 from pyslab.arena import Arena, default_arena
@@ -81,6 +82,7 @@ __all__ = [
     "ZoneStats",
     "__version__",
     "default_arena",
+    "numpy_handler",
     "parse_bytes",
 ]
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from pyslab._core import Shrinker, ffi, lib
 from pyslab.arena_highmem import ArenaHighmem
+from pyslab.arrays import ArenaArrays
 from pyslab.errors import PyslabError
 from pyslab.highmem import LAST_PKMAP
 from pyslab.options import arena_options, creation_error, int_option, size_option
@@ -31,7 +32,7 @@ KmallocClasses = Literal["fine", "linux"]
 OomCallback = Callable[[int, str], object]
 
 
-class Arena(ArenaHighmem, ArenaReports):
+class Arena(ArenaHighmem, ArenaArrays, ArenaReports):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.

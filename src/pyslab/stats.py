@@ -30,11 +30,11 @@ class ArenaStats:
     """
 
     current_count: int
-    """Buffers and Pages alive."""
+    """Buffers and Pages alive, and arrays of NumPy's allocator."""
     current_bytes: int
-    """Bytes they were asked for with."""
+    """Bytes they were asked for with; the usable bytes of arrays."""
     total_count: int
-    """Buffers and Pages ever made."""
+    """All of them ever made."""
     nr_caches: int
     """Caches, kmalloc's size classes included."""
     size_bytes: int

@@ -103,6 +103,7 @@ static inline void page_rig_begin(struct page_rig *rig, uint32_t nr_pages, unsig
     frame_map_init(&map, rig_map(bytes, PAGE_SIZE << min_uint(max_order, 14)), nr_pages,
                    rig->metadata);
     thread_domain_init(&rig->domain);
+    memset(&rig->pa, 0, sizeof rig->pa); /* the arena's is zero too, where nothing is set */
     page_alloc_init(&rig->pa, &map, &rig->domain, max_order, NULL, 0);
 }
 

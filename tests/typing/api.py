@@ -165,6 +165,22 @@ def reports(arena: pyslab.Arena) -> None:
     assert_type(arena.release_unused(), int)
 
 
+def arrays(arena: pyslab.Arena) -> None:
+    """NumPy arrays from an arena, and the allocator of all others."""
+    array = arena.zeros((2, 3), "f4", align=128)
+    arena.empty(3, order="F").sum()
+    arena.full((2,), 1).tolist()
+    arena.from_array(array).tolist()
+    with arena.numpy_allocator() as inside:
+        assert_type(inside, pyslab.Arena)
+    assert_type(pyslab.numpy_handler.install(arena), pyslab.Arena)
+    pyslab.numpy_handler.initializer()
+    pyslab.numpy_handler.uninstall()
+    arena.empty("3")  # type: ignore[arg-type]
+    arena.empty(3, order="X")  # type: ignore[arg-type]
+    pyslab.numpy_handler.install("1GiB")  # type: ignore[arg-type]
+
+
 def errors() -> tuple[type[Exception], ...]:
     """Return the exceptions, each a class that can be caught."""
     return (
