@@ -74,8 +74,7 @@ def _set_zones(options: Any, layout: ZoneLayout | None) -> Any:
         raise TypeError(f"zones must be a pyslab.ZoneLayout, not {type(layout).__name__}")
     if layout.nbytes != options.size_bytes:
         raise ValueError(
-            f"the zones have {layout.nbytes} bytes, the arena {options.size_bytes}: "
-            "make them equal"
+            f"the zones have {layout.nbytes} bytes, the arena {options.size_bytes}: make them equal"
         )
     zones = ffi.new("pyslab_zone_options[]", len(layout.zones))
     for zone, policy in zip(zones, layout.policies, strict=True):

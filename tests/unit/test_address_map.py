@@ -2,7 +2,6 @@
 
 import xml.etree.ElementTree as ET
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
