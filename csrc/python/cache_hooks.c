@@ -44,6 +44,17 @@ void hooks_free(struct cache_hooks *hooks)
     PyMem_Free(hooks);
 }
 
+void hooks_release(void *context)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    hooks_free(context);
+    PyErr_Restore(type, value, traceback);
+    PyGILState_Release(gil);
+}
+
 /* The pin ends without unmapping anything: the core's call is still under way. A closed
  * arena then waits for its last Buffer, or for its own end. */
 static void hooks_enter(struct cache_hooks *hooks)

@@ -162,11 +162,14 @@ PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
             return NULL;
     }
     cache = create_core(arena, &create, hooks);
+    if (cache != NULL && hooks != NULL)
+        cache_set_release(cache, hooks_release);
     self = cache == NULL ? NULL : cache_object_new(arena, cache, hooks);
     if (self == NULL) {
         if (cache != NULL)
             (void)cache_destroy(cache);
-        hooks_free(hooks);
+        else
+            hooks_free(hooks);
     }
     return (PyObject *)self;
 }
@@ -241,12 +244,11 @@ static void cache_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
-    if (hooks_are_running(self))
+    if (self->cache == NULL || self->arena->core == NULL)
+        ; /* gone, and its hooks with it */
+    else if (hooks_are_running(self))
         ; /* dropped by its own hook: cache and hooks stay as long as the arena */
-    else if (self->cache == NULL || self->arena->core == NULL ||
-             cache_destroy(self->cache) == PYSLAB_OK)
-        hooks_free(self->hooks);
-    else
+    else if (cache_destroy(self->cache) != PYSLAB_OK)
         warn_leaked(self); /* C code holds objects: likewise */
     Py_DECREF(self->arena);
     PyObject_Free(self);

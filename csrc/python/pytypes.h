@@ -79,7 +79,7 @@ typedef struct {
     ArenaObject *arena;       /* owned */
     PyObject *weakrefs;       /* list of weak references */
     struct kmem_cache *cache; /* NULL once destroyed */
-    struct cache_hooks *hooks; /* Python's ctor and dtor, or NULL; owned */
+    struct cache_hooks *hooks; /* Python's ctor and dtor, or NULL; the cache's */
     Py_ssize_t nr_calls;      /* allocations under way: they may run Python's callbacks */
     char name[PYSLAB_NAME_MAX];
     uint32_t object_size;
@@ -251,6 +251,9 @@ struct cache_hooks {
 struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor,
                               Py_ssize_t size);
 void hooks_free(struct cache_hooks *hooks);
+/* The same as the core's release: once a cache is made, the hooks are its own, because a
+ * thread that passes over all caches may call them after the KmemCache has gone. */
+void hooks_release(void *context);
 /* What the core calls; context is the hooks. Take the GIL. */
 int hooks_construct(void *object, void *context);
 void hooks_destruct(void *object, void *context);

@@ -25,19 +25,20 @@ typedef struct {
     pyslab_shrinker *handle;  /* NULL once unregistered */
 } ShrinkerObject;
 
-/* A call back into Python in the middle of the core's work: the arena must not go. */
-static PyObject *call_hook(ArenaObject *arena, PyObject *callable, PyObject *args)
+/* A call back into Python in the middle of the core's work: the arena must not go. NULL
+ * without an exception if there is no callable: making the arguments may have started a
+ * garbage collection that took it away, so it is looked at afterwards. */
+static PyObject *call_hook(ArenaObject *arena, PyObject *const *hook, PyObject *args)
 {
-    PyObject *result;
+    PyObject *callable, *result = NULL;
 
-    if (args == NULL)
-        return NULL;
     arena->nr_live++;
-    Py_INCREF(callable);
-    result = PyObject_CallObject(callable, args);
-    Py_DECREF(callable);
+    callable = Py_XNewRef(*hook);
+    if (args != NULL && callable != NULL)
+        result = PyObject_CallObject(callable, args);
+    Py_XDECREF(callable);
+    Py_XDECREF(args);
     arena->nr_live--;
-    Py_DECREF(args);
     return result;
 }
 
@@ -51,7 +52,7 @@ static int oom_call(size_t nbytes, uint32_t zone, void *context)
     int again = 0;
 
     if (arena->on_oom != NULL && !PyErr_Occurred())
-        result = call_hook(arena, arena->on_oom,
+        result = call_hook(arena, &arena->on_oom,
                            Py_BuildValue("(ns)", (Py_ssize_t)nbytes,
                                          arena->core->pages.zone[zone].name));
     if (result != NULL)
@@ -113,10 +114,13 @@ static uint64_t hook_count(void *context)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     const struct hook *hook = context;
+    PyObject *result = NULL;
     uint64_t nr = 0;
 
     if (hook->count != NULL && !PyErr_Occurred())
-        nr = (uint64_t)as_count(call_hook(hook->arena, hook->count, PyTuple_New(0)), "count");
+        result = call_hook(hook->arena, &hook->count, PyTuple_New(0));
+    if (result != NULL)
+        nr = (uint64_t)as_count(result, "count");
     if (PyErr_Occurred())
         nr = UINT64_MAX;
     PyGILState_Release(gil);
@@ -131,7 +135,7 @@ static int64_t hook_scan(uint64_t nr, void *context)
     int64_t freed = -1;
 
     if (hook->scan != NULL && !PyErr_Occurred())
-        result = call_hook(hook->arena, hook->scan,
+        result = call_hook(hook->arena, &hook->scan,
                            Py_BuildValue("(K)", (unsigned long long)nr));
     if (result != NULL && result != Py_None)
         freed = as_count(result, "scan");

@@ -168,6 +168,8 @@ static uint32_t free_id_locked(const struct slab_alloc *sa)
 
 static void cache_delete(struct kmem_cache *cache)
 {
+    if (cache->release != NULL)
+        cache->release(cache->context);
     lock_destroy(&cache->lock);
     os_heap_free(cache, sizeof *cache);
 }

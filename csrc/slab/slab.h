@@ -126,6 +126,7 @@ struct kmem_cache {
     pyslab_ctor ctor;              /* or NULL; constant */
     pyslab_dtor dtor;              /* or NULL; constant */
     void *context;                 /* of both; constant */
+    void (*release)(void *context); /* NULL, or: nobody calls them any more */
     uint32_t sheaf_capacity;       /* largest; 0: no sheaves; constant */
     uint32_t first_capacity;       /* of a thread's first sheaves; constant */
     uint32_t max_full_sheaves;     /* in the barn; constant */
@@ -171,6 +172,12 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
 int cache_destroy(struct kmem_cache *cache);
 uint64_t cache_shrink(struct kmem_cache *cache);
 void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out);
+/* What to call, without locks, when the cache is deleted: after its destruction whoever is
+ * passing over it may still run the destructor. */
+static inline void cache_set_release(struct kmem_cache *cache, void (*release)(void *context))
+{
+    cache->release = release;
+}
 /* See pyslab_kmem_cache_live_objects. */
 size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr);
 /* The live cache with the lowest id >= *id, kept from being deleted until cache_unpin;
