@@ -62,6 +62,7 @@ struct zone {
                                               request may use; constant */
     uint32_t batch, high_min, high_max;    /* of the page lists, frames; constant */
     _Atomic uint32_t used_pages;           /* frames outside the buddy; others read it */
+    uint32_t isolated_pages;               /* of neither: on their way to the system */
     uint64_t nr_allocs;                    /* blocks taken since creation */
     uint64_t nr_frees;                     /* blocks given back */
     uint64_t pages_allocated;              /* their frames */

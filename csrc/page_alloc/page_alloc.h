@@ -10,7 +10,7 @@
  * Data structure: zones over one frame map, lowest first; struct pcp, for each zone a
  * stack of frame numbers for each order that has a list, in the thread's slot.
  * Invariant, at quiescence: managed == free + on page lists + in blocks handed out;
- * zone->used_pages == managed - free.
+ * zone->used_pages == managed - free - isolated.
  * Lock: the zone's lock for the buddy. A pcp is its thread's alone.
  *
  * Fast path: a block of the NORMAL zone of an order with a page list: pop or push, no

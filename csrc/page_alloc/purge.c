@@ -49,6 +49,7 @@ static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t
         hugepage_note_purge_locked(pa, pfn, *order);
         store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ISOLATED, *order, zone->index));
         atomic_fetch_add(&pa->nr_isolated, 1);
+        zone->isolated_pages += 1u << *order;
     }
     lock_release(&zone->lock);
     return pfn;
@@ -63,6 +64,7 @@ static bool discard(struct page_alloc *pa, struct zone *zone, uint32_t pfn, unsi
                       error == PYSLAB_OK ? RESIDENCY_UNTOUCHED : RESIDENCY_DIRTY);
     atomic_fetch_add(&pa->nr_returns, 1);
     atomic_fetch_sub(&pa->nr_isolated, 1);
+    zone->isolated_pages -= 1u << order;
     lock_release(&zone->lock);
     return error == PYSLAB_OK;
 }

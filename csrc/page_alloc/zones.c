@@ -148,7 +148,8 @@ bool page_alloc_check(struct page_alloc *pa, struct finding *f)
         lock_acquire(&zone->lock);
         ok = buddy_check_locked(zone, &pa->map, f);
         if (ok &&
-            zone_managed_pages(zone) - zone_free_pages(zone) != load_relaxed(&zone->used_pages))
+            zone_managed_pages(zone) - zone_free_pages(zone) - zone->isolated_pages !=
+                load_relaxed(&zone->used_pages))
             ok = finding_report(f, "page_alloc: zone %s has %u of %u frames free, %u used",
                                 zone->name, zone_free_pages(zone), zone_managed_pages(zone),
                                 load_relaxed(&zone->used_pages));

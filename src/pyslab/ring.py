@@ -8,6 +8,7 @@ are the caller's business.
 from __future__ import annotations
 
 from types import TracebackType
+from typing import NoReturn
 
 from pyslab._core import Buffer
 from pyslab.options import int_option
@@ -23,6 +24,9 @@ class Ring:
         self._nbytes = len(buffer) // 2
         self._start = 0
         self._used = 0
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Ring cannot be copied or pickled: it is one piece of memory")
 
     @property
     def buffer(self) -> Buffer:

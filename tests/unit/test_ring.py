@@ -1,5 +1,7 @@
 """Ring: a byte queue whose every part is contiguous, because its frames are mapped twice."""
 
+import copy
+import pickle
 import random
 from collections.abc import Callable
 from typing import Any
@@ -201,3 +203,11 @@ def test_a_flat_arena_has_rings(make_arena: ArenaFactory) -> None:
     with make_arena("1MiB").ring("1MiB") as ring:
         ring.buffer[0] = 9
         assert 9 == ring.buffer[1 << 20]
+
+
+def test_a_ring_is_not_copied(make_arena: ArenaFactory) -> None:
+    """A copy would have counters of its own over the same memory."""
+    ring = make_arena("1MiB").ring(4096)
+    for copy_it in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            copy_it(ring)
