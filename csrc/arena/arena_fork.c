@@ -89,11 +89,19 @@ static void fork_parent(void)
     lock_release_after_fork(&arena_list.lock);
 }
 
+/* What the parent's other threads had on its way to the system never comes back here:
+ * nobody may wait for it. */
+static void child_set_up(struct page_alloc *pages)
+{
+    pages->forked = true;
+    atomic_store(&pages->nr_isolated, 0);
+}
+
 static void fork_child(void)
 {
     fork_release();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        a->pages.forked = true;
+        child_set_up(&a->pages);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
