@@ -112,15 +112,19 @@ static bool zone_is_foreign(const struct page_alloc *pa, uint32_t zone)
     return unlikely(pa->forked) && pa->zone[zone].type >= PYSLAB_ZONE_HIGHMEM;
 }
 
+/* Only from order 1 on, as in Linux: a single frame has no parts. */
+static bool request_is_compound(const struct request *request)
+{
+    return (request->gfp & PYSLAB_GFP_COMP) != 0 && request->order != 0;
+}
+
 static uint32_t request_word(const struct page *page, const struct request *request)
 {
     uint32_t word = PAGE_WORD(request->state, request->order, page_zone(page));
 
     if (request->any_run)
         word |= PAGE_FLAG_RUN;
-    /* Only from order 1 on, as in Linux: a single frame has no parts. */
-    return (request->gfp & PYSLAB_GFP_COMP) != 0 && request->order != 0 ? word | PAGE_FLAG_COMP
-                                                                        : word;
+    return request_is_compound(request) ? word | PAGE_FLAG_COMP : word;
 }
 
 static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request)
@@ -129,7 +133,7 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
     struct page *page;
     uint32_t pfn;
 
-    access_first(&access, gfp_zone(pa, request->gfp));
+    access_first(&access, request->highest);
     if (zone_is_foreign(pa, access.zone))
         return PFN_NONE;
     pfn = zonelist_take(pa, request, &access);
@@ -147,55 +151,58 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
     return pfn;
 }
 
-/* From the page lists of the zone that the mask prefers. pre: the order has lists. */
-static uint32_t alloc_listed(struct page_alloc *pa, unsigned order, uint32_t gfp)
+/* From the page lists of the zone that the request prefers. pre: its order has lists. */
+static uint32_t alloc_listed(struct page_alloc *pa, const struct request *request)
 {
     struct pcp_list *list;
     bool clean;
     uint32_t pfn;
 
-    if (zone_is_foreign(pa, gfp_zone(pa, gfp)))
+    if (zone_is_foreign(pa, request->highest))
         return PFN_NONE;
-    list = pcp_refill(pa, gfp_zone(pa, gfp), order);
+    list = pcp_refill(pa, request->highest, request->order);
     if (list == NULL)
         return PFN_NONE;
     clean = pcp_next_is_clean(pa, list);
     pfn = pcp_pop(pa, list);
-    if (gfp & PYSLAB_GFP_ZERO)
-        clear_listed_block(pa, pfn, order, clean);
-    if ((gfp & PYSLAB_GFP_COMP) != 0 && order != 0)
+    if (request->gfp & PYSLAB_GFP_ZERO)
+        clear_listed_block(pa, pfn, request->order, clean);
+    if (request_is_compound(request))
         store_relaxed(&pfn_to_page(&pa->map, pfn)->word, list->alloc_word | PAGE_FLAG_COMP);
     return pfn;
 }
 
-slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32_t gfp)
+/* A block of 2**order frames from the zones highest .. lowest. */
+static always_inline uint32_t alloc_block(struct page_alloc *pa, unsigned order, uint32_t gfp,
+                                          uint32_t highest, uint32_t lowest)
 {
-    struct request request = {.order = order, .gfp = gfp, .state = PYSLAB_PAGE_ALLOC};
+    struct request request = {.order = order, .gfp = gfp, .state = PYSLAB_PAGE_ALLOC,
+                              .highest = highest, .lowest = lowest};
     uint32_t pfn;
 
-    if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, order) || order > pa->max_order)
+    if (!gfp_nofail_valid(gfp, order) || order > pa->max_order)
         return PFN_NONE;
-    pfn = pcp_index(order) != NR_PCP_LISTS ? alloc_listed(pa, order, gfp) : PFN_NONE;
+    pfn = pcp_index(order) != NR_PCP_LISTS ? alloc_listed(pa, &request) : PFN_NONE;
     if (pfn != PFN_NONE)
         return pfn;
     request.nr_pages = 1u << order;
     return page_alloc_request(pa, &request);
 }
 
+slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32_t gfp)
+{
+    return gfp_valid(gfp) ? alloc_block(pa, order, gfp, gfp_zone(pa, gfp), 0) : PFN_NONE;
+}
+
 uint32_t page_alloc_high(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
-    struct request request = {.nr_pages = 1u << order, .order = order,
-                              .state = PYSLAB_PAGE_ALLOC,
-                              .gfp = (gfp & ~GFP_ZONE_TABLE_BITS) | GFP_HIGH_BITS};
-    uint32_t pfn;
+    uint32_t lowest = 0;
 
-    while (request.lowest < pa->nr_zones && pa->zone[request.lowest].type < PYSLAB_ZONE_HIGHMEM)
-        request.lowest++;
-    if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, order) || request.lowest == pa->nr_zones ||
-        order > pa->max_order)
-        return PFN_NONE;
-    pfn = pcp_index(order) != NR_PCP_LISTS ? alloc_listed(pa, order, request.gfp) : PFN_NONE;
-    return pfn != PFN_NONE ? pfn : page_alloc_request(pa, &request);
+    while (lowest < pa->nr_zones && pa->zone[lowest].type < PYSLAB_ZONE_HIGHMEM)
+        lowest++;
+    return gfp_valid(gfp) && lowest != pa->nr_zones
+               ? alloc_block(pa, order, gfp, pa->nr_zones - 1, lowest)
+               : PFN_NONE;
 }
 
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,
@@ -205,6 +212,7 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
 
     if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages)
         return PFN_NONE;
+    request.highest = gfp_zone(pa, gfp);
     request.order = max_uint(order_for_pages(nr_pages), align_order);
     if (request.order > pa->max_order || !gfp_nofail_valid(gfp, request.order))
         return PFN_NONE;
@@ -222,6 +230,7 @@ uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t al
         !is_power_of_two(request.align) ||
         (nocross != 0 && (!is_power_of_two(nocross) || nocross < nr_pages)))
         return PFN_NONE;
+    request.highest = gfp_zone(pa, gfp);
     request.order = order_for_pages(nr_pages);
     return gfp_nofail_valid(gfp, request.order) ? page_alloc_request(pa, &request) : PFN_NONE;
 }
@@ -239,15 +248,8 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
     zone = page_alloc_zone_of(pa, pfn);
     if (request.end > zone->end_pfn || zone_is_foreign(pa, zone->index))
         return PFN_NONE;
+    request.highest = request.lowest = zone->index;
     request.order = order_for_pages(nr_pages);
-    if (zone->type == PYSLAB_ZONE_DMA)
-        request.gfp |= PYSLAB_GFP_DMA;
-    else if (zone->type == PYSLAB_ZONE_DMA32)
-        request.gfp |= PYSLAB_GFP_DMA32;
-    else if (zone->type == PYSLAB_ZONE_HIGHMEM)
-        request.gfp |= PYSLAB_GFP_HIGHMEM;
-    else if (zone->type == PYSLAB_ZONE_MOVABLE)
-        request.gfp |= GFP_HIGH_BITS;
     return page_alloc_request(pa, &request);
 }
 

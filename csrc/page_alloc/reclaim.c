@@ -165,7 +165,7 @@ static uint32_t take_at_min(struct page_alloc *pa, const struct request *request
 {
     struct access access;
 
-    access_min(&access, gfp_zone(pa, request->gfp), request->gfp, in_reclaim(pa));
+    access_min(&access, request->highest, request->gfp, in_reclaim(pa));
     return take_at(pa, request, &access);
 }
 
@@ -174,7 +174,7 @@ static uint32_t take_from_reserve(struct page_alloc *pa, const struct request *r
 {
     struct access access;
 
-    access_min(&access, gfp_zone(pa, request->gfp), request->gfp | PYSLAB_GFP_HIGH, false);
+    access_min(&access, request->highest, request->gfp | PYSLAB_GFP_HIGH, false);
     return take_at(pa, request, &access);
 }
 
@@ -184,7 +184,7 @@ static enum pass direct_reclaim(struct page_alloc *pa, const struct request *req
     enum pass pass;
 
     vm_event(pa, PYSLAB_VM_DIRECT_RECLAIM, 1);
-    add_relaxed(&pa->zone[gfp_zone(pa, request->gfp)].nr_stalls, 1);
+    add_relaxed(&pa->zone[request->highest].nr_stalls, 1);
     pass = reclaim_pass(pa, max_uint(request->nr_pages, SWAP_CLUSTER_MAX), &gained);
     vm_event(pa, PYSLAB_VM_PGSTEAL_DIRECT, gained);
     return pass;
@@ -199,7 +199,7 @@ static bool ask_oom(struct page_alloc *pa, const struct request *request, bool *
     if (oom == NULL || !set_in_reclaim(pa, true))
         return false;
     vm_event(pa, PYSLAB_VM_OOM_CALL, 1);
-    answer = oom((size_t)request->nr_pages << PAGE_SHIFT, gfp_zone(pa, request->gfp),
+    answer = oom((size_t)request->nr_pages << PAGE_SHIFT, request->highest,
                  atomic_load(&pa->reclaim.oom_context));
     (void)set_in_reclaim(pa, false);
     if (answer < 0) {
@@ -273,7 +273,7 @@ uint32_t request_take_slow(struct page_alloc *pa, const struct request *request)
     }
     if (pfn == PFN_NONE && may_reclaim)
         pfn = take_with_reclaim(pa, request);
-    if (pfn != PFN_NONE && may_reclaim && !kswapd_run(pa, gfp_zone(pa, request->gfp))) {
+    if (pfn != PFN_NONE && may_reclaim && !kswapd_run(pa, request->highest)) {
         page_free_range(pa, pfn, request->nr_pages);
         pfn = PFN_NONE;
     }

@@ -14,7 +14,8 @@ struct request {
     unsigned order;    /* of the block; smallest that holds nr_pages if any_run */
     uint32_t gfp;
     unsigned state;    /* enum pyslab_page_state the head gets */
-    uint32_t lowest;   /* index of the lowest zone that will do */
+    uint32_t highest;  /* index of the highest zone it may use: mostly what gfp says */
+    uint32_t lowest;   /* of the lowest one that will do */
     bool any_run;      /* not a block: any run of frames that fits what follows */
     uint32_t align;    /* of the run, frames */
     uint32_t nocross;  /* no multiple of it inside the run; 0: anywhere */
