@@ -19,9 +19,26 @@ static struct {
 
 static pthread_once_t arena_list_once = PTHREAD_ONCE_INIT;
 
-/* --- the locks of one arena, outermost first ---------------------------- */
+/* --- the locks of one arena --------------------------------------------- */
 
-static void caches_each(struct pyslab_arena *arena, void (*act)(struct lock *))
+typedef void (*lock_action)(struct lock *lock);
+
+static void vm_locks(struct pyslab_arena *arena, lock_action act)
+{
+    act(&arena->vm.lock);
+}
+
+static void region_locks(struct pyslab_arena *arena, lock_action act)
+{
+    act(&arena->regions.lock);
+}
+
+static void table_locks(struct pyslab_arena *arena, lock_action act)
+{
+    act(&arena->kmalloc.slabs.lock);
+}
+
+static void cache_locks(struct pyslab_arena *arena, lock_action act)
 {
     struct slab_alloc *sa = &arena->kmalloc.slabs;
 
@@ -31,55 +48,52 @@ static void caches_each(struct pyslab_arena *arena, void (*act)(struct lock *))
     mempools_each_lock(sa, act);
 }
 
-static void zones_each(struct pyslab_arena *arena, void (*act)(struct lock *))
+static void shrinker_locks(struct pyslab_arena *arena, lock_action act)
+{
+    act(&arena->pages.reclaim.shrinkers_lock);
+}
+
+static void limit_locks(struct pyslab_arena *arena, lock_action act)
+{
+    act(&arena->pages.limit_lock);
+}
+
+static void zone_locks(struct pyslab_arena *arena, lock_action act)
 {
     for (uint32_t i = 0; i < arena->pages.nr_zones; i++)
         act(&arena->pages.zone[i].lock);
 }
 
-static void shrinkers_each(void (*act)(struct lock *))
-{
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        act(&a->pages.reclaim.shrinkers_lock);
-}
+/* In the order of their ranks (base/lock.h). */
+static void (*const by_rank[])(struct pyslab_arena *, lock_action) = {
+    vm_locks, region_locks, table_locks, cache_locks, shrinker_locks, limit_locks, zone_locks,
+};
 
-static void limits_each(void (*act)(struct lock *))
+#define NR_RANKS (sizeof by_rank / sizeof by_rank[0])
+
+/* --- around fork() ------------------------------------------------------ */
+
+/* The locks of one rank, of every arena. */
+static void arenas_each(size_t rank, lock_action act)
 {
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        act(&a->pages.limit_lock);
+        by_rank[rank](a, act);
 }
 
 static void fork_prepare(void)
 {
     lock_acquire_for_fork(&arena_list.lock);
     thread_fork_prepare();
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        lock_acquire_for_fork(&a->vm.lock);
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        lock_acquire_for_fork(&a->regions.lock);
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        lock_acquire_for_fork(&a->kmalloc.slabs.lock);
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        caches_each(a, lock_acquire_for_fork);
-    shrinkers_each(lock_acquire_for_fork);
-    limits_each(lock_acquire_for_fork);
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
-        zones_each(a, lock_acquire_for_fork);
+    for (size_t rank = 0; rank < NR_RANKS; rank++)
+        arenas_each(rank, lock_acquire_for_fork);
     os_heap_fork_prepare();
 }
 
 static void fork_release(void)
 {
     os_heap_fork_done();
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
-        zones_each(a, lock_release_after_fork);
-        caches_each(a, lock_release_after_fork);
-        lock_release_after_fork(&a->kmalloc.slabs.lock);
-        lock_release_after_fork(&a->regions.lock);
-        lock_release_after_fork(&a->vm.lock);
-    }
-    limits_each(lock_release_after_fork);
-    shrinkers_each(lock_release_after_fork);
+    for (size_t rank = NR_RANKS; rank > 0; rank--)
+        arenas_each(rank - 1, lock_release_after_fork);
 }
 
 static void fork_parent(void)

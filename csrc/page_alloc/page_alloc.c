@@ -323,7 +323,7 @@ slow_path void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned orde
     if (pcp_index(order) != NR_PCP_LISTS)
         list = pcp_make_room(pa, page_zone(pfn_to_page(&pa->map, pfn)), order);
     if (list != NULL)
-        pcp_push(pa, list, pfn);
+        pcp_push(pa, list, load_relaxed(&list->nr), pfn);
     else
         free_to_buddy(pa, pfn, 1u << order, order);
 }
@@ -396,9 +396,7 @@ int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
                  atomic_load_explicit(&page->refcount, memory_order_acquire) != 1))
         return page_put_slow(pa, pfn, order);
     store_relaxed(&page->refcount, 0);
-    store_relaxed(&page->word, list->alloc_word + PAGE_WORD_TO_PCP);
-    list->frame[nr] = pfn;
-    store_relaxed(&list->nr, nr + 1);
+    pcp_push(pa, list, nr, pfn);
     return PYSLAB_OK;
 }
 

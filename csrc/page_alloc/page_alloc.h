@@ -188,6 +188,17 @@ static always_inline uint32_t pcp_pop(struct page_alloc *pa, struct pcp_list *li
     return pfn;
 }
 
+#define PAGE_WORD_TO_PCP ((uint32_t)PYSLAB_PAGE_PCP - (uint32_t)PYSLAB_PAGE_ALLOC)
+
+/* pre: the list has room, and nr blocks; the block is of its order and zone. */
+static always_inline void pcp_push(struct page_alloc *pa, struct pcp_list *list, uint32_t nr,
+                                   uint32_t pfn)
+{
+    store_relaxed(&pfn_to_page(&pa->map, pfn)->word, list->alloc_word + PAGE_WORD_TO_PCP);
+    list->frame[nr] = pfn;
+    store_relaxed(&list->nr, nr + 1);
+}
+
 /* A block of 2**order frames in state ALLOC with one reference, or PFN_NONE. For layers
  * that count a failure themselves, when nothing else helps. */
 static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsigned order, uint32_t gfp)
@@ -216,8 +227,6 @@ static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned o
     return pfn;
 }
 
-#define PAGE_WORD_TO_PCP ((uint32_t)PYSLAB_PAGE_PCP - (uint32_t)PYSLAB_PAGE_ALLOC)
-
 /* Takes back a block of 2**order frames, whatever state its owner gave it. */
 static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
@@ -239,9 +248,7 @@ static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, u
         page_free_slow(pa, pfn, order);
         return;
     }
-    store_relaxed(&page->word, list->alloc_word + PAGE_WORD_TO_PCP);
-    list->frame[nr] = pfn;
-    store_relaxed(&list->nr, nr + 1);
+    pcp_push(pa, list, nr, pfn);
 }
 
 /* As page_alloc_uncounted, from zones without addresses only, whatever the mask says. */

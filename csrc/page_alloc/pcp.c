@@ -217,15 +217,6 @@ struct pcp_list *pcp_make_room(struct page_alloc *pa, uint32_t zone, unsigned or
     return list;
 }
 
-void pcp_push(struct page_alloc *pa, struct pcp_list *list, uint32_t pfn)
-{
-    uint32_t nr = load_relaxed(&list->nr);
-
-    store_relaxed(&pfn_to_page(&pa->map, pfn)->word, list->alloc_word + PAGE_WORD_TO_PCP);
-    list->frame[nr] = pfn;
-    store_relaxed(&list->nr, nr + 1);
-}
-
 bool pcp_drain(struct page_alloc *pa)
 {
     struct pcp *pcp = pcp_own(pa);

@@ -15,8 +15,6 @@ struct pcp_list *pcp_refill(struct page_alloc *pa, uint32_t zone, unsigned order
 bool pcp_next_is_clean(struct page_alloc *pa, const struct pcp_list *list);
 /* The list, its oldest batch gone to the buddy if it was full; NULL if there is none. */
 struct pcp_list *pcp_make_room(struct page_alloc *pa, uint32_t zone, unsigned order);
-/* pre: the list has room. */
-void pcp_push(struct page_alloc *pa, struct pcp_list *list, uint32_t pfn);
 /* This thread's lists; NULL without memory. */
 struct pcp *pcp_own(struct page_alloc *pa);
 /* Every frame on every list is in state PCP, of its list's order and zone, and there once. */
