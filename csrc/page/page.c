@@ -30,12 +30,13 @@ size_t frame_map_bytes(uint32_t nr_pages)
 
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata)
 {
-    map->base = base;
-    map->nr_pages = nr_pages;
-    map->high_fd = -1;
+    *map = (struct frame_map){
+        .base = base,
+        .pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages)),
+        .classes = metadata,
+        .nr_pages = nr_pages,
+    };
     frame_map_set_high(map, nr_pages, -1);
-    map->classes = metadata;
-    map->pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages));
 }
 
 void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd)

@@ -41,6 +41,20 @@ static void metadata_layout(void)
 }
 
 /* pfn, page and address lead to each other; addresses outside lead nowhere. */
+/* Every field is set, whatever the memory held: a map may live on the stack. */
+static void init_leaves_nothing_to_chance(void)
+{
+    struct frame_map map;
+    char metadata[64];
+
+    memset(&map, 0xff, sizeof map);
+    frame_map_init(&map, NULL, 8, metadata);
+    EXPECT_EQ(map.nr_mapped, 8);
+    EXPECT_EQ(map.bytes, 8 << PAGE_SHIFT);
+    EXPECT_EQ(map.high_fd, -1);
+    EXPECT_EQ(*(unsigned char *)&map.high_is_disk, 0);
+}
+
 static void arithmetic(void)
 {
     struct frame_map map;
@@ -194,7 +208,7 @@ static void clear_block_trusts_clean(void)
 }
 
 static const struct test tests[] = {
-    TEST(metadata_layout), TEST(arithmetic),           TEST(word_round_trip),
+    TEST(init_leaves_nothing_to_chance), TEST(metadata_layout), TEST(arithmetic),           TEST(word_round_trip),
     TEST(residency_bits),  TEST(block_pages_by_state), TEST(set_class_is_exact),
     TEST(clear_block_is_exact), TEST(clear_block_trusts_clean),
 };
