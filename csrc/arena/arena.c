@@ -233,33 +233,42 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     return PYSLAB_OK;
 }
 
-int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
+int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options)
 {
-    struct pyslab_arena *arena;
     void *base;
     struct high_file high;
     int error = options_check(options);
 
     if (error != PYSLAB_OK)
         return error;
-    arena = os_heap_alloc(sizeof *arena);
-    if (arena == NULL)
-        return PYSLAB_ENOMEM;
     arena->bytes = arena_bytes(options);
     arena->mapped_bytes = arena_mapped_bytes(options);
     arena->hugepages = options->hugepages;
     arena->purge_delay_ms = options->purge_delay_ms;
     error = map_frames(arena, options, &base, &high);
-    if (error == PYSLAB_OK) {
-        error = arena_set_up(arena, options, base, &high);
-        if (error != PYSLAB_OK)
-            unmap_frames(arena, base, high.fd);
+    if (error != PYSLAB_OK)
+        return error;
+    error = arena_set_up(arena, options, base, &high);
+    if (error != PYSLAB_OK) {
+        unmap_frames(arena, base, high.fd);
+        return error;
     }
+    arena_list_add(arena);
+    return PYSLAB_OK;
+}
+
+int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
+{
+    struct pyslab_arena *arena = os_heap_alloc(sizeof *arena);
+    int error;
+
+    if (arena == NULL)
+        return PYSLAB_ENOMEM;
+    error = arena_init(arena, options);
     if (error != PYSLAB_OK) {
         os_heap_free(arena, sizeof *arena);
         return error;
     }
-    arena_list_add(arena);
     *out = arena;
     return PYSLAB_OK;
 }

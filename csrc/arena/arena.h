@@ -35,6 +35,8 @@ struct pyslab_arena {
 };
 
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
+/* The same in memory of the caller's, which is zero; an arena made so is never destroyed. */
+int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options);
 void arena_destroy(struct pyslab_arena *arena);
 void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out);
 /* EINVAL: no such zone. */

@@ -204,18 +204,6 @@ void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
     return kmalloc_slow(km, size, gfp | PYSLAB_GFP_ZERO);
 }
 
-/* The smallest class whose objects are all aligned; 0 if there is none. */
-static unsigned aligned_class(const struct size_classes *sc, size_t size, size_t align)
-{
-    unsigned class = size_class_of(sc, size == 0 ? 1 : size);
-
-    if (class == 0 || align > PAGE_SIZE)
-        return 0;
-    while (class <= sc->nr && (sc->size[class] & (align - 1)) != 0)
-        class++;
-    return class <= sc->nr ? class : 0;
-}
-
 void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp)
 {
     unsigned class;
@@ -225,7 +213,7 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
     if (size == 0)
         return ZERO_SIZE_PTR;
     gfp = addressable(gfp);
-    class = aligned_class(&km->classes, size, align);
+    class = size_class_aligned(&km->classes, size, align);
     return count_failure(
         km, class != 0 ? alloc_class(km, class, size, gfp)
                        : alloc_large(km, size, align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0,
@@ -329,6 +317,26 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
     store_relaxed(&page->large.nr_pages, keep);
     sub_relaxed(&km->large_pages, nr_pages - keep);
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
+}
+
+bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    struct page *page = large_page(km, p);
+    uint64_t wanted = bytes_to_pages(size);
+    uint32_t nr_pages, extra;
+
+    if (page == NULL || wanted > pages->map.nr_pages)
+        return false;
+    nr_pages = load_relaxed(&page->large.nr_pages);
+    if (wanted <= nr_pages)
+        return true;
+    extra = (uint32_t)wanted - nr_pages;
+    if (!page_extend(pages, virt_to_pfn(&pages->map, p) + nr_pages, extra))
+        return false;
+    store_relaxed(&page->large.nr_pages, nr_pages + extra);
+    add_relaxed(&km->large_pages, extra);
+    return true;
 }
 
 static void *move_block(struct kmalloc *km, void *p, size_t old_size, size_t size, uint32_t gfp)

@@ -64,6 +64,9 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
 void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp);
 void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp);
 void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp);
+/* Has a large block, p, take the frames behind it until it holds size bytes; false: they are
+ * not free, and nothing has changed. */
+bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size);
 /* cache_prealloc of the cache that serves size. EINVAL: no class does. ENOMEM */
 int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr);
 /* Usable bytes; 0 for what is not live. */

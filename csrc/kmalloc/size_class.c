@@ -46,3 +46,14 @@ void size_classes_init(struct size_classes *sc, uint32_t geometry, size_t max_by
     fill_table(sc, sc->small, ARRAY_SIZE(sc->small), SIZE_CLASS_SMALL_SHIFT);
     fill_table(sc, sc->large, ARRAY_SIZE(sc->large), SIZE_CLASS_LARGE_SHIFT);
 }
+
+unsigned size_class_aligned(const struct size_classes *sc, size_t bytes, size_t align)
+{
+    unsigned class = size_class_of(sc, bytes == 0 ? 1 : bytes);
+
+    if (class == 0 || align > PAGE_SIZE)
+        return 0;
+    while (class <= sc->nr && (sc->size[class] & (align - 1)) != 0)
+        class++;
+    return class <= sc->nr ? class : 0;
+}

@@ -29,6 +29,9 @@ struct size_classes {
 /* Lists the sizes of a geometry (enum pyslab_kmalloc_classes) up to max_bytes. */
 void size_classes_init(struct size_classes *sc, uint32_t geometry, size_t max_bytes);
 
+/* The smallest class whose objects are all aligned to a power of two; 0 if there is none. */
+unsigned size_class_aligned(const struct size_classes *sc, size_t bytes, size_t align);
+
 /* 0: no class holds this many bytes, or bytes is 0. */
 static always_inline unsigned size_class_of(const struct size_classes *sc, size_t bytes)
 {

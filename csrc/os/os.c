@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -210,6 +211,27 @@ uint64_t os_physical_bytes(void)
     long nr_pages = sysconf(_SC_PHYS_PAGES);
 
     return nr_pages > 0 ? (uint64_t)nr_pages * os_page_bytes() : 0;
+}
+
+uint64_t os_address_space_bytes(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur;
+}
+
+void os_write_error(const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t written = write(STDERR_FILENO, text, bytes);
+
+        if (written <= 0 && errno != EINTR)
+            return;
+        text += written > 0 ? written : 0;
+        bytes -= written > 0 ? (size_t)written : 0;
+    }
 }
 
 size_t os_page_bytes(void)

@@ -68,6 +68,10 @@ void os_file_close(int fd);
 
 /* Bytes of physical memory; 0 if unknown. */
 uint64_t os_physical_bytes(void);
+/* Bytes of addresses that the process may have (RLIMIT_AS); UINT64_MAX: no limit. */
+uint64_t os_address_space_bytes(void);
+/* Writes to the standard error, as far as it goes. */
+void os_write_error(const char *text, size_t bytes);
 /* Bytes of one host page. */
 size_t os_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */

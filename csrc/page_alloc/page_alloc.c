@@ -253,6 +253,31 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
     return page_alloc_request(pa, &request);
 }
 
+bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    struct access access;
+    struct zone *zone;
+    bool limited, taken;
+
+    if (pfn >= pa->map.nr_pages || nr_pages > pa->map.nr_pages - pfn || fault_here())
+        return false;
+    zone = page_alloc_zone_of(pa, pfn);
+    /* The block that ends there is of one zone. */
+    if (pfn == zone->start_pfn || zone_is_foreign(pa, zone->index))
+        return false;
+    limited = limit_enter(pa);
+    access_first(&access, zone->index);
+    lock_acquire(&zone->lock);
+    taken = nr_pages <= limit_room(pa, limited) &&
+            nr_pages <= zone_usable_pages_locked(zone, &access) &&
+            buddy_take_range_locked(zone, &pa->map, pfn, nr_pages);
+    if (taken)
+        zone_note_alloc_locked(pa, zone, 0, nr_pages);
+    lock_release(&zone->lock);
+    limit_leave(pa, limited);
+    return taken;
+}
+
 /* Single frames under one lock, as far as the low mark allows. */
 static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint32_t nr,
                                   uint32_t *pfns)

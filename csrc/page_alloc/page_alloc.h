@@ -265,6 +265,9 @@ uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t al
 /* Exactly these frames, within one zone, likewise; PFN_NONE if not all are free. */
 uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages,
                             enum pyslab_page_state state);
+/* Takes the frames from pfn on, if all are free, for the block in the caller's hands that ends
+ * there; the caller keeps its record right. */
+bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
 /* Up to nr blocks of one frame; returns how many. */
 uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint32_t *pfn);
 /* Any part of a block from page_alloc_exact; the caller keeps its record right. */

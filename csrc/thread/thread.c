@@ -150,9 +150,15 @@ static void member_flush_locked(struct thread_member *member)
         if (member->domain->layer[i].flush != NULL)
             member->domain->layer[i].flush(member->domain, member->slot[i]);
     store_relaxed(&thread_tls.domain, NULL);
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
+        thread_tls.slot[i] = NULL;
 }
 
-/* Runs when a thread ends. Allocations that later destructors make register it anew. */
+/* A thread whose slots are flushed gets no others: what later destructors, and the C
+ * library after the last of them, allocate and free goes past the caches. */
+#define THREAD_ENDED ((struct thread *)(uintptr_t)1)
+
+/* Runs when a thread ends. */
 static void thread_exit(void *argument)
 {
     struct thread *self = argument;
@@ -166,7 +172,7 @@ static void thread_exit(void *argument)
         member_unlink_domain_locked(member);
         member_free(member);
     }
-    thread_tls.self = NULL;
+    thread_tls.self = THREAD_ENDED;
     if (self->next != NULL)
         self->next->prev = self->prev;
     if (self->prev != NULL)
@@ -194,7 +200,7 @@ slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slo
     struct thread *self = thread_tls.self;
     struct thread_member *member;
 
-    if (self == NULL && (self = thread_register()) == NULL)
+    if (self == THREAD_ENDED || (self == NULL && (self = thread_register()) == NULL))
         return NULL;
     member = member_find(self, domain);
     if (member == NULL) {
@@ -280,8 +286,8 @@ void thread_fork_child(void)
         }
         thread = next;
     }
-    registry.threads = thread_tls.self;
-    if (thread_tls.self != NULL) {
+    registry.threads = thread_tls.self != THREAD_ENDED ? thread_tls.self : NULL;
+    if (registry.threads != NULL) {
         thread_tls.self->next = NULL;
         thread_tls.self->prev = NULL;
     }

@@ -1,0 +1,187 @@
+/* heap.c - making the arena, and what the fast paths leave over. */
+#include "malloc/heap.h"
+
+#include "os/os.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct pyslab_arena malloc_arena;
+
+/* --- start -------------------------------------------------------------- */
+
+enum heap_state { HEAP_NONE, HEAP_STARTING, HEAP_READY };
+
+static _Atomic int heap_state;
+static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")));
+
+#define HEAP_MEMORY_SHARE 4u                 /* times what the machine has */
+#define HEAP_LEAST_BYTES ((uint64_t)64 << 20)
+
+/* Address space for several times the memory of the machine, because programs ask for more
+ * than they use; less where the process may not have so much. */
+static bool heap_make(void)
+{
+    pyslab_arena_options options = {.struct_size = sizeof options, .overcommit = 1,
+                                    .max_order = PYSLAB_DEFAULT_ORDER,
+                                    .hugepages = PYSLAB_HUGEPAGES_TRY};
+    uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
+    uint64_t most = os_address_space_bytes() / 2;
+
+    if (bytes > most)
+        bytes = most;
+    if (bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
+        bytes = (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT;
+    for (; bytes >= HEAP_LEAST_BYTES; bytes /= 2) {
+        options.size_bytes = bytes;
+        if (arena_init(&malloc_arena, &options) == PYSLAB_OK)
+            return true;
+    }
+    return false;
+}
+
+static slow_path bool heap_start(void)
+{
+    int expected = HEAP_NONE;
+    int saved = errno;
+    bool made;
+
+    if (is_starting)
+        return false;
+    if (!atomic_compare_exchange_strong(&heap_state, &expected, HEAP_STARTING)) {
+        while (atomic_load(&heap_state) == HEAP_STARTING)
+            os_yield();
+        return atomic_load(&heap_state) == HEAP_READY;
+    }
+    is_starting = true;
+    made = heap_make();
+    if (made)
+        malloc_arena.kmalloc.classes.small[0] = 1; /* malloc(0) has an address of its own */
+    atomic_store(&heap_state, made ? HEAP_READY : HEAP_NONE);
+    is_starting = false;
+    errno = saved;
+    return made;
+}
+
+bool heap_ready(void)
+{
+    return likely(atomic_load_explicit(&heap_state, memory_order_acquire) == HEAP_READY) ||
+           heap_start();
+}
+
+/* --- allocation --------------------------------------------------------- */
+
+/* NULL: nothing on the sheaf. Ends the process if the object there was misused. */
+static void *pop_class(unsigned class)
+{
+    struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
+    struct sheaf_slot *slot;
+    void *p;
+
+    if (class == 0 || table == NULL)
+        return NULL;
+    p = heap_pop_class(table, class);
+    slot = &table->slot[class];
+    if (unlikely(p == NULL && slot->top != slot->bottom))
+        misuse_abort_written(slot->top[-1]);
+    return p;
+}
+
+/* More than the largest block: any run of frames. */
+static void *alloc_run(size_t size, uint32_t gfp)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    struct page_alloc *pages = &malloc_arena.pages;
+    uint64_t nr_pages = bytes_to_pages(size);
+
+    if (nr_pages <= 1u << pages->max_order || nr_pages > pages->map.nr_pages)
+        return NULL;
+    return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages, 1, 0, gfp,
+                                                   PYSLAB_PAGE_LARGE));
+}
+
+/* pre: size is 1 .. MALLOC_MAX_BYTES. gfp: KERNEL, with ZERO or without. */
+static void *alloc_any(size_t size, uint32_t gfp)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    void *p = pop_class(size_class_of(&km->classes, size));
+
+    if (p != NULL)
+        return (gfp & PYSLAB_GFP_ZERO) != 0 ? memset(p, 0, size) : p;
+    p = kmalloc_slow(km, size, gfp);
+    return p != NULL ? p : alloc_run(size, gfp);
+}
+
+static void *alloc_or_errno(size_t size, uint32_t gfp)
+{
+    int saved = errno;
+    void *p = NULL;
+
+    if (size <= MALLOC_MAX_BYTES && heap_ready())
+        p = alloc_any(size != 0 ? size : 1, gfp);
+    errno = p != NULL ? saved : ENOMEM;
+    return p;
+}
+
+slow_path void *heap_alloc_slow(size_t size)
+{
+    return alloc_or_errno(size, PYSLAB_GFP_KERNEL);
+}
+
+slow_path void *heap_zalloc_slow(size_t size)
+{
+    return alloc_or_errno(size, PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO);
+}
+
+void *heap_alloc_aligned(size_t size, size_t align)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    int saved = errno;
+    void *p = NULL;
+
+    if (align <= MALLOC_ALIGN)
+        return heap_alloc(size);
+    size = size != 0 ? size : 1;
+    if (size <= MALLOC_MAX_BYTES && heap_ready()) {
+        p = pop_class(size_class_aligned(&km->classes, size, align));
+        if (p == NULL)
+            p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
+    }
+    errno = p != NULL ? saved : ENOMEM;
+    return p;
+}
+
+/* --- free and size ------------------------------------------------------ */
+
+slow_path void heap_free_slow(void *p)
+{
+    int saved = errno, error;
+
+    if (p == NULL)
+        return;
+    error = heap_ready() ? kfree_slow(&malloc_arena.kmalloc, p) : PYSLAB_EPOINTER;
+    if (error != PYSLAB_OK)
+        misuse_abort("free", p, error);
+    errno = saved;
+}
+
+size_t heap_usable(const void *p)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    const struct frame_map *map = &km->slabs.map;
+    struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base, usable;
+
+    if (likely(offset < map->bytes && table != NULL)) {
+        unsigned class = map->classes[offset >> PAGE_SHIFT];
+
+        if (likely(geometry_is_object(&table->slot[class].geometry, offset) &&
+                   *object_key((void *)(uintptr_t)p) != object_key_value(&km->slabs, p)))
+            return km->classes.size[class];
+    }
+    usable = heap_ready() ? kmalloc_usable(km, p) : 0;
+    if (usable == 0)
+        misuse_abort("realloc", p, slab_cache_of(&km->slabs, p) != NULL ? PYSLAB_EDOUBLE
+                                                                         : PYSLAB_EPOINTER);
+    return usable;
+}

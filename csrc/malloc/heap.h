@@ -1,0 +1,123 @@
+/* heap.h - the one arena behind libpyslab_malloc.so, and its fast paths.
+ *
+ * What it is: a process-wide arena in static memory, made by the first call that needs it,
+ * with room for more than the machine has; allocation and free of small objects without a
+ * call; what the environment variable PYSLAB_MALLOC asks for.
+ * What it is not: the malloc family (malloc.c, aligned.c, realloc.c, operators.c), nor the
+ * words for misuse (misuse.c).
+ *
+ * Data structure: malloc_arena. Its addresses are constants of the library, so that a fast
+ * path loads no pointer to it; a thread's sheaf table is one load from static TLS, NULL
+ * before the thread's first slow call and after its end.
+ *
+ * Keys. A free object holds its key, as everywhere (slab.h). Reading it at free would wait
+ * for the memory of an object that nobody has touched for long, so the library only writes
+ * it there, compares the pointer with the youngest on the sheaf, and reads it when the object
+ * is handed out again, which its new owner would wait for anyway. What was freed twice, or
+ * written to after its free, is found at the latest there: before it has two owners. In
+ * hardened mode nothing is on a sheaf (hardened.c).
+ * Invariant: an object on a sheaf that does not hold its key was misused by the program.
+ * Lock: heap.c's start-up is one thread's; the layers have their own.
+ */
+#ifndef MALLOC_HEAP_H
+#define MALLOC_HEAP_H
+
+#include "arena/arena.h"
+
+#include <stddef.h>
+
+#define MALLOC_ALIGN ((size_t)16) /* of every object: max_align_t's */
+#define MALLOC_MAX_BYTES ((size_t)PTRDIFF_MAX)
+
+extern struct pyslab_arena malloc_arena;
+
+/* The arena is there; made if need be. False: no memory, or called from its making. */
+bool heap_ready(void);
+/* What the fast paths below leave over; NULL with errno ENOMEM. Any size. */
+void *heap_alloc_slow(size_t size);
+void *heap_zalloc_slow(size_t size);
+/* Ends the process, with words, if p cannot be freed. */
+void heap_free_slow(void *p);
+/* align: a power of two. NULL with errno ENOMEM. */
+void *heap_alloc_aligned(size_t size, size_t align);
+
+/* Pops an object that nobody touched since its free. NULL: the sheaf is empty, or its
+ * youngest object was misused. */
+static always_inline void *heap_pop_class(struct sheaf_table *table, size_t class)
+{
+    struct sheaf_slot *slot = &table->slot[class];
+    void **top = slot->top;
+    void *p;
+
+    if (unlikely(top == slot->bottom))
+        return NULL;
+    p = top[-1];
+    if (unlikely(*object_key(p) != object_key_value(&malloc_arena.kmalloc.slabs, p)))
+        return NULL;
+    slot->top = top - 1;
+    slot->nr_allocs++;
+    *object_key(p) = 0;
+    return p;
+}
+
+/* Up to SIZE_CLASS_SMALL_MAX bytes. */
+static always_inline void *heap_pop(size_t size)
+{
+    struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
+    const uint8_t *classes = malloc_arena.kmalloc.classes.small;
+
+    if (unlikely(size > SIZE_CLASS_SMALL_MAX || table == NULL))
+        return NULL;
+    return heap_pop_class(table, classes[(size + 7) >> SIZE_CLASS_SMALL_SHIFT]);
+}
+
+static always_inline void *heap_alloc(size_t size)
+{
+    void *p = heap_pop(size);
+
+    return likely(p != NULL) ? p : heap_alloc_slow(size);
+}
+
+static always_inline void heap_free(void *p)
+{
+    struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    const struct frame_map *map = &km->slabs.map;
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base;
+
+    if (likely(offset < map->bytes && table != NULL)) {
+        struct sheaf_slot *slot = &table->slot[map->classes[offset >> PAGE_SHIFT]];
+        void **top = slot->top;
+
+        /* Before the first object lie the sheaf's own words: no object's address. */
+        if (likely(top != slot->limit && geometry_is_object(&slot->geometry, offset) &&
+                   top[-1] != p)) {
+            *top = p;
+            slot->top = top + 1;
+            *object_key(p) = object_key_value(&km->slabs, p);
+            return;
+        }
+    }
+    heap_free_slow(p);
+}
+
+/* Bytes the caller may use at p; ends the process if p is not live. */
+size_t heap_usable(const void *p);
+
+/* --- realloc.c ---------------------------------------------------------- */
+
+void *heap_realloc(void *p, size_t size);
+
+/* --- misuse.c ----------------------------------------------------------- */
+
+/* One line on stderr: what was called with what, and what that is; then abort(). */
+_Noreturn void misuse_abort(const char *call, const void *p, int error);
+/* The object that would be handed out next does not hold its key. */
+_Noreturn void misuse_abort_written(const void *p);
+
+/* --- report.c ----------------------------------------------------------- */
+
+/* To stderr. */
+void heap_report(void);
+
+#endif

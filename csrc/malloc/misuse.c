@@ -1,0 +1,57 @@
+/* misuse.c - the words for a call that cannot be answered: one line on stderr, without
+ * allocating, and abort().
+ */
+#include "malloc/heap.h"
+
+#include "os/os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What p is, in words. */
+static void describe(char *text, size_t bytes, const void *p)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    const struct frame_map *map = &km->slabs.map;
+    uint32_t pfn = virt_to_pfn(map, p);
+    struct kmem_cache *cache;
+
+    if (pfn == PFN_NONE) {
+        snprintf(text, bytes, "not memory of malloc");
+        return;
+    }
+    cache = map->classes[pfn] <= CLASS_MAX ? km->slabs.caches[map->classes[pfn]] : NULL;
+    if (cache != NULL && slab_cache_of(&km->slabs, p) == cache)
+        snprintf(text, bytes, "an object of %u bytes", cache->desc->object_size);
+    else if (cache != NULL)
+        snprintf(text, bytes, "an address inside an object of %u bytes", cache->desc->object_size);
+    else if (map->classes[pfn] == CLASS_LARGE)
+        snprintf(text, bytes, "an address inside a large block");
+    else if (page_is_free(&malloc_arena.pages, pfn))
+        snprintf(text, bytes, "memory that is free");
+    else
+        snprintf(text, bytes, "not the start of a block");
+}
+
+static _Noreturn void say_and_abort(const char *call, const void *p, const char *what)
+{
+    char is[64] = "", line[160];
+    int length;
+
+    if (heap_ready())
+        describe(is, sizeof is, p);
+    length = snprintf(line, sizeof line, "pyslab: %s(%p): %s; it is %s\n", call, p, what, is);
+    os_write_error(line, length > 0 ? min_uint((unsigned)length, sizeof line - 1) : 0);
+    abort();
+}
+
+_Noreturn void misuse_abort(const char *call, const void *p, int error)
+{
+    say_and_abort(call, p, error == PYSLAB_EDOUBLE ? "freed already" : "invalid pointer");
+}
+
+_Noreturn void misuse_abort_written(const void *p)
+{
+    say_and_abort("malloc", p, "freed twice, or written to after its free");
+}

@@ -1,0 +1,58 @@
+/* realloc.c - resizing: in place where the object's class or the frames behind a large
+ * block allow, else by moving.
+ *
+ * A large block grows into free frames behind it. An object that shrinks to less than half
+ * of its size moves to a smaller class, a large block gives back its last frames.
+ */
+#include "malloc/heap.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void *move(void *p, size_t usable, size_t size)
+{
+    void *moved = heap_alloc(size);
+
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, p, usable < size ? usable : size);
+    heap_free(p);
+    return moved;
+}
+
+/* In place, or NULL. */
+static void *resize_large(void *p, size_t usable, size_t size)
+{
+    if (size > MALLOC_MAX_BYTES)
+        return NULL;
+    if (size > usable)
+        return kmalloc_grow_large(&malloc_arena.kmalloc, p, size) ? p : NULL;
+    /* Less than a page would keep a whole one. */
+    return size >= PAGE_SIZE ? kmalloc_resize(&malloc_arena.kmalloc, p, size, PYSLAB_GFP_KERNEL)
+                             : NULL;
+}
+
+void *heap_realloc(void *p, size_t size)
+{
+    size_t usable;
+    void *same;
+
+    if (p == NULL)
+        return heap_alloc(size);
+    usable = heap_usable(p);
+    if (size == 0) {
+        heap_free(p);
+        return NULL;
+    }
+    if (usable <= SIZE_CLASS_MAX && size <= usable && size >= usable / 2)
+        return p;
+    if (usable > SIZE_CLASS_MAX) {
+        int saved = errno;
+
+        same = resize_large(p, usable, size);
+        errno = saved;
+        if (same != NULL)
+            return same;
+    }
+    return move(p, usable, size);
+}
