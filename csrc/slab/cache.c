@@ -55,7 +55,7 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
 /* --- limits of what a cache keeps --------------------------------------- */
 
 #define SHEAF_MAX_BYTES ((uint64_t)64 << 10)   /* of objects, per sheaf */
-#define SHEAF_FIRST_OBJECTS 16u                /* a thread's first sheaf; it doubles with use */
+#define SHEAF_FIRST_OBJECTS 14u                /* a thread's first sheaf; it doubles with use */
 #define SHEAF_ARENA_SHARE 1024u                /* a sheaf holds at most this part of it */
 #define BARN_MAX_BYTES ((uint64_t)1 << 20)     /* of objects in full sheaves */
 #define BARN_MAX_SHEAVES 10u                   /* as in Linux */

@@ -52,7 +52,7 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
  * had to go to the slabs. */
 static uint32_t grown_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf)
 {
-    return min_uint(2 * sheaf->capacity, cache->sheaf_capacity);
+    return min_uint(2 * sheaf->capacity + 2, cache->sheaf_capacity);
 }
 
 /* Puts a larger sheaf in the place of an empty main. */

@@ -37,7 +37,7 @@
 #define SLAB_MIN_SHEAF_STRIDE 16u  /* room for an index and a key */
 #define SLAB_INDEX_NONE 0xffffu    /* end of a slab's free list */
 #define SLAB_MAX_OBJECTS 32767u    /* as in Linux: the index fits 15 bits */
-#define SHEAF_MAX_OBJECTS 128u     /* of a sheaf, at most */
+#define SHEAF_MAX_OBJECTS 1022u    /* of a sheaf, at most */
 #define SHEAF_BATCH 32u            /* objects moved between sheaf and slabs at once: each may
                                       miss the cache, and one caller waits for all of them */
 #define SLAB_LARGEST_ORDER 8u      /* 1 MiB: slabs of objects beyond two pages */

@@ -5,7 +5,7 @@
 
 #include "rig.h"
 
-static void *objects[4096];
+static void *objects[16384];
 
 static void take(struct kmem_cache *cache, uint32_t from, uint32_t to)
 {
@@ -31,7 +31,7 @@ static void sheaf_is_a_stack(void)
 
     slab_rig_begin(&rig, 16384, 10);
     cache = slab_rig_cache(&rig, 64, 0);
-    EXPECT_EQ(cache->sheaf_capacity, 128);
+    EXPECT_EQ(cache->sheaf_capacity, SHEAF_MAX_OBJECTS);
     take(cache, 0, 50);
     bought = slab_rig_stats(cache).supply_buddy;
     for (int round = 0; round < 100; round++) {

@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 static struct slab_rig rig;
-static void *objects[8192];
+static void *objects[16384];
 
 static void begin(void)
 {
