@@ -1,24 +1,30 @@
 # make bench   set up .venv and run the main job: the benchmark against other allocators
 # make test    set up .venv and run every test
+# make bench-malloc   whole programs under pyslab and other mallocs (about ten minutes)
 #
-# Both build and install the package first, if anything it is made of has changed.
+# All build and install the package first, if anything it is made of has changed.
 # Also: make c-tests | asan | tsan | clean
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 BENCH_ARGS ?= --json bench/results/bench.json --svg bench/results/bench.svg
+BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc.svg
 
 # Whatever the wheel is made of.
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench test c-tests asan tsan clean
+.PHONY: bench bench-malloc test c-tests asan tsan clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
 	@mkdir -p bench/results
 	$(BIN)/python -m pyslab bench $(BENCH_ARGS)
+
+bench-malloc: $(VENV)/.stamp-install
+	@mkdir -p bench/results
+	$(BIN)/python bench/workloads/run.py $(BENCH_MALLOC_ARGS)
 
 test: $(VENV)/.stamp-install c-tests
 	$(BIN)/python -m pytest $(TEST_ARGS)

@@ -18,14 +18,18 @@ _WIDTH_MIN = 132
 
 def print_report(results: Results) -> None:
     """Tables, notes about what was left out, and the machine."""
-    found = tables(results)
+    print_tables(tables(results))
+    for note in results.notes:
+        print(f"note: {note}")
+    print(machine_line(results.machine))
+
+
+def print_tables(found: Sequence[Table]) -> None:
+    """The tables alone."""
     try:
         _print_rich(found)
     except ImportError:
         _print_plain(found)
-    for note in results.notes:
-        print(f"note: {note}")
-    print(machine_line(results.machine))
 
 
 def _print_rich(found: Sequence[Table]) -> None:
