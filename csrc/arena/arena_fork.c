@@ -103,11 +103,13 @@ static void fork_parent(void)
     lock_release_after_fork(&arena_list.lock);
 }
 
-/* What the parent's other threads had on its way to the system never comes back here:
- * nobody may wait for it. */
+/* What the parent's other threads had on its way to the system, or to themselves, never comes
+ * back here: nobody may wait for it. */
 static void child_set_up(struct page_alloc *pages)
 {
     pages->forked = true;
+    for (uint32_t i = 0; i < pages->nr_zones; i++)
+        pages->zone[i].torn = true;
     atomic_store(&pages->nr_isolated, 0);
 }
 

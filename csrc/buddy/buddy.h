@@ -63,6 +63,8 @@ struct zone {
     uint32_t batch, high_min, high_max;    /* of the page lists, frames; constant */
     _Atomic uint32_t used_pages;           /* frames outside the buddy; others read it */
     uint32_t isolated_pages;               /* of neither: on their way to the system */
+    bool torn;                             /* a forked child's: what other threads of the parent
+                                              had just taken may have no record of its own */
     uint64_t nr_allocs;                    /* blocks taken since creation */
     uint64_t nr_frees;                     /* blocks given back */
     uint64_t pages_allocated;              /* their frames */

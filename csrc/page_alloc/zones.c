@@ -130,9 +130,11 @@ bool page_alloc_each_block(struct page_alloc *pa,
         while (pfn < pa->zone[i].frontier) {
             const struct page *page = pfn_to_page(&pa->map, pfn);
 
-            if (!visit(context, pfn, page))
+            uint32_t nr_pages = page_block_pages(page);
+
+            if (nr_pages != 0 && !visit(context, pfn, page))
                 return false;
-            pfn += page_block_pages(page);
+            pfn += max_uint(nr_pages, 1); /* none: zone->torn */
         }
     }
     return true;
