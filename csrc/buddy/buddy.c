@@ -1,4 +1,4 @@
-/* buddy.c - see buddy.h. Order of the text: split, merge, counts. Lists and the frontier
+/* buddy.c - see buddy.h. Order of the text: split, merge, frontier, counts. Lists and the frontier
  * are in buddy_internal.h. */
 #include "buddy/buddy_internal.h"
 
@@ -14,16 +14,10 @@ static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, 
            PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index);
 }
 
-/* --- split -------------------------------------------------------------- */
+/* Defined below, with the merging they need. */
+static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order);
 
-/* Lists blocks from the frontier until one of at least this order is among them. */
-static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order)
-{
-    while (zone->frontier < zone->end_pfn)
-        if (frontier_list_one(zone, map, false) >= order)
-            return true;
-    return false;
-}
+/* --- split -------------------------------------------------------------- */
 
 /* Splits a block in hand: lists one half, returns the other, the one to go on with: the
  * lower, unless only the upper is resident. */
@@ -65,10 +59,12 @@ static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsig
         return block_take(zone, map, FREE_DIRTY, order);
     if (zone->free_orders[FREE_CLEAN] >> order)
         return block_take(zone, map, FREE_CLEAN, order);
-    if (frontier_carve(zone, map, order))
-        return block_take(zone, map, zone->fresh == RESIDENCY_DIRTY ? FREE_DIRTY : FREE_CLEAN,
-                          order);
-    return PFN_NONE;
+    if (!frontier_carve(zone, map, order))
+        return PFN_NONE;
+    zone->used_orders |= (2u << zone->max_order) - (1u << order); /* the frontier's are of all */
+    /* What was carved may have joined resident memory. */
+    return block_take(zone, map, zone->free_orders[FREE_DIRTY] >> order ? FREE_DIRTY : FREE_CLEAN,
+                      order);
 }
 
 uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsigned order)
@@ -153,18 +149,26 @@ static bool buddy_merge_likely(const struct zone *zone, const struct frame_map *
            page_is_buddy(zone, map, parent ^ (1u << (order + 1)), order + 1);
 }
 
-void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, enum residency state)
+/* Lists a block in hand, merged with its free buddies; returns the order of the whole. */
+static unsigned block_join(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                           unsigned order, enum residency state)
 {
     struct page *page = pfn_to_page(map, pfn);
 
-    CHECK((pfn & ((1u << order) - 1)) == 0);
-    CHECK(page_state(page) != PYSLAB_PAGE_BUDDY);
     block_set_residency(page, order, state);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
     while (order < zone->max_order && page_is_buddy(zone, map, pfn ^ (1u << order), order))
         pfn = block_merge(zone, map, pfn, order++);
     block_list(zone, map, pfn, order, buddy_merge_likely(zone, map, pfn, order));
+    return order;
+}
+
+void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                       unsigned order, enum residency state)
+{
+    CHECK((pfn & ((1u << order) - 1)) == 0);
+    CHECK(page_state(pfn_to_page(map, pfn)) != PYSLAB_PAGE_BUDDY);
+    block_join(zone, map, pfn, order, state);
 }
 
 void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
@@ -177,6 +181,30 @@ void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uin
         pfn += 1u << order;
         nr_pages -= 1u << order;
     }
+}
+
+/* --- the frontier ------------------------------------------------------- */
+
+/* A split from the largest block down would touch a record, and so a page of mem_map, for
+ * each order on the way: small requests move the frontier by this much instead. */
+#define FRONTIER_STEP_ORDER 9u
+
+unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsigned max_order)
+{
+    uint32_t pfn = zone->frontier;
+    unsigned order = min_uint(frontier_order(zone, pfn), max_order);
+
+    zone->frontier += 1u << order;
+    return block_join(zone, map, pfn, order, zone->fresh);
+}
+
+/* Lists blocks from the frontier until one of at least this order is among them. */
+static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order)
+{
+    while (zone->frontier < zone->end_pfn)
+        if (frontier_list_one(zone, map, max_uint(order, FRONTIER_STEP_ORDER)) >= order)
+            return true;
+    return false;
 }
 
 /* --- set-up and counts -------------------------------------------------- */
@@ -203,7 +231,7 @@ void zone_destroy(struct zone *zone)
     lock_destroy(&zone->lock);
 }
 
-/* Blocks of one order that frontier_carve would list. At most max_order of them lie
+/* Blocks of one order that the frames beyond the frontier are. At most max_order of them lie
  * below the first block of max_order, as many behind the last. */
 static uint64_t frontier_nr_free(const struct zone *zone, unsigned order)
 {

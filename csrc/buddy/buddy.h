@@ -9,8 +9,8 @@
  * in part, and `clean`, blocks that read zero. A bit map per
  * kind says which orders have blocks, so that the search is a shift and a count of
  * trailing zeros. Frames from `frontier` to the zone's end have never been used and
- * are on no list: the largest aligned blocks are carved from there when the lists run
- * out, so that an untouched arena costs no metadata.
+ * are on no list: aligned blocks are carved from there when the lists run out, no larger
+ * than needed, so that an untouched arena costs no metadata.
  * Placement: resident blocks first, untouched ones last. A split keeps the lower half,
  * or the resident one where the halves differ. A freed block goes to the head of its
  * list, or to the tail when its parent's buddy is free too and a merge is likely.

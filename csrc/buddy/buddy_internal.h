@@ -61,18 +61,9 @@ static inline unsigned frontier_order(const struct zone *zone, uint32_t pfn)
     return min_uint(order, ilog2(zone->end_pfn - pfn));
 }
 
-/* Lists the block at the frontier; returns its order. pre: frontier < end_pfn */
-static inline unsigned frontier_list_one(struct zone *zone, const struct frame_map *map,
-                                         bool at_tail)
-{
-    uint32_t pfn = zone->frontier;
-    unsigned order = frontier_order(zone, pfn);
-
-    zone->frontier += 1u << order;
-    block_set_residency(pfn_to_page(map, pfn), order, zone->fresh);
-    block_list(zone, map, pfn, order, at_tail);
-    return order;
-}
+/* Lists the block at the frontier, of at most this order, merged with its free buddies;
+ * returns the order it has then. pre: frontier < end_pfn */
+unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsigned max_order);
 
 /* Gives the halves of a block in hand their own records. */
 static inline void block_halve(const struct frame_map *map, uint32_t pfn, unsigned order)

@@ -133,7 +133,7 @@ bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uin
         !range_is_free(zone, map, pfn, end))
         return false;
     while (zone->frontier < end)
-        frontier_list_one(zone, map, true);
+        frontier_list_one(zone, map, zone->max_order);
     for (uint32_t at = pfn; at < end;) {
         struct extent block = extent_of(zone, map, at);
         unsigned order = ilog2(block.end - block.first);

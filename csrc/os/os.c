@@ -1,6 +1,7 @@
 /* os.c - os.h on Linux. */
 #include "os/os.h"
 
+#include "base/atomic.h"
 #include "base/bits.h"
 #include "base/fault.h"
 
@@ -256,9 +257,14 @@ size_t os_hugepage_bytes(void)
 
 unsigned os_nr_cpus(void)
 {
-    long nr = sysconf(_SC_NPROCESSORS_ONLN);
+    static _Atomic unsigned known; /* asking opens a file */
+    long nr;
 
-    return nr > 0 ? (unsigned)nr : 1;
+    if (load_relaxed(&known) == 0) {
+        nr = sysconf(_SC_NPROCESSORS_ONLN);
+        store_relaxed(&known, nr > 0 ? (unsigned)nr : 1);
+    }
+    return load_relaxed(&known);
 }
 
 uint64_t os_max_mappings(void)

@@ -76,6 +76,7 @@ void os_write_error(const char *text, size_t bytes);
 size_t os_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */
 size_t os_hugepage_bytes(void);
+/* Online when it was first asked. */
 unsigned os_nr_cpus(void);
 /* Milliseconds of a monotonic clock that is cheap to read (resolution about 4 ms).
  * Wraps after 49 days: compare differences only. */

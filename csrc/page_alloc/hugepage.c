@@ -6,7 +6,7 @@
 
 #define RUN_ORDER 13u              /* 32 MiB: the unit of advice */
 #define TRIAL_USED_PAGES 32768u    /* 128 MiB in use make an arena large enough to ask */
-#define TRIAL_MAX_SAMPLES 2u
+#define TRIAL_MAX_SAMPLES 3u
 #define HUGE_BYTES (PAGE_SIZE << PCP_HUGE_ORDER)
 #define SMALL_SAMPLE_BYTES (HUGE_BYTES / 8) /* 64 pages */
 
@@ -32,27 +32,32 @@ static uint64_t prefault_ns(char *p, size_t bytes)
     return os_prefault(p, bytes) == PYSLAB_OK ? os_time_ns() - start + 1 : 0;
 }
 
-/* One pair of 2 MiB: the first with huge pages, an eighth of the second without. */
-static bool sample(char *p, uint64_t *huge_ns, uint64_t *small_ns)
+/* The shortest of a few: what else the machine did meanwhile is in the others. 0 if the
+ * system would not. */
+static uint64_t shortest_ns(char *p, size_t bytes, size_t stride, size_t nr)
 {
-    uint64_t huge, small = prefault_ns(p + HUGE_BYTES, SMALL_SAMPLE_BYTES);
+    uint64_t best = UINT64_MAX;
 
-    os_advise_hugepages(p, HUGE_BYTES, true);
-    huge = prefault_ns(p, HUGE_BYTES);
-    *small_ns += small * (HUGE_BYTES / SMALL_SAMPLE_BYTES);
-    *huge_ns += huge;
-    return small != 0 && huge != 0;
+    for (size_t i = 0; i < nr; i++) {
+        uint64_t ns = prefault_ns(p + i * stride, bytes);
+
+        if (ns < best)
+            best = ns;
+    }
+    return nr != 0 ? best : 0;
 }
 
+/* The first huge page of the block is made resident in small ones, in parts; a few behind it
+ * as a whole each. */
 static bool hugepages_pay(char *block, size_t bytes)
 {
-    uint64_t huge_ns = 0, small_ns = 0;
-    size_t nr = bytes / (2 * HUGE_BYTES);
+    size_t nr = min_uint((unsigned)(bytes / HUGE_BYTES) - 1, TRIAL_MAX_SAMPLES);
+    uint64_t small = shortest_ns(block, SMALL_SAMPLE_BYTES, SMALL_SAMPLE_BYTES, TRIAL_MAX_SAMPLES);
+    uint64_t huge;
 
-    for (size_t i = 0; i < nr && i < TRIAL_MAX_SAMPLES; i++)
-        if (!sample(block + 2 * i * HUGE_BYTES, &huge_ns, &small_ns))
-            return false;
-    return huge_ns < small_ns;
+    os_advise_hugepages(block + HUGE_BYTES, nr * HUGE_BYTES, true);
+    huge = shortest_ns(block + HUGE_BYTES, HUGE_BYTES, HUGE_BYTES, nr);
+    return small != 0 && huge != 0 && huge < small * (HUGE_BYTES / SMALL_SAMPLE_BYTES);
 }
 
 static slow_path void trial(struct page_alloc *pa, uint32_t pfn, unsigned order)

@@ -18,16 +18,14 @@
 /* --- purging ------------------------------------------------------------ */
 
 /* Lowest order to take a block from: whole huge pages first, where there are any among what
- * is to go first, the orders that nobody took from lately. Of the others less than a huge
- * page is not worth the run's advice, nor the faults: NR_ORDERS. Zone lock held. */
+ * is to go first, the orders that nobody took from lately. Where there are some, less than a
+ * huge page is not worth the run's advice, nor the faults: NR_ORDERS. Zone lock held. */
 static unsigned lowest_victim(const struct zone *zone, uint64_t max_pages)
 {
     unsigned huge = min_uint(PCP_HUGE_ORDER, zone->max_order);
     uint32_t dirty = zone->free_orders[FREE_DIRTY], cold = dirty & ~zone->hot_orders;
 
-    if (cold != 0)
-        return cold >> huge != 0 ? huge : 0;
-    if (dirty >> huge == 0)
+    if ((cold != 0 ? cold : dirty) >> huge == 0)
         return 0;
     return max_pages >> huge != 0 ? huge : NR_ORDERS;
 }

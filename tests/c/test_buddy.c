@@ -168,7 +168,7 @@ static void frontier_is_lazy(void)
 
     zone_rig_begin(&rig, 0, 1u << 20, 10);
     EXPECT_EQ(zone_rig_alloc(&rig, 0), 0);
-    EXPECT_EQ(rig.zone.frontier, 1u << 10);
+    EXPECT_EQ(rig.zone.frontier, 1u << 9);
     EXPECT_EQ(zone_rig_alloc(&rig, 10), 1u << 10);
     EXPECT_EQ(rig.zone.frontier, 2u << 10);
     EXPECT_EQ(zone_free_pages(&rig.zone), (1u << 20) - 1 - (1u << 10));
@@ -176,6 +176,25 @@ static void frontier_is_lazy(void)
     for (size_t i = 0; i < sizeof resident; i++)
         nr += resident[i] & 1;
     EXPECT_LE(nr, 12);
+    zone_rig_end(&rig);
+}
+
+/* What lies beyond the frontier joins what was freed before it. */
+static void frontier_joins_free_blocks(void)
+{
+    struct zone_rig rig;
+
+    zone_rig_begin(&rig, 0, 1u << 14, 12);
+    EXPECT_EQ(zone_rig_alloc(&rig, 9), 0);
+    zone_rig_free(&rig, 0, 9);
+    EXPECT_EQ(zone_rig_alloc(&rig, 10), 0);
+    EXPECT_EQ(rig.zone.frontier, 1u << 10);
+    EXPECT_EQ(zone_rig_alloc(&rig, 12), 1u << 12);
+    EXPECT_EQ(rig.zone.frontier, 2u << 12);
+    zone_rig_check(&rig);
+    zone_rig_free(&rig, 0, 10);
+    zone_rig_free(&rig, 1u << 12, 12);
+    EXPECT_EQ(zone_free_pages(&rig.zone), 1u << 14);
     zone_rig_end(&rig);
 }
 
@@ -264,7 +283,7 @@ static void cost_is_bounded_by_orders(void)
 static const struct test tests[] = {
     TEST(untouched_zone_is_counted), TEST(drain_every_order),
     TEST(too_large_orders_fail),
-    TEST(exact_sizes),               TEST(frontier_is_lazy),
+    TEST(exact_sizes),               TEST(frontier_joins_free_blocks), TEST(frontier_is_lazy),
     TEST(placement),                 TEST(likely_merge_goes_to_the_tail),
     TEST(cost_is_bounded_by_orders),
 };
