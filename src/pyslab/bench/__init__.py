@@ -1,8 +1,8 @@
 """`python -m pyslab bench`: pyslab against what Python and C programs use today.
 
 `main` is the whole interface. It measures Python buffers, blocks and page blocks
-in C, memory, and in depth threads, latencies and fragmentation; prints tables and a
-verdict, and writes the figures on request.
+in C, memory, in depth threads, latencies and fragmentation, and NumPy; prints tables and
+a verdict, and writes the figures on request.
 The package is not imported by `import pyslab`. What may be missing (rich,
 matplotlib, numpy, pyarrow, the preloaded libraries) is left out with a note.
 """
@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyslab.bench import _depth, _machine, _memory, _native, _plot, _python
+from pyslab.bench import _depth, _machine, _memory, _native, _numpy, _plot, _python
 from pyslab.bench._depth import DepthPace
 from pyslab.bench._driver import find_driver
 from pyslab.bench._native import NativePace
@@ -113,6 +113,7 @@ def _run(options: argparse.Namespace) -> None:
         _native.measure(results, native_pace, progress)
         _memory.measure(results, plan.memory_scale, progress)
         _depth.measure(results, plan.depth, python_pace, progress)
+        _numpy.measure(results, python_pace, progress)
     print_report(results)
     if options.json:
         options.json.write_text(json.dumps(results.to_json(), indent=1) + "\n", encoding="utf-8")

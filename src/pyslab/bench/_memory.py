@@ -6,10 +6,7 @@ plain and with each library preloaded, and `_probe.py` for Python.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
+from pyslab.bench._child import run_module
 from pyslab.bench._driver import Peer, find_peers, run_driver
 from pyslab.bench._probe import LIVE, LIVE_CONTENDERS, UNTOUCHED
 from pyslab.bench._progress import Progress
@@ -27,11 +24,7 @@ UNTOUCHED_SIZE = 64 << 30
 UNTOUCHED_ORDERS = (18, 10)
 
 _PYTHON_BLOCKS = 20000
-_PROBE_TIMEOUT_S = 120
-# The child imports what this process imports, however this process found it.
-_PROBE_CODE = "import sys; sys.path[:] = {path!r}; from pyslab.bench import _probe; " + (
-    "_probe.main(sys.argv[1:])"
-)
+_PROBE = "_probe"
 
 
 def measure(results: Results, scale: float, progress: Progress) -> None:
@@ -49,14 +42,14 @@ def measure(results: Results, scale: float, progress: Progress) -> None:
         progress.advance()
     for name in LIVE_CONTENDERS:
         try:
-            row = _probe(LIVE, name, str(max(1, int(_PYTHON_BLOCKS * scale))))
+            row = run_module(_PROBE, LIVE, name, str(max(1, int(_PYTHON_BLOCKS * scale))))
             results.memory.live_sets.append(LiveSet("Python", name, rounded_bytes=None, **row))
         except BenchError as error:
             results.notes.append(f"memory of Python's {name} left out: {error}")
         progress.advance()
     for order in UNTOUCHED_ORDERS:
         try:
-            row = _probe(UNTOUCHED, str(UNTOUCHED_SIZE), str(order))
+            row = run_module(_PROBE, UNTOUCHED, str(UNTOUCHED_SIZE), str(order))
             results.memory.untouched.append(Untouched(UNTOUCHED_SIZE, order, **row))
         except BenchError as error:
             results.notes.append(f"untouched arena, max_order {order}: {error}")
@@ -87,22 +80,3 @@ def _live_set(name: str, stages: list[JsonObject]) -> LiveSet:
         half_resident_bytes=halved["resident_bytes"],
         empty_resident_bytes=empty["resident_bytes"],
     )
-
-
-def _probe(*arguments: str) -> dict[str, int]:
-    code = _PROBE_CODE.format(path=sys.path)
-    try:
-        child = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_TIMEOUT_S,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        last_line = (error.stderr.strip() or "no message").splitlines()[-1]
-        raise BenchError(last_line) from error
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"no answer within {_PROBE_TIMEOUT_S} s") from error
-    result: dict[str, int] = json.loads(child.stdout)
-    return result

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyslab.bench import _native, _python
+from pyslab.bench import _native, _numpy, _python
 from pyslab.bench._machine import machine_line
+from pyslab.bench._numpy_probe import CHAIN, FRESH, NUMPY
 from pyslab.bench._results import PYSLAB, BenchError, LiveSet, Results, SeriesSet
 from pyslab.bench._timing import EMPTY
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DEFAULT_FORMAT = "svg"
-_FIGURE_INCHES = (16.0, 9.5)
+_FIGURE_INCHES = (20.0, 9.5)
 _CAPTION_COLUMNS = 200
 _NS_PER_MS = 1e6
 _BAR_SHARE = 0.8  # of the space between two groups of bars
@@ -37,11 +38,11 @@ def check_available() -> None:
 
 
 def write_picture(results: Results, path: Path) -> None:
-    """Six panels: Python buffers, refill, C blocks, pages, memory."""
+    """Eight panels: Python buffers, refill, C blocks, pages, memory, NumPy."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-    panels = figure.subplots(2, 3)
+    panels = figure.subplots(2, 4)
     series = results.series
     _sizes(panels[0][0], series, _python.ALLOCATE)
     _sizes(panels[0][1], series, _python.FILL)
@@ -49,6 +50,8 @@ def write_picture(results: Results, path: Path) -> None:
     _blocks(panels[1][0], series)
     _pages(panels[1][1], series)
     _live_sets(panels[1][2], results.memory.live_sets)
+    _numpy_chain(panels[0][3], series)
+    _numpy_empty(panels[1][3], series)
     caption = textwrap.fill(machine_line(results.machine), _CAPTION_COLUMNS)
     figure.suptitle(f"pyslab bench: fastest rounds\n{caption}", fontsize="small")
     figure.savefig(path, format=path.suffix[1:] or _DEFAULT_FORMAT)
@@ -132,4 +135,40 @@ def _live_sets(axes: Axes, live_sets: Sequence[LiveSet]) -> None:
     axes.invert_yaxis()
     axes.axvline(1.0, color="black", linewidth=0.5)
     axes.set_title("Memory: resident bytes / live bytes")
+    axes.legend(fontsize="small")
+
+
+def _numpy_chain(axes: Axes, series: SeriesSet) -> None:
+    """Speed relative to NumPy's own allocator: above 1 is faster."""
+    where = (_numpy.SECTION, FRESH)
+    workloads = series.workloads(*where)
+    if not workloads:
+        axes.set_axis_off()
+        return
+    for name in series.contenders(*where):
+        speeds = [
+            _minimum(series, where, workload, NUMPY) / _minimum(series, where, workload, name)
+            for workload in workloads
+        ]
+        axes.plot(workloads, speeds, marker="o", label=name, linewidth=3 if name == PYSLAB else 1)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("speed, NumPy's own allocator = 1")
+    axes.set_title(f"NumPy: {CHAIN}, float64")
+    axes.tick_params(axis="x", rotation=45)
+    axes.legend(fontsize="small")
+
+
+def _numpy_empty(axes: Axes, series: SeriesSet) -> None:
+    where = (_numpy.SECTION, _numpy.NP_EMPTY)
+    workloads = series.workloads(*where)
+    if not workloads:
+        axes.set_axis_off()
+        return
+    for name in series.contenders(*where):
+        times = [_minimum(series, where, workload, name) for workload in workloads]
+        axes.plot(workloads, times, marker="o", label=name)
+    axes.set_yscale("log")
+    axes.set_ylabel("ns, net of an empty loop")
+    axes.set_title("NumPy: np.empty + drop")
+    axes.tick_params(axis="x", rotation=45)
     axes.legend(fontsize="small")

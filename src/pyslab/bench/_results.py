@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pyslab.bench._depth_results import DepthResults
+from pyslab.bench._numpy_results import NumpyResults
 
 PYSLAB = "pyslab"
 
@@ -25,7 +26,7 @@ class BenchError(Exception):
 class Series:
     """One contender in one workload: a time for every round."""
 
-    section: str  # "python", "native" or "depth"
+    section: str  # "python", "native", "depth" or "numpy"
     group: str  # workloads that make up one table
     workload: str
     contender: str
@@ -147,6 +148,7 @@ class Results:
     series: SeriesSet = field(default_factory=SeriesSet)
     memory: MemoryResults = field(default_factory=MemoryResults)
     depth: DepthResults = field(default_factory=DepthResults)
+    numpy: NumpyResults = field(default_factory=NumpyResults)
     notes: list[str] = field(default_factory=list)  # what was skipped, and why
 
     def to_json(self) -> JsonObject:
@@ -158,6 +160,7 @@ class Results:
             "series": self.series.to_json(),
             "memory": asdict(self.memory),
             "depth": asdict(self.depth),
+            "numpy": asdict(self.numpy),
             "notes": self.notes,
         }
 

@@ -13,6 +13,8 @@ from pyslab.bench._depth_tables import depth_tables
 from pyslab.bench._depth_verdict import depth_verdicts
 from pyslab.bench._format import MIB, MISSING, Table, format_ns, format_ratio
 from pyslab.bench._judge import Verdict
+from pyslab.bench._numpy_tables import numpy_tables
+from pyslab.bench._numpy_verdict import numpy_verdicts
 from pyslab.bench._results import PYSLAB, LiveSet, Ratio, Results, Series, SeriesSet
 from pyslab.bench._timing import EMPTY
 from pyslab.bench._verdict import PeerRatio, behind, verdicts
@@ -32,8 +34,9 @@ def tables(results: Results) -> list[Table]:
         _pages(series),
         _memory(results.memory.live_sets),
         *depth_tables(results),
+        *numpy_tables(results),
         _behind(behind(series)),
-        _verdicts([*verdicts(results), *depth_verdicts(results)]),
+        _verdicts([*verdicts(results), *depth_verdicts(results), *numpy_verdicts(results)]),
     ]
     return [table for table in found if table.rows]
 

@@ -8,13 +8,17 @@ find in the CPU's cache the large block that the one before it has just freed,
 and the others would not. The empty loop takes part like a contender, and its
 fastest round is subtracted from every figure: the fastest, so that too little is
 subtracted rather than too much.
+
+A statement may have a context (contextvars) of its own to run in: NumPy keeps its
+data allocator in one.
 """
 
 from __future__ import annotations
 
 import timeit
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import Context
+from dataclasses import dataclass, field
 
 EMPTY = "empty loop"
 
@@ -42,6 +46,7 @@ class Statement:
     contender: str
     candidates: Sequence[str]  # ways to do the same work; the fastest one takes part
     names: Mapping[str, object]
+    context: Context = field(default_factory=Context)
 
 
 @dataclass(frozen=True)
@@ -56,39 +61,44 @@ class Timed:
 class _Loop:
     """A compiled loop over one source text."""
 
-    def __init__(self, source: str, names: Mapping[str, object]) -> None:
+    def __init__(self, source: str, names: Mapping[str, object], context: Context) -> None:
         # Bound by the set-up code, the names are locals of the loop.
         setup = "\n".join(f"{name} = _names[{name!r}]" for name in names) or "pass"
         self.source = source
         self._timer = timeit.Timer(source, setup, globals={"_names": names})
+        self._context = context
         self._number = 1
 
     def calibrate(self, round_s: float) -> None:
         """Chooses the number of repetitions that take about `round_s`."""
         self._warm_up()
         number = 1
-        seconds = self._timer.timeit(number)
+        seconds = self._time(number)
         while seconds < round_s / 2 and number < _LOOPS_MAX:
             growth = round_s / seconds if seconds > 0 else _GROWTH_MAX
             number = min(_LOOPS_MAX, int(number * min(_GROWTH_MAX, max(2.0, growth))))
-            seconds = self._timer.timeit(number)
+            seconds = self._time(number)
         self._number = number
 
     def run_ns(self) -> float:
         """Nanoseconds per execution, the loop included."""
         self._warm_up()
-        return self._timer.timeit(self._number) / self._number * 1e9
+        return self._time(self._number) / self._number * 1e9
+
+    def _time(self, number: int) -> float:
+        """Seconds of so many repetitions."""
+        return self._context.run(self._timer.timeit, number)
 
     def _warm_up(self) -> None:
         seconds = 0.0
         for _ in range(_WARM_UP_RUNS):
-            seconds += self._timer.timeit(1)
+            seconds += self._time(1)
             if seconds > _WARM_UP_S:
                 break
 
 
 def _fastest(statement: Statement, pace: Pace) -> _Loop:
-    loops = [_Loop(source, statement.names) for source in statement.candidates]
+    loops = [_Loop(source, statement.names, statement.context) for source in statement.candidates]
     for loop in loops:
         loop.calibrate(pace.round_s)
     if len(loops) == 1:
@@ -101,7 +111,7 @@ def compare(
 ) -> list[Timed]:
     """Times the statements; the last of the outcomes is the empty loop itself."""
     loops = [_fastest(statement, pace) for statement in statements]
-    empty = _Loop("pass", {})
+    empty = _Loop("pass", {}, Context())
     empty.calibrate(pace.round_s)
     loops.append(empty)
     gross: list[list[float]] = [[] for _ in loops]
