@@ -1,0 +1,231 @@
+"""The benchmark's section on NumPy: its probe, tables, verdicts, and the page made of it.
+
+Figures are made up where a judgement is tested: nothing here depends on the clock.
+"""
+
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numpy")
+
+from pyslab.bench import _numpy, _numpy_probe
+from pyslab.bench._child import run_module
+from pyslab.bench._numpy_probe import ARENA_OUTPUTS, FRESH, GROWN, NUMPY, OUTPUTS
+from pyslab.bench._numpy_results import Faults, PeakMemory
+from pyslab.bench._numpy_tables import numpy_tables
+from pyslab.bench._numpy_verdict import numpy_verdicts
+from pyslab.bench._progress import PlainProgress
+from pyslab.bench._python import size_name
+from pyslab.bench._results import PYSLAB, BenchError, Results, Series
+from pyslab.bench._timing import EMPTY, Pace
+from tests.utils import REPO
+
+CONTENDERS = (NUMPY, PYSLAB, OUTPUTS, ARENA_OUTPUTS)
+POLICIES = REPO / "bench" / "policies"
+MARKERS = ("<!-- figures: numpy_temporaries.py writes them -->", "<!-- end of figures -->")
+TINY = ("2", "0.0001")  # rounds, and seconds of each
+
+
+def _results(speed_up: float, empty: float, peak: float) -> Results:
+    """Return figures in which pyslab takes 1000 ns for every expression."""
+    results = Results(machine={}, options={})
+    ns = {NUMPY: 1000 * speed_up, PYSLAB: 1000.0, OUTPUTS: 900.0, ARENA_OUTPUTS: 870.0}
+    for size in map(size_name, _numpy.SIZES):
+        for name in CONTENDERS:
+            series = Series(_numpy.SECTION, FRESH, size, name, (ns[name], 2 * ns[name]))
+            results.series.extend([series])
+            results.numpy.faults.append(Faults(name, FRESH, size, 7.0))
+        for name, nbytes in ((NUMPY, 1000), (PYSLAB, int(1000 * peak))):
+            results.numpy.peaks.append(PeakMemory(name, size, nbytes, nbytes))
+    for size in map(size_name, _numpy_probe.EMPTY_SIZES):
+        for name, value in ((NUMPY, 100.0), (PYSLAB, empty)):
+            results.series.extend([Series(_numpy.SECTION, _numpy.NP_EMPTY, size, name, (value,))])
+    return results
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ((4.0, 103.0, 1.1), [True] * 5 + [True] * 3),
+        ((3.99, 103.1, 1.102), [False] * 3 + [True, True] + [False, True, False]),
+        ((1.69, 251.0, 1.0), [False] * 4 + [True] + [False, False, True]),
+    ],
+)
+def test_the_verdicts(figures: tuple[float, float, float], expected: list[bool]) -> None:
+    """Each promise holds up to its figure and not beyond; 1000 / 870 is within 1.15."""
+    assert expected == [item.holds for item in numpy_verdicts(_results(*figures))]
+
+
+def test_slower_than_the_faster_outputs() -> None:
+    """The bound is the faster one of the outputs, whoever made them."""
+    results = _results(4, 100, 1)
+    large = Series(_numpy.SECTION, FRESH, "64 MiB", ARENA_OUTPUTS, (869.0,))
+    kept = [item for item in results.series if (item.workload, item.contender) != _key(large)]
+    results.series.items = [*kept, large]
+    (verdict,) = (item for item in numpy_verdicts(results) if "64 MiB, pyslab" in item.claim)
+    assert verdict.holds is False
+
+
+def _key(series: Series) -> tuple[str, str]:
+    return series.workload, series.contender
+
+
+def test_not_measured() -> None:
+    """Without figures there is no judgement, and no row."""
+    results = Results(machine={}, options={})
+    assert {None} == {item.holds for item in numpy_verdicts(results)}
+    assert [0] * 4 == [len(table.rows) for table in numpy_tables(results)]
+
+
+def test_the_tables() -> None:
+    """Two rows for each expression; each with as many cells as columns."""
+    tables = numpy_tables(_results(2.5, 100, 1.05))
+    fresh, grown, empty, peaks = tables
+    assert [12, 0, 9, 6] == [len(table.rows) for table in (fresh, grown, empty, peaks)]
+    for table in tables:
+        assert all(len(table.columns) == len(row) for row in table.rows)
+    assert ["2.50", "1.15", "7 / 7"] == list(fresh.rows[0][-3:])
+    assert "1.050" in peaks.rows[0]
+
+
+@pytest.mark.parametrize("heap", [FRESH, GROWN])
+def test_the_chain(heap: str) -> None:
+    """Every contender has positive times, and in an arena nothing faults."""
+    found = run_module("_numpy_probe", "chain", str(256 << 10), heap, *TINY)
+    assert set(CONTENDERS) == set(found)
+    for row in found.values():
+        assert 2 == len(row["ns"])
+        assert all(ns > 0 for ns in row["ns"])
+    assert 0 == found[PYSLAB]["faults"] == found[ARENA_OUTPUTS]["faults"]
+
+
+def test_the_ways_give_the_same() -> None:
+    """With temporaries or without, inside the arena or not: one result."""
+    import numpy as np
+
+    import pyslab
+
+    with pyslab.Arena("64MiB") as arena:
+        for statement in _numpy_probe._statements(arena, 8000):
+            names = dict(statement.names)
+            expected = names["a"] * names["b"] + names["c"] * names["d"] - names["a"]
+            source = statement.candidates[0]
+            if statement.contender in (NUMPY, PYSLAB):
+                result = statement.context.run(eval, source, names)
+            else:
+                statement.context.run(exec, source, names)
+                result = names["t"]
+            assert np.array_equal(expected, result)
+            inside = arena.base <= result.ctypes.data < arena.base + arena.size
+            assert inside == (statement.contender in (PYSLAB, ARENA_OUTPUTS))
+
+
+def test_np_empty() -> None:
+    """Every size, of both and of the empty loop."""
+    found = run_module("_numpy_probe", "empty", *TINY)
+    assert {str(size) for size in _numpy_probe.EMPTY_SIZES} == set(found)
+    assert {frozenset((NUMPY, PYSLAB, EMPTY))} == {frozenset(row) for row in found.values()}
+
+
+@pytest.mark.parametrize("name", [NUMPY, PYSLAB])
+def test_peak_memory(name: str) -> None:
+    """Four operands and two temporaries of 4 MiB, and little more."""
+    row = run_module("_numpy_probe", "peak", name, str(4 << 20))
+    assert 24 << 20 <= row["growth_bytes"] <= 27 << 20
+    assert row["growth_bytes"] < row["peak_bytes"]
+
+
+def test_a_probe_that_fails() -> None:
+    """Its last line is the error's text, and the section leaves a note."""
+    with pytest.raises(BenchError, match="unknown measurement 'nothing'"):
+        run_module("_numpy_probe", "nothing")
+
+
+def test_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The section is left out with a note, and the others go on."""
+
+    def missing(module: str, *arguments: str) -> None:
+        raise BenchError("numpy is not installed")
+
+    monkeypatch.setattr(_numpy, "run_module", missing)
+    results = Results(machine={}, options={})
+    _numpy.measure(results, Pace(1, 0.001), PlainProgress())
+    assert ["NumPy's arrays left out: numpy is not installed"] == results.notes
+    assert [] == list(results.series)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_the_picture(measured: bool) -> None:
+    """Two panels of NumPy's; without figures they are empty, and nothing warns."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from pyslab.bench import _plot
+
+    results = _results(2, 90, 1) if measured else Results(machine={}, options={})
+    panels = Figure().subplots(1, 2)
+    _plot._numpy_chain(panels[0], results.series)
+    _plot._numpy_empty(panels[1], results.series)
+    assert [4, 2] == [len(axes.lines) for axes in panels] or not measured
+    assert [measured] * 2 == [axes.axison for axes in panels]
+
+
+# --- the page ----------------------------------------------------------------------
+
+
+def _copy(folder: Path) -> Path:
+    """Copy the script and its page; return the script."""
+    shutil.copytree(POLICIES, folder / "bench" / "policies")
+    (folder / "docs").mkdir()
+    shutil.copy(REPO / "docs" / "numpy.md", folder / "docs")
+    return folder / "bench" / "policies" / "numpy_temporaries.py"
+
+
+def _run(script: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(script), "--quick", "--write-docs"]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+
+
+def test_the_page(tmp_path: Path) -> None:
+    """The tables replace what was between the markers, and nothing else; the picture parses."""
+    done = _run(_copy(tmp_path))
+    assert 0 == done.returncode, done.stderr
+    new = (tmp_path / "docs" / "numpy.md").read_text(encoding="utf-8")
+    old = (REPO / "docs" / "numpy.md").read_text(encoding="utf-8")
+    begin, end = MARKERS
+    assert [1, 1] == [new.count(marker) for marker in MARKERS]
+    assert old.partition(begin)[0] == new.partition(begin)[0]
+    assert old.partition(end)[2] == new.partition(end)[2]
+    assert f"{begin}\n{done.stdout.strip()}\n{end}" in new
+    chain, empty = done.stdout.split("\n\n**")[1:]
+    assert [1, 1] == [chain.count(f"\n| {size} KiB |") for size in (64, 256)]
+    assert len(_numpy_probe.EMPTY_SIZES) == empty.count("\n| ") - 1
+    root = ET.parse(tmp_path / "docs" / "numpy.svg").getroot()
+    lines = [line.attrib["points"] for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert [2, 2, 1, 2] == [len(points.split()) for points in lines]
+
+
+def test_the_committed_page_has_figures() -> None:
+    """docs/numpy.md holds tables to 64 MiB, with the command, and its picture is there."""
+    text = (REPO / "docs" / "numpy.md").read_text(encoding="utf-8")
+    figures = text.partition(MARKERS[0])[2].partition(MARKERS[1])[0]
+    assert "numpy_temporaries.py --write-docs" in figures
+    assert 2 == figures.count("| 64 MiB | ")
+    assert "numpy.svg" in text
+    ET.parse(REPO / "docs" / "numpy.svg")
+
+
+def test_a_page_without_markers(tmp_path: Path) -> None:
+    """Nothing is written into a page that lacks them."""
+    script = _copy(tmp_path)
+    page = tmp_path / "docs" / "numpy.md"
+    page.write_text("# no markers\n", encoding="utf-8")
+    done = _run(script)
+    assert 1 == done.returncode
+    assert "lacks its markers" in done.stderr
+    assert "# no markers\n" == page.read_text(encoding="utf-8")
