@@ -329,6 +329,7 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
         return side != NULL ? &side->vm : NULL;
     if (side_create(arena, &made) != PYSLAB_OK)
         return NULL;
+    made->pages.usage = &arena->pages.own_usage;
     if (atomic_compare_exchange_strong(&arena->side, &side, made))
         return &made->vm;
     arena_destroy(made);

@@ -67,10 +67,12 @@ void kmalloc_destroy(struct kmalloc *km)
 static void *adopt_large(struct kmalloc *km, uint32_t pfn)
 {
     struct page_alloc *pages = km->slabs.pages;
+    uint64_t nr_pages = load_relaxed(&pfn_to_page(&pages->map, pfn)->large.nr_pages);
 
     frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
     add_relaxed(&km->nr_large, 1);
-    add_relaxed(&km->large_pages, load_relaxed(&pfn_to_page(&pages->map, pfn)->large.nr_pages));
+    add_relaxed(&km->large_pages, nr_pages);
+    usage_add(pages->usage, nr_pages << PAGE_SHIFT, 1);
     return pfn_to_virt(&pages->map, pfn);
 }
 
@@ -275,6 +277,7 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
+    usage_sub(pages->usage, (uint64_t)nr_pages << PAGE_SHIFT, 1);
     /* A run of any length need not be aligned to it. */
     if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);
@@ -316,6 +319,7 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
         return;
     store_relaxed(&page->large.nr_pages, keep);
     sub_relaxed(&km->large_pages, nr_pages - keep);
+    usage_sub(pages->usage, (uint64_t)(nr_pages - keep) << PAGE_SHIFT, 0);
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
 }
 
@@ -336,6 +340,7 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
         return false;
     store_relaxed(&page->large.nr_pages, nr_pages + extra);
     add_relaxed(&km->large_pages, extra);
+    usage_add(pages->usage, (uint64_t)extra << PAGE_SHIFT, 0);
     return true;
 }
 

@@ -194,15 +194,39 @@ slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32
     return gfp_valid(gfp) ? alloc_block(pa, order, gfp, gfp_zone(pa, gfp), 0) : PFN_NONE;
 }
 
+slow_path uint32_t page_alloc_block_slow(struct page_alloc *pa, unsigned order, uint32_t gfp)
+{
+    uint32_t pfn = page_alloc_slow(pa, order, gfp);
+
+    if (pfn == PFN_NONE)
+        add_relaxed(&pa->alloc_failures, 1);
+    else
+        page_count_alloc(pa, pfn);
+    return pfn;
+}
+
 uint32_t page_alloc_high(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
-    uint32_t lowest = 0;
+    uint32_t lowest = 0, pfn;
 
     while (lowest < pa->nr_zones && pa->zone[lowest].type < PYSLAB_ZONE_HIGHMEM)
         lowest++;
-    return gfp_valid(gfp) && lowest != pa->nr_zones
-               ? alloc_block(pa, order, gfp, pa->nr_zones - 1, lowest)
-               : PFN_NONE;
+    if (!gfp_valid(gfp) || lowest == pa->nr_zones)
+        return PFN_NONE;
+    pfn = alloc_block(pa, order, gfp, pa->nr_zones - 1, lowest);
+    if (pfn != PFN_NONE)
+        page_count_alloc(pa, pfn);
+    return pfn;
+}
+
+/* A run for callers; large blocks are kmalloc's to count. */
+static uint32_t alloc_run(struct page_alloc *pa, const struct request *request)
+{
+    uint32_t pfn = page_alloc_request(pa, request);
+
+    if (pfn != PFN_NONE && request->state == PYSLAB_PAGE_ALLOC)
+        page_count_alloc(pa, pfn);
+    return pfn;
 }
 
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,
@@ -232,7 +256,7 @@ uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t al
         return PFN_NONE;
     request.highest = gfp_zone(pa, gfp);
     request.order = order_for_pages(nr_pages);
-    return gfp_nofail_valid(gfp, request.order) ? page_alloc_request(pa, &request) : PFN_NONE;
+    return gfp_nofail_valid(gfp, request.order) ? alloc_run(pa, &request) : PFN_NONE;
 }
 
 uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages,
@@ -250,7 +274,7 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
         return PFN_NONE;
     request.highest = request.lowest = zone->index;
     request.order = order_for_pages(nr_pages);
-    return page_alloc_request(pa, &request);
+    return alloc_run(pa, &request);
 }
 
 bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
@@ -321,6 +345,7 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
     /* The rest one by one, with the fallback and the slow path of any request. */
     while (done < nr && (pfns[done] = page_alloc_uncounted(pa, 0, gfp)) != PFN_NONE)
         done++;
+    usage_add(pa->usage, (uint64_t)done << PAGE_SHIFT, done);
     return done;
 }
 
@@ -395,6 +420,7 @@ static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
         return PYSLAB_OK;
     store_relaxed(&page->refcount, 0);
+    usage_sub(pa->usage, (uint64_t)page_block_pages(page) << PAGE_SHIFT, 1);
     if (load_relaxed(&page->word) & PAGE_FLAG_RUN)
         page_free_range(pa, pfn, page_block_pages(page));
     else
@@ -450,6 +476,7 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (load_relaxed(&page->refcount) != 1)
         return PYSLAB_EBUSY;
     zone = page_zone(page);
+    usage_add(pa->usage, 0, (1u << order) - 1);
     for (uint32_t i = 0; i < 1u << order; i++) {
         store_relaxed(&page[i].refcount, 1);
         store_relaxed(&page[i].word, PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, zone));
@@ -476,6 +503,17 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn)
                    page_order(head) >= order;
     }
     return false;
+}
+
+/* First to zero, so that a peak that is raised meanwhile is not lost. */
+void page_alloc_reset_peak(struct page_alloc *pa)
+{
+    uint64_t peak = 0, used;
+
+    store_relaxed(&pa->peak_used_pages, 0);
+    used = page_alloc_used(pa);
+    while (peak < used && !atomic_compare_exchange_weak(&pa->peak_used_pages, &peak, used))
+        continue;
 }
 
 void page_alloc_request_drain(struct page_alloc *pa)

@@ -22,6 +22,7 @@
 
 #include "buddy/buddy.h"
 #include "page_alloc/gfp.h"
+#include "page_alloc/usage.h"
 #include "thread/thread.h"
 
 #define NR_PCP_LISTS 5u     /* orders 0, 1, 2, 3 and 9, as in Linux */
@@ -101,6 +102,9 @@ struct page_alloc {
     _Atomic uint64_t pages_cleared;   /* frames cleared for GFP_ZERO */
     _Atomic uint64_t pages_known_zero; /* frames that needed no clearing */
     _Atomic uint64_t pages_released;  /* frames given back to the operating system */
+    struct usage *usage;              /* what callers have: own_usage, or another arena's
+                                         whose side this one is; constant */
+    struct usage own_usage;
     struct purge purge;
     struct hugepages huge;
     struct reclaim reclaim;
@@ -199,9 +203,8 @@ static always_inline void pcp_push(struct page_alloc *pa, struct pcp_list *list,
     store_relaxed(&list->nr, nr + 1);
 }
 
-/* A block of 2**order frames in state ALLOC with one reference, or PFN_NONE. For layers
- * that count a failure themselves, when nothing else helps. */
-static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsigned order, uint32_t gfp)
+/* The fast path: PFN_NONE where it does not lead. */
+static always_inline uint32_t page_alloc_listed(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
     unsigned index = pcp_index(order);
     struct pcp *pcp;
@@ -209,22 +212,38 @@ static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsign
 
     if (unlikely((gfp & ~GFP_FAST_BITS) != 0 || index == NR_PCP_LISTS) ||
         unlikely(!thread_has_domain(pa->domain)))
-        return page_alloc_slow(pa, order, gfp);
+        return PFN_NONE;
     pcp = thread_slot_loaded(THREAD_SLOT_PCP);
     list = &pcp->set[0].list[index];
     if (unlikely(load_relaxed(&list->nr) == 0))
-        return page_alloc_slow(pa, order, gfp);
+        return PFN_NONE;
     return pcp_pop(pa, list);
 }
 
-/* The same for callers: a failure is counted. */
+/* A block of 2**order frames in state ALLOC with one reference, or PFN_NONE. For layers
+ * that count a failure themselves, when nothing else helps, and what callers have. */
+static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsigned order, uint32_t gfp)
+{
+    uint32_t pfn = page_alloc_listed(pa, order, gfp);
+
+    return likely(pfn != PFN_NONE) ? pfn : page_alloc_slow(pa, order, gfp);
+}
+
+/* page_alloc_slow for callers: a failure is counted, and what they get. */
+uint32_t page_alloc_block_slow(struct page_alloc *pa, unsigned order, uint32_t gfp);
+
+/* The same as page_alloc_uncounted for callers. */
 static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
-    uint32_t pfn = page_alloc_uncounted(pa, order, gfp);
+    uint32_t pfn = page_alloc_listed(pa, order, gfp);
 
-    if (unlikely(pfn == PFN_NONE))
-        add_relaxed(&pa->alloc_failures, 1);
-    return pfn;
+    return likely(pfn != PFN_NONE) ? pfn : page_alloc_block_slow(pa, order, gfp);
+}
+
+/* The block at pfn is in a caller's hands now. */
+static inline void page_count_alloc(struct page_alloc *pa, uint32_t pfn)
+{
+    usage_add(pa->usage, (uint64_t)page_block_pages(pfn_to_page(&pa->map, pfn)) << PAGE_SHIFT, 1);
 }
 
 /* Takes back a block of 2**order frames, whatever state its owner gave it. */
@@ -291,6 +310,8 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn);
 bool pcp_drain(struct page_alloc *pa);
 /* Asks every thread to do so at its next exchange with the buddy or a barn. */
 void page_alloc_request_drain(struct page_alloc *pa);
+/* peak_used_pages counts from what is used now. */
+void page_alloc_reset_peak(struct page_alloc *pa);
 /* Frames on all threads' page lists, by zone; takes the registry lock. */
 void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES]);
 

@@ -88,6 +88,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
     }
     *pa = (struct page_alloc){.map = *map, .domain = domain, .nr_zones = nr_zones,
                               .max_order = max_order};
+    pa->usage = &pa->own_usage;
     pa->purge.interval_ms = PURGE_NEVER;
     store_relaxed(&pa->limit_pages, LIMIT_NONE);
     for (uint32_t i = 0; i < nr_zones; i++) {

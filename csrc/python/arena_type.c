@@ -374,6 +374,7 @@ static PyMethodDef arena_methods[] = {
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},
     {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
     {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
+    {"_reset_peak", arena_reset_peak, METH_NOARGS, NULL},
     {"_set_window", arena_set_window, METH_O, NULL},
     {"_numpy_handler", arena_numpy_handler, METH_NOARGS, NULL},
     {"_adopt", arena_adopt, METH_O, NULL},

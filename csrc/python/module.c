@@ -43,6 +43,7 @@ static bool module_fill(PyObject *module)
            add_type(module, window_type_new(module), &objects.window_type) &&
            add_type(module, region_type_new(module), &objects.region_type) &&
            add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
+           add_type(module, usage_type_new(module), &objects.usage_type) &&
            numpy_handler_add(module);
 }
 

@@ -113,6 +113,7 @@ struct module_objects {
     PyTypeObject *mempool_type;
     PyTypeObject *window_type;
     PyTypeObject *region_type;
+    PyTypeObject *usage_type;
     PyObject *slab_counts;   /* pyslab.counts.SlabCounts */
     PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
     PyObject *flag_type;     /* enum.Flag */
@@ -263,6 +264,12 @@ void hooks_destruct(void *object, void *context);
 PyTypeObject *shrinker_type_new(PyObject *module);
 PyObject *arena_set_on_oom(PyObject *op, PyObject *callable);
 PyObject *arena_register_shrinker(PyObject *op, PyObject *args);
+
+/* --- usage_type.c --------------------------------------------------------- */
+
+PyTypeObject *usage_type_new(PyObject *module);
+/* Arena._reset_peak() */
+PyObject *arena_reset_peak(PyObject *op, PyObject *unused);
 
 /* --- numpy_handler.c ------------------------------------------------------ */
 

@@ -52,8 +52,12 @@ static uint32_t take_frames(struct page_alloc *pages, uint32_t nr_pages, unsigne
     struct page *page;
     uint32_t pfn, word;
 
-    if (nr_pages == 1u << order && align_order <= order)
-        return page_alloc_uncounted(pages, order, gfp);
+    if (nr_pages == 1u << order && align_order <= order) {
+        pfn = page_alloc_uncounted(pages, order, gfp);
+        if (pfn != PFN_NONE)
+            page_count_alloc(pages, pfn);
+        return pfn;
+    }
     pfn = page_alloc_exact(pages, nr_pages, align_order, gfp);
     if (pfn == PFN_NONE)
         return PFN_NONE;
@@ -61,6 +65,7 @@ static uint32_t take_frames(struct page_alloc *pages, uint32_t nr_pages, unsigne
     word = PAGE_WORD(PYSLAB_PAGE_ALLOC, order, page_zone(page));
     store_relaxed(&page->refcount, 1);
     store_relaxed(&page->word, nr_pages == 1u << order ? word : word | PAGE_FLAG_RUN);
+    page_count_alloc(pages, pfn);
     return pfn;
 }
 
@@ -156,7 +161,11 @@ static uint32_t take_block(struct region *region, size_t size)
 
     for (unsigned order = growth_order(region); order > least && pfn == PFN_NONE; order--)
         pfn = page_alloc_uncounted(pages, order, GFP_GROW);
-    return pfn != PFN_NONE ? pfn : page_alloc_uncounted(pages, least, GFP_NEED);
+    if (pfn == PFN_NONE)
+        pfn = page_alloc_uncounted(pages, least, GFP_NEED);
+    if (pfn != PFN_NONE)
+        page_count_alloc(pages, pfn);
+    return pfn;
 }
 
 /* Makes a block current that has room for size bytes; false: nothing has changed. */

@@ -228,11 +228,11 @@ static void reserve_shrink(struct mempool *pool, uint32_t nr)
     lock_acquire(&pool->lock);
     store_relaxed(&pool->min_nr, nr);
     while (pool->reserve->nr > nr) {
-        void *p = cache_alloc_prefilled(pool->cache, pool->reserve);
+        void *p = cache_take_prefilled(pool->cache, pool->reserve);
 
         store_relaxed(&pool->curr_nr, pool->reserve->nr);
         lock_release(&pool->lock);
-        (void)cache_free_object(pool->cache, p);
+        cache_put_any(pool->cache, p);
         lock_acquire(&pool->lock);
     }
     condition_wake_all(&pool->freed);

@@ -5,6 +5,37 @@
  */
 #include "slab/slab_internal.h"
 
+/* As cache_alloc, of an object that no caller has yet. */
+static void *take_object(struct kmem_cache *cache, uint32_t gfp)
+{
+    void *p = NULL;
+
+    if (likely((gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(cache->owner->domain)))
+        p = sheaf_pop(sheaf_table_loaded(), cache->fast_class);
+    if (p == NULL && gfp_valid(gfp))
+        p = cache_take_any(cache, gfp);
+    if (p == NULL)
+        add_relaxed(&cache->owner->pages->alloc_failures, 1);
+    return p;
+}
+
+/* nr objects or none. */
+static bool take_objects(struct kmem_cache *cache, uint32_t gfp, struct sheaf *sheaf, uint32_t nr)
+{
+    while (sheaf->nr < nr) {
+        void *p = take_object(cache, gfp);
+
+        if (p == NULL)
+            break;
+        sheaf->object[sheaf->nr++] = p;
+    }
+    if (sheaf->nr == nr)
+        return true;
+    while (sheaf->nr > 0)
+        cache_put_any(cache, sheaf->object[--sheaf->nr]);
+    return false;
+}
+
 struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t capacity,
                               uint32_t nr)
 {
@@ -12,13 +43,12 @@ struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t c
 
     if (sheaf == NULL)
         return NULL;
-    if (cache_alloc_bulk(cache, gfp & ~(uint32_t)PYSLAB_GFP_ZERO, nr, sheaf->object) != nr) {
+    if (!take_objects(cache, gfp & ~(uint32_t)PYSLAB_GFP_ZERO, sheaf, nr)) {
         sheaf_delete(sheaf);
         return NULL;
     }
     for (uint32_t i = 0; i < nr; i++)
         object_set_mark(cache, sheaf->object[i]);
-    sheaf->nr = nr;
     add_relaxed(&cache->nr_prefilled, nr);
     return sheaf;
 }
@@ -30,7 +60,7 @@ struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr)
     return sheaf_set_aside(cache, gfp, (uint32_t)nr, (uint32_t)nr);
 }
 
-void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
+void *cache_take_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
 {
     uint32_t nr = sheaf->nr;
     void *p;
@@ -44,8 +74,18 @@ void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
     return p;
 }
 
+void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
+{
+    void *p = cache_take_prefilled(cache, sheaf);
+
+    if (p != NULL)
+        cache_count_alloc(cache, 1);
+    return p;
+}
+
 void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p)
 {
+    cache_count_free(cache, 1);
     object_set_mark(cache, p);
     sheaf->object[sheaf->nr++] = p;
     add_relaxed(&cache->nr_prefilled, 1);
@@ -55,7 +95,7 @@ void cache_return_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
 {
     void *p;
 
-    while ((p = cache_alloc_prefilled(cache, sheaf)) != NULL)
-        (void)cache_free_object(cache, p);
+    while ((p = cache_take_prefilled(cache, sheaf)) != NULL)
+        cache_put_any(cache, p);
     sheaf_delete(sheaf);
 }

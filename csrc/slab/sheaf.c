@@ -263,7 +263,7 @@ static void *slot_pop(struct kmem_cache *cache, struct sheaf_slot *slot)
     return p;
 }
 
-void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
+void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
 {
     struct sheaf_slot *slot;
     uint32_t bought = 0;
@@ -290,6 +290,15 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
         return NULL;
     p = slot_pop(cache, slot);
     return p != NULL ? p : alloc_direct(cache, gfp, bought != PFN_NONE);
+}
+
+void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
+{
+    void *p = cache_take_any(cache, gfp);
+
+    if (p != NULL)
+        cache_count_alloc(cache, 1);
+    return p;
 }
 
 slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
@@ -374,17 +383,15 @@ static void make_room(struct kmem_cache *cache, struct sheaf_slot *slot, struct 
     flush_oldest(cache, slot, batch);
 }
 
-int cache_free_object(struct kmem_cache *cache, void *p)
+void cache_put_any(struct kmem_cache *cache, void *p)
 {
     struct sheaf_slot *slot;
     struct slab_batch batch;
 
-    if (object_is_marked(cache, p))
-        return PYSLAB_EDOUBLE;
     object_set_mark(cache, p);
     if (cache->sheaf_capacity == 0) {
         free_direct(cache, p);
-        return PYSLAB_OK;
+        return;
     }
     slot = slot_ready(cache);
     if (slot == NULL || slot->top == slot->limit) {
@@ -393,13 +400,21 @@ int cache_free_object(struct kmem_cache *cache, void *p)
     }
     if (slot == NULL) {
         free_direct(cache, p);
-        return PYSLAB_OK;
+        return;
     }
     slab_batch_init(&batch);
     if (slot->top == slot->limit)
         make_room(cache, slot, &batch);
     *slot->top++ = p;
     slab_batch_free(cache, &batch);
+}
+
+int cache_free_object(struct kmem_cache *cache, void *p)
+{
+    if (object_is_marked(cache, p))
+        return PYSLAB_EDOUBLE;
+    cache_count_free(cache, 1);
+    cache_put_any(cache, p);
     return PYSLAB_OK;
 }
 

@@ -53,6 +53,17 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
 /* Gives the batch's slabs to page_alloc; returns frames. No lock held. */
 uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
 
+/* So many objects have come into callers' hands, or are about to leave them. */
+static inline void cache_count_alloc(const struct kmem_cache *cache, uint64_t nr)
+{
+    usage_add(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+}
+
+static inline void cache_count_free(const struct kmem_cache *cache, uint64_t nr)
+{
+    usage_sub(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+}
+
 /* Objects have a state that survives their being free. */
 static inline bool cache_is_constructed(const struct kmem_cache *cache)
 {
@@ -67,6 +78,10 @@ void object_set_mark(const struct kmem_cache *cache, void *p);
 
 /* --- sheaf.c: exchanges and the barn ------------------------------------ */
 
+/* cache_alloc_any and the end of cache_free_object for objects that no caller has. */
+void *cache_take_any(struct kmem_cache *cache, uint32_t gfp);
+void cache_put_any(struct kmem_cache *cache, void *p);
+
 /* Gives a sheaf's objects back to their slabs; the batch, if any, collects what became
  * free. */
 void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch);
@@ -80,6 +95,8 @@ void barn_discard(struct kmem_cache *cache);
 /* A sheaf with this capacity and nr objects of the cache; NULL without memory. */
 struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t capacity,
                               uint32_t nr);
+/* cache_alloc_prefilled of an object that goes back to the cache. */
+void *cache_take_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
 /* pre: an object of the cache, not marked free; the sheaf has room. */
 void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p);
 

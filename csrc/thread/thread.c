@@ -1,6 +1,7 @@
 /* thread.c - see thread.h. */
 #include "thread/thread.h"
 
+#include "base/check.h"
 #include "base/lock.h"
 #include "os/os_heap.h"
 
@@ -81,11 +82,22 @@ static struct thread_member *member_new(struct thread_domain *domain, struct thr
     return member;
 }
 
-static void tls_load(struct thread_member *member)
+static void tls_load_locked(struct thread_member *member)
 {
+    bool diverted = member->domain->nr_diverts != 0;
+
     for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
         thread_tls.slot[i] = member->slot[i];
-    store_relaxed(&thread_tls.domain, member->domain);
+    store_relaxed(&thread_tls.domain, diverted ? NULL : member->domain);
+    store_relaxed(&thread_tls.diverted, diverted ? member->domain : NULL);
+}
+
+static void tls_clear_locked(void)
+{
+    store_relaxed(&thread_tls.domain, NULL);
+    store_relaxed(&thread_tls.diverted, NULL);
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
+        thread_tls.slot[i] = NULL;
 }
 
 static void member_link_locked(struct thread_member *member)
@@ -145,13 +157,11 @@ static struct thread *thread_register(void)
  * that gives memory to the one below finds that one's slot. */
 static void member_flush_locked(struct thread_member *member)
 {
-    tls_load(member);
+    tls_load_locked(member);
     for (unsigned i = THREAD_NR_SLOTS; i-- > 0;)
         if (member->domain->layer[i].flush != NULL)
             member->domain->layer[i].flush(member->domain, member->slot[i]);
-    store_relaxed(&thread_tls.domain, NULL);
-    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
-        thread_tls.slot[i] = NULL;
+    tls_clear_locked();
 }
 
 /* A thread whose slots are flushed gets no others: what later destructors, and the C
@@ -183,6 +193,7 @@ static void thread_exit(void *argument)
     os_heap_free(self, sizeof *self);
 }
 
+/* The thread's member in a domain, loaded; NULL if it has none. */
 static struct thread_member *member_find(struct thread *self, struct thread_domain *domain)
 {
     struct thread_member *member;
@@ -191,6 +202,8 @@ static struct thread_member *member_find(struct thread *self, struct thread_doma
     member = self->members;
     while (member != NULL && member->domain != domain)
         member = member->next_of_thread;
+    if (member != NULL)
+        tls_load_locked(member);
     thread_registry_unlock();
     return member;
 }
@@ -200,6 +213,8 @@ slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slo
     struct thread *self = thread_tls.self;
     struct thread_member *member;
 
+    if (load_relaxed(&thread_tls.diverted) == domain)
+        return thread_tls.slot[slot];
     if (self == THREAD_ENDED || (self == NULL && (self = thread_register()) == NULL))
         return NULL;
     member = member_find(self, domain);
@@ -209,9 +224,9 @@ slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slo
             return NULL;
         thread_registry_lock();
         member_link_locked(member);
+        tls_load_locked(member);
         thread_registry_unlock();
     }
-    tls_load(member);
     return member->slot[slot];
 }
 
@@ -222,14 +237,39 @@ void thread_domain_init(struct thread_domain *domain)
     *domain = (struct thread_domain){.members = NULL};
 }
 
-/* A thread's block may name a domain that is gone; a new one at the same address must
- * not be taken for it. The owner may be storing another domain meanwhile, hence the
- * compare-and-exchange. */
-static void thread_forget_domain(struct thread *thread, struct thread_domain *domain)
+/* Takes a domain's name out of a thread's block, if it is there. The owner reads without
+ * the lock, but stores under it as well. */
+static void forget_locked(_Atomic(struct thread_domain *) *name, struct thread_domain *domain)
 {
-    struct thread_domain *expected = domain;
+    if (load_relaxed(name) == domain)
+        store_relaxed(name, NULL);
+}
 
-    atomic_compare_exchange_strong(&thread->tls->domain, &expected, NULL);
+/* A thread's block may name a domain that is gone; a new one at the same address must
+ * not be taken for it. */
+static void thread_forget_domain_locked(struct thread *thread, struct thread_domain *domain)
+{
+    forget_locked(&thread->tls->domain, domain);
+    forget_locked(&thread->tls->diverted, domain);
+}
+
+void thread_domain_divert_locked(struct thread_domain *domain)
+{
+    if (domain->nr_diverts++ != 0)
+        return;
+    for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
+        if (m->thread != NULL)
+            forget_locked(&m->thread->tls->domain, domain);
+}
+
+void thread_domain_restore_locked(struct thread_domain *domain)
+{
+    CHECK(domain->nr_diverts != 0);
+    if (--domain->nr_diverts != 0)
+        return;
+    for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
+        if (m->thread != NULL)
+            forget_locked(&m->thread->tls->diverted, domain);
 }
 
 void thread_domain_destroy(struct thread_domain *domain)
@@ -239,7 +279,7 @@ void thread_domain_destroy(struct thread_domain *domain)
         struct thread_member *member = domain->members;
 
         if (member->thread != NULL)
-            thread_forget_domain(member->thread, domain);
+            thread_forget_domain_locked(member->thread, domain);
         for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
             if (domain->layer[i].discard != NULL)
                 domain->layer[i].discard(member->slot[i]);

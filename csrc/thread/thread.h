@@ -5,13 +5,17 @@
  * die together: an arena is one. A member is one thread's slots in one domain.
  * What it is not: it knows nothing of what a slot holds; a layer registers the size
  * of its slot and what to do with it when a thread or a domain ends.
+ * A diverted domain is one that no thread finds by that compare: all of its threads take
+ * their layers' slow paths, with the slots that they have.
  *
  * Data structure: struct thread_tls (static TLS, <= 64 bytes) caches the slots of the
  * domain used last; the registry links threads, and members by thread and by domain.
- * Invariant: tls.domain == d implies tls.slot[] are the slots of the thread's member
- * in d; every member is on exactly one domain's list, and on its thread's list unless
+ * Invariant: tls.domain == d or tls.diverted == d implies tls.slot[] are the slots of the
+ * thread's member in d, and d is diverted in the second case only; every member is on exactly one domain's list, and on its thread's list unless
  * that thread was left behind by fork.
- * Lock: the registry lock guards all lists. A slot's content belongs to its thread.
+ * Lock: the registry lock guards all lists, and what a thread's block names: a thread
+ * changes its own under it, another one may take a name away. A slot's content belongs to
+ * its thread.
  */
 #ifndef THREAD_THREAD_H
 #define THREAD_THREAD_H
@@ -40,11 +44,13 @@ struct thread_layer {
 
 struct thread_domain {
     struct thread_member *members;              /* of all threads; registry lock */
+    uint32_t nr_diverts;                        /* calls not yet restored; registry lock */
     struct thread_layer layer[THREAD_NR_SLOTS]; /* constant after set-up */
 };
 
 struct thread_tls {
     _Atomic(struct thread_domain *) domain; /* whose slots are below; NULL: nobody's */
+    _Atomic(struct thread_domain *) diverted; /* the same if it is diverted; else NULL */
     void *slot[THREAD_NR_SLOTS];            /* of this thread in that domain */
     struct thread *self;                    /* NULL until the thread is registered */
 };
@@ -84,6 +90,10 @@ void thread_domain_destroy(struct thread_domain *domain);
 /* Keeps other threads' slots, and the visits below, from changing. */
 void thread_registry_lock(void);
 void thread_registry_unlock(void);
+/* Keeps the domain's threads off their fast paths until it is restored as often. What a
+ * thread does after it could know of the call is not on a fast path. */
+void thread_domain_divert_locked(struct thread_domain *domain);
+void thread_domain_restore_locked(struct thread_domain *domain);
 /* Calls visit for every member's slot, under the registry lock. */
 void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
                          void (*visit)(void *slot, void *context), void *context);

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab import numpy_handler
+from pyslab import compat, numpy_handler
 from pyslab._core import Buffer, KmemCache, Mempool, Page, Region, Shrinker
 from pyslab.address_map import AddressMap, AddressRange
 from pyslab.arena import Arena, default_arena
@@ -31,8 +31,11 @@ from pyslab.errors import (
 from pyslab.gfp import GFP
 from pyslab.highmem import Window, WindowStats
 from pyslab.prefill import PrefilledSheaf
+from pyslab.profiling import profiler
+from pyslab.profiling_records import MemoryRecord, ProfilerRecords, profiler_records
 from pyslab.ring import Ring
 from pyslab.sizes import parse_bytes
+from pyslab.statistics import Statistics, StatisticsBlock
 from pyslab.stats import (
     ArenaStats,
     CacheStats,
@@ -60,15 +63,19 @@ __all__ = [
     "Fragmentation",
     "InvalidPointerError",
     "KmemCache",
+    "MemoryRecord",
     "Mempool",
     "OutOfMemoryError",
     "Page",
     "PrefilledSheaf",
+    "ProfilerRecords",
     "PyslabError",
     "Region",
     "Ring",
     "Shrinker",
     "SlabCounts",
+    "Statistics",
+    "StatisticsBlock",
     "SupplyCounts",
     "VmArea",
     "VmEvents",
@@ -81,9 +88,12 @@ __all__ = [
     "ZonePolicy",
     "ZoneStats",
     "__version__",
+    "compat",
     "default_arena",
     "numpy_handler",
     "parse_bytes",
+    "profiler",
+    "profiler_records",
 ]
 
 try:

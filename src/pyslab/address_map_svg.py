@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from pyslab.sizes import format_bytes
 
-__all__ = ["Box", "svg_text"]
+__all__ = ["OTHER_COLOUR", "PART_COLOURS", "Box", "svg_text"]
 
 _WIDTH = 860
 _LEFT = 150  # of the left column
@@ -24,7 +24,7 @@ _TOP = 46
 _GAP = 22  # between boxes that are not neighbours
 _LEAST = 34  # height of a box
 _PER_DOUBLING = 3.0
-_COLOURS = {
+PART_COLOURS = {
     "zone": "#cfe3f7",
     "high": "#f7e3c8",
     "vmalloc": "#f9d5d0",
@@ -32,7 +32,7 @@ _COLOURS = {
     "ring": "#d5efd2",
     "window": "#fdf3b8",
 }
-_OTHER = "#e4e4e4"
+OTHER_COLOUR = "#e4e4e4"
 
 
 class Box(NamedTuple):
@@ -83,7 +83,7 @@ def _box(item: _Placed, x: int, label: str) -> list[str]:
     middle = top + height / 2
     return [
         f'<rect x="{x}" y="{top:.1f}" width="{_COLUMN}" height="{height:.1f}" '
-        f'fill="{_COLOURS.get(box.kind, _OTHER)}" stroke="#444"{dashes}/>',
+        f'fill="{PART_COLOURS.get(box.kind, OTHER_COLOUR)}" stroke="#444"{dashes}/>',
         _text(x + 8, middle - 3, f"{box.title}, {format_bytes(box.nbytes)}"),
         _text(x + 8, middle + 11, box.detail, ' font-size="9" fill="#555"'),
         _text(
@@ -103,7 +103,7 @@ def _band(left: _Placed, right: _Placed) -> str:
         (_LEFT + _COLUMN, left.top + left.height),
     )
     points = " ".join(f"{x},{y:.1f}" for x, y in corners)
-    return f'<polygon points="{points}" fill="{_COLOURS["zone"]}" fill-opacity="0.4"/>'
+    return f'<polygon points="{points}" fill="{PART_COLOURS["zone"]}" fill-opacity="0.4"/>'
 
 
 def svg_text(left: Sequence[Box], right: Sequence[Box], note: str) -> str:

@@ -14,12 +14,12 @@ from typing import Literal
 
 from pyslab._core import Shrinker, ffi, lib
 from pyslab.arena_highmem import ArenaHighmem
+from pyslab.arena_statistics import ArenaStatistics
 from pyslab.arrays import ArenaArrays
 from pyslab.errors import PyslabError
 from pyslab.highmem import LAST_PKMAP
 from pyslab.options import arena_options, creation_error, int_option, size_option
 from pyslab.prealloc import Prealloc, prealloc_option, stock
-from pyslab.reports import ArenaReports
 from pyslab.ring import Ring
 from pyslab.sizes import format_bytes
 from pyslab.zones import ZoneLayout
@@ -32,7 +32,7 @@ KmallocClasses = Literal["fine", "linux"]
 OomCallback = Callable[[int, str], object]
 
 
-class Arena(ArenaHighmem, ArenaArrays, ArenaReports):
+class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.

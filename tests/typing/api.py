@@ -165,6 +165,34 @@ def reports(arena: pyslab.Arena) -> None:
     assert_type(arena.release_unused(), int)
 
 
+def statistics(arena: pyslab.Arena) -> None:
+    """Blocks of statistics, the profiler, other projects' names."""
+    with arena.statistics() as s:
+        assert_type(s, pyslab.StatisticsBlock)
+        assert_type(s.current_bytes + s.peak_count + s.total_bytes, int)
+    assert_type(s.snapshot(), pyslab.Statistics)
+    arena.reset_peak()
+
+    @pyslab.profiler(arena=arena)
+    def work(nr: int, *, name: str = "") -> str:
+        return name * nr
+
+    assert_type(work(3, name="x"), str)
+    work("3")  # type: ignore[arg-type]
+    with pyslab.profiler(name="load") as block:
+        assert_type(block.peak_bytes, int)
+    assert_type(pyslab.profiler_records.report(ordered_by="num_calls"), str)
+    assert_type(pyslab.profiler_records.records, dict[str, pyslab.MemoryRecord])
+    assert_type(pyslab.compat.torch.memory_stats(arena), dict[str, int])
+    assert_type(pyslab.compat.torch.mem_get_info(), tuple[int, int])
+    assert_type(pyslab.compat.arrow.MemoryPool(arena).bytes_allocated(), int)
+    rmm = pyslab.compat.rmm
+    resource = rmm.StatisticsResourceAdaptor(rmm.LimitingResourceAdaptor(arena, 1 << 20))
+    assert_type(resource.allocate(10), int)
+    assert_type(resource.allocation_counts, pyslab.Statistics)
+    rmm.TrackingResourceAdaptor(3)  # type: ignore[arg-type]
+
+
 def arrays(arena: pyslab.Arena) -> None:
     """NumPy arrays from an arena, and the allocator of all others."""
     array = arena.zeros((2, 3), "f4", align=128)

@@ -1,0 +1,72 @@
+/* usage.h - what callers have in hand, counted exactly while somebody asks.
+ *
+ * What it is: bytes and number of allocations, their peaks and totals, of one arena, and
+ * the blocks of time that measure them. Bytes are usable ones: an object's size in its
+ * cache, whole frames else. What slabs, sheaves, reserves and page lists hold free is
+ * nobody's.
+ * What it is not: a statistic that is always on. While no block is open nothing is counted,
+ * and the fast paths do not even ask: an open block diverts them (thread.h), so that each
+ * allocation and free comes by one of the slow paths, which count.
+ *
+ * Data structure: counters of the arena that go on from block to block, and a list of open
+ * blocks, each with the counters' values at its start and the peaks since.
+ * Invariant, of what began after the block was opened: current == allocated - freed;
+ * peak == the largest value that current has had.
+ * Lock: the thread registry's guards the list. The counters are atomic; a peak is raised
+ * after the sum it is of, so that no value is missed.
+ */
+#ifndef PAGE_ALLOC_USAGE_H
+#define PAGE_ALLOC_USAGE_H
+
+#include "thread/thread.h"
+
+struct usage_figures {
+    int64_t current_bytes; /* allocated less freed; negative: older ones were freed */
+    int64_t current_count;
+    int64_t peak_bytes;    /* most of them at once */
+    int64_t peak_count;
+    uint64_t total_bytes;  /* ever allocated */
+    uint64_t total_count;
+};
+
+struct usage_block {
+    struct usage_block *next;    /* usage.blocks; registry lock */
+    struct usage_figures start;  /* the counters when it was opened; peaks: since then */
+};
+
+struct usage {
+    _Atomic uint32_t nr_blocks;  /* open ones */
+    struct usage_block *blocks;  /* list; registry lock */
+    _Atomic int64_t current_bytes;
+    _Atomic int64_t current_count;
+    _Atomic int64_t peak_bytes;  /* since the blocks' own were last brought up to date */
+    _Atomic int64_t peak_count;
+    _Atomic uint64_t total_bytes;
+    _Atomic uint64_t total_count;
+};
+
+void usage_open(struct usage *usage, struct thread_domain *domain, struct usage_block *block);
+/* The block's figures so far. */
+void usage_read(struct usage *usage, struct usage_block *block, struct usage_figures *out);
+/* The same for the last time. */
+void usage_close(struct usage *usage, struct thread_domain *domain, struct usage_block *block,
+                 struct usage_figures *out);
+
+void usage_count_alloc(struct usage *usage, uint64_t bytes, uint64_t count);
+void usage_count_free(struct usage *usage, uint64_t bytes, uint64_t count);
+
+/* Memory has come into a caller's hands. */
+static inline void usage_add(struct usage *usage, uint64_t bytes, uint64_t count)
+{
+    if (unlikely(load_relaxed(&usage->nr_blocks) != 0))
+        usage_count_alloc(usage, bytes, count);
+}
+
+/* Memory is about to leave them: before anybody else can have it. */
+static inline void usage_sub(struct usage *usage, uint64_t bytes, uint64_t count)
+{
+    if (unlikely(load_relaxed(&usage->nr_blocks) != 0))
+        usage_count_free(usage, bytes, count);
+}
+
+#endif
