@@ -139,7 +139,10 @@ void bench_run_fragmentation(const struct bench_options *options);
 void bench_run_supply(const struct bench_options *options);
 void bench_run_aligned(const struct bench_options *options);
 void bench_run_region(const struct bench_options *options);
+void bench_run_capi(const struct bench_options *options);
 
+/* The address of the C API's table, as an extension gets it. */
+const void *bench_api_table(void);
 /* Ends the process with status 1. */
 _Noreturn void bench_die(const char *message, ...) __attribute__((format(printf, 1, 2)));
 /* An arena of this many bytes with default options, or bench_die. */

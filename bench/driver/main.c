@@ -27,7 +27,8 @@ static _Noreturn void usage(void)
 {
     fputs("usage: driver [--rounds N] [--scale F] [--only libc|pyslab|mmap]\n"
           "              [--list | --memory | --threads | --latency | --residency | --small |\n"
-          "               --zeroed | --fragmentation | --supply | --aligned | --region]\n",
+          "               --zeroed | --fragmentation | --supply | --aligned | --region |\n"
+          "               --capi]\n",
           stderr);
     exit(USAGE_STATUS);
 }
@@ -93,6 +94,7 @@ static const struct mode modes[] = {
     {"supply", bench_run_supply},
     {"aligned", bench_run_aligned},
     {"region", bench_run_region},
+    {"capi", bench_run_capi},
 };
 
 enum { NR_MODES = sizeof(modes) / sizeof(modes[0]), NR_OTHERS = 4 };

@@ -29,6 +29,11 @@ _Noreturn void bench_die(const char *message, ...)
     exit(EXIT_FAILURE);
 }
 
+const void *bench_api_table(void)
+{
+    return pyslab_get_api();
+}
+
 pyslab_arena *bench_arena_create(uint64_t size_bytes)
 {
     pyslab_arena_options options = {

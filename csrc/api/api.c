@@ -1,6 +1,7 @@
 /* api.c - every function of pyslab.h: argument checks and error codes, nothing else. */
 #include "arena/arena.h"
 
+#include "api/copy_struct.h"
 #include "os/os.h"
 
 #include <stdio.h>
@@ -9,13 +10,34 @@
 
 int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out)
 {
-    return options == NULL || out == NULL ? PYSLAB_EINVAL : arena_create(options, out);
+    pyslab_arena_options whole;
+
+    if (options == NULL || out == NULL ||
+        !copy_struct_in(&whole, sizeof whole, options, options->struct_size,
+                        UP_TO(pyslab_arena_options, highmem_path)))
+        return PYSLAB_EINVAL;
+    whole.struct_size = sizeof whole;
+    return arena_create(&whole, out);
 }
 
-void pyslab_arena_destroy(pyslab_arena *arena)
+int pyslab_arena_destroy(pyslab_arena *arena)
 {
-    if (arena != NULL)
-        arena_destroy(arena);
+    return arena == NULL ? PYSLAB_OK : arena_destroy_sole(arena);
+}
+
+pyslab_arena *pyslab_default_arena(void)
+{
+    return arena_default();
+}
+
+void pyslab_arena_get(pyslab_arena *arena)
+{
+    arena_get(arena);
+}
+
+int pyslab_arena_put(pyslab_arena *arena)
+{
+    return arena_put(arena);
 }
 
 int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes)
@@ -108,8 +130,14 @@ void pyslab_arena_set_oom(pyslab_arena *arena,
 int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,
                              pyslab_shrinker **out)
 {
-    return options == NULL || out == NULL ? PYSLAB_EINVAL
-                                          : shrinker_register(&arena->pages, options, out);
+    pyslab_shrinker_options whole;
+
+    if (options == NULL || out == NULL ||
+        !copy_struct_in(&whole, sizeof whole, options, options->struct_size,
+                        UP_TO(pyslab_shrinker_options, context)))
+        return PYSLAB_EINVAL;
+    whole.struct_size = sizeof whole;
+    return shrinker_register(&arena->pages, &whole, out);
 }
 
 void pyslab_unregister_shrinker(pyslab_shrinker *shrinker)
@@ -297,7 +325,15 @@ uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p)
 int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size,
                              const pyslab_cache_options *options, pyslab_kmem_cache **out)
 {
-    return cache_create(&arena->kmalloc.slabs, name, size, options, out);
+    pyslab_cache_options whole;
+
+    if (options == NULL)
+        return cache_create(&arena->kmalloc.slabs, name, size, NULL, out);
+    if (!copy_struct_in(&whole, sizeof whole, options, options->struct_size,
+                        UP_TO(pyslab_cache_options, context)))
+        return PYSLAB_EINVAL;
+    whole.struct_size = sizeof whole;
+    return cache_create(&arena->kmalloc.slabs, name, size, &whole, out);
 }
 
 void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp)
@@ -307,7 +343,7 @@ void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp)
 
 int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p)
 {
-    return p == NULL ? PYSLAB_OK : cache_free(cache, p);
+    return cache_free(cache, p);
 }
 
 size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p)
@@ -405,7 +441,7 @@ const char *pyslab_strerror(int error)
     case PYSLAB_ECORRUPT:
         return "the metadata disagrees with itself";
     case PYSLAB_EBUSY:
-        return "objects are still live";
+        return "still in use";
     case PYSLAB_EOS:
         return "the operating system refused";
     case PYSLAB_EFORKED:

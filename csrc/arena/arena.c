@@ -269,6 +269,7 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
         os_heap_free(arena, sizeof *arena);
         return error;
     }
+    store_relaxed(&arena->nr_refs, 1);
     *out = arena;
     return PYSLAB_OK;
 }

@@ -32,12 +32,20 @@ struct pyslab_arena {
     _Atomic uint64_t limit_bytes; /* as it was set; 0: none */
     uint32_t hugepages;          /* enum pyslab_hugepages */
     uint32_t purge_delay_ms;     /* as in the options */
+    _Atomic uint32_t nr_refs;    /* see arena_life.c */
+    void *object;                /* the Python layer's, under the GIL: its object, or NULL */
 };
 
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
 /* The same in memory of the caller's, which is zero; an arena made so is never destroyed. */
 int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options);
+/* Whatever the references. */
 void arena_destroy(struct pyslab_arena *arena);
+/* The functions of the public header; it has their contracts. */
+struct pyslab_arena *arena_default(void);
+void arena_get(struct pyslab_arena *arena);
+int arena_put(struct pyslab_arena *arena);
+int arena_destroy_sole(struct pyslab_arena *arena);
 void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out);
 /* EINVAL: no such zone. */
 int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_stats *out);

@@ -55,7 +55,7 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
     if (likely(offset < map->bytes && thread_has_domain(km->slabs.domain))) {
         size_t class = map->classes[offset >> PAGE_SHIFT];
 
-        if (likely(sheaf_push(&km->slabs, sheaf_table_loaded(), class, offset, p)))
+        if (likely(sheaf_push(km->slabs.secret, sheaf_table_loaded(), class, offset, p)))
             return PYSLAB_OK;
     }
     return kfree_slow(km, p);

@@ -176,7 +176,7 @@ size_t heap_usable(const void *p)
         unsigned class = map->classes[offset >> PAGE_SHIFT];
 
         if (likely(geometry_is_object(&table->slot[class].geometry, offset) &&
-                   *object_key((void *)(uintptr_t)p) != object_key_value(&km->slabs, p)))
+                   *object_key((void *)(uintptr_t)p) != object_key_value(km->slabs.secret, p)))
             return km->classes.size[class];
     }
     usable = heap_ready() ? kmalloc_usable(km, p) : 0;

@@ -52,7 +52,7 @@ static always_inline void *heap_pop_class(struct sheaf_table *table, size_t clas
     if (unlikely(top == slot->bottom))
         return NULL;
     p = top[-1];
-    if (unlikely(*object_key(p) != object_key_value(&malloc_arena.kmalloc.slabs, p)))
+    if (unlikely(*object_key(p) != object_key_value(malloc_arena.kmalloc.slabs.secret, p)))
         return NULL;
     slot->top = top - 1;
     slot->nr_allocs++;
@@ -94,7 +94,7 @@ static always_inline void heap_free(void *p)
                    top[-1] != p)) {
             *top = p;
             slot->top = top + 1;
-            *object_key(p) = object_key_value(&km->slabs, p);
+            *object_key(p) = object_key_value(km->slabs.secret, p);
             return;
         }
     }

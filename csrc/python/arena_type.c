@@ -26,12 +26,19 @@ static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* Takes over a core arena that cffi made; once per object. */
-static PyObject *arena_adopt(PyObject *op, PyObject *handle)
+/* _adopt(handle, owned), once per object. An arena that cffi made is taken over: with its
+ * creator's reference and one more, so that pyslab_arena_destroy() finds that it is in use.
+ * Somebody else's gets one reference. */
+static PyObject *arena_adopt(PyObject *op, PyObject *args)
 {
     ArenaObject *self = arena_of(op);
-    void *core = PyLong_AsVoidPtr(handle);
+    PyObject *handle;
+    struct pyslab_arena *core;
+    int owned;
 
+    if (!PyArg_ParseTuple(args, "Op:_adopt", &handle, &owned))
+        return NULL;
+    core = PyLong_AsVoidPtr(handle);
     if (core == NULL && PyErr_Occurred())
         return NULL;
     if (self->core != NULL || self->total_count != 0 || core == NULL) {
@@ -39,6 +46,9 @@ static PyObject *arena_adopt(PyObject *op, PyObject *handle)
         return NULL;
     }
     self->core = core;
+    self->nr_refs = owned ? 2 : 1;
+    pyslab_arena_get(core);
+    core->object = self;
     self->closed = false;
     Py_RETURN_NONE;
 }
@@ -50,7 +60,14 @@ void arena_settle(ArenaObject *self)
     if (core == NULL || self->nr_live != 0)
         return;
     self->core = NULL;
-    arena_destroy(core);
+    if (self->on_oom != NULL) /* C may go on with the arena */
+        pyslab_arena_set_oom(core, NULL, NULL);
+    if (core->object == self)
+        core->object = NULL;
+    while (self->nr_refs > 0) {
+        self->nr_refs--;
+        pyslab_arena_put(core);
+    }
 }
 
 static PyObject *arena_close(PyObject *op, PyObject *unused)
@@ -66,7 +83,10 @@ static PyObject *arena_close(PyObject *op, PyObject *unused)
 static void arena_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
+    struct pyslab_arena *core = arena_of(op)->core;
 
+    if (core != NULL && core->object == op) /* from here on nothing leads to it */
+        core->object = NULL;
     arena_of(op)->closed = true;
     windows_orphan(arena_of(op));
     arena_settle(arena_of(op));
@@ -377,7 +397,7 @@ static PyMethodDef arena_methods[] = {
     {"_reset_peak", arena_reset_peak, METH_NOARGS, NULL},
     {"_set_window", arena_set_window, METH_O, NULL},
     {"_numpy_handler", arena_numpy_handler, METH_NOARGS, NULL},
-    {"_adopt", arena_adopt, METH_O, NULL},
+    {"_adopt", arena_adopt, METH_VARARGS, NULL},
     {"_pin", method_pin, METH_NOARGS, NULL},
     {"_unpin", method_unpin, METH_NOARGS, NULL},
     {"_close", arena_close, METH_NOARGS, NULL},

@@ -31,7 +31,7 @@ struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor
         return NULL;
     }
     *hooks = (struct cache_hooks){.ctor = Py_XNewRef(ctor), .dtor = Py_XNewRef(dtor),
-                                  .arena = arena, .size = size};
+                                  .core = arena->core, .size = size};
     return hooks;
 }
 
@@ -57,15 +57,21 @@ void hooks_release(void *context)
 
 /* The pin ends without unmapping anything: the core's call is still under way. A closed
  * arena then waits for its last Buffer, or for its own end. */
-static void hooks_enter(struct cache_hooks *hooks)
+static ArenaObject *hooks_enter(struct cache_hooks *hooks)
 {
+    ArenaObject *arena = arena_object_get(hooks->core);
+
     hooks->running++;
-    hooks->arena->nr_live++;
+    if (arena != NULL)
+        arena->nr_live++;
+    return arena;
 }
 
-static void hooks_leave(struct cache_hooks *hooks)
+static void hooks_leave(struct cache_hooks *hooks, ArenaObject *arena)
 {
-    hooks->arena->nr_live--;
+    if (arena != NULL)
+        arena->nr_live--;
+    Py_XDECREF((PyObject *)arena);
     hooks->running--;
 }
 
@@ -100,6 +106,7 @@ int hooks_construct(void *object, void *context)
 {
     struct cache_hooks *hooks = context;
     PyGILState_STATE gil;
+    ArenaObject *arena;
     bool ok;
 
     if (hooks->ctor == NULL) {
@@ -107,10 +114,10 @@ int hooks_construct(void *object, void *context)
         return 0;
     }
     gil = PyGILState_Ensure();
-    hooks_enter(hooks);
+    arena = hooks_enter(hooks);
     /* A mempool tries twice: the first exception is the caller's. */
     ok = !PyErr_Occurred() && construct(object, hooks);
-    hooks_leave(hooks);
+    hooks_leave(hooks, arena);
     PyGILState_Release(gil);
     return ok ? 0 : -1;
 }
@@ -120,11 +127,12 @@ void hooks_destruct(void *object, void *context)
     struct cache_hooks *hooks = context;
     PyObject *type, *value, *traceback, *state, *result;
     PyGILState_STATE gil;
+    ArenaObject *arena;
 
     if (hooks->dtor == NULL)
         return;
     gil = PyGILState_Ensure();
-    hooks_enter(hooks);
+    arena = hooks_enter(hooks);
     PyErr_Fetch(&type, &value, &traceback);
     state = PyBytes_FromStringAndSize(object, hooks->size);
     result = state == NULL ? NULL : PyObject_CallOneArg(hooks->dtor, state);
@@ -132,7 +140,7 @@ void hooks_destruct(void *object, void *context)
         PyErr_WriteUnraisable(hooks->dtor);
     Py_XDECREF(result);
     Py_XDECREF(state);
+    hooks_leave(hooks, arena);
     PyErr_Restore(type, value, traceback);
-    hooks_leave(hooks);
     PyGILState_Release(gil);
 }

@@ -201,17 +201,31 @@ bool nofail_again(ArenaObject *arena, uint32_t gfp)
     return PyErr_CheckSignals() == 0 && arena_is_open(arena);
 }
 
+PyObject *exception_of_code(int code)
+{
+    switch (code) {
+    case PYSLAB_EDOUBLE:
+        return objects.double_free;
+    case PYSLAB_EPOINTER:
+    case PYSLAB_ECACHE:
+        return objects.invalid_pointer;
+    case PYSLAB_EBUSY:
+        return objects.cache_busy;
+    case PYSLAB_EINVAL:
+        return PyExc_ValueError;
+    case PYSLAB_ENOMEM:
+        return objects.out_of_memory;
+    case PYSLAB_ECORRUPT:
+        return objects.corruption;
+    case PYSLAB_EFORKED:
+        return objects.forked;
+    default:
+        return objects.error;
+    }
+}
+
 void *raise_code(int code, const char *what, const void *p)
 {
-    PyObject *type = code == PYSLAB_EDOUBLE    ? objects.double_free
-                     : code == PYSLAB_EPOINTER || code == PYSLAB_ECACHE
-                         ? objects.invalid_pointer
-                     : code == PYSLAB_EBUSY    ? objects.cache_busy
-                     : code == PYSLAB_EINVAL   ? PyExc_ValueError
-                     : code == PYSLAB_ENOMEM   ? objects.out_of_memory
-                     : code == PYSLAB_EFORKED  ? objects.forked
-                                               : objects.error;
-
-    PyErr_Format(type, "%s at %p: %s", what, p, pyslab_strerror(code));
+    PyErr_Format(exception_of_code(code), "%s at %p: %s", what, p, pyslab_strerror(code));
     return NULL;
 }

@@ -44,12 +44,12 @@ static bool module_fill(PyObject *module)
            add_type(module, region_type_new(module), &objects.region_type) &&
            add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
            add_type(module, usage_type_new(module), &objects.usage_type) &&
-           numpy_handler_add(module);
+           numpy_handler_add(module) && c_api_add(module);
 }
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    PyObject *module = cffi_module_init();
+    PyObject *module = interpreter_is_main() ? cffi_module_init() : NULL;
 
     if (module != NULL && !module_fill(module))
         Py_CLEAR(module);

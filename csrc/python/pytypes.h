@@ -25,6 +25,7 @@
 typedef struct {
     PyObject_HEAD
     struct pyslab_arena *core; /* NULL once unmapped */
+    uint32_t nr_refs;          /* to core, of this object's own: 1; 2 if Python made it */
     Py_ssize_t nr_live;        /* see above */
     Py_ssize_t current_count;  /* Buffers, Pages and arrays with memory */
     Py_ssize_t current_bytes;  /* their nbytes; of arrays the usable bytes */
@@ -178,6 +179,8 @@ void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp);
 /* After a failure: true if the mask has GFP.NOFAIL, a moment has passed without the GIL,
  * and nothing (a signal's exception, close()) speaks against trying again. */
 bool nofail_again(ArenaObject *arena, uint32_t gfp);
+/* The exception class of a core error code; borrowed. */
+PyObject *exception_of_code(int code);
 /* Sets the exception of a core error code about an address; NULL. */
 void *raise_code(int code, const char *what, const void *p);
 /* False with ArenaClosedError set if the arena takes no allocations. */
@@ -188,6 +191,14 @@ bool arena_is_open(ArenaObject *arena);
 PyTypeObject *arena_type_new(PyObject *module);
 /* Destroys the core arena if it is closed and nothing lives in it. */
 void arena_settle(ArenaObject *arena);
+
+/* The Arena over a core arena, a new reference; NULL: there is none, or it is on its way out. */
+static inline ArenaObject *arena_object_get(const struct pyslab_arena *core)
+{
+    ArenaObject *arena = core->object;
+
+    return arena == NULL || Py_REFCNT(arena) == 0 ? NULL : (ArenaObject *)Py_NewRef((PyObject *)arena);
+}
 
 /* A pin keeps the core arena while Python code may run in the middle of a call. */
 static inline void arena_pin(ArenaObject *arena)
@@ -243,7 +254,7 @@ BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg);
 struct cache_hooks {
     PyObject *ctor;     /* callable(bytearray) or NULL */
     PyObject *dtor;     /* callable(bytes) or NULL */
-    ArenaObject *arena; /* borrowed: the KmemCache owns it */
+    struct pyslab_arena *core; /* the arena that the cache is in */
     Py_ssize_t size;    /* of an object */
     unsigned running;   /* calls of either that have not returned */
 };
@@ -277,6 +288,13 @@ PyObject *arena_reset_peak(PyObject *op, PyObject *unused);
 PyObject *arena_numpy_handler(PyObject *op, PyObject *unused);
 /* Adds _numpy_set_handler(). */
 bool numpy_handler_add(PyObject *module);
+
+/* --- c_api.c --------------------------------------------------------------- */
+
+/* Publishes the C API: adds _C_API and functions for the package. */
+bool c_api_add(PyObject *module);
+/* False with ImportError set in a subinterpreter. */
+bool interpreter_is_main(void);
 
 /* --- page_type.c, cache_type.c ------------------------------------------ */
 

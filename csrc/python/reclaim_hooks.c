@@ -44,20 +44,24 @@ static PyObject *call_hook(ArenaObject *arena, PyObject *const *hook, PyObject *
 
 /* --- on_oom ------------------------------------------------------------- */
 
+/* context is the core arena, which is there: a thread of C's may come from it after its Arena
+ * has gone. */
 static int oom_call(size_t nbytes, uint32_t zone, void *context)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    ArenaObject *arena = context;
+    struct pyslab_arena *core = context;
+    ArenaObject *arena = arena_object_get(core);
     PyObject *result = NULL;
     int again = 0;
 
-    if (arena->on_oom != NULL && !PyErr_Occurred())
+    if (arena != NULL && arena->on_oom != NULL && !PyErr_Occurred())
         result = call_hook(arena, &arena->on_oom,
                            Py_BuildValue("(ns)", (Py_ssize_t)nbytes,
-                                         arena->core->pages.zone[zone].name));
+                                         core->pages.zone[zone].name));
     if (result != NULL)
         again = PyObject_IsTrue(result) == 1;
     Py_XDECREF(result);
+    Py_XDECREF((PyObject *)arena);
     if (PyErr_Occurred())
         again = -1;
     PyGILState_Release(gil);
@@ -85,7 +89,8 @@ PyObject *arena_set_on_oom(PyObject *op, PyObject *callable)
     if (error == 0)
         arena->on_oom = callable == Py_None ? NULL : callable;
     if (error == 0 && arena->core != NULL)
-        pyslab_arena_set_oom(arena->core, arena->on_oom == NULL ? NULL : oom_call, arena);
+        pyslab_arena_set_oom(arena->core, arena->on_oom == NULL ? NULL : oom_call,
+                             arena->core);
     Py_DECREF(name);
     Py_XDECREF(old);
     if (error != 0)

@@ -55,6 +55,9 @@ struct region_set {
 };
 
 struct region {
+#if PYSLAB_CHECK_LEVEL >= 1
+    pyslab_region_head no_head; /* NULL: clients bump nothing that is checked */
+#endif
     char *cur;                /* next byte; aligned to REGION_ALIGN */
     char *end;                /* of the current block */
     char *start;              /* of it; NULL: there is none yet */

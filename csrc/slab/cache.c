@@ -229,6 +229,11 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
     if (cache == NULL)
         return PYSLAB_ENOMEM;
     cache->owner = sa;
+    cache->domain = sa->domain;
+    cache->secret = sa->secret;
+    cache->base = sa->map.base;
+    cache->classes = sa->map.classes;
+    cache->bytes = sa->map.bytes;
     cache->nr_pins = 1; /* until cache_destroy */
     cache->ctor = options->ctor;
     cache->dtor = options->dtor;

@@ -422,6 +422,8 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
 {
     struct kmem_cache *owner = slab_cache_of(cache->owner, p);
 
+    if (p == NULL)
+        return PYSLAB_OK;
     if (owner != cache)
         return owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER;
     return cache_free_object(cache, p);

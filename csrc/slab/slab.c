@@ -25,7 +25,7 @@ static uint64_t *free_words(const struct kmem_cache *cache, void *p)
 bool object_is_marked(const struct kmem_cache *cache, void *p)
 {
     const uint64_t *words = free_words(cache, p);
-    uint64_t key = object_key_value(cache->owner, p);
+    uint64_t key = object_key_value(cache->secret, p);
 
     if (is_small(cache))
         return ((words[0] ^ key) & ~SMALL_INDEX_MASK) == 0;
@@ -39,7 +39,7 @@ void object_clear_mark(const struct kmem_cache *cache, void *p)
 
 void object_set_mark(const struct kmem_cache *cache, void *p)
 {
-    uint64_t key = object_key_value(cache->owner, p);
+    uint64_t key = object_key_value(cache->secret, p);
 
     if (is_small(cache))
         free_words(cache, p)[0] = key | SMALL_INDEX_MASK;

@@ -114,6 +114,13 @@ struct barn {
 };
 
 struct kmem_cache {
+    /* What the fast paths read, in a line of the processor's cache: copies of the owner's. */
+    struct thread_domain *domain;  /* constant */
+    uint64_t secret;               /* constant */
+    const char *base;              /* of frame 0; constant */
+    const uint8_t *classes;        /* of the frames; constant */
+    size_t bytes;                  /* of those that have an address; constant */
+    size_t fast_class;             /* its class byte, 0 if the fast path must not serve it */
     struct lock lock;              /* guards desc's lists, slabs, barn */
     struct slab_alloc *owner;      /* constant */
     struct cache_desc *desc;       /* constant */
@@ -122,7 +129,6 @@ struct kmem_cache {
     uint32_t nr_pools;             /* owner->lock: mempools over it */
     bool dying;                    /* owner->lock: destroyed; the last pin deletes it */
     uint32_t zone_gfp;             /* zone bits of its slabs: 0, or GFP_DMA; constant */
-    uint32_t fast_class;           /* its class byte, 0 if the fast path must not serve it */
     pyslab_ctor ctor;              /* or NULL; constant */
     pyslab_dtor dtor;              /* or NULL; constant */
     void *context;                 /* of both; constant */
@@ -237,9 +243,9 @@ static always_inline uint64_t *object_key(void *p)
     return (uint64_t *)p + 1;
 }
 
-static always_inline uint64_t object_key_value(const struct slab_alloc *sa, const void *p)
+static always_inline uint64_t object_key_value(uint64_t secret, const void *p)
 {
-    return sa->secret ^ (uint64_t)(uintptr_t)p;
+    return secret ^ (uint64_t)(uintptr_t)p;
 }
 
 /* Pops from the main sheaf of a class; NULL if it is empty or absent. */
@@ -267,12 +273,12 @@ static always_inline bool geometry_is_object(const struct slab_geometry *g, size
 
 /* Pushes an object of the cache with this class byte; false sends the caller to the
  * slow path: main full or absent, not an object, or marked free already. */
-static always_inline bool sheaf_push(const struct slab_alloc *sa, struct sheaf_table *table,
+static always_inline bool sheaf_push(uint64_t secret, struct sheaf_table *table,
                                      size_t class, size_t offset, void *p)
 {
     struct sheaf_slot *slot = &table->slot[class];
     void **top = slot->top;
-    uint64_t key = object_key_value(sa, p);
+    uint64_t key = object_key_value(secret, p);
 
     if (unlikely(top == slot->limit) ||
         unlikely(!geometry_is_object(&slot->geometry, offset)) ||
@@ -298,7 +304,7 @@ static always_inline struct sheaf_table *sheaf_table_loaded(void)
 
 static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
 {
-    if (likely((gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(cache->owner->domain))) {
+    if (likely((gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(cache->domain))) {
         void *p = sheaf_pop(sheaf_table_loaded(), cache->fast_class);
 
         if (likely(p != NULL))
@@ -307,16 +313,14 @@ static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
     return cache_alloc_slow(cache, gfp);
 }
 
-/* Errors: EPOINTER, ECACHE, EDOUBLE. */
+/* Errors: EPOINTER, ECACHE, EDOUBLE. NULL, which is in no arena, is the slow path's no-op. */
 static always_inline int cache_free(struct kmem_cache *cache, void *p)
 {
-    struct slab_alloc *sa = cache->owner;
-    size_t offset = (uintptr_t)p - (uintptr_t)sa->map.base;
+    size_t offset = (uintptr_t)p - (uintptr_t)cache->base;
 
-    if (likely(offset < sa->map.bytes &&
-               sa->map.classes[offset >> PAGE_SHIFT] == cache->fast_class &&
-               thread_has_domain(sa->domain)) &&
-        likely(sheaf_push(sa, sheaf_table_loaded(), cache->fast_class, offset, p)))
+    if (likely(offset < cache->bytes && thread_has_domain(cache->domain) &&
+               cache->classes[offset >> PAGE_SHIFT] == cache->fast_class) &&
+        likely(sheaf_push(cache->secret, sheaf_table_loaded(), cache->fast_class, offset, p)))
         return PYSLAB_OK;
     return cache_free_slow(cache, p);
 }

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab import compat, numpy_handler
-from pyslab._core import Buffer, KmemCache, Mempool, Page, Region, Shrinker
+from pyslab import _interpreter, compat, numpy_handler  # noqa: F401  # the first refuses
+from pyslab._core import _C_API, Buffer, KmemCache, Mempool, Page, Region, Shrinker, ffi
 from pyslab.address_map import AddressMap, AddressRange
-from pyslab.arena import Arena, default_arena
+from pyslab.arena import Arena
+from pyslab.capi import api_address, get_cmake_dir, get_include, get_pkgconfig_dir
 from pyslab.counts import SlabCounts, SupplyCounts
 from pyslab.errors import (
     ArenaClosedError,
@@ -29,6 +30,7 @@ from pyslab.errors import (
     WindowExhaustedError,
 )
 from pyslab.gfp import GFP
+from pyslab.handles import default_arena
 from pyslab.highmem import Window, WindowStats
 from pyslab.prefill import PrefilledSheaf
 from pyslab.profiling import profiler
@@ -49,6 +51,7 @@ from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
 __all__ = [
     "GFP",
+    "_C_API",
     "AddressMap",
     "AddressRange",
     "Arena",
@@ -88,8 +91,13 @@ __all__ = [
     "ZonePolicy",
     "ZoneStats",
     "__version__",
+    "api_address",
     "compat",
     "default_arena",
+    "ffi",
+    "get_cmake_dir",
+    "get_include",
+    "get_pkgconfig_dir",
     "numpy_handler",
     "parse_bytes",
     "profiler",

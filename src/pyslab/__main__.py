@@ -1,35 +1,65 @@
-"""python -m pyslab: the command line. `bench` measures, `--version` tells the version."""
+"""python -m pyslab: the command line. `bench` measures, the options tell where things are."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Sequence
+import sysconfig
+from collections.abc import Callable, Sequence
 
 import pyslab
 
 _USAGE = """\
-usage: pyslab [--help] [--version] COMMAND ...
+usage: pyslab [--help] [--version] [--includes | --cflags | --cmakedir | --pkgconfigdir]
+       pyslab COMMAND ...
+
+for building extensions that use pyslab.h:
+  --includes      compiler flags for Python.h and pyslab.h
+  --cflags        compiler flags for pyslab.h
+  --cmakedir      directory of pyslabConfig.cmake
+  --pkgconfigdir  directory of pyslab.pc
 
 commands:
   bench    measure pyslab against other allocators (pyslab bench --help)
 """
 
 
+def _includes(*directories: str) -> str:
+    unique = list(dict.fromkeys(directories))
+    return " ".join(shlex.quote(f"-I{directory}") for directory in unique)
+
+
+def _python_includes() -> tuple[str, str]:
+    return sysconfig.get_path("include"), sysconfig.get_path("platinclude")
+
+
+_ANSWERS: dict[str, Callable[[], str]] = {
+    "--version": lambda: f"pyslab {pyslab.__version__}",
+    "--includes": lambda: _includes(*_python_includes(), pyslab.get_include()),
+    "--cflags": lambda: _includes(pyslab.get_include()),
+    "--cmakedir": pyslab.get_cmake_dir,
+    "--pkgconfigdir": pyslab.get_pkgconfig_dir,
+    "--help": lambda: _USAGE.rstrip("\n"),
+}
+_SHORT = {"-V": "--version", "-h": "--help"}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status, 2 for a usage error."""
+    """Run one command, or answer each option on a line; return 0, or 2 for a usage error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments in (["--version"], ["-V"]):
-        print(f"pyslab {pyslab.__version__}")
-        return 0
-    if arguments in (["--help"], ["-h"]):
-        print(_USAGE, end="")
-        return 0
     if arguments and arguments[0] == "bench":
         from pyslab.bench import main as bench_main
 
         return bench_main(arguments[1:])
-    if arguments:
-        print(f"pyslab: no command {arguments[0]!r}", file=sys.stderr)
+    options = [_SHORT.get(argument, argument) for argument in arguments]
+    if options and all(option in _ANSWERS for option in options):
+        for option in options:
+            print(_ANSWERS[option]())
+        return 0
+    unknown = [option for option in options if option not in _ANSWERS]
+    if unknown:
+        kind = "option" if unknown[0].startswith("-") else "command"
+        print(f"pyslab: no {kind} {unknown[0]!r}", file=sys.stderr)
     print(_USAGE, end="", file=sys.stderr)
     return 2
 

@@ -7,16 +7,15 @@ fast: options, statistics, texts and the end of an arena, over cffi.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from pyslab._core import Shrinker, ffi, lib
 from pyslab.arena_highmem import ArenaHighmem
 from pyslab.arena_statistics import ArenaStatistics
 from pyslab.arrays import ArenaArrays
-from pyslab.errors import PyslabError
+from pyslab.errors import ArenaClosedError, PyslabError
 from pyslab.highmem import LAST_PKMAP
 from pyslab.options import arena_options, creation_error, int_option, size_option
 from pyslab.prealloc import Prealloc, prealloc_option, stock
@@ -24,7 +23,7 @@ from pyslab.ring import Ring
 from pyslab.sizes import format_bytes
 from pyslab.zones import ZoneLayout
 
-__all__ = ["Arena", "default_arena"]
+__all__ = ["Arena"]
 
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
@@ -90,27 +89,38 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
         self._set_highmem(highmem_slots)
-        handle = ffi.new("pyslab_arena **")
-        code = lib.pyslab_arena_create(options, handle)
+        made = ffi.new("pyslab_arena **")
+        code = lib.pyslab_arena_create(options, made)
         if code != lib.PYSLAB_OK:
             raise creation_error(code, ffi.errno, options)
         del kept  # what the options point to, which the call has read
         try:
-            stock(handle[0], wanted)
+            stock(made[0], wanted)
         except BaseException:
-            lib.pyslab_arena_destroy(handle[0])
+            lib.pyslab_arena_destroy(made[0])
             raise
-        self._adopt(int(ffi.cast("uintptr_t", handle[0])))
-        self._size = int(lib.pyslab_arena_size(handle[0]))
-        self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle[0])))
-        self._max_order = int(max_order)
-        self._layout = zones or ZoneLayout.flat(
+        self._start(made[0], owned=True, layout=zones)
+        self.on_oom = on_oom
+
+    @classmethod
+    def _of_handle(cls, handle: Any, layout: ZoneLayout | None) -> Arena:
+        """Return an Arena over a pyslab_arena made in C, which stays its maker's."""
+        self = cls.__new__(cls)
+        self._set_highmem(LAST_PKMAP)
+        self._start(handle, owned=False, layout=layout)
+        return self
+
+    def _start(self, handle: Any, *, owned: bool, layout: ZoneLayout | None) -> None:
+        self._adopt(int(ffi.cast("uintptr_t", handle)), owned)
+        self._size = int(lib.pyslab_arena_size(handle))
+        self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle)))
+        self._max_order = int(lib.pyslab_arena_max_order(handle))
+        self._layout = layout or ZoneLayout.flat(
             self._size, min_free_kbytes=0, watermark_scale_factor=0
         )
-        self._limit: int | None = None
+        self._limit: int | None = int(lib.pyslab_arena_limit(handle)) or None
         self._shrinkers: set[Shrinker] = set()
-        self._on_oom: OomCallback | None
-        self.on_oom = on_oom
+        self._on_oom: OomCallback | None = None
 
     # --- properties ----------------------------------------------------------
 
@@ -118,6 +128,19 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
     def size(self) -> int:
         """Bytes of the arena's frames."""
         return self._size
+
+    @property
+    def handle(self) -> int:
+        """The address of its pyslab_arena, for the C API from cffi, ctypes, Rust and others.
+
+        Good while the arena is open, or C has a reference to it (pyslab_arena_get). Raises
+        ArenaClosedError.
+        """
+        address = self._pin()
+        self._unpin()
+        if self.closed:
+            raise ArenaClosedError("the arena is closed: it takes no more allocations")
+        return address
 
     @property
     def base(self) -> int:
@@ -237,7 +260,8 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
             for shrinker in list(self._shrinkers):
                 shrinker.unregister()
             self._shrinkers.clear()
-            self.on_oom = None
+            if self._on_oom is not None:  # else one that C has set stays
+                self.on_oom = None
         self._close()
 
     def __enter__(self) -> Arena:
@@ -254,30 +278,3 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self._counts[1]} bytes in use"
         return f"<pyslab.Arena size={format_bytes(self._size)} base={self._base:#x} {state}>"
-
-
-class _DefaultArena(Arena):
-    """The process-wide arena, which nobody may close."""
-
-    def close(self) -> None:
-        raise PyslabError("the default arena cannot be closed")
-
-
-_default: _DefaultArena | None = None
-_default_lock = threading.Lock()
-
-
-def default_arena() -> Arena:
-    """Return the process-wide arena, made at the first call.
-
-    It has the size of the machine's physical memory, reserved but not committed, and
-    cannot be closed.
-    """
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = _DefaultArena(int(lib.pyslab_physical_bytes()), overcommit=True)
-        return _default
-
-
-os.register_at_fork(after_in_child=_default_lock._at_fork_reinit)  # type: ignore[attr-defined]

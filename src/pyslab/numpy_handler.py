@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any
 
 from pyslab._core import _numpy_set_handler
-from pyslab.arena import Arena, default_arena
+from pyslab.arena import Arena
+from pyslab.handles import default_arena
 
 __all__ = ["NumpyAllocator", "initializer", "install", "uninstall"]
 

@@ -18,8 +18,9 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from pyslab.arena import Arena, default_arena
+from pyslab.arena import Arena
 from pyslab.errors import ArenaClosedError
+from pyslab.handles import default_arena
 from pyslab.profiling_records import ProfilerRecords, profiler_records
 from pyslab.statistics import Statistics, StatisticsBlock
 

@@ -1,4 +1,6 @@
-"""The header is the one truth: the compiled module has every function and value of it."""
+"""The header is the one truth: the compiled module has every function and value of it, and
+the table of the C API every function.
+"""
 
 import re
 
@@ -8,8 +10,10 @@ import pyslab
 from pyslab import _core
 from tests.utils import REPO
 
-HEADER = REPO / "csrc" / "include" / "pyslab.h"
-_TEXT = re.sub(r"/\*.*?\*/", "", HEADER.read_text(encoding="utf-8"), flags=re.DOTALL)
+INCLUDE = REPO / "csrc" / "include"
+HEADERS = [INCLUDE / "pyslab.h", INCLUDE / "pyslab" / "types.h"]
+_RAW = "".join(header.read_text(encoding="utf-8") for header in HEADERS)
+_TEXT = re.sub(r"/\*.*?\*/", "", _RAW, flags=re.DOTALL)
 FUNCTIONS = sorted(set(re.findall(r"\b(pyslab_\w+)\(", _TEXT)))
 CONSTANTS = sorted(set(re.findall(r"\b(PYSLAB_\w+) = (-?\w+)", _TEXT)))
 
@@ -19,6 +23,15 @@ def test_the_header_was_read() -> None:
     assert {"pyslab_arena_create", "pyslab_kmalloc", "pyslab_strerror"} <= set(FUNCTIONS)
     assert ("PYSLAB_GFP_KERNEL", "0xcc0") in CONSTANTS
     assert len(FUNCTIONS) > 30
+
+
+def test_every_function_is_in_the_table() -> None:
+    """The list that the table is made of has each prototype, and no other."""
+    listed = (INCLUDE / "pyslab" / "functions.h").read_text(encoding="utf-8")
+    entry = r"^PYSLAB_(?:FN\([^,]*, |PROC\(|INLINE\([^,]*, |STATS(?:_AT)?\()(\w+)"
+    names = [f"pyslab_{name}" for name in re.findall(entry, listed, re.MULTILINE)]
+    assert len(names) == len(set(names))
+    assert {*FUNCTIONS} - {"pyslab_get_api"} == {*names}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -20,7 +20,12 @@ def arenas() -> None:
     assert_type(arena.max_order, int)
     assert_type(arena.base, int)
     assert_type(arena.closed, bool)
+    assert_type(arena.handle, int)
     assert_type(pyslab.default_arena(), pyslab.Arena)
+    assert_type(pyslab.api_address(), int)
+    assert_type(pyslab.get_include(), str)
+    assert_type(pyslab.get_cmake_dir(), str)
+    assert_type(pyslab.get_pkgconfig_dir(), str)
     assert_type(pyslab.parse_bytes("64MiB"), int)
     pyslab.Arena("1GiB", hugepages="yes")  # type: ignore[arg-type]
 

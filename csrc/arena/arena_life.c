@@ -1,0 +1,69 @@
+/* arena_life.c - who has a reference to an arena, and the process's own arena.
+ *
+ * Data structure: a count in the arena. Its creator has one reference, and whoever else
+ * must keep it one more.
+ * Invariant: an arena is mapped while its count is positive. The default arena, once there
+ * is one, has a reference that is never given back.
+ * Lock: none. Threads that want the default arena at once may each make one; one stays.
+ */
+#include "arena/arena.h"
+
+#include "os/os.h"
+
+static _Atomic(struct pyslab_arena *) default_arena;
+
+static bool is_default(const struct pyslab_arena *arena)
+{
+    return arena == atomic_load_explicit(&default_arena, memory_order_relaxed);
+}
+
+struct pyslab_arena *arena_default(void)
+{
+    const pyslab_arena_options options = {.struct_size = sizeof options,
+                                          .size_bytes = os_physical_bytes(),
+                                          .max_order = PYSLAB_DEFAULT_ORDER,
+                                          .overcommit = 1,
+                                          .hugepages = PYSLAB_HUGEPAGES_TRY};
+    struct pyslab_arena *arena = atomic_load_explicit(&default_arena, memory_order_acquire);
+    struct pyslab_arena *made;
+
+    if (likely(arena != NULL))
+        return arena;
+    if (arena_create(&options, &made) != PYSLAB_OK)
+        return NULL;
+    if (atomic_compare_exchange_strong(&default_arena, &arena, made))
+        return made;
+    arena_destroy(made);
+    return arena;
+}
+
+void arena_get(struct pyslab_arena *arena)
+{
+    atomic_fetch_add_explicit(&arena->nr_refs, 1, memory_order_relaxed);
+}
+
+int arena_put(struct pyslab_arena *arena)
+{
+    uint32_t nr = load_relaxed(&arena->nr_refs);
+
+    do
+        if (nr == 0 || (nr == 1 && is_default(arena)))
+            return PYSLAB_EINVAL;
+    while (!atomic_compare_exchange_weak_explicit(&arena->nr_refs, &nr, nr - 1,
+                                                  memory_order_acq_rel, memory_order_relaxed));
+    if (nr == 1)
+        arena_destroy(arena);
+    return PYSLAB_OK;
+}
+
+int arena_destroy_sole(struct pyslab_arena *arena)
+{
+    uint32_t nr = 1;
+
+    if (is_default(arena) ||
+        !atomic_compare_exchange_strong_explicit(&arena->nr_refs, &nr, 0, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return PYSLAB_EBUSY;
+    arena_destroy(arena);
+    return PYSLAB_OK;
+}

@@ -1,0 +1,63 @@
+/* api.h - the version of the C API, and the table that it is.
+ *
+ * What it is: struct pyslab_api, one for each process, in the capsule pyslab._C_API.
+ * What it is not: calls; client.h makes them.
+ *
+ * Invariant: the first four fields never move. The major version changes when a field moves,
+ * goes or changes its meaning; the minor one when fields are added, at the end. A client asks
+ * for the fields up to PYSLAB_TARGET_ABI_MINOR, the newest unless it defines it, and works
+ * with every library of this major version that has them.
+ */
+#ifndef PYSLAB_API_H
+#define PYSLAB_API_H
+
+#define PYSLAB_CAPSULE "pyslab._C_API"
+#define PYSLAB_ABI_MAJOR 1
+#define PYSLAB_ABI_MINOR 0
+
+#ifndef PYSLAB_TARGET_ABI_MINOR
+#define PYSLAB_TARGET_ABI_MINOR PYSLAB_ABI_MINOR
+#endif
+#if PYSLAB_TARGET_ABI_MINOR > PYSLAB_ABI_MINOR
+#error "PYSLAB_TARGET_ABI_MINOR is newer than this pyslab.h"
+#endif
+
+typedef struct pyslab_python_api pyslab_python_api;
+
+#define PYSLAB_FN(type, name, parameters, arguments) type(*name) parameters;
+#define PYSLAB_PROC(name, parameters, arguments) void(*name) parameters;
+#define PYSLAB_INLINE(type, name, parameters) type(*name) parameters;
+#define PYSLAB_STATS(name, owner, stats) void (*name)(owner *of, stats *out, size_t size);
+#define PYSLAB_STATS_AT(name, owner, stats) \
+    int (*name)(owner *of, uint32_t index, stats *out, size_t size);
+
+typedef struct pyslab_api {
+    uint32_t abi_major;                /* of the library */
+    uint32_t abi_minor;
+    size_t struct_size;                /* sizeof(pyslab_api) there */
+    const pyslab_python_api *python;   /* NULL: no interpreter */
+#include "pyslab/functions.h"
+} pyslab_api;
+
+#undef PYSLAB_FN
+#undef PYSLAB_PROC
+#undef PYSLAB_INLINE
+#undef PYSLAB_STATS
+#undef PYSLAB_STATS_AT
+
+#ifndef PYSLAB_CDEF
+
+/* What asks for the GIL: see python.h, which has the calls and their contracts. Append only,
+ * under the same version. */
+struct _object;
+struct pyslab_python_api {
+    size_t struct_size;  /* sizeof(pyslab_python_api) in the library */
+    pyslab_arena *(*arena_from_object)(struct _object *object);
+    struct _object *(*arena_to_object)(pyslab_arena *arena);
+    pyslab_kmem_cache *(*kmem_cache_from_object)(struct _object *object);
+    pyslab_region *(*region_from_object)(struct _object *object);
+    void *(*raise_error)(int error, const char *what);
+};
+
+#endif
+#endif

@@ -1,0 +1,73 @@
+"""Arena objects over arenas that were not made by Arena(): the process's own, and C's.
+
+Invariant: an open Arena is the only one over its core arena; the C layer finds it from the
+handle. The lock makes looking for it and making it one step.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from pyslab._core import _known_arena, ffi, lib
+from pyslab.arena import Arena
+from pyslab.errors import OutOfMemoryError, PyslabError
+from pyslab.gfp_zones import ZONE_NAMES
+from pyslab.zones import Zone, ZoneLayout
+
+__all__ = ["default_arena"]
+
+
+class _DefaultArena(Arena):
+    """The process-wide arena, which nobody may close."""
+
+    def close(self) -> None:
+        raise PyslabError("the default arena cannot be closed")
+
+
+_default: Arena | None = None
+_lock = threading.RLock()
+
+
+def default_arena() -> Arena:
+    """Return the process-wide arena, made at the first call; C's pyslab_default_arena().
+
+    It has the size of the machine's physical memory, reserved but not committed, and
+    cannot be closed. Raises OutOfMemoryError if the address space for it is not to be had.
+    """
+    global _default
+    with _lock:
+        if _default is None:
+            handle = lib.pyslab_default_arena()
+            if handle == ffi.NULL:
+                size = int(lib.pyslab_physical_bytes())
+                raise OutOfMemoryError(f"no address space for a default arena of {size} bytes")
+            _default = _DefaultArena._of_handle(handle, None)
+        return _default
+
+
+def _arena_of_handle(address: int) -> Arena:
+    """Return the open Arena over the pyslab_arena at address, made if there is none."""
+    with _lock:
+        known: Arena | None = _known_arena(address)
+        if known is not None:
+            return known
+        handle: Any = ffi.cast("pyslab_arena *", address)
+        if handle == lib.pyslab_default_arena():
+            return default_arena()
+        return Arena._of_handle(handle, _core_layout(handle))
+
+
+def _core_layout(handle: Any) -> ZoneLayout | None:
+    """Return the zones of a core arena, not what they keep back; None: one NORMAL zone."""
+    raw = ffi.new("pyslab_zone_stats *")
+    zones: list[Zone] = []
+    while lib.pyslab_arena_zone_stats(handle, len(zones), raw) == lib.PYSLAB_OK:
+        zones.append(Zone(ZONE_NAMES[raw.type], raw.start_pfn, raw.nr_pages))
+    if [zone.name for zone in zones] == ["NORMAL"]:
+        return None
+    return ZoneLayout(tuple(zones), min_free_kbytes=0, watermark_scale_factor=0)
+
+
+os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]

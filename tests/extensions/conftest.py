@@ -1,0 +1,31 @@
+"""The clients, each compiled once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.extensions.build import build_client
+
+LIMITED = "Py_LIMITED_API=0x030A0000"
+CONFIGURATIONS = {
+    "c11": ("c11", []),
+    "c++17": ("c++17", []),
+    "c11-limited": ("c11", [LIMITED]),
+    "c++17-limited": ("c++17", [LIMITED]),
+    "unchecked": ("c11", ["PYSLAB_NO_IMPORT_CHECK"]),
+}
+
+
+@pytest.fixture(scope="session", params=CONFIGURATIONS)
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a module `client`, in each way of compiling it."""
+    language, defines = CONFIGURATIONS[request.param]
+    return build_client(tmp_path_factory.mktemp("client"), language, defines=defines)
+
+
+@pytest.fixture(scope="session")
+def c_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a module `client` in C."""
+    return build_client(tmp_path_factory.mktemp("c_client"))
