@@ -20,7 +20,7 @@ SLABINFO_ROW = re.compile(
     r" +(?P<pages>\d+) : tunables +\d+ +\d+ +\d+ : slabdata +(?P<active_slabs>\d+)"
     r" +(?P<slabs>\d+) +\d+"
 )
-HEADER = (REPO / "csrc" / "include" / "pyslab.h").read_text(encoding="utf-8")
+HEADER = (REPO / "csrc" / "include" / "pyslab" / "types.h").read_text(encoding="utf-8")
 
 
 def _struct_fields(name: str) -> set[str]:
