@@ -21,6 +21,8 @@ FAST_METHOD(alloc_pages_bulk);
 FAST_METHOD(alloc_contig);
 PyObject *method_reserve_range(PyObject *op, PyObject *const *args, Py_ssize_t nargs);
 PyObject *method_split_page(PyObject *op, PyObject *arg);
+/* vmalloc's Buffer; NULL with an exception set. pre: open, nbytes > 0. */
+PyObject *vmalloc_buffer(ArenaObject *self, size_t nbytes, uint32_t gfp);
 FAST_METHOD(vmalloc);
 FAST_METHOD(vzalloc);
 FAST_METHOD(vmap);

@@ -1,5 +1,6 @@
 /* arena_vm.c - the calls of Arena over vm/: vmalloc, vmap, rings, kvmalloc. */
 #include "python/arena_pages.h"
+#include "python/tracing.h"
 
 /* --- errors ------------------------------------------------------------- */
 
@@ -73,19 +74,22 @@ static Py_ssize_t area_args(ArenaObject *self, const char *name, PyObject *const
     return size;
 }
 
+PyObject *vmalloc_buffer(ArenaObject *self, size_t nbytes, uint32_t gfp)
+{
+    void *p = NULL;
+    int code = take_area(self, vm_alloc, nbytes, gfp, &p);
+
+    return area_buffer(self, code, p, nbytes, gfp);
+}
+
 static PyObject *vmalloc_with(PyObject *op, const char *name, uint32_t extra_gfp,
                               PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
     uint32_t gfp;
     Py_ssize_t size = area_args(self, name, args, nargs, kwnames, &gfp);
-    void *p = NULL;
-    int code;
 
-    if (size < 0)
-        return NULL;
-    code = take_area(self, vm_alloc, (size_t)size, gfp | extra_gfp, &p);
-    return area_buffer(self, code, p, (size_t)size, gfp);
+    return size < 0 ? NULL : vmalloc_buffer(self, (size_t)size, gfp | extra_gfp);
 }
 
 PyObject *method_vmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -188,6 +192,8 @@ PyObject *method_vmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
         int code = vm_map(&self->core->vm, pfns, (uint32_t)nr, &p);
 
         buffer = area_buffer(self, code, p, nbytes, options.gfp);
+        if (buffer != NULL)
+            trace_gone(p); /* the memory is the Pages' */
     }
     PyMem_Free(pfns);
     Py_DECREF(sequence);

@@ -5,20 +5,42 @@
  * their KmemCache, and memory of their own.
  */
 #include "python/buffer_internal.h"
+#include "python/tracing.h"
 
 #include <string.h>
 
 /* --- freelist ----------------------------------------------------------- */
 
+/* Dead Buffers that keep their reference to the type. While tracemalloc is on there is
+ * neither room in the list nor anything to take: all Buffers are made by
+ * buffer_new_slow(), which is where that is looked at. */
 #ifndef Py_GIL_DISABLED
-#define MAX_FREE_BUFFERS 1024
+#define MAX_FREE_BUFFERS 1024u
+#define NO_FREELIST (-1) /* as a count of free Buffers; beyond the maximum as unsigned */
 
-/* Dead Buffers that keep their reference to the type. */
 static BufferObject *free_buffers[MAX_FREE_BUFFERS];
-static unsigned nr_free_buffers;
+static int nr_free_buffers = NO_FREELIST;
+
+void buffers_set_traced(bool on)
+{
+    while (nr_free_buffers > 0) {
+        BufferObject *self = free_buffers[--nr_free_buffers];
+        PyTypeObject *type = Py_TYPE(self);
+
+        PyObject_Free(self);
+        Py_DECREF(type);
+    }
+    nr_free_buffers = on ? NO_FREELIST : 0;
+}
+#else
+void buffers_set_traced(bool on)
+{
+    (void)on;
+}
 #endif
 
-static always_inline BufferObject *buffer_object_new(void)
+/* A dead Buffer, or NULL. */
+static always_inline BufferObject *buffer_object_take(void)
 {
 #ifndef Py_GIL_DISABLED
     if (likely(nr_free_buffers > 0)) {
@@ -32,7 +54,7 @@ static always_inline BufferObject *buffer_object_new(void)
         return self;
     }
 #endif
-    return PyObject_New(BufferObject, objects.buffer_type);
+    return NULL;
 }
 
 static always_inline void buffer_object_free(BufferObject *self)
@@ -40,7 +62,7 @@ static always_inline void buffer_object_free(BufferObject *self)
     PyTypeObject *type = Py_TYPE(self);
 
 #ifndef Py_GIL_DISABLED
-    if (likely(nr_free_buffers < MAX_FREE_BUFFERS)) {
+    if (likely((unsigned)nr_free_buffers < MAX_FREE_BUFFERS)) {
         free_buffers[nr_free_buffers++] = self;
         return;
     }
@@ -88,11 +110,35 @@ static always_inline void memory_return(struct pyslab_arena *core, void *p, enum
         memory_lost(code, p);
 }
 
+/* A block of frames has gone when its last reference does. */
+static void buffer_trace_gone(const BufferObject *self)
+{
+    const struct frame_map *map = &self->arena->core->pages.map;
+
+    if (self->kind == BUFFER_PAGES) {
+        struct page *page = pfn_to_page(map, virt_to_pfn(map, self->p));
+
+        if (load_relaxed(&page->refcount) > 1)
+            return;
+    }
+    trace_untrack(self->p);
+}
+
+static slow_path void buffer_heed_marks(const BufferObject *self)
+{
+    if (self->marks & BUFFER_TRACED)
+        buffer_trace_gone(self);
+    if (self->marks & BUFFER_HIDDEN)
+        self->arena->current_count++; /* it was not counted */
+}
+
 /* The memory leaves the Buffer, which goes on existing. */
 static always_inline void buffer_drop_memory(BufferObject *self)
 {
     void *p = self->p;
 
+    if (unlikely(self->marks != 0))
+        buffer_heed_marks(self);
     self->p = NULL;
     if (unlikely(self->kind == BUFFER_KMAP)) {
         int code = window_view_return(self, p);
@@ -102,7 +148,6 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     } else {
         memory_return(self->arena->core, p, (enum buffer_kind)self->kind, self->keep);
     }
-    self->arena->current_count += self->hidden;
     arena_count_gone(self->arena, self->nbytes);
 }
 
@@ -119,27 +164,51 @@ static always_inline PyObject *buffer_fill(BufferObject *self, ArenaObject *aren
     self->kind = (uint8_t)kind;
     self->released = false;
     self->ever_exported = false;
-    self->hidden = false;
+    self->marks = 0;
     arena_count_new(arena, nbytes);
+    return (PyObject *)self;
+}
+
+/* The Buffer has this memory, of this size, from now on. */
+static void buffer_trace(BufferObject *self)
+{
+    if (likely(!trace_on))
+        return;
+    self->marks |= BUFFER_TRACED;
+    trace_track(self->p, (size_t)self->nbytes);
+}
+
+static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize_t nbytes,
+                                           enum buffer_kind kind, PyObject *keep)
+{
+    BufferObject *self = PyObject_New(BufferObject, objects.buffer_type);
+
+    if (self == NULL) {
+        memory_return(arena->core, p, kind, keep);
+        return NULL;
+    }
+    buffer_fill(self, arena, p, nbytes, kind, keep);
+    buffer_trace(self);
     return (PyObject *)self;
 }
 
 PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
                      PyObject *keep)
 {
-    BufferObject *self = buffer_object_new();
+    BufferObject *self = buffer_object_take();
 
     if (likely(self != NULL))
         return buffer_fill(self, arena, p, nbytes, kind, keep);
-    memory_return(arena->core, p, kind, keep);
-    return NULL;
+    return buffer_new_slow(arena, p, nbytes, kind, keep);
 }
 
 PyObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes, PyObject *window,
                           uint32_t pfn)
 {
-    BufferObject *self = buffer_object_new();
+    BufferObject *self = buffer_object_take();
 
+    if (unlikely(self == NULL))
+        self = PyObject_New(BufferObject, objects.buffer_type);
     if (unlikely(self == NULL))
         return NULL;
     self->pfn = pfn;
@@ -229,6 +298,7 @@ static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
 {
     self->arena->current_bytes += nbytes - self->nbytes;
     self->nbytes = nbytes;
+    buffer_trace(self);
 }
 
 /* The address is known elsewhere: the old memory stays until the Buffer dies, owned by
@@ -241,7 +311,7 @@ static int keep_old_memory(BufferObject *self, void *moved)
     if (old == NULL)
         return -1;
     old->p = self->p;
-    old->hidden = true;
+    old->marks = BUFFER_HIDDEN | (self->marks & BUFFER_TRACED);
     self->arena->current_count--;
     self->arena->total_count--;
     self->ever_exported = false;
@@ -285,10 +355,12 @@ static int resize_move(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
     old = self->p;
     if (self->nbytes != 0)
         memcpy(moved, old, (size_t)(self->nbytes < nbytes ? self->nbytes : nbytes));
-    if (!self->ever_exported)
+    if (!self->ever_exported) {
+        trace_gone(old);
         (void)kmalloc_free(&self->arena->core->kmalloc, old);
-    else if (keep_old_memory(self, moved) < 0)
+    } else if (keep_old_memory(self, moved) < 0) {
         return -1;
+    }
     self->p = moved;
     return 0;
 }
@@ -305,6 +377,7 @@ int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
         if (resize_move(self, nbytes, gfp) < 0)
             return -1;
     } else if (!self->ever_exported) {
+        trace_gone(self->p); /* resized to nothing it has another address */
         self->p = kmalloc_resize(&self->arena->core->kmalloc, self->p, (size_t)nbytes,
                                  PYSLAB_GFP_KERNEL);
     }
@@ -315,6 +388,18 @@ int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
 }
 
 /* --- export ------------------------------------------------------------- */
+
+void buffer_hold(BufferObject *self)
+{
+    if (self->exports++ == 0 && self->kind == BUFFER_REGION)
+        region_buffer_exported(self);
+}
+
+void buffer_let_go(BufferObject *self)
+{
+    if (--self->exports == 0 && self->kind == BUFFER_REGION)
+        region_buffer_unexported(self);
+}
 
 static int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
 {
@@ -327,8 +412,7 @@ static int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
     if (PyBuffer_FillInfo(view, op, self->nbytes == 0 ? &nothing : self->p, self->nbytes, 0,
                           flags) < 0)
         return -1;
-    if (self->exports++ == 0 && self->kind == BUFFER_REGION)
-        region_buffer_exported(self);
+    buffer_hold(self);
     self->ever_exported = true;
     return 0;
 }
@@ -336,11 +420,8 @@ static int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
 /* Defining it is what makes np.frombuffer hold its export. */
 static void buffer_releasebuffer(PyObject *op, Py_buffer *view)
 {
-    BufferObject *self = (BufferObject *)op;
-
     (void)view;
-    if (--self->exports == 0 && self->kind == BUFFER_REGION)
-        region_buffer_unexported(self);
+    buffer_let_go((BufferObject *)op);
 }
 
 BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg)

@@ -152,28 +152,53 @@ int buffer_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
 }
 /* --- comparison --------------------------------------------------------- */
 
+/* Python -b: comparing bytes with a str is a mistake. -1 if the warning is an error. */
+static int warn_of_str(const PyObject *other, int compare)
+{
+    PyObject *flags, *level;
+    bool wanted;
+
+    if (!PyUnicode_Check(other) || (compare != Py_EQ && compare != Py_NE))
+        return 0;
+    flags = PySys_GetObject("flags"); /* borrowed */
+    level = flags == NULL ? NULL : PyObject_GetAttrString(flags, "bytes_warning");
+    wanted = level != NULL && PyLong_Check(level) && PyLong_AsLong(level) != 0;
+    Py_XDECREF(level);
+    PyErr_Clear();
+    return wanted ? PyErr_WarnEx(PyExc_BytesWarning, "Comparison between Buffer and string", 1) : 0;
+}
+
+static PyObject *compare_bytes(const BufferObject *self, const Py_buffer *other, int compare)
+{
+    Py_ssize_t shorter = other->len < self->nbytes ? other->len : self->nbytes;
+    int order = shorter == 0 ? 0 : memcmp(self->p, other->buf, (size_t)shorter);
+
+    if (order == 0)
+        Py_RETURN_RICHCOMPARE(self->nbytes, other->len, compare);
+    Py_RETURN_RICHCOMPARE(order, 0, compare);
+}
+
+/* As bytearray: with anything that exports contiguous bytes. */
 PyObject *buffer_richcompare(PyObject *op, PyObject *other, int compare)
 {
     BufferObject *self = (BufferObject *)op;
+    PyObject *result = NULL;
     Py_buffer view;
-    bool equal;
 
-    if (compare != Py_EQ && compare != Py_NE)
-        Py_RETURN_NOTIMPLEMENTED;
-    if (op == other)
+    if (op == other && (compare == Py_EQ || compare == Py_NE))
         return PyBool_FromLong(compare == Py_EQ);
     if (!PyObject_CheckBuffer(other))
+        return warn_of_str(other, compare) < 0 ? NULL : Py_NewRef(Py_NotImplemented);
+    if (PyObject_GetBuffer(other, &view, PyBUF_SIMPLE) < 0) {
+        if (Py_IS_TYPE(other, objects.buffer_type) || !PyErr_ExceptionMatches(PyExc_Exception))
+            return NULL;
+        PyErr_Clear();
         Py_RETURN_NOTIMPLEMENTED;
-    if (PyObject_GetBuffer(other, &view, PyBUF_SIMPLE) < 0)
-        return NULL;
-    if (!buffer_is_usable(self)) {
-        PyBuffer_Release(&view);
-        return NULL;
     }
-    equal = view.len == self->nbytes &&
-            (view.len == 0 || memcmp(view.buf, self->p, (size_t)view.len) == 0);
+    if (buffer_is_usable(self))
+        result = compare_bytes(self, &view, compare);
     PyBuffer_Release(&view);
-    return PyBool_FromLong(equal == (compare == Py_EQ));
+    return result;
 }
 
 PyObject *buffer_repr(PyObject *op)
@@ -218,6 +243,24 @@ static PyObject *buffer_exit(PyObject *op, PyObject *args)
 
 PyMethodDef buffer_methods[] = {
     {"tobytes", buffer_tobytes, METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
+    {"__copy__", buffer_method_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\n"
+     "A Buffer of the same arena with the same bytes.\n\n"
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError once freed."},
+    {"__deepcopy__", buffer_deepcopy, METH_O,
+     "__deepcopy__($self, memo, /)\n--\n\nThe same as __copy__()."},
+    {"__reduce_ex__", buffer_reduce_ex, METH_O,
+     "__reduce_ex__($self, protocol, /)\n--\n\n"
+     "For pickle; protocol 5 without a copy, given a buffer_callback. See pyslab.interchange."},
+    {"__dlpack__", FAST(buffer_dlpack),
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\n"
+     "A DLPack capsule: a one-dimensional tensor of unsigned bytes, for from_dlpack().\n\n"
+     "max_version: (major, minor) that the consumer knows; from (1, 0) on the capsule has a\n"
+     "version. copy: True for a tensor over a copy in the same arena.\n"
+     "The Buffer cannot be freed while the tensor lives. Raises BufferError for a stream or\n"
+     "a device that is not the CPU, ValueError once freed, TypeError, OutOfMemoryError."},
+    {"__dlpack_device__", buffer_dlpack_device, METH_NOARGS,
+     "__dlpack_device__($self, /)\n--\n\n(1, 0): the CPU, in DLPack's numbers."},
     {"__enter__", buffer_enter, METH_NOARGS, NULL},
     {"__exit__", buffer_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

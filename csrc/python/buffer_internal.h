@@ -1,4 +1,4 @@
-/* buffer_internal.h - what buffer.c and buffer_access.c share. */
+/* buffer_internal.h - what buffer.c, buffer_access.c, buffer_copy.c and dlpack.c share. */
 #ifndef PYTHON_BUFFER_INTERNAL_H
 #define PYTHON_BUFFER_INTERNAL_H
 
@@ -6,6 +6,20 @@
 
 /* False with ValueError set once kfree was called. */
 bool buffer_is_usable(const BufferObject *self);
+
+/* Counts as an export, without the address becoming known: no free, no resize until then. */
+void buffer_hold(BufferObject *self);
+void buffer_let_go(BufferObject *self);
+
+/* buffer_copy.c. A new Buffer; NULL with ValueError, ArenaClosedError or OutOfMemoryError. */
+PyObject *buffer_copy(BufferObject *self);
+PyObject *buffer_method_copy(PyObject *op, PyObject *unused);
+PyObject *buffer_deepcopy(PyObject *op, PyObject *memo);
+PyObject *buffer_reduce_ex(PyObject *op, PyObject *protocol);
+
+/* dlpack.c */
+PyObject *buffer_dlpack(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *buffer_dlpack_device(PyObject *op, PyObject *unused);
 
 Py_ssize_t buffer_length(PyObject *op);
 PyObject *buffer_subscript(PyObject *op, PyObject *key);

@@ -3,7 +3,7 @@
  * cffi's source is compiled with its own PyInit__core renamed to cffi_module_init, in
  * its own translation unit, because it asks for the limited API.
  */
-#include "python/pytypes.h"
+#include "python/tracing.h"
 
 PyObject *cffi_module_init(void);
 PyMODINIT_FUNC PyInit__core(void);
@@ -44,7 +44,8 @@ static bool module_fill(PyObject *module)
            add_type(module, region_type_new(module), &objects.region_type) &&
            add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
            add_type(module, usage_type_new(module), &objects.usage_type) &&
-           numpy_handler_add(module) && c_api_add(module);
+           numpy_handler_add(module) && c_api_add(module) &&
+           tracing_add(module);
 }
 
 PyMODINIT_FUNC PyInit__core(void)

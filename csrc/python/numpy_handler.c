@@ -13,7 +13,7 @@
  * The size that NumPy passes to free is not used: it is not always the one it asked for.
  * Lock: none; NumPy calls with the GIL, on any thread, but for realloc, which takes it.
  */
-#include "python/pytypes.h"
+#include "python/tracing.h"
 
 #include <string.h>
 
@@ -133,24 +133,24 @@ static slow_path void *alloc_failed(ArenaObject *arena)
 static always_inline void *block_alloc(ArenaObject *arena, size_t size, bool zero)
 {
     struct pyslab_arena *core = arena->core;
+    size_t nbytes = size < MIN_BYTES ? MIN_BYTES : size;
     void *p;
 
     if (unlikely(arena->closed))
         return NULL;
     arena->nr_live++;
-    if (size < MIN_BYTES)
-        size = MIN_BYTES;
-    if (unlikely(size > SIZE_CLASS_MAX))
-        p = alloc_large(core, size, zero);
+    if (unlikely(nbytes > SIZE_CLASS_MAX))
+        p = alloc_large(core, nbytes, zero);
     else if (zero)
-        p = kmalloc_zeroed(&core->kmalloc, size, PYSLAB_GFP_KERNEL);
+        p = kmalloc_zeroed(&core->kmalloc, nbytes, PYSLAB_GFP_KERNEL);
     else
-        p = kmalloc_alloc(&core->kmalloc, size, PYSLAB_GFP_KERNEL);
+        p = kmalloc_alloc(&core->kmalloc, nbytes, PYSLAB_GFP_KERNEL);
     if (unlikely(p == NULL))
         return alloc_failed(arena);
     arena->current_count++;
     arena->current_bytes += (Py_ssize_t)block_bytes(&core->kmalloc, p);
     arena->total_count++;
+    trace_new(p, size);
     return p;
 }
 
@@ -169,8 +169,10 @@ static always_inline void block_free(ArenaObject *arena, void *p)
 {
     struct kmalloc *km = &arena->core->kmalloc;
     size_t nbytes = block_bytes(km, p);
-    int code = kmalloc_free(km, p);
+    int code;
 
+    trace_gone(p);
+    code = kmalloc_free(km, p);
     if (unlikely(code != PYSLAB_OK))
         report_free(arena, code, p); /* still counted: what it was is unknown */
     else
@@ -205,6 +207,7 @@ static void *block_shrink(ArenaObject *arena, void *p, size_t old_bytes, size_t 
 
     p = kmalloc_resize(km, p, size < MIN_BYTES ? MIN_BYTES : size, PYSLAB_GFP_KERNEL);
     arena->current_bytes -= (Py_ssize_t)(old_bytes - block_bytes(km, p));
+    trace_new(p, size);
     return p;
 }
 

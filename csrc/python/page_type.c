@@ -3,7 +3,7 @@
  * A Page object owns nr_refs of the block's references: one from alloc_pages, one more
  * for each get_page. Dropping the object drops them all. page.buffer() takes its own.
  */
-#include "python/pytypes.h"
+#include "python/tracing.h"
 
 #include <stddef.h>
 
@@ -15,6 +15,16 @@ static inline struct page_alloc *pages_of(const PageObject *self)
 static Py_ssize_t page_nbytes(const PageObject *self)
 {
     return (Py_ssize_t)self->nr_pages << PAGE_SHIFT;
+}
+
+/* Where the block is to tracemalloc: at its address, so that it and the Buffers over it are
+ * one block; or, as high memory has none, at its record in mem_map. */
+static slow_path const void *page_place(const PageObject *self)
+{
+    const struct frame_map *map = &pages_of(self)->map;
+
+    return pfn_has_address(map, self->pfn) ? (const void *)pfn_to_virt(map, self->pfn)
+                                           : (const void *)pfn_to_page(map, self->pfn);
 }
 
 PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
@@ -32,6 +42,8 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     self->nr_pages = page_block_pages(pfn_to_page(&arena->core->pages.map, pfn));
     self->nr_refs = 1;
     arena_count_new(arena, page_nbytes(self));
+    if (unlikely(trace_on))
+        trace_track(page_place(self), (size_t)page_nbytes(self));
     return (PyObject *)self;
 }
 
@@ -47,8 +59,12 @@ static int page_error(const PageObject *self, int code)
 /* Drops one reference of the block; with the last one the object is freed. */
 static int page_drop(PageObject *self)
 {
-    int code = page_put(pages_of(self), self->pfn, self->order);
+    int code;
 
+    if (unlikely(trace_on) &&
+        load_relaxed(&pfn_to_page(&pages_of(self)->map, self->pfn)->refcount) == 1)
+        trace_untrack(page_place(self));
+    code = page_put(pages_of(self), self->pfn, self->order);
     if (code != PYSLAB_OK)
         return code;
     if (--self->nr_refs == 0)
@@ -84,6 +100,8 @@ int page_object_split(PageObject *self)
     if (code != PYSLAB_OK)
         return -1;
     self->nr_refs = 0;
+    if (unlikely(trace_on))
+        trace_untrack(page_place(self));
     arena_count_gone(self->arena, page_nbytes(self));
     return 0;
 }

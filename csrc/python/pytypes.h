@@ -47,6 +47,11 @@ enum buffer_kind {
     BUFFER_REGION,  /* from a Region, which `keep` names, and which ends its use */
 };
 
+enum buffer_mark {
+    BUFFER_HIDDEN = 1, /* memory that krealloc left: in nr_live, in no other count */
+    BUFFER_TRACED = 2, /* tracemalloc may know of it */
+};
+
 typedef struct buffer_object {
     PyObject_HEAD
     void *p;             /* the memory; NULL once returned */
@@ -58,7 +63,7 @@ typedef struct buffer_object {
     uint8_t kind;        /* enum buffer_kind */
     bool released;       /* kfree was called: no access any more */
     bool ever_exported;  /* somebody may know the address */
-    bool hidden;         /* memory that krealloc left: in nr_live, in no other count */
+    uint8_t marks;       /* of enum buffer_mark; hardly ever any */
     union {
         uint32_t pfn;    /* of a view: first frame of the block it has a reference on */
         uint32_t slot;   /* BUFFER_REGION: its place in the Region */
@@ -231,6 +236,8 @@ static inline void arena_count_gone(ArenaObject *arena, Py_ssize_t nbytes)
 /* --- buffer.c ----------------------------------------------------------- */
 
 PyTypeObject *buffer_type_new(PyObject *module);
+/* tracing.h's flag has changed: while it is true, no Buffer is made or freed the fast way. */
+void buffers_set_traced(bool on);
 /* Takes over the memory; on failure it is returned to the arena. keep may be NULL. */
 PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, enum buffer_kind kind,
                      PyObject *keep);

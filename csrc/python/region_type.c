@@ -15,6 +15,7 @@
  * released Buffers that keep memory here. An open core region pins the arena.
  */
 #include "python/region_internal.h"
+#include "python/tracing.h"
 
 #include <string.h>
 
@@ -238,6 +239,7 @@ static void buffer_end(RegionObject *self, BufferObject *buffer)
         self->nr_lingering++;
         return;
     }
+    trace_gone(buffer->p);
     buffer->p = NULL;
     arena_count_gone(buffer->arena, buffer->nbytes);
 }

@@ -12,8 +12,18 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pyslab import _interpreter, compat, numpy_handler  # noqa: F401  # the first refuses
-from pyslab._core import _C_API, Buffer, KmemCache, Mempool, Page, Region, Shrinker, ffi
+from pyslab import _interpreter, arrow, compat, numpy_handler  # noqa: F401  # the first refuses
+from pyslab._core import (
+    _C_API,
+    Buffer,
+    KmemCache,
+    Mempool,
+    Page,
+    Region,
+    Shrinker,
+    ffi,
+    tracemalloc_domain,
+)
 from pyslab.address_map import AddressMap, AddressRange
 from pyslab.arena import Arena
 from pyslab.capi import api_address, get_cmake_dir, get_include, get_pkgconfig_dir
@@ -32,6 +42,7 @@ from pyslab.errors import (
 from pyslab.gfp import GFP
 from pyslab.handles import default_arena
 from pyslab.highmem import Window, WindowStats
+from pyslab.interchange import dump, dumps, load, loads
 from pyslab.prefill import PrefilledSheaf
 from pyslab.profiling import profiler
 from pyslab.profiling_records import MemoryRecord, ProfilerRecords, profiler_records
@@ -92,16 +103,22 @@ __all__ = [
     "ZoneStats",
     "__version__",
     "api_address",
+    "arrow",
     "compat",
     "default_arena",
+    "dump",
+    "dumps",
     "ffi",
     "get_cmake_dir",
     "get_include",
     "get_pkgconfig_dir",
+    "load",
+    "loads",
     "numpy_handler",
     "parse_bytes",
     "profiler",
     "profiler_records",
+    "tracemalloc_domain",
 ]
 
 try:

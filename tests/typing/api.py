@@ -5,6 +5,9 @@ assert_type fails the check when an annotation is missing or differs. Lines with
 annotation that lets one through fails too.
 """
 
+import copy
+import pickle
+
 from typing_extensions import assert_type
 
 import pyslab
@@ -82,6 +85,30 @@ def buffers(arena: pyslab.Arena) -> None:
     arena.kfree(buf)
     arena.kmalloc(1.5)  # type: ignore[arg-type]
     buf.nbytes = 3  # type: ignore[misc]
+
+
+def interchange(arena: pyslab.Arena, buf: pyslab.Buffer) -> None:
+    """Copies, order, DLPack, pickles, Arrow, tracemalloc."""
+    assert_type(copy.copy(buf), pyslab.Buffer)
+    assert_type(copy.deepcopy(buf), pyslab.Buffer)
+    assert_type(buf < b"abc", bool)
+    assert_type(buf >= memoryview(b"abc"), bool)
+    assert_type(buf.__dlpack_device__(), tuple[int, int])
+    buf.__dlpack__(max_version=(1, 0), dl_device=(1, 0), copy=True)
+    data, buffers = pyslab.dumps([buf])
+    assert_type(data, bytes)
+    assert_type(buffers, list[pickle.PickleBuffer])
+    pyslab.loads(data, arena, buffers=buffers)
+    with open("file", "w+b") as file:
+        pyslab.dump(buf, file)
+        pyslab.load(file, arena)
+        pyslab.arrow.read_ipc(file, arena)
+    pyslab.arrow.read_ipc("file", arena)
+    assert_type(pyslab.tracemalloc_domain, int)
+    pyslab.loads(data)  # type: ignore[call-arg]
+    pyslab.load("file", arena)  # type: ignore[arg-type]
+    print(buf < "abc")  # type: ignore[operator]
+    buf.__dlpack__(stream=1)  # type: ignore[arg-type]
 
 
 def pages(arena: pyslab.Arena) -> None:

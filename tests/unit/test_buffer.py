@@ -1,12 +1,10 @@
-"""Buffer: the buffer protocol, indexing and comparison. Its life is in test_buffer_life.py."""
+"""Buffer: the buffer protocol, indexing, equality. Its life is in test_buffer_life.py, copies
+and order in test_buffer_copy.py."""
 
-import copy
 import ctypes
 import hashlib
 import io
 import operator
-import pickle
-import re
 import socket
 import struct
 import zlib
@@ -220,19 +218,6 @@ def test_equality(arena: pyslab.Arena, buf: pyslab.Buffer) -> None:
         assert buf != other
 
 
-def test_order_is_not_defined(buf: pyslab.Buffer) -> None:
-    """< and the like are TypeErrors."""
-    comparisons: list[Callable[[Any, Any], bool]] = [
-        operator.lt,
-        operator.le,
-        operator.gt,
-        operator.ge,
-    ]
-    for compare in comparisons:
-        with pytest.raises(TypeError):
-            compare(buf, b"abc")
-
-
 def test_unhashable(buf: pyslab.Buffer) -> None:
     """A mutable object has no hash."""
     with pytest.raises(TypeError, match="unhashable"):
@@ -268,10 +253,3 @@ def test_ctypes_shares_the_memory(buf: pyslab.Buffer) -> None:
     assert buf.address == ctypes.addressof(array)
     array[5] = 99
     assert 99 == buf[5]
-
-
-def test_pickle_and_copy_are_refused(buf: pyslab.Buffer) -> None:
-    """A Buffer is memory of one process: pickling or copying it is a TypeError."""
-    for call in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError, match=re.escape("Buffer")):
-            call(buf)
