@@ -1,4 +1,4 @@
-/* buddy.c - see buddy.h. Order of the text: split, merge, frontier, counts. Lists and the frontier
+/* buddy.c - see buddy.h. Order of the text: split, merge, the frontier, free, counts. Lists and the frontier
  * are in buddy_internal.h. */
 #include "buddy/buddy_internal.h"
 
@@ -14,7 +14,7 @@ static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, 
            PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index);
 }
 
-/* Defined below, with the merging they need. */
+/* Defined below, with the merging it needs. */
 static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order);
 
 /* --- split -------------------------------------------------------------- */
@@ -149,38 +149,23 @@ static bool buddy_merge_likely(const struct zone *zone, const struct frame_map *
            page_is_buddy(zone, map, parent ^ (1u << (order + 1)), order + 1);
 }
 
-/* Lists a block in hand, merged with its free buddies; returns the order of the whole. */
-static unsigned block_join(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                           unsigned order, enum residency state)
+/* Joins a block in hand with its free buddies; returns the head of the whole. */
+static uint32_t block_join(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                           unsigned *order, enum residency state)
 {
     struct page *page = pfn_to_page(map, pfn);
 
-    block_set_residency(page, order, state);
+    block_set_residency(page, *order, state);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
-    while (order < zone->max_order && page_is_buddy(zone, map, pfn ^ (1u << order), order))
-        pfn = block_merge(zone, map, pfn, order++);
+    while (*order < zone->max_order && page_is_buddy(zone, map, pfn ^ (1u << *order), *order))
+        pfn = block_merge(zone, map, pfn, (*order)++);
+    return pfn;
+}
+
+static void block_list_merged(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                              unsigned order)
+{
     block_list(zone, map, pfn, order, buddy_merge_likely(zone, map, pfn, order));
-    return order;
-}
-
-void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, enum residency state)
-{
-    CHECK((pfn & ((1u << order) - 1)) == 0);
-    CHECK(page_state(pfn_to_page(map, pfn)) != PYSLAB_PAGE_BUDDY);
-    block_join(zone, map, pfn, order, state);
-}
-
-void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                             uint32_t nr_pages, enum residency state)
-{
-    while (nr_pages > 0) {
-        unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), zone->max_order);
-
-        buddy_free_locked(zone, map, pfn, order, state);
-        pfn += 1u << order;
-        nr_pages -= 1u << order;
-    }
 }
 
 /* --- the frontier ------------------------------------------------------- */
@@ -195,7 +180,9 @@ unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsig
     unsigned order = min_uint(frontier_order(zone, pfn), max_order);
 
     zone->frontier += 1u << order;
-    return block_join(zone, map, pfn, order, zone->fresh);
+    pfn = block_join(zone, map, pfn, &order, zone->fresh);
+    block_list_merged(zone, map, pfn, order);
+    return order;
 }
 
 /* Lists blocks from the frontier until one of at least this order is among them. */
@@ -205,6 +192,39 @@ static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsig
         if (frontier_list_one(zone, map, max_uint(order, FRONTIER_STEP_ORDER)) >= order)
             return true;
     return false;
+}
+
+/* The buddy of this block is what the frontier has next. */
+static bool frontier_is_buddy(const struct zone *zone, uint32_t pfn, unsigned order)
+{
+    return order < zone->max_order && pfn + (1u << order) == zone->frontier &&
+           (pfn & (1u << order)) == 0 && zone->end_pfn - zone->frontier >= 1u << order;
+}
+
+/* --- free --------------------------------------------------------------- */
+
+void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                       unsigned order, enum residency state)
+{
+    CHECK((pfn & ((1u << order) - 1)) == 0);
+    CHECK(page_state(pfn_to_page(map, pfn)) != PYSLAB_PAGE_BUDDY);
+    pfn = block_join(zone, map, pfn, &order, state);
+    block_list_merged(zone, map, pfn, order);
+    /* No free buddies, whichever side of the frontier they are on. */
+    while (frontier_is_buddy(zone, pfn, order))
+        order = frontier_list_one(zone, map, order);
+}
+
+void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                             uint32_t nr_pages, enum residency state)
+{
+    while (nr_pages > 0) {
+        unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), zone->max_order);
+
+        buddy_free_locked(zone, map, pfn, order, state);
+        pfn += 1u << order;
+        nr_pages -= 1u << order;
+    }
 }
 
 /* --- set-up and counts -------------------------------------------------- */

@@ -87,6 +87,58 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
     return PFN_NONE;
 }
 
+#define RUN_MAX_LOOKS 32u /* blocks of an order that buddy_find_resident_run looks at */
+
+/* First frame of the free run around a free block, or of nr_pages of it that hold the block's
+ * start; PFN_NONE if it is shorter. Frames beyond the frontier do not count: they cost page
+ * faults. */
+static uint32_t run_around(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
+                           uint32_t nr_pages)
+{
+    uint32_t first = pfn, end = pfn;
+
+    while (end < zone->frontier && end - pfn < nr_pages) {
+        struct extent extent = extent_of(zone, map, end);
+
+        if (!extent.is_free)
+            break;
+        end = extent.end;
+    }
+    while (end - first < nr_pages && first > zone->start_pfn) {
+        struct extent extent = extent_of(zone, map, first - 1);
+
+        if (!extent.is_free)
+            break;
+        first = extent.first;
+    }
+    if (end - first < nr_pages)
+        return PFN_NONE;
+    return first == pfn ? pfn : end - nr_pages;
+}
+
+uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
+                                        unsigned order, uint32_t nr_pages)
+{
+    if (order < 2 || order > zone->max_order || zone->free_orders[FREE_DIRTY] >> order != 0)
+        return PFN_NONE;
+    /* A run of more than 2**(order - 1) frames has an aligned part of a quarter of 2**order. */
+    for (unsigned part = order - 1; part >= order - 2; part--) {
+        const struct index_list *list = &zone->free_area[part].list[FREE_DIRTY];
+        uint32_t looks = 0;
+
+        for (uint32_t pfn = list->first; pfn != INDEX_NONE && looks < RUN_MAX_LOOKS;
+             pfn = pfn_to_page(map, pfn)->link.next, looks++) {
+            uint32_t run = run_around(zone, map, pfn, nr_pages);
+
+            if (run != PFN_NONE)
+                return run;
+        }
+        if (part == 0)
+            break;
+    }
+    return PFN_NONE;
+}
+
 /* --- take --------------------------------------------------------------- */
 
 static bool range_is_free(const struct zone *zone, const struct frame_map *map, uint32_t pfn,

@@ -127,10 +127,24 @@ static uint32_t request_word(const struct page *page, const struct request *requ
     return request_is_compound(request) ? word | PAGE_FLAG_COMP : word;
 }
 
+/* Clears what was taken, if that was asked for, and writes its record. */
+static void hand_out(struct page_alloc *pa, const struct request *request, uint32_t pfn)
+{
+    struct page *page = pfn_to_page(&pa->map, pfn);
+
+    if (!request->any_run)
+        hugepage_note_block(pa, pfn, request->order);
+    if (request->gfp & PYSLAB_GFP_ZERO)
+        clear_request(pa, request, pfn);
+    if (request->state == PYSLAB_PAGE_LARGE || request->any_run)
+        store_relaxed(&page->large.nr_pages, request->nr_pages);
+    store_relaxed(&page->refcount, 1);
+    store_relaxed(&page->word, request_word(page, request));
+}
+
 static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request)
 {
     struct access access;
-    struct page *page;
     uint32_t pfn;
 
     access_first(&access, request->highest);
@@ -139,15 +153,7 @@ static uint32_t page_alloc_request(struct page_alloc *pa, const struct request *
     pfn = zonelist_take(pa, request, &access);
     if (pfn == PFN_NONE && (pfn = request_take_slow(pa, request)) == PFN_NONE)
         return PFN_NONE;
-    if (!request->any_run)
-        hugepage_note_block(pa, pfn, request->order);
-    if (request->gfp & PYSLAB_GFP_ZERO)
-        clear_request(pa, request, pfn);
-    page = pfn_to_page(&pa->map, pfn);
-    if (request->state == PYSLAB_PAGE_LARGE || request->any_run)
-        store_relaxed(&page->large.nr_pages, request->nr_pages);
-    store_relaxed(&page->refcount, 1);
-    store_relaxed(&page->word, request_word(page, request));
+    hand_out(pa, request, pfn);
     return pfn;
 }
 
@@ -229,10 +235,41 @@ static uint32_t alloc_run(struct page_alloc *pa, const struct request *request)
     return pfn;
 }
 
+#define RESIDENT_RUN_MIN_ORDER 8u /* 1 MiB: its page faults cost more than a search */
+
+/* Where only an untouched block would be large enough, resident frames next to other free ones
+ * may do. PFN_NONE if there are none; no slow path is taken for them. */
+static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *request)
+{
+    struct zone *zone = &pa->zone[request->highest];
+    struct request run = *request;
+    struct access access;
+    uint32_t pfn;
+
+    if (request->order < RESIDENT_RUN_MIN_ORDER || zone_is_foreign(pa, zone->index))
+        return PFN_NONE;
+    lock_acquire(&zone->lock);
+    pfn = buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages);
+    lock_release(&zone->lock);
+    if (pfn == PFN_NONE)
+        return PFN_NONE;
+    run.any_run = true;
+    run.align = 1;
+    run.first = pfn;
+    run.end = pfn + request->nr_pages;
+    run.lowest = zone->index;
+    access_first(&access, zone->index);
+    pfn = zonelist_take(pa, &run, &access);
+    if (pfn != PFN_NONE)
+        hand_out(pa, &run, pfn);
+    return pfn;
+}
+
 uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned align_order,
                           uint32_t gfp)
 {
     struct request request = {.nr_pages = nr_pages, .gfp = gfp, .state = PYSLAB_PAGE_LARGE};
+    uint32_t pfn;
 
     if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages)
         return PFN_NONE;
@@ -240,7 +277,8 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
     request.order = max_uint(order_for_pages(nr_pages), align_order);
     if (request.order > pa->max_order || !gfp_nofail_valid(gfp, request.order))
         return PFN_NONE;
-    return page_alloc_request(pa, &request);
+    pfn = align_order == 0 ? alloc_resident_run(pa, &request) : PFN_NONE;
+    return pfn != PFN_NONE ? pfn : page_alloc_request(pa, &request);
 }
 
 uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t align,
