@@ -19,12 +19,14 @@ static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")))
 #define HEAP_LEAST_BYTES ((uint64_t)64 << 20)
 
 /* Address space for several times the memory of the machine, because programs ask for more
- * than they use; less where the process may not have so much. */
+ * than they use; less where the process may not have so much. Small pages: a trial at the start
+ * says little of a program's life, and what huge ones gain where the host has warm memory they
+ * lose three times over where it has not (docs/performance.md). */
 static bool heap_make(void)
 {
     pyslab_arena_options options = {.struct_size = sizeof options, .overcommit = 1,
                                     .max_order = PYSLAB_DEFAULT_ORDER,
-                                    .hugepages = PYSLAB_HUGEPAGES_TRY};
+                                    .hugepages = PYSLAB_HUGEPAGES_NO};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t most = os_address_space_bytes() / 2;
 

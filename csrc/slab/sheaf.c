@@ -353,6 +353,21 @@ static bool trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
     return traded;
 }
 
+/* Closes the gap of nr objects at the bottom without moving all of them: what lies below the
+ * youngest nr goes there, and these come down. */
+static void close_gap(struct sheaf_slot *slot, uint32_t nr)
+{
+    uint32_t have = slot_nr(slot);
+
+    if (have <= 3 * nr) {
+        memmove(slot->bottom, slot->bottom + nr, (have - nr) * sizeof slot->bottom[0]);
+    } else {
+        memcpy(slot->bottom, slot->top - 2 * nr, nr * sizeof slot->bottom[0]);
+        memcpy(slot->top - 2 * nr, slot->top - nr, nr * sizeof slot->bottom[0]);
+    }
+    slot->top -= nr;
+}
+
 /* Gives the oldest objects of a full main back to their slabs. */
 static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
                          struct slab_batch *batch)
@@ -362,8 +377,7 @@ static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
     lock_acquire(&cache->lock);
     slab_put_locked(cache, slot->bottom, nr, batch);
     lock_release(&cache->lock);
-    memmove(slot->bottom, slot->bottom + nr, (slot_nr(slot) - nr) * sizeof slot->bottom[0]);
-    slot->top -= nr;
+    close_gap(slot, nr);
 }
 
 /* Makes room in a full main sheaf. Slabs to free are left in the batch: a destructor may
