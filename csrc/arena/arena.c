@@ -154,20 +154,25 @@ static size_t descs_bytes(void)
     return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), PAGE_SIZE);
 }
 
+/* Without access. The system mostly places one mapping below the one before, so that the
+ * metadata ends where the frames begin: nobody gets there by a step too far. */
+#define METADATA_GUARD ((size_t)2 << 20)
+
 static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 {
     size_t bytes = (size_t)align_up(descs_bytes() + frame_map_bytes(nr_pages), os_page_bytes());
-    int error = os_reserve(bytes, os_page_bytes(), &arena->metadata);
+    size_t reserved = bytes + METADATA_GUARD;
+    int error = os_reserve(reserved, os_page_bytes(), &arena->metadata);
 
     if (error != PYSLAB_OK)
         return error;
     error = os_commit(arena->metadata, bytes, true);
     if (error != PYSLAB_OK) {
-        os_release(arena->metadata, bytes);
+        os_release(arena->metadata, reserved);
         return error;
     }
     os_advise_hugepages(arena->metadata, bytes, false);
-    arena->metadata_bytes = bytes;
+    arena->metadata_bytes = reserved;
     return PYSLAB_OK;
 }
 

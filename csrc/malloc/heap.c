@@ -1,6 +1,9 @@
 /* heap.c - making the arena, and what the fast paths leave over. */
 #include "malloc/heap.h"
 
+#include "malloc/hardened.h"
+#include "malloc/settings.h"
+#include "malloc/zero_size.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -15,8 +18,10 @@ enum heap_state { HEAP_NONE, HEAP_STARTING, HEAP_READY };
 static _Atomic int heap_state;
 static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")));
 
-#define HEAP_MEMORY_SHARE 4u                 /* times what the machine has */
-#define HEAP_LEAST_BYTES ((uint64_t)64 << 20)
+#define HEAP_MEMORY_SHARE 4u /* times what the machine has */
+#define HEAP_LEAST_BYTES ((uint64_t)1 << 20)
+#define HEAP_LIMITED_ORDER 12u /* 16 MiB: of a process with a limit on its addresses, because
+                                  finding an aligned place takes the largest block more */
 
 /* Address space for several times the memory of the machine, because programs ask for more
  * than they use; less where the process may not have so much. Small pages: a trial at the start
@@ -28,16 +33,22 @@ static bool heap_make(void)
                                     .max_order = PYSLAB_DEFAULT_ORDER,
                                     .hugepages = PYSLAB_HUGEPAGES_NO};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
-    uint64_t most = os_address_space_bytes() / 2;
+    uint64_t limit = os_address_space_bytes();
 
-    if (bytes > most)
-        bytes = most;
+    if (malloc_settings.hardened)
+        options.hugepages = PYSLAB_HUGEPAGES_NO; /* guards lie between */
+    if (bytes > limit / 4 * 3) {
+        bytes = limit / 4 * 3; /* the rest is for code, stacks and mappings */
+        options.max_order = HEAP_LIMITED_ORDER;
+    }
     if (bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
         bytes = (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT;
-    for (; bytes >= HEAP_LEAST_BYTES; bytes /= 2) {
+    for (; bytes >= HEAP_LEAST_BYTES; bytes -= bytes / 4) {
         options.size_bytes = bytes;
-        if (arena_init(&malloc_arena, &options) == PYSLAB_OK)
+        if (arena_init(&malloc_arena, &options) == PYSLAB_OK) {
+            (void)page_alloc_close(&malloc_arena.pages); /* refused: it does without */
             return true;
+        }
     }
     return false;
 }
@@ -56,9 +67,13 @@ static slow_path bool heap_start(void)
         return atomic_load(&heap_state) == HEAP_READY;
     }
     is_starting = true;
+    settings_read();
     made = heap_make();
-    if (made)
-        malloc_arena.kmalloc.classes.small[0] = 1; /* malloc(0) has an address of its own */
+    if (made) {
+        malloc_arena.kmalloc.slabs.on_corruption = misuse_abort_free_object;
+        if (malloc_settings.hardened)
+            hardened_start();
+    }
     atomic_store(&heap_state, made ? HEAP_READY : HEAP_NONE);
     is_starting = false;
     errno = saved;
@@ -89,17 +104,25 @@ static void *pop_class(unsigned class)
     return p;
 }
 
-/* More than the largest block: any run of frames. */
-static void *alloc_run(size_t size, uint32_t gfp)
+void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
     struct page_alloc *pages = &malloc_arena.pages;
-    uint64_t nr_pages = bytes_to_pages(size);
+    uint64_t nr_pages = bytes_to_pages(size), align_pages = bytes_to_pages(align);
 
-    if (nr_pages <= 1u << pages->max_order || nr_pages > pages->map.nr_pages)
+    if (nr_pages > pages->map.nr_pages || align_pages > pages->map.nr_pages)
         return NULL;
-    return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages, 1, 0, gfp,
+    return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages,
+                                                   (uint32_t)align_pages, 0, gfp,
                                                    PYSLAB_PAGE_LARGE));
+}
+
+/* More than the largest block: any run of frames. */
+static void *alloc_run(size_t size, uint32_t gfp)
+{
+    if (bytes_to_pages(size) <= 1u << malloc_arena.pages.max_order)
+        return NULL;
+    return heap_alloc_frames(size, PAGE_SIZE, gfp);
 }
 
 /* pre: size is 1 .. MALLOC_MAX_BYTES. gfp: KERNEL, with ZERO or without. */
@@ -110,6 +133,7 @@ static void *alloc_any(size_t size, uint32_t gfp)
 
     if (p != NULL)
         return (gfp & PYSLAB_GFP_ZERO) != 0 ? memset(p, 0, size) : p;
+    limits_heed(size);
     p = kmalloc_slow(km, size, gfp);
     return p != NULL ? p : alloc_run(size, gfp);
 }
@@ -119,8 +143,12 @@ static void *alloc_or_errno(size_t size, uint32_t gfp)
     int saved = errno;
     void *p = NULL;
 
-    if (size <= MALLOC_MAX_BYTES && heap_ready())
-        p = alloc_any(size != 0 ? size : 1, gfp);
+    if (size <= MALLOC_MAX_BYTES && heap_ready()) {
+        p = unlikely(size == 0) ? zero_size_alloc() : NULL;
+        if (p == NULL)
+            p = unlikely(malloc_settings.hardened) ? hardened_alloc(size, MALLOC_ALIGN)
+                                                   : alloc_any(size != 0 ? size : 1, gfp);
+    }
     errno = p != NULL ? saved : ENOMEM;
     return p;
 }
@@ -139,15 +167,25 @@ void *heap_alloc_aligned(size_t size, size_t align)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
     int saved = errno;
-    void *p = NULL;
+    void *p;
 
     if (align <= MALLOC_ALIGN)
         return heap_alloc(size);
-    size = size != 0 ? size : 1;
-    if (size <= MALLOC_MAX_BYTES && heap_ready()) {
+    if (size > MALLOC_MAX_BYTES || !heap_ready()) {
+        p = NULL;
+    } else if (unlikely(malloc_settings.hardened)) {
+        p = hardened_alloc(size, align);
+    } else {
+        size = size != 0 ? size : 1;
         p = pop_class(size_class_aligned(&km->classes, size, align));
-        if (p == NULL)
+        if (p == NULL) {
+            limits_heed(size);
             p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
+        }
+        /* More than the largest block, or aligned to more. */
+        if (p == NULL && bytes_to_pages(size > align ? size : align) >
+                             1u << malloc_arena.pages.max_order)
+            p = heap_alloc_frames(size, align, PYSLAB_GFP_KERNEL);
     }
     errno = p != NULL ? saved : ENOMEM;
     return p;
@@ -161,9 +199,32 @@ slow_path void heap_free_slow(void *p)
 
     if (p == NULL)
         return;
-    error = heap_ready() ? kfree_slow(&malloc_arena.kmalloc, p) : PYSLAB_EPOINTER;
+    if (unlikely(zero_size_is_place(p))) {
+        if (!zero_size_free(p))
+            misuse_abort("free", p, PYSLAB_EDOUBLE);
+        return;
+    }
+    if (unlikely(malloc_settings.hardened)) {
+        hardened_free("free", p, 0, 0);
+        errno = saved;
+        return;
+    }
+    error = PYSLAB_EPOINTER; /* kfree takes the address of no bytes; free does not */
+    if (heap_ready() && p != (void *)(uintptr_t)PYSLAB_ZERO_SIZE)
+        error = kfree_slow(&malloc_arena.kmalloc, p);
     if (error != PYSLAB_OK)
         misuse_abort("free", p, error);
+    errno = saved;
+}
+
+slow_path void heap_delete_slow(void *p, size_t size, size_t align)
+{
+    int saved = errno;
+
+    if (p != NULL && unlikely(malloc_settings.hardened) && !zero_size_is_place(p))
+        hardened_free("delete", p, size, align);
+    else
+        heap_free_slow(p);
     errno = saved;
 }
 
@@ -181,6 +242,10 @@ size_t heap_usable(const void *p)
                    *object_key((void *)(uintptr_t)p) != object_key_value(km->slabs.secret, p)))
             return km->classes.size[class];
     }
+    if (unlikely(zero_size_is_live(p)))
+        return 0;
+    if (unlikely(malloc_settings.hardened))
+        return hardened_usable("malloc_usable_size", p);
     usable = heap_ready() ? kmalloc_usable(km, p) : 0;
     if (usable == 0)
         misuse_abort("realloc", p, slab_cache_of(&km->slabs, p) != NULL ? PYSLAB_EDOUBLE

@@ -38,8 +38,12 @@ void *heap_alloc_slow(size_t size);
 void *heap_zalloc_slow(size_t size);
 /* Ends the process, with words, if p cannot be freed. */
 void heap_free_slow(void *p);
+void heap_delete_slow(void *p, size_t size, size_t align);
 /* align: a power of two. NULL with errno ENOMEM. */
 void *heap_alloc_aligned(size_t size, size_t align);
+/* Whole frames for size bytes, of any number, the first at a multiple of align (at least a
+ * page). NULL. */
+void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp);
 
 /* Pops an object that nobody touched since its free. NULL: the sheaf is empty, or its
  * youngest object was misused. */
@@ -78,7 +82,8 @@ static always_inline void *heap_alloc(size_t size)
     return likely(p != NULL) ? p : heap_alloc_slow(size);
 }
 
-static always_inline void heap_free(void *p)
+/* False: for heap_free_slow. */
+static always_inline bool heap_push(void *p)
 {
     struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
     struct kmalloc *km = &malloc_arena.kmalloc;
@@ -95,10 +100,24 @@ static always_inline void heap_free(void *p)
             *top = p;
             slot->top = top + 1;
             *object_key(p) = object_key_value(km->slabs.secret, p);
-            return;
+            return true;
         }
     }
-    heap_free_slow(p);
+    return false;
+}
+
+static always_inline void heap_free(void *p)
+{
+    if (unlikely(!heap_push(p)))
+        heap_free_slow(p);
+}
+
+/* With what the caller of C++'s delete knows of the block, for hardened mode to check: 0 for
+ * what it does not know. */
+static always_inline void heap_delete(void *p, size_t size, size_t align)
+{
+    if (unlikely(!heap_push(p)))
+        heap_delete_slow(p, size, align);
 }
 
 /* Bytes the caller may use at p; ends the process if p is not live. */
@@ -108,12 +127,35 @@ size_t heap_usable(const void *p);
 
 void *heap_realloc(void *p, size_t size);
 
+/* --- limits.c ----------------------------------------------------------- */
+
+/* Bytes that the frames in use may grow by until the process's limits are read again. */
+#define LIMITS_STEP_PAGES ((uint64_t)4096)
+
+/* Frames in use (peak) at which limits_heed must run; set by it. */
+extern _Atomic uint64_t limits_next_pages;
+
+/* Heeds what setrlimit() may have changed since the start. */
+void limits_read(void);
+
+static inline void limits_heed(size_t size)
+{
+    if (unlikely(size >= LIMITS_STEP_PAGES << PAGE_SHIFT ||
+                 load_relaxed(&malloc_arena.pages.peak_used_pages) >=
+                     load_relaxed(&limits_next_pages)))
+        limits_read();
+}
+
 /* --- misuse.c ----------------------------------------------------------- */
 
 /* One line on stderr: what was called with what, and what that is; then abort(). */
 _Noreturn void misuse_abort(const char *call, const void *p, int error);
 /* The object that would be handed out next does not hold its key. */
 _Noreturn void misuse_abort_written(const void *p);
+/* A free object in a slab was written to, or is there twice. */
+void misuse_abort_free_object(const void *p);
+/* The same with words of the caller's: call(p): what; it is ... */
+_Noreturn void misuse_abort_words(const char *call, const void *p, const char *what);
 
 /* --- report.c ----------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  *
  * Not here: C++ (operators.c).
  */
+#include "malloc/exported.h"
 #include "malloc/heap.h"
 
 #include "os/os.h"
@@ -12,20 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EXPORTED __attribute__((visibility("default")))
-
 /* free, then: errno is as before (POSIX.1-2024). */
-EXPORTED void free(void *p)
+EXPORTED void NAMED(free)(void *p)
 {
     heap_free(p);
 }
 
-EXPORTED void *malloc(size_t size)
+EXPORTED void *NAMED(malloc)(size_t size)
 {
     return heap_alloc(size);
 }
 
-EXPORTED void *calloc(size_t nr, size_t size)
+EXPORTED void *NAMED(calloc)(size_t nr, size_t size)
 {
     size_t bytes;
     void *p;
@@ -38,12 +37,12 @@ EXPORTED void *calloc(size_t nr, size_t size)
     return likely(p != NULL) ? memset(p, 0, bytes) : heap_zalloc_slow(bytes);
 }
 
-EXPORTED void *realloc(void *p, size_t size)
+EXPORTED void *NAMED(realloc)(void *p, size_t size)
 {
     return heap_realloc(p, size);
 }
 
-EXPORTED void *reallocarray(void *p, size_t nr, size_t size)
+EXPORTED void *NAMED(reallocarray)(void *p, size_t nr, size_t size)
 {
     size_t bytes;
 
@@ -66,18 +65,18 @@ static void *aligned(size_t align, size_t size)
     return heap_alloc_aligned(size, align);
 }
 
-EXPORTED void *memalign(size_t align, size_t size)
+EXPORTED void *NAMED(memalign)(size_t align, size_t size)
 {
     return aligned(align, size);
 }
 
-EXPORTED void *aligned_alloc(size_t align, size_t size)
+EXPORTED void *NAMED(aligned_alloc)(size_t align, size_t size)
 {
     return aligned(align, size);
 }
 
 /* Tells its error by its value; errno and *out are as before then. */
-EXPORTED int posix_memalign(void **out, size_t align, size_t size)
+EXPORTED int NAMED(posix_memalign)(void **out, size_t align, size_t size)
 {
     int saved = errno;
     void *p;
@@ -92,12 +91,12 @@ EXPORTED int posix_memalign(void **out, size_t align, size_t size)
     return 0;
 }
 
-EXPORTED void *valloc(size_t size)
+EXPORTED void *NAMED(valloc)(size_t size)
 {
     return heap_alloc_aligned(size, os_page_bytes());
 }
 
-EXPORTED void *pvalloc(size_t size)
+EXPORTED void *NAMED(pvalloc)(size_t size)
 {
     size_t page = os_page_bytes();
 
@@ -110,13 +109,13 @@ EXPORTED void *pvalloc(size_t size)
 
 /* --- questions ---------------------------------------------------------- */
 
-EXPORTED size_t malloc_usable_size(void *p)
+EXPORTED size_t NAMED(malloc_usable_size)(void *p)
 {
     return p != NULL ? heap_usable(p) : 0;
 }
 
 /* How much to keep is not the caller's to say here: everything unused goes. */
-EXPORTED int malloc_trim(size_t keep)
+EXPORTED int NAMED(malloc_trim)(size_t keep)
 {
     int saved = errno;
     uint64_t released;
@@ -129,7 +128,7 @@ EXPORTED int malloc_trim(size_t keep)
 
 /* What the words of glibc's report mean here: arena and hblkhd, frames taken from the system
  * in slabs and in large blocks; uordblks, bytes in use; fordblks, bytes free in slabs. */
-EXPORTED struct mallinfo2 mallinfo2(void)
+EXPORTED struct mallinfo2 NAMED(mallinfo2)(void)
 {
     struct mallinfo2 info = {0};
     pyslab_arena_stats stats;
@@ -151,9 +150,9 @@ static int as_int(size_t n)
     return (int)n; /* glibc's old interface: numbers wrap */
 }
 
-EXPORTED struct mallinfo mallinfo(void)
+EXPORTED struct mallinfo NAMED(mallinfo)(void)
 {
-    struct mallinfo2 info = mallinfo2();
+    struct mallinfo2 info = NAMED(mallinfo2)();
 
     return (struct mallinfo){.arena = as_int(info.arena),
                              .hblks = as_int(info.hblks),
@@ -163,7 +162,7 @@ EXPORTED struct mallinfo mallinfo(void)
                              .keepcost = as_int(info.keepcost)};
 }
 
-EXPORTED void malloc_stats(void)
+EXPORTED void NAMED(malloc_stats)(void)
 {
     heap_report();
 }

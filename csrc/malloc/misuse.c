@@ -3,6 +3,8 @@
  */
 #include "malloc/heap.h"
 
+#include "malloc/settings.h"
+#include "malloc/zero_size.h"
 #include "os/os.h"
 
 #include <stdio.h>
@@ -17,12 +19,18 @@ static void describe(char *text, size_t bytes, const void *p)
     uint32_t pfn = virt_to_pfn(map, p);
     struct kmem_cache *cache;
 
+    if (zero_size_is_place(p)) {
+        snprintf(text, bytes, "a block of no bytes");
+        return;
+    }
     if (pfn == PFN_NONE) {
         snprintf(text, bytes, "not memory of malloc");
         return;
     }
     cache = map->classes[pfn] <= CLASS_MAX ? km->slabs.caches[map->classes[pfn]] : NULL;
-    if (cache != NULL && slab_cache_of(&km->slabs, p) == cache)
+    if (cache != NULL && malloc_settings.hardened) /* whose blocks begin inside */
+        snprintf(text, bytes, "in an object of %u bytes", cache->desc->object_size);
+    else if (cache != NULL && slab_cache_of(&km->slabs, p) == cache)
         snprintf(text, bytes, "an object of %u bytes", cache->desc->object_size);
     else if (cache != NULL)
         snprintf(text, bytes, "an address inside an object of %u bytes", cache->desc->object_size);
@@ -34,7 +42,7 @@ static void describe(char *text, size_t bytes, const void *p)
         snprintf(text, bytes, "not the start of a block");
 }
 
-static _Noreturn void say_and_abort(const char *call, const void *p, const char *what)
+_Noreturn void misuse_abort_words(const char *call, const void *p, const char *what)
 {
     char is[64] = "", line[160];
     int length;
@@ -48,10 +56,15 @@ static _Noreturn void say_and_abort(const char *call, const void *p, const char 
 
 _Noreturn void misuse_abort(const char *call, const void *p, int error)
 {
-    say_and_abort(call, p, error == PYSLAB_EDOUBLE ? "freed already" : "invalid pointer");
+    misuse_abort_words(call, p, error == PYSLAB_EDOUBLE ? "freed already" : "invalid pointer");
 }
 
 _Noreturn void misuse_abort_written(const void *p)
 {
-    say_and_abort("malloc", p, "freed twice, or written to after its free");
+    misuse_abort_words("malloc", p, "freed twice, or written to after its free");
+}
+
+void misuse_abort_free_object(const void *p)
+{
+    misuse_abort_words("free", p, "freed twice, or written to after its free");
 }

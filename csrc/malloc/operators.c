@@ -3,13 +3,14 @@
  *
  * Without memory the program's new-handler is called until there is some or none is set;
  * then the throwing forms throw std::bad_alloc. Both come from libstdc++ or libc++, which
- * a program that calls these has loaded.
+ * a program that calls these has loaded. So do the nothrow forms then, which must catch what
+ * the handler throws, and C cannot: they call the throwing forms, which are ours.
  */
+#include "malloc/exported.h"
 #include "malloc/heap.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
-
-#define EXPORTED __attribute__((visibility("default")))
 
 typedef void (*new_handler)(void);
 
@@ -23,7 +24,7 @@ static void *alloc(size_t size, size_t align)
                       : is_power_of_two(align) ? heap_alloc_aligned(size, align) : NULL;
 }
 
-static slow_path void *new_failed(size_t size, size_t align, bool throws)
+static slow_path void *new_failed(size_t size, size_t align)
 {
     void *p = NULL;
 
@@ -35,7 +36,7 @@ static slow_path void *new_failed(size_t size, size_t align, bool throws)
         handler();
         p = alloc(size, align);
     }
-    if (p == NULL && throws) {
+    if (p == NULL) {
         if (_ZSt17__throw_bad_allocv != NULL)
             _ZSt17__throw_bad_allocv();
         abort();
@@ -43,42 +44,66 @@ static slow_path void *new_failed(size_t size, size_t align, bool throws)
     return p;
 }
 
-static always_inline void *new(size_t size, size_t align, bool throws)
+/* form: the mangled name of the nothrow form that failed. */
+static slow_path void *nothrow_failed(const char *form, size_t size, size_t align,
+                                      const void *nothrow)
+{
+    void *next = dlsym(RTLD_NEXT, form);
+    void *(*plain)(size_t size, const void *nothrow);
+    void *(*aligned)(size_t size, size_t align, const void *nothrow);
+
+    if (next == NULL)
+        return NULL;
+    if (align == 0) {
+        *(void **)&plain = next;
+        return plain(size, nothrow);
+    }
+    *(void **)&aligned = next;
+    return aligned(size, align, nothrow);
+}
+
+static always_inline void *new(size_t size, size_t align)
 {
     void *p = alloc(size, align);
 
-    return likely(p != NULL) ? p : new_failed(size, align, throws);
+    return likely(p != NULL) ? p : new_failed(size, align);
+}
+
+static always_inline void *new_nothrow(const char *form, size_t size, size_t align,
+                                       const void *nothrow)
+{
+    void *p = alloc(size, align);
+
+    return likely(p != NULL) ? p : nothrow_failed(form, size, align, nothrow);
 }
 
 /* operator new(size), new[](size) */
 #define NEW(name)                                                                                  \
-    EXPORTED void *name(size_t size);                                                              \
-    EXPORTED void *name(size_t size)                                                               \
+    EXPORTED void *NAMED(name)(size_t size);                                                       \
+    EXPORTED void *NAMED(name)(size_t size)                                                        \
     {                                                                                              \
-        return new (size, 0, true);                                                                \
+        return new (size, 0);                                                                      \
     }
 /* ... (size, std::nothrow) */
 #define NEW_NOTHROW(name)                                                                          \
-    EXPORTED void *name(size_t size, const void *nothrow);                                         \
-    EXPORTED void *name(size_t size, const void *nothrow)                                          \
+    EXPORTED void *NAMED(name)(size_t size, const void *nothrow);                                  \
+    EXPORTED void *NAMED(name)(size_t size, const void *nothrow)                                   \
     {                                                                                              \
-        (void)nothrow;                                                                             \
-        return new (size, 0, false);                                                               \
+        return new_nothrow(#name, size, 0, nothrow);                                               \
     }
 /* ... (size, std::align_val_t) */
 #define NEW_ALIGNED(name)                                                                          \
-    EXPORTED void *name(size_t size, size_t align);                                                \
-    EXPORTED void *name(size_t size, size_t align)                                                 \
+    EXPORTED void *NAMED(name)(size_t size, size_t align);                                         \
+    EXPORTED void *NAMED(name)(size_t size, size_t align)                                          \
     {                                                                                              \
-        return new (size, align, true);                                                            \
+        return new (size, align);                                                                  \
     }
 /* ... (size, std::align_val_t, std::nothrow) */
 #define NEW_ALIGNED_NOTHROW(name)                                                                  \
-    EXPORTED void *name(size_t size, size_t align, const void *nothrow);                           \
-    EXPORTED void *name(size_t size, size_t align, const void *nothrow)                            \
+    EXPORTED void *NAMED(name)(size_t size, size_t align, const void *nothrow);                    \
+    EXPORTED void *NAMED(name)(size_t size, size_t align, const void *nothrow)                     \
     {                                                                                              \
-        (void)nothrow;                                                                             \
-        return new (size, align, false);                                                           \
+        return new_nothrow(#name, size, align, nothrow);                                           \
     }
 
 NEW(_Znwm)
@@ -90,38 +115,55 @@ NEW_ALIGNED(_ZnamSt11align_val_t)
 NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t)
 NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
 
-/* What delete is told besides the address (size, alignment, nothrow) it does not need. */
-#define DELETE1(name)                                                                              \
-    EXPORTED void name(void *p);                                                                   \
-    EXPORTED void name(void *p)                                                                    \
+/* What delete is told besides the address (size, alignment) only hardened mode looks at. */
+#define DELETE(name)                                                                               \
+    EXPORTED void NAMED(name)(void *p);                                                            \
+    EXPORTED void NAMED(name)(void *p)                                                             \
     {                                                                                              \
         heap_free(p);                                                                              \
     }
-#define DELETE2(name)                                                                              \
-    EXPORTED void name(void *p, size_t a);                                                         \
-    EXPORTED void name(void *p, size_t a)                                                          \
+#define DELETE_NOTHROW(name)                                                                       \
+    EXPORTED void NAMED(name)(void *p, const void *nothrow);                                       \
+    EXPORTED void NAMED(name)(void *p, const void *nothrow)                                        \
     {                                                                                              \
-        (void)a;                                                                                   \
+        (void)nothrow;                                                                             \
         heap_free(p);                                                                              \
     }
-#define DELETE3(name)                                                                              \
-    EXPORTED void name(void *p, size_t a, size_t b);                                               \
-    EXPORTED void name(void *p, size_t a, size_t b)                                                \
+#define DELETE_SIZED(name)                                                                         \
+    EXPORTED void NAMED(name)(void *p, size_t size);                                               \
+    EXPORTED void NAMED(name)(void *p, size_t size)                                                \
     {                                                                                              \
-        (void)a;                                                                                   \
-        (void)b;                                                                                   \
-        heap_free(p);                                                                              \
+        heap_delete(p, size, 0);                                                                   \
+    }
+#define DELETE_ALIGNED(name)                                                                       \
+    EXPORTED void NAMED(name)(void *p, size_t align);                                              \
+    EXPORTED void NAMED(name)(void *p, size_t align)                                               \
+    {                                                                                              \
+        heap_delete(p, 0, align);                                                                  \
+    }
+#define DELETE_SIZED_ALIGNED(name)                                                                 \
+    EXPORTED void NAMED(name)(void *p, size_t size, size_t align);                                 \
+    EXPORTED void NAMED(name)(void *p, size_t size, size_t align)                                  \
+    {                                                                                              \
+        heap_delete(p, size, align);                                                               \
+    }
+#define DELETE_ALIGNED_NOTHROW(name)                                                               \
+    EXPORTED void NAMED(name)(void *p, size_t align, const void *nothrow);                         \
+    EXPORTED void NAMED(name)(void *p, size_t align, const void *nothrow)                          \
+    {                                                                                              \
+        (void)nothrow;                                                                             \
+        heap_delete(p, 0, align);                                                                  \
     }
 
-DELETE1(_ZdlPv)
-DELETE1(_ZdaPv)
-DELETE2(_ZdlPvm)
-DELETE2(_ZdaPvm)
-DELETE2(_ZdlPvRKSt9nothrow_t)
-DELETE2(_ZdaPvRKSt9nothrow_t)
-DELETE2(_ZdlPvSt11align_val_t)
-DELETE2(_ZdaPvSt11align_val_t)
-DELETE3(_ZdlPvmSt11align_val_t)
-DELETE3(_ZdaPvmSt11align_val_t)
-DELETE3(_ZdlPvSt11align_val_tRKSt9nothrow_t)
-DELETE3(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdlPv)
+DELETE(_ZdaPv)
+DELETE_SIZED(_ZdlPvm)
+DELETE_SIZED(_ZdaPvm)
+DELETE_NOTHROW(_ZdlPvRKSt9nothrow_t)
+DELETE_NOTHROW(_ZdaPvRKSt9nothrow_t)
+DELETE_ALIGNED(_ZdlPvSt11align_val_t)
+DELETE_ALIGNED(_ZdaPvSt11align_val_t)
+DELETE_SIZED_ALIGNED(_ZdlPvmSt11align_val_t)
+DELETE_SIZED_ALIGNED(_ZdaPvmSt11align_val_t)
+DELETE_ALIGNED_NOTHROW(_ZdlPvSt11align_val_tRKSt9nothrow_t)
+DELETE_ALIGNED_NOTHROW(_ZdaPvSt11align_val_tRKSt9nothrow_t)

@@ -4,7 +4,10 @@
  * A large block grows into free frames behind it. An object that shrinks to less than half
  * of its size moves to a smaller class, a large block gives back its last frames.
  */
+#include "malloc/hardened.h"
 #include "malloc/heap.h"
+#include "malloc/settings.h"
+#include "malloc/zero_size.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,6 +28,7 @@ static void *resize_large(void *p, size_t usable, size_t size)
 {
     if (size > MALLOC_MAX_BYTES)
         return NULL;
+    limits_heed(size);
     if (size > usable)
         return kmalloc_grow_large(&malloc_arena.kmalloc, p, size) ? p : NULL;
     /* Less than a page would keep a whole one. */
@@ -39,6 +43,8 @@ void *heap_realloc(void *p, size_t size)
 
     if (p == NULL)
         return heap_alloc(size);
+    if (unlikely(malloc_settings.hardened) && !zero_size_is_live(p))
+        return hardened_realloc(p, size);
     usable = heap_usable(p);
     if (size == 0) {
         heap_free(p);

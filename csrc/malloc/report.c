@@ -1,5 +1,5 @@
 /* report.c - what the heap holds, as text: malloc_stats(), and at exit where the environment
- * asks for it (PYSLAB_MALLOC=stats).
+ * asks for it (PYSLAB_MALLOC=stats). Not here: what else is done at exit (at_exit.c).
  */
 #include "malloc/heap.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static unsigned long long kib(uint64_t nr_pages)
 {
@@ -24,7 +25,7 @@ void heap_report(void)
         return;
     arena_stats(&malloc_arena, &stats);
     length = snprintf(text, sizeof text,
-                      "pyslab: malloc\n"
+                      "pyslab: malloc of process %ld\n"
                       "  objects    %12llu live, %llu KiB; %llu handed out; %llu on sheaves\n"
                       "  slabs      %12llu KiB\n"
                       "  large      %12llu KiB in %llu blocks\n"
@@ -32,7 +33,7 @@ void heap_report(void)
                       "  free       %12llu KiB resident; %llu KiB given back\n"
                       "  metadata   %12llu KiB on the core's heap\n"
                       "  failures   %12llu\n",
-                      (unsigned long long)stats.live_objects,
+                      (long)getpid(), (unsigned long long)stats.live_objects,
                       (unsigned long long)stats.live_object_bytes >> 10,
                       (unsigned long long)stats.total_objects,
                       (unsigned long long)stats.cached_objects, kib(stats.slab_pages),

@@ -87,6 +87,18 @@ int os_uncommit(void *p, size_t bytes)
     return map_fixed_as(p, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
 
+int os_deny(void *p, size_t bytes)
+{
+    return mprotect(p, bytes, PROT_NONE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+int os_allow(void *p, size_t bytes)
+{
+    if (fault_here())
+        return PYSLAB_EOS;
+    return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
 void os_release(void *p, size_t bytes)
 {
     munmap(p, bytes);
@@ -217,18 +229,32 @@ uint64_t os_physical_bytes(void)
 uint64_t os_address_space_bytes(void)
 {
     struct rlimit limit;
+    uint64_t bytes = UINT64_MAX;
 
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT64_MAX;
-    return limit.rlim_cur;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        bytes = limit.rlim_cur;
+    if (getrlimit(RLIMIT_DATA, &limit) == 0 && limit.rlim_cur < bytes)
+        bytes = limit.rlim_cur; /* RLIM_INFINITY is the largest number */
+    return bytes;
+}
+
+static int kept_error = -1; /* a second descriptor of the standard error */
+
+void os_keep_error(void)
+{
+    kept_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200); /* where few programs look */
 }
 
 void os_write_error(const char *text, size_t bytes)
 {
-    while (bytes > 0) {
-        ssize_t written = write(STDERR_FILENO, text, bytes);
+    int fd = STDERR_FILENO;
 
-        if (written <= 0 && errno != EINTR)
+    while (bytes > 0) {
+        ssize_t written = write(fd, text, bytes);
+
+        if (written < 0 && errno == EBADF && fd != kept_error && kept_error >= 0)
+            fd = kept_error;
+        else if (written <= 0 && errno != EINTR)
             return;
         text += written > 0 ? written : 0;
         bytes -= written > 0 ? (size_t)written : 0;

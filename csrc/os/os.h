@@ -34,6 +34,10 @@ int os_commit_file_resident(void *p, size_t bytes, int fd, uint64_t offset);
 /* pre: inside a reservation. Back to what os_reserve made of it: inaccessible. EOS. */
 int os_uncommit(void *p, size_t bytes);
 
+/* pre: committed. Takes the access away, and gives it back; the content stays. EOS. */
+int os_deny(void *p, size_t bytes);
+int os_allow(void *p, size_t bytes);
+
 /* pre: p and bytes describe a whole reservation, or a part cut at pages. */
 void os_release(void *p, size_t bytes);
 
@@ -68,10 +72,19 @@ void os_file_close(int fd);
 
 /* Bytes of physical memory; 0 if unknown. */
 uint64_t os_physical_bytes(void);
-/* Bytes of addresses that the process may have (RLIMIT_AS); UINT64_MAX: no limit. */
+/* Bytes of private memory that the process may map: the smaller of RLIMIT_AS, which counts
+ * all addresses, and RLIMIT_DATA; UINT64_MAX: no limit. */
 uint64_t os_address_space_bytes(void);
+/* Bytes of addresses that the process has mapped; 0 if unknown. */
+uint64_t os_mapped_bytes(void);
+/* Copies the value of an environment variable, as far as it fits, without allocating and
+ * before the C library is ready. False: it is not set, or the process runs with other rights
+ * than its user's. */
+bool os_environment(const char *name, char *value, size_t bytes);
 /* Writes to the standard error, as far as it goes. */
 void os_write_error(const char *text, size_t bytes);
+/* From now on also after the program has closed it, as some do when they end. */
+void os_keep_error(void);
 /* Bytes of one host page. */
 size_t os_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */

@@ -39,6 +39,10 @@ static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct
     lock_acquire(&zone->lock);
     if (request->nr_pages <= zone_usable_pages_locked(zone, access))
         pfn = take_locked(zone, &pa->map, request);
+    if (pfn != PFN_NONE && !frames_open_locked(pa, pfn, request->nr_pages)) {
+        page_alloc_shut_locked(pa, zone, pfn, request->nr_pages);
+        pfn = PFN_NONE;
+    }
     if (pfn != PFN_NONE) {
         zone_note_alloc_locked(pa, zone, 1, request->nr_pages);
         zone->nr_fallbacks += zone->index != access->zone;
@@ -333,6 +337,10 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     taken = nr_pages <= limit_room(pa, limited) &&
             nr_pages <= zone_usable_pages_locked(zone, &access) &&
             buddy_take_range_locked(zone, &pa->map, pfn, nr_pages);
+    if (taken && !frames_open_locked(pa, pfn, nr_pages)) {
+        page_alloc_shut_locked(pa, zone, pfn, nr_pages);
+        taken = false;
+    }
     if (taken)
         zone_note_alloc_locked(pa, zone, 0, nr_pages);
     lock_release(&zone->lock);
@@ -360,6 +368,10 @@ static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint
         uint32_t pfn = buddy_alloc_locked(zone, &pa->map, 0);
         struct page *page = pfn_to_page(&pa->map, pfn);
 
+        if (!frames_open_locked(pa, pfn, 1)) {
+            page_alloc_shut_locked(pa, zone, pfn, 1);
+            break;
+        }
         store_relaxed(&page->refcount, 1);
         store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, zone->index));
         pfns[done++] = pfn;

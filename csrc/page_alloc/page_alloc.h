@@ -91,6 +91,8 @@ struct page_alloc {
     uint32_t pcp_high[MAX_NR_ZONES][NR_PCP_LISTS];  /* what each new pcp gets; constant */
     uint32_t pcp_batch[MAX_NR_ZONES][NR_PCP_LISTS]; /* likewise */
     struct zone zone[MAX_NR_ZONES];
+    uint32_t open_end;                /* frames from here on have no access yet (see
+                                         page_alloc_close); their zone's lock; PFN_NONE */
     bool forked;                      /* a child's copy: high frames are the parent's */
     _Atomic uint64_t peak_used_pages; /* most frames outside the buddy at once */
     struct lock limit_lock;           /* held around a take while a limit is set */
@@ -124,6 +126,24 @@ uint32_t page_alloc_mapped_pages(const pyslab_zone_options *zones, uint32_t nr_z
 void page_alloc_destroy(struct page_alloc *pa);
 /* Called without locks when memory is short, before a request fails. */
 void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *), void *context);
+
+/* Takes the access to all frames away; blocks get it when they are first handed out, and with
+ * them an eighth more than the arena had: what runs past its end in a small heap is stopped.
+ * pre: one zone, nothing handed out. EOS */
+int page_alloc_close(struct page_alloc *pa);
+/* Gives access up to the end of these frames, which were just taken. EOS */
+int page_alloc_open_locked(struct page_alloc *pa, uint32_t end);
+
+/* Gives frames back to the buddy that could not get it. */
+void page_alloc_shut_locked(struct page_alloc *pa, struct zone *zone, uint32_t pfn,
+                            uint32_t nr_pages);
+
+/* The frames from pfn on may be handed out; no: page_alloc_shut_locked. */
+static inline bool frames_open_locked(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    return likely(pfn + nr_pages <= pa->open_end) ||
+           page_alloc_open_locked(pa, pfn + nr_pages) == PYSLAB_OK;
+}
 
 static inline void vm_event(struct page_alloc *pa, enum pyslab_vm_event event, uint64_t nr)
 {

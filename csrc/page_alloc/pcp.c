@@ -171,6 +171,10 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
 
         if (pfn == PFN_NONE)
             break;
+        if (!frames_open_locked(pa, pfn, 1u << order)) {
+            page_alloc_shut_locked(pa, zone, pfn, 1u << order);
+            break;
+        }
         page = pfn_to_page(&pa->map, pfn);
         store_relaxed(&page->word, page->buddy.nr_dirty == 0 ? word | PAGE_FLAG_CLEAN : word);
         list->frame[nr] = pfn;

@@ -87,7 +87,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
         nr_zones = 1;
     }
     *pa = (struct page_alloc){.map = *map, .domain = domain, .nr_zones = nr_zones,
-                              .max_order = max_order};
+                              .max_order = max_order, .open_end = PFN_NONE};
     pa->usage = &pa->own_usage;
     pa->purge.interval_ms = PURGE_NEVER;
     store_relaxed(&pa->limit_pages, LIMIT_NONE);

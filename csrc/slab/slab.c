@@ -47,17 +47,40 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
         free_words(cache, p)[1] = key;
 }
 
+/* What hides the index word of an object that has a key word too. */
+static uint64_t index_veil(const struct kmem_cache *cache, const void *p)
+{
+    return object_key_value(cache->secret, p) * 0x9e3779b97f4a7c15u;
+}
+
 /* pre: p is marked */
 static void object_set_next(const struct kmem_cache *cache, void *p, uint16_t next)
 {
     uint64_t *words = free_words(cache, p);
 
-    words[0] = is_small(cache) ? (words[0] & ~SMALL_INDEX_MASK) | next : next;
+    words[0] = is_small(cache) ? (words[0] & ~SMALL_INDEX_MASK) | next
+                               : index_veil(cache, p) ^ next;
 }
 
-uint16_t object_next(const struct kmem_cache *cache, void *p)
+uint32_t object_next(const struct kmem_cache *cache, void *p)
 {
-    return (uint16_t)(free_words(cache, p)[0] & SMALL_INDEX_MASK);
+    uint64_t word = free_words(cache, p)[0];
+    uint64_t next = is_small(cache) ? word & SMALL_INDEX_MASK : word ^ index_veil(cache, p);
+
+    return next < cache->desc->objects_per_slab || next == SLAB_INDEX_NONE ? (uint32_t)next
+                                                                           : OBJECT_WRITTEN;
+}
+
+/* Not listed any more: the word of a listed object is never found in another. */
+static void object_clear_next(const struct kmem_cache *cache, void *p)
+{
+    if (!is_small(cache))
+        free_words(cache, p)[0] = 0;
+}
+
+bool object_is_listed(const struct kmem_cache *cache, void *p)
+{
+    return !is_small(cache) && object_next(cache, p) != OBJECT_WRITTEN;
 }
 
 /* --- one slab ----------------------------------------------------------- */
@@ -82,8 +105,10 @@ static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
     const struct cache_desc *desc = cache->desc;
     uint32_t words = is_small(cache) ? sizeof(uint64_t) : 2 * sizeof(uint64_t);
 
-    for (uint32_t i = 0; i * desc->stride + words <= cache_slab_bytes(desc); i++)
+    for (uint32_t i = 0; i * desc->stride + words <= cache_slab_bytes(desc); i++) {
+        object_clear_next(cache, slab_object(cache, pfn, i));
         object_set_mark(cache, slab_object(cache, pfn, i));
+    }
 }
 
 static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
@@ -141,17 +166,37 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     return pfn;
 }
 
-/* Takes one free object off a slab that has one; its mark stays. */
+/* The slab's list of free objects is broken at p. What it held counts as in use for ever,
+ * so that nothing is handed out twice. */
+static slow_path void slab_abandon_list(struct kmem_cache *cache, struct page *page, const void *p)
+{
+    if (cache->owner->on_corruption != NULL)
+        cache->owner->on_corruption(p);
+    cache->desc->nr_inuse += (uint32_t)(page->slab.carved - page->slab.inuse);
+    page->slab.inuse = page->slab.carved;
+    page->slab.free_index = SLAB_INDEX_NONE;
+}
+
+/* Takes one free object off a slab that has one; its mark stays. NULL: its list is broken. */
 static void *slab_pop(struct kmem_cache *cache, uint32_t pfn, struct page *page)
 {
     void *p;
 
-    page->slab.inuse++;
     if (page->slab.free_index != SLAB_INDEX_NONE) {
+        uint32_t next;
+
         p = slab_object(cache, pfn, page->slab.free_index);
-        page->slab.free_index = object_next(cache, p);
+        next = object_next(cache, p);
+        if (unlikely(next == OBJECT_WRITTEN)) {
+            slab_abandon_list(cache, page, p);
+            return NULL;
+        }
+        page->slab.inuse++;
+        page->slab.free_index = (uint16_t)next;
+        object_clear_next(cache, p);
         return p;
     }
+    page->slab.inuse++;
     return slab_object(cache, pfn, page->slab.carved++);
 }
 
@@ -193,7 +238,8 @@ static uint32_t slab_take_from(struct kmem_cache *cache, uint32_t pfn, void **ob
     uint32_t taken = 0;
 
     while (taken < nr && !slab_is_full(cache, page))
-        objects[taken++] = slab_pop(cache, pfn, page);
+        if ((objects[taken] = slab_pop(cache, pfn, page)) != NULL)
+            taken++;
     if (slab_is_full(cache, page))
         slab_move_locked(cache, pfn, SLAB_FULL);
     else if (page->slab.list == SLAB_EMPTY)
@@ -263,6 +309,12 @@ static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batc
     struct page *page = pfn_to_page(map, pfn);
     size_t offset = (size_t)((char *)p - (char *)pfn_to_virt(map, pfn));
 
+    if (unlikely(!object_is_marked(cache, p) || object_is_listed(cache, p))) {
+        if (cache->owner->on_corruption != NULL)
+            cache->owner->on_corruption(p);
+        desc->nr_inuse++; /* it stays out: the caller counts it as returned */
+        return;
+    }
     object_set_next(cache, p, page->slab.free_index);
     page->slab.free_index = (uint16_t)(offset / desc->stride);
     page->slab.inuse--;

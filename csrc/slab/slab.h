@@ -9,7 +9,8 @@
  *
  * Data structure. A slab is a block of 2**order frames that holds objects back to
  * back from its start; its record is the union in struct page of its first frame. A
- * free object in a slab holds the index of the next free one in its first word, and in
+ * free object in a slab holds the index of the next free one in its first word, hidden
+ * by the secret, so that what a program writes there is not taken for one, and in
  * its second word a key, secret ^ address, which is cleared at allocation: finding it
  * at free means a double free. Objects of 8 bytes have no room for both: their cache
  * has no sheaves, and one word holds 48 bits of the key and the index. In a cache with
@@ -157,6 +158,9 @@ struct slab_alloc {
     struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
     struct lock lock;                          /* guards caches[], nr_caches, pins, pools */
     struct mempool *pools;                     /* list; see mempool.h */
+    /* Told of a free object that was written to, or freed twice past the checks; may not
+     * return to go on. NULL: the object, and what is listed behind it, is left out. */
+    void (*on_corruption)(const void *p);
     uint32_t nr_caches;          /* caches alive */
     _Atomic uint32_t id_limit;   /* no id in use is >= this */
 };
@@ -230,6 +234,8 @@ struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p);
 
 /* The free mark: set while an object is in a slab, a sheaf or the barn. */
 bool object_is_marked(const struct kmem_cache *cache, void *p);
+/* It is on its slab's list of free ones. Objects of one word cannot tell: false. */
+bool object_is_listed(const struct kmem_cache *cache, void *p);
 
 /* --- slab_check.c ------------------------------------------------------- */
 

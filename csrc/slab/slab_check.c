@@ -36,6 +36,9 @@ static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct
             return finding_report(rc->finding, "slab: %s: free object %p was written to",
                                   desc->name, (void *)p);
         i = object_next(rc->cache, p);
+        if (i == OBJECT_WRITTEN)
+            return finding_report(rc->finding, "slab: %s: free object %p was written to",
+                                  desc->name, (void *)p);
     }
     if (page->slab.inuse + nr != page->slab.carved)
         return finding_report(rc->finding, "slab: %s: slab %u: %u in use + %u free != %u carved",

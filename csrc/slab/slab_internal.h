@@ -70,8 +70,10 @@ static inline bool cache_is_constructed(const struct kmem_cache *cache)
     return cache->ctor != NULL || cache->dtor != NULL;
 }
 
-/* Index of the next free object behind a free one in a slab. */
-uint16_t object_next(const struct kmem_cache *cache, void *p);
+/* Index of the next free object behind a free one in a slab, or SLAB_INDEX_NONE, or this:
+ * something else was written there. */
+#define OBJECT_WRITTEN 0x10000u
+uint32_t object_next(const struct kmem_cache *cache, void *p);
 /* The other two sides of object_is_marked. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);

@@ -43,6 +43,7 @@ from pyslab.gfp import GFP
 from pyslab.handles import default_arena
 from pyslab.highmem import Window, WindowStats
 from pyslab.interchange import dump, dumps, load, loads
+from pyslab.malloc_library import malloc_library
 from pyslab.prefill import PrefilledSheaf
 from pyslab.profiling import profiler
 from pyslab.profiling_records import MemoryRecord, ProfilerRecords, profiler_records
@@ -114,6 +115,7 @@ __all__ = [
     "get_pkgconfig_dir",
     "load",
     "loads",
+    "malloc_library",
     "numpy_handler",
     "parse_bytes",
     "profiler",

@@ -1,4 +1,5 @@
-"""python -m pyslab: the command line. `bench` measures, the options tell where things are."""
+"""python -m pyslab: the command line. `run` starts a program on the malloc library, `bench`
+measures, the options tell where things are."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ for building extensions that use pyslab.h:
   --pkgconfigdir  directory of pyslab.pc
 
 commands:
+  run      run a program with its malloc on pyslab (pyslab run --help)
   bench    measure pyslab against other allocators (pyslab bench --help)
 """
 
@@ -51,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pyslab.bench import main as bench_main
 
         return bench_main(arguments[1:])
+    if arguments and arguments[0] == "run":
+        from pyslab.run import main as run_main
+
+        return run_main(arguments[1:])
     options = [_SHORT.get(argument, argument) for argument in arguments]
     if options and all(option in _ANSWERS for option in options):
         for option in options:

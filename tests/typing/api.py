@@ -234,6 +234,7 @@ def arrays(arena: pyslab.Arena) -> None:
     with arena.numpy_allocator() as inside:
         assert_type(inside, pyslab.Arena)
     assert_type(pyslab.numpy_handler.install(arena), pyslab.Arena)
+    assert_type(pyslab.malloc_library(), str)
     pyslab.numpy_handler.initializer()
     pyslab.numpy_handler.uninstall()
     arena.empty("3")  # type: ignore[arg-type]

@@ -1,0 +1,289 @@
+/* hardened.c - see hardened.h. The quarantine is in quarantine.c, the words of a block in
+ * block_words.h. */
+#include "malloc/hardened.h"
+
+#include "malloc/block_words.h"
+#include "malloc/heap.h"
+#include "malloc/quarantine.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- small: objects of the caches --------------------------------------- */
+
+/* What lies before p in an object of alignment align. */
+static size_t front_bytes(size_t align)
+{
+    return align > BLOCK_WORD_BYTES ? align : BLOCK_WORD_BYTES;
+}
+
+/* The class that holds the block with its words and a guard byte; 0: none does. */
+static unsigned small_class(size_t size, size_t align)
+{
+    if (size > HARDENED_MAX_OBJECT || align > PAGE_SIZE)
+        return 0;
+    return size_class_aligned(&malloc_arena.kmalloc.classes, front_bytes(align) + size + 1,
+                              align);
+}
+
+static void *small_alloc(unsigned class, size_t size, size_t align)
+{
+    struct kmem_cache *cache = malloc_arena.kmalloc.slabs.caches[class];
+    size_t front = front_bytes(align), bytes = cache->desc->object_size;
+    char *base = cache_alloc_any(cache, PYSLAB_GFP_KERNEL);
+
+    if (base == NULL)
+        return NULL;
+    if (!bytes_are_zero(base + BLOCK_WORD_BYTES, bytes - BLOCK_WORD_BYTES))
+        misuse_abort_words("malloc", base + BLOCK_WORD_BYTES, "written to after its free");
+    memset(base, 0, BLOCK_WORD_BYTES); /* the cache's words */
+    block_words_set(base + front - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
+    guard_fill(base + front, size, bytes - front);
+    return base + front;
+}
+
+/* The object that p lies in, and its bytes; NULL: in none. */
+static char *small_base(const void *p, size_t *bytes)
+{
+    struct slab_alloc *sa = &malloc_arena.kmalloc.slabs;
+    uint32_t pfn = virt_to_pfn(&sa->map, p);
+    const struct cache_desc *desc;
+    size_t offset;
+    unsigned class;
+
+    if (pfn == PFN_NONE || (class = sa->map.classes[pfn]) == CLASS_NONE || class > CLASS_MAX ||
+        sa->caches[class] == NULL)
+        return NULL;
+    desc = sa->caches[class]->desc;
+    offset = (size_t)((const char *)p - sa->map.base) & ((PAGE_SIZE << desc->slab_order) - 1);
+    if (offset / desc->stride >= desc->objects_per_slab)
+        return NULL;
+    *bytes = desc->object_size;
+    return (char *)(uintptr_t)p - offset % desc->stride;
+}
+
+/* --- large: whole frames ------------------------------------------------ */
+
+static size_t large_front(size_t align)
+{
+    return align > PAGE_SIZE ? align : PAGE_SIZE;
+}
+
+static void *large_alloc(size_t size, size_t align)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    uint32_t gfp = PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO;
+    size_t front = large_front(align), data, bytes;
+    char *base = NULL;
+
+    if (size > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - BLOCK_WORD_BYTES ||
+        front > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - BLOCK_WORD_BYTES - size)
+        return NULL;
+    data = (size_t)align_up(size + BLOCK_WORD_BYTES, PAGE_SIZE);
+    bytes = front + data + PAGE_SIZE;
+    limits_heed(bytes);
+    if (align <= PAGE_SIZE)
+        base = kmalloc_exact_pages(km, bytes, gfp);
+    if (base == NULL)
+        base = heap_alloc_frames(bytes, front, gfp);
+    if (base == NULL)
+        return NULL;
+    /* Refused where the system has no mapping left: then without these guards. */
+    (void)os_uncommit(base, front);
+    (void)os_uncommit(base + front + data, PAGE_SIZE);
+    block_words_set(base + front + data - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
+    guard_fill(base + front, size, data - BLOCK_WORD_BYTES);
+    return base + front;
+}
+
+/* Bytes of the block that starts at base; 0: none does. */
+static size_t large_bytes(const char *base)
+{
+    const struct frame_map *map = &malloc_arena.pages.map;
+    uint32_t pfn = virt_to_pfn(map, base);
+
+    if (pfn == PFN_NONE || map->classes[pfn] != CLASS_LARGE)
+        return 0;
+    return (size_t)load_relaxed(&pfn_to_page(map, pfn)->large.nr_pages) << PAGE_SHIFT;
+}
+
+/* The block whose caller has p, and its bytes; NULL: none has. What lies before p is as long
+ * as p's alignment, at most. */
+static char *large_base(const void *p, size_t *bytes)
+{
+    uintptr_t address = (uintptr_t)p;
+
+    if (virt_to_pfn(&malloc_arena.pages.map, p) == PFN_NONE || (address & (PAGE_SIZE - 1)) != 0)
+        return NULL;
+    for (uintptr_t front = PAGE_SIZE; front != 0 && (address & (front - 1)) == 0; front *= 2) {
+        *bytes = large_bytes((const char *)p - front);
+        if (*bytes > front + PAGE_SIZE)
+            return (char *)(address - front);
+    }
+    return NULL;
+}
+
+/* --- one block ---------------------------------------------------------- */
+
+struct block {
+    char *base;   /* as the core knows it */
+    size_t bytes; /* of it */
+    char *words;
+    char *guard_end; /* guard bytes lie from p + size to here */
+    size_t size;     /* that the caller asked for */
+    bool is_large;
+};
+
+static _Noreturn void abort_code(const char *call, const void *p, int error)
+{
+    misuse_abort(call, p, error);
+}
+
+/* The block is another pointer's, in front of whom or behind whom p lies. */
+static bool large_is_anothers(const struct block *b)
+{
+    size_t size;
+
+    for (size_t front = PAGE_SIZE; front < b->bytes; front *= 2)
+        if (block_words_get(b->words, b->base + front, &size) == BLOCK_LIVE)
+            return true;
+    return false;
+}
+
+/* Words of no state: what lies there instead? */
+static _Noreturn void abort_not_a_block(const char *call, const void *p, const struct block *b)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+    const char *start = b->base + BLOCK_WORD_BYTES;
+
+    if (b->is_large && large_is_anothers(b))
+        abort_code(call, p, PYSLAB_EPOINTER);
+    if (b->is_large)
+        misuse_abort_words(call, p, "written to behind its end");
+    if (object_is_marked(km->slabs.caches[km->slabs.map.classes[virt_to_pfn(&km->slabs.map, p)]],
+                         b->base))
+        abort_code(call, p, (const char *)p == start ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
+    if ((const char *)p != start)
+        abort_code(call, p, PYSLAB_EPOINTER);
+    misuse_abort_words(call, p, "written to before its start");
+}
+
+/* Finds the block; ends the process unless p is a live one that nothing wrote around.
+ * Locked: the tags of blocks change under the lock alone. */
+static struct block block_find_locked(const char *call, const void *p)
+{
+    struct block b = {.base = small_base(p, &b.bytes)};
+    enum block_state state = BLOCK_NONE;
+
+    if (b.base != NULL) {
+        if ((const char *)p < b.base + BLOCK_WORD_BYTES || ((uintptr_t)p & 15) != 0)
+            abort_code(call, p, PYSLAB_EPOINTER);
+        b.words = (char *)(uintptr_t)p - BLOCK_WORD_BYTES;
+        b.guard_end = b.base + b.bytes;
+    } else {
+        b.base = large_base(p, &b.bytes);
+        if (b.base == NULL)
+            abort_code(call, p, PYSLAB_EPOINTER);
+        if (quarantine_has_frames(b.base))
+            abort_code(call, p, PYSLAB_EDOUBLE);
+        b.is_large = true;
+        b.words = b.base + b.bytes - PAGE_SIZE - BLOCK_WORD_BYTES;
+        b.guard_end = b.words;
+    }
+    state = block_words_get(b.words, p, &b.size);
+    if (state == BLOCK_FREED)
+        abort_code(call, p, PYSLAB_EDOUBLE);
+    if (state != BLOCK_LIVE || b.size > (size_t)(b.guard_end - (const char *)p))
+        abort_not_a_block(call, p, &b);
+    if (!guard_is_whole(p, b.size, (size_t)(b.guard_end - (const char *)p)))
+        misuse_abort_words(call, p, "written to behind its end");
+    return b;
+}
+
+void *hardened_alloc(size_t size, size_t align)
+{
+    unsigned class = small_class(size, align);
+    void *p = NULL;
+
+    if (class != 0) {
+        limits_heed(size);
+        p = small_alloc(class, size, align);
+    }
+    return p != NULL ? p : large_alloc(size, align);
+}
+
+void hardened_free(const char *call, void *p, size_t size, size_t align)
+{
+    struct block b;
+
+    quarantine_lock();
+    b = block_find_locked(call, p);
+    if (size != 0 && size != b.size)
+        misuse_abort_words(call, p, "of another size");
+    if (align != 0 && ((uintptr_t)p & (align - 1)) != 0)
+        misuse_abort_words(call, p, "of another alignment");
+    if (!b.is_large)
+        block_words_set(b.words, p, b.size, BLOCK_FREED);
+    else
+        quarantine_add_frames_locked(b.base, b.bytes);
+    quarantine_unlock();
+    if (b.is_large) {
+        quarantine_trim();
+        return;
+    }
+    memset(p, 0, (size_t)(b.guard_end - (char *)p));
+    quarantine_add_object(b.base, b.bytes, p);
+}
+
+size_t hardened_usable(const char *call, const void *p)
+{
+    struct block b;
+
+    quarantine_lock();
+    b = block_find_locked(call, p);
+    quarantine_unlock();
+    return b.size;
+}
+
+void *hardened_realloc(void *p, size_t size)
+{
+    size_t old = hardened_usable("realloc", p);
+    int saved = errno;
+    void *moved = NULL;
+
+    if (size == 0) {
+        hardened_free("realloc", p, 0, 0);
+        errno = saved;
+        return NULL;
+    }
+    if (size <= MALLOC_MAX_BYTES)
+        moved = hardened_alloc(size, MALLOC_ALIGN);
+    if (moved == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    memcpy(moved, p, old < size ? old : size);
+    hardened_free("realloc", p, 0, 0);
+    errno = saved;
+    return moved;
+}
+
+void hardened_check_quarantine(void)
+{
+    quarantine_check();
+}
+
+void hardened_start(void)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+
+    for (unsigned class = 1; class <= km->classes.nr; class++) {
+        struct kmem_cache *cache = km->slabs.caches[class];
+
+        cache->sheaf_capacity = 0;
+        cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* the invariant, for new slabs */
+    }
+    block_words_init(km->slabs.secret);
+    quarantine_init();
+}

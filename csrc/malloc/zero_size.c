@@ -1,0 +1,71 @@
+/* zero_size.c - see zero_size.h. */
+#include "malloc/zero_size.h"
+
+#include "malloc/heap.h"
+#include "os/os.h"
+
+#define PLACE_BYTES MALLOC_ALIGN
+#define WORD_BITS 64u
+
+static _Atomic(char *) places; /* their addresses; NULL: not reserved yet */
+static _Atomic uint64_t live[ZERO_SIZE_BLOCKS / WORD_BITS];
+static _Atomic uint32_t next_word; /* where the next search begins */
+
+static char *reserve(void)
+{
+    char *start = atomic_load(&places);
+    void *made;
+
+    if (start != NULL || os_reserve(ZERO_SIZE_BLOCKS * PLACE_BYTES, os_page_bytes(), &made) !=
+                             PYSLAB_OK)
+        return start;
+    if (atomic_compare_exchange_strong(&places, &start, made))
+        return made;
+    os_release(made, ZERO_SIZE_BLOCKS * PLACE_BYTES); /* another thread was first */
+    return start;
+}
+
+void *zero_size_alloc(void)
+{
+    char *start = reserve();
+
+    for (size_t tries = 0; start != NULL && tries < ARRAY_SIZE(live); tries++) {
+        size_t word = atomic_fetch_add(&next_word, 1) % ARRAY_SIZE(live);
+        uint64_t bits = load_relaxed(&live[word]);
+
+        while (bits != UINT64_MAX) {
+            unsigned bit = (unsigned)__builtin_ctzll(~bits);
+
+            if (atomic_compare_exchange_weak(&live[word], &bits, bits | (uint64_t)1 << bit))
+                return start + (word * WORD_BITS + bit) * PLACE_BYTES;
+        }
+    }
+    return NULL;
+}
+
+static size_t place_of(const void *p)
+{
+    return ((uintptr_t)p - (uintptr_t)atomic_load(&places)) / PLACE_BYTES;
+}
+
+bool zero_size_is_place(const void *p)
+{
+    return atomic_load(&places) != NULL && place_of(p) < ZERO_SIZE_BLOCKS;
+}
+
+bool zero_size_is_live(const void *p)
+{
+    size_t place = place_of(p);
+
+    return zero_size_is_place(p) && ((uintptr_t)p & (PLACE_BYTES - 1)) == 0 &&
+           (atomic_load(&live[place / WORD_BITS]) >> (place % WORD_BITS) & 1) != 0;
+}
+
+bool zero_size_free(void *p)
+{
+    size_t place = place_of(p);
+    uint64_t bit = (uint64_t)1 << (place % WORD_BITS);
+
+    return ((uintptr_t)p & (PLACE_BYTES - 1)) == 0 &&
+           (atomic_fetch_and(&live[place / WORD_BITS], ~bit) & bit) != 0;
+}

@@ -1,0 +1,103 @@
+/* os_process.c - what the process is told from outside, read without allocating: the malloc
+ * library asks while nothing can be allocated yet. Not here: memory (os.c). */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+static ssize_t read_some(int fd, char *buffer, size_t bytes)
+{
+    ssize_t got;
+
+    do
+        got = read(fd, buffer, bytes);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+uint64_t os_mapped_bytes(void)
+{
+    char text[64] = "";
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read_some(fd, text, sizeof text - 1) : 0;
+
+    if (fd >= 0)
+        close(fd);
+    return got > 0 ? strtoull(text, NULL, 10) * os_page_bytes() : 0;
+}
+
+/* --- the environment ---------------------------------------------------- */
+
+/* A scan of text that comes in pieces: entries "name=value", each ended by a NUL. */
+struct scan {
+    const char *name;
+    size_t matched; /* bytes of "name=" that this entry has matched */
+    bool differs;   /* this entry is another variable's */
+    char *value;
+    size_t room;    /* bytes left for the value, with its NUL */
+};
+
+/* One byte more; true: the value is complete. */
+static bool scan_byte(struct scan *scan, char c)
+{
+    size_t length = strlen(scan->name);
+
+    if (scan->matched > length) {
+        if (c != '\0' && scan->room > 1) {
+            *scan->value++ = c;
+            scan->room--;
+        }
+        *scan->value = '\0';
+        return c == '\0';
+    }
+    if (c == '\0') {
+        scan->matched = 0;
+        scan->differs = false;
+    } else if (!scan->differs) {
+        char wanted = scan->matched == length ? '=' : scan->name[scan->matched];
+
+        scan->differs = c != wanted;
+        scan->matched += !scan->differs;
+    }
+    return false;
+}
+
+/* What the process was started with: the C library's copy is not there yet. */
+static bool initial_environment(struct scan *scan)
+{
+    char buffer[512];
+    int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+    bool found = false;
+    ssize_t got = 0;
+
+    if (fd < 0)
+        return false;
+    while (!found && (got = read_some(fd, buffer, sizeof buffer)) > 0)
+        for (ssize_t i = 0; i < got && !found; i++)
+            found = scan_byte(scan, buffer[i]);
+    close(fd);
+    return found;
+}
+
+bool os_environment(const char *name, char *value, size_t bytes)
+{
+    struct scan scan = {.name = name, .value = value, .room = bytes};
+    const char *text;
+    size_t length;
+
+    if (getauxval(AT_SECURE) != 0)
+        return false;
+    if (environ == NULL)
+        return initial_environment(&scan);
+    text = getenv(name);
+    if (text == NULL)
+        return false;
+    length = strlen(text) < bytes ? strlen(text) : bytes - 1;
+    memcpy(value, text, length);
+    value[length] = '\0';
+    return true;
+}

@@ -1,0 +1,48 @@
+/* access.c - which frames of an arena may be touched: all, or those that were handed out.
+ *
+ * The buddy hands out the lowest frames first, so that one bound is enough: from open_end on
+ * nothing was ever handed out, and a program that touches it runs past the end of a block.
+ * Not here: guards between blocks. Lock: the zone's; such an arena has one zone.
+ */
+#include "page_alloc/page_alloc.h"
+
+#include "os/os.h"
+
+#define LEAST_STEP 32u     /* 128 KiB */
+#define LARGEST_STEP 8192u /* 32 MiB */
+
+int page_alloc_close(struct page_alloc *pa)
+{
+    int error = os_deny(pa->map.base, pa->map.bytes);
+
+    if (error == PYSLAB_OK)
+        pa->open_end = 0;
+    return error;
+}
+
+slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
+{
+    uint32_t step = min_uint(max_uint(pa->open_end / 8, LEAST_STEP), LARGEST_STEP);
+    uint32_t wanted = max_uint(end, min_uint(pa->open_end + step, pa->map.nr_mapped));
+    char *start = pfn_to_virt(&pa->map, pa->open_end);
+
+    if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
+        wanted = end;
+        if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
+            return PYSLAB_EOS;
+    }
+    pa->open_end = wanted;
+    return PYSLAB_OK;
+}
+
+void page_alloc_shut_locked(struct page_alloc *pa, struct zone *zone, uint32_t pfn,
+                            uint32_t nr_pages)
+{
+    uint32_t open = pfn < pa->open_end ? min_uint(pa->open_end - pfn, nr_pages) : 0;
+
+    if (open != 0)
+        buddy_free_range_locked(zone, &pa->map, pfn, open, RESIDENCY_DIRTY);
+    if (open != nr_pages)
+        buddy_free_range_locked(zone, &pa->map, pfn + open, nr_pages - open,
+                                RESIDENCY_UNTOUCHED);
+}

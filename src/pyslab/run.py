@@ -1,0 +1,99 @@
+"""pyslab run: start a program with its malloc on libpyslab_malloc.so.
+
+The program replaces this process: it keeps the process id, the files and the signals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+
+from pyslab.malloc_library import malloc_library
+
+_NOT_FOUND = 127  # the shells' exit status for a command that is not there
+_NOT_STARTED = 126  # and for one that is there but cannot be started
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pyslab run",
+        usage="pyslab run [--stats] [--hardened] -- COMMAND [ARGUMENT ...]",
+        description="Run a program with its malloc on libpyslab_malloc.so (LD_PRELOAD).",
+    )
+    parser.add_argument(
+        "--stats", action="store_true", help="each process reports on stderr when it ends"
+    )
+    parser.add_argument(
+        "--hardened", action="store_true", help="find more misuse, at a fraction of the speed"
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def preload_environment(
+    environment: Mapping[str, str], library: str, *, stats: bool = False, hardened: bool = False
+) -> dict[str, str]:
+    """Return a copy of environment in which programs start on the library.
+
+    It is put before what LD_PRELOAD names already, and words are added to PYSLAB_MALLOC.
+    """
+    result = dict(environment)
+    others = result.get("LD_PRELOAD", "").replace(":", " ").split()
+    result["LD_PRELOAD"] = ":".join([library, *(name for name in others if name != library)])
+    words = [word for word in result.get("PYSLAB_MALLOC", "").split(",") if word]
+    for word, wanted in (("stats", stats), ("hardened", hardened)):
+        if wanted and word not in words:
+            words.append(word)
+    if words:
+        result["PYSLAB_MALLOC"] = ",".join(words)
+    return result
+
+
+def _warn_about_rights(path: str) -> None:
+    """Say that the dynamic linker will not preload into a program with rights of its own."""
+    if os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
+        print(
+            f"pyslab run: {path} is set-user-ID or set-group-ID: the dynamic linker ignores"
+            " LD_PRELOAD, and the program will use its own malloc",
+            file=sys.stderr,
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Replace this process by the command; return an exit status only if that fails."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    command: list[str] = options.command
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        parser.error("no command: what is to run? (pyslab run -- COMMAND ...)")
+    try:
+        library = malloc_library()
+    except FileNotFoundError as error:
+        print(f"pyslab run: {error}", file=sys.stderr)
+        return _NOT_STARTED
+    if " " in library or ":" in library:
+        print(f"pyslab run: LD_PRELOAD cannot name {library!r}: space or colon", file=sys.stderr)
+        return _NOT_STARTED
+    if not command[0]:
+        print("pyslab run: '': command not found", file=sys.stderr)
+        return _NOT_FOUND
+    path = shutil.which(command[0])
+    if path is not None:
+        _warn_about_rights(path)
+    environment = preload_environment(
+        os.environ, library, stats=options.stats, hardened=options.hardened
+    )
+    try:
+        os.execvpe(command[0], command, environment)
+    except FileNotFoundError:
+        print(f"pyslab run: {command[0]}: command not found", file=sys.stderr)
+        return _NOT_FOUND
+    except (OSError, ValueError) as error:
+        print(f"pyslab run: {command[0]}: {error}", file=sys.stderr)
+        return _NOT_STARTED

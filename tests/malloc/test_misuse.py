@@ -1,0 +1,72 @@
+"""Misuse of malloc: what is caught, and with which words."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.malloc.misuse import LINE, Outcome, build, cases, contenders, run_all
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
+
+Results = dict[tuple[str, str], Outcome]
+
+# Sure to be caught whatever the size, in either mode: what is no block, or none any more.
+CERTAIN = (
+    *("double_free_at_once", "double_free_then_alloc", "double_free_of_reused"),
+    *("free_inside_1", "free_inside_8", "free_inside_half", "free_inside_page", "free_far"),
+    *("free_stack", "free_static", "free_code", "free_mapped", "free_low_address"),
+    *("realloc_freed", "realloc_inside", "realloc_stack", "usable_of_freed", "usable_inside"),
+    *("double_free_after_1", "double_free_after_3", "double_free_after_10"),
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cases, compiled."""
+    return build(tmp_path_factory.mktemp("misuse"))
+
+
+@pytest.fixture(scope="module")
+def default(program: Path) -> Results:
+    """What the library makes of them."""
+    return run_all(program, contenders()["pyslab"])
+
+
+@pytest.fixture(scope="module")
+def hardened(program: Path) -> Results:
+    """What it makes of them in hardened mode."""
+    return run_all(program, contenders()["pyslab hardened"])
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+@pytest.mark.parametrize("mode", ["default", "hardened"])
+def test_certain(name: str, mode: str, request: pytest.FixtureRequest) -> None:
+    """Pointers that are no live block end the process, with a line that names them."""
+    results: Results = request.getfixturevalue(mode)
+    found = {case: outcome for case, outcome in results.items() if case[0] == name}
+    assert found
+    for case, outcome in found.items():
+        assert outcome.verdict in {"caught", "exit"}, case
+        assert LINE.search(outcome.stderr), (case, outcome.stderr)
+
+
+def test_hardened_catches_all(hardened: Results) -> None:
+    """In hardened mode no case goes unnoticed."""
+    assert [] == [c for c, o in hardened.items() if o.verdict not in {"caught", "safe", "exit"}]
+
+
+def test_one_line(default: Results, hardened: Results) -> None:
+    """What the library says before it aborts is one line."""
+    for results in (default, hardened):
+        for case, outcome in results.items():
+            lines = re.findall(r"^pyslab: .*$", outcome.stderr, re.MULTILINE)
+            assert len(lines) <= 1, case
+            assert not lines or LINE.match(lines[0]), (case, lines)
+
+
+def test_every_case_runs(program: Path, default: Results) -> None:
+    """No case ends for a reason of its own."""
+    assert len(cases(program)) == len(default)
+    assert [] == [c for c, o in default.items() if o.verdict.startswith("status")]

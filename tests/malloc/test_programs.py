@@ -1,0 +1,145 @@
+"""Programs under libpyslab_malloc.so: C and C++ of our own, and those of the system."""
+
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyslab
+from pyslab.run import preload_environment
+from tests.utils import REPO
+
+HERE = Path(__file__).parent
+PROGRAMS = HERE / "programs"
+C_TESTS = ["test_family", "test_malloc_model", "test_malloc_fork"]
+
+pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
+
+
+@pytest.fixture(params=[False, True], ids=["default", "hardened"])
+def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of a program on the library."""
+    return preload_environment(os.environ, pyslab.malloc_library(), hardened=request.param)
+
+
+def _run(command: list[str], environment: dict[str, str], cwd: Path) -> str:
+    """Run a program to its end; it must succeed and complain of nothing."""
+    done = subprocess.run(
+        command, env=environment, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "pyslab:" not in done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the programs, compiled."""
+    folder = tmp_path_factory.mktemp("programs")
+    plain = ["gcc", "-O1", "-w", "-D_GNU_SOURCE", "-DPYSLAB_CORE", f"-I{HERE}", f"-I{REPO}/tests/c"]
+    plain += [
+        f"-I{REPO}/csrc",
+        f"-I{REPO}/csrc/include",
+        "-fno-builtin",
+        "-include",
+        str(PROGRAMS / "plain_names.h"),
+    ]
+    commands = [[*plain, "-o", t, str(HERE / f"{t}.c"), "-lpthread"] for t in C_TESTS]
+    plugin, early = str(PROGRAMS / "plugin.c"), str(PROGRAMS / "early_and_late.c")
+    commands.append(["gcc", "-O1", "-shared", "-fPIC", "-o", "plugin.so", plugin])
+    commands.append(["gcc", "-O1", "-o", "early_and_late", early, "-lpthread", "-ldl"])
+    if shutil.which("g++") is not None:
+        options = ["-std=c++17", "-O0", "-w", "-fsized-deallocation", "-pthread"]
+        commands.append(["g++", *options, "-o", "operators", str(PROGRAMS / "operators.cc")])
+    for command in commands:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert 0 == done.returncode, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", C_TESTS)
+def test_the_c_tests(name: str, built: Path, environment: dict[str, str]) -> None:
+    """What holds for the renamed library holds for the one that is preloaded."""
+    assert " 0 failed" in _run([f"./{name}"], environment, built)
+
+
+def test_early_and_late(built: Path, environment: dict[str, str]) -> None:
+    """Before main, after it, in plugins, at the end of threads, around new processes."""
+    output = _run(["./early_and_late", "./plugin.so"], environment, built)
+    assert ["ok", "last"] == output.split()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
+def test_operators(built: Path, environment: dict[str, str]) -> None:
+    """operator new and delete in every form, with handler and exceptions."""
+    assert "ok" == _run(["./operators"], environment, built).strip()
+
+
+@pytest.mark.parametrize("kib", [20_000, 64_000, 300_000, 2_000_000])
+def test_limited_addresses(kib: int, environment: dict[str, str], tmp_path: Path) -> None:
+    """`ulimit -v` before the start leaves the program a heap of that order."""
+    command = ["sh", "-c", f"ulimit -v {kib} && exec sort --version"]
+    assert "sort" in _run(command, environment, tmp_path)
+
+
+# --- the system's programs -------------------------------------------------------------
+
+
+def _both(command: list[str], environment: dict[str, str], cwd: Path) -> None:
+    """The program's output is the same as with the C library's malloc."""
+    plain = {k: v for k, v in os.environ.items() if k not in {"LD_PRELOAD", "PYSLAB_MALLOC"}}
+    expected = subprocess.run(command, env=plain, cwd=cwd, capture_output=True, check=True)
+    found = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, check=True)
+    assert hashlib.sha256(expected.stdout).digest() == hashlib.sha256(found.stdout).digest()
+    assert expected.stderr == found.stderr
+
+
+def test_sort(environment: dict[str, str], tmp_path: Path) -> None:
+    """`sort` in two threads."""
+    draw = random.Random(3)
+    lines = (f"{draw.getrandbits(64):x} {i}\n" for i in range(200_000))
+    (tmp_path / "lines").write_text("".join(lines), encoding="ascii")
+    _both(["sort", "--parallel=2", "lines"], environment, tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+def test_git(environment: dict[str, str], tmp_path: Path) -> None:
+    """A clone, its check and its log."""
+    quiet = {**environment, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    _run(["git", "init", "-q", "first"], quiet, tmp_path)
+    for i in range(5):
+        (tmp_path / "first" / f"file{i}").write_text("text\n" * 1000 * i, encoding="ascii")
+        _run(["git", "-C", "first", "add", "."], quiet, tmp_path)
+        _run(["git", "-C", "first", *identity, "commit", "-qm", str(i)], quiet, tmp_path)
+    _run(["git", "clone", "-q", "--no-local", "first", "second"], quiet, tmp_path)
+    assert "" == _run(["git", "-C", "second", "fsck", "--no-progress"], quiet, tmp_path)
+    assert 5 == len(
+        _run(["git", "-C", "second", "log", "--oneline"], quiet, tmp_path).split("\n")[:-1]
+    )
+
+
+def test_gcc(environment: dict[str, str], tmp_path: Path) -> None:
+    """The compiler's output, to the byte."""
+    command = ["gcc", "-O2", "-S", "-o", "-", "-D_GNU_SOURCE", "-DPYSLAB_CORE"]
+    command += [f"-I{REPO}/csrc", f"-I{REPO}/csrc/include"]
+    _both([*command, str(REPO / "csrc/kmalloc/kmalloc.c")], environment, tmp_path)
+
+
+def test_python(environment: dict[str, str], tmp_path: Path) -> None:
+    """Python with every object on the library, threads and child processes."""
+    code = (
+        "import concurrent.futures as f, json, sys\n"
+        "def work(n): return len(json.dumps({str(i): [i] * 3 for i in range(n)}))\n"
+        "if __name__ == '__main__':\n"
+        "    for kind in (f.ThreadPoolExecutor, f.ProcessPoolExecutor):\n"
+        "        with kind(3) as pool: print(sum(pool.map(work, [2000] * 12)))\n"
+    )
+    (tmp_path / "program.py").write_text(code, encoding="ascii")
+    everything = {**environment, "PYTHONMALLOC": "malloc"}
+    _both([sys.executable, "-W", "ignore", "program.py"], everything, tmp_path)
