@@ -10,13 +10,14 @@
  * path loads no pointer to it; a thread's sheaf table is one load from static TLS, NULL
  * before the thread's first slow call and after its end.
  *
- * Keys. A free object holds its key, as everywhere (slab.h). Reading it at free would wait
- * for the memory of an object that nobody has touched for long, so the library only writes
- * it there, compares the pointer with the youngest on the sheaf, and reads it when the object
- * is handed out again, which its new owner would wait for anyway. What was freed twice, or
+ * Keys. A free object holds its key, as everywhere (slab.h), and here in its first word too.
+ * Reading it at free would wait for the memory of an object that nobody has touched for long,
+ * so the library only writes it there, compares the pointer with the two youngest on the sheaf,
+ * and reads it when the object is handed out again, which its new owner would wait for anyway. What was freed twice, or
  * written to after its free, is found at the latest there: before it has two owners. In
  * hardened mode nothing is on a sheaf (hardened.c).
- * Invariant: an object on a sheaf that does not hold its key was misused by the program.
+ * Invariant: an object on a sheaf that does not hold its key in both words was misused by the
+ * program.
  * Lock: heap.c's start-up is one thread's; the layers have their own.
  */
 #ifndef MALLOC_HEAP_H
@@ -45,6 +46,15 @@ void *heap_alloc_aligned(size_t size, size_t align);
  * page). NULL. */
 void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp);
 
+/* Nobody wrote to its first two words since it was freed. */
+static always_inline bool heap_is_untouched(const void *p)
+{
+    uint64_t key = object_key_value(malloc_arena.kmalloc.slabs.secret, p);
+    const uint64_t *words = p;
+
+    return ((words[0] ^ key) | (words[1] ^ key)) == 0;
+}
+
 /* Pops an object that nobody touched since its free. NULL: the sheaf is empty, or its
  * youngest object was misused. */
 static always_inline void *heap_pop_class(struct sheaf_table *table, size_t class)
@@ -56,11 +66,12 @@ static always_inline void *heap_pop_class(struct sheaf_table *table, size_t clas
     if (unlikely(top == slot->bottom))
         return NULL;
     p = top[-1];
-    if (unlikely(*object_key(p) != object_key_value(malloc_arena.kmalloc.slabs.secret, p)))
+    if (unlikely(!heap_is_untouched(p)))
         return NULL;
     slot->top = top - 1;
     slot->nr_allocs++;
-    *object_key(p) = 0;
+    ((uint64_t *)p)[0] = 0; /* the secret is not told */
+    ((uint64_t *)p)[1] = 0;
     return p;
 }
 
@@ -94,12 +105,15 @@ static always_inline bool heap_push(void *p)
         struct sheaf_slot *slot = &table->slot[map->classes[offset >> PAGE_SHIFT]];
         void **top = slot->top;
 
-        /* Before the first object lie the sheaf's own words: no object's address. */
+        /* Before the first object lie the sheaf's own two words: no object's address. */
         if (likely(top != slot->limit && geometry_is_object(&slot->geometry, offset) &&
-                   top[-1] != p)) {
+                   top[-1] != p && top[-2] != p)) {
+            uint64_t key = object_key_value(km->slabs.secret, p);
+
             *top = p;
             slot->top = top + 1;
-            *object_key(p) = object_key_value(km->slabs.secret, p);
+            ((uint64_t *)p)[0] = key;
+            ((uint64_t *)p)[1] = key;
             return true;
         }
     }

@@ -41,10 +41,12 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
 {
     uint64_t key = object_key_value(cache->secret, p);
 
-    if (is_small(cache))
+    if (is_small(cache)) {
         free_words(cache, p)[0] = key | SMALL_INDEX_MASK;
-    else
+    } else {
+        free_words(cache, p)[0] = key; /* no index: on no slab's list */
         free_words(cache, p)[1] = key;
+    }
 }
 
 /* What hides the index word of an object that has a key word too. */
@@ -69,13 +71,6 @@ uint32_t object_next(const struct kmem_cache *cache, void *p)
 
     return next < cache->desc->objects_per_slab || next == SLAB_INDEX_NONE ? (uint32_t)next
                                                                            : OBJECT_WRITTEN;
-}
-
-/* Not listed any more: the word of a listed object is never found in another. */
-static void object_clear_next(const struct kmem_cache *cache, void *p)
-{
-    if (!is_small(cache))
-        free_words(cache, p)[0] = 0;
 }
 
 bool object_is_listed(const struct kmem_cache *cache, void *p)
@@ -105,10 +100,8 @@ static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
     const struct cache_desc *desc = cache->desc;
     uint32_t words = is_small(cache) ? sizeof(uint64_t) : 2 * sizeof(uint64_t);
 
-    for (uint32_t i = 0; i * desc->stride + words <= cache_slab_bytes(desc); i++) {
-        object_clear_next(cache, slab_object(cache, pfn, i));
+    for (uint32_t i = 0; i * desc->stride + words <= cache_slab_bytes(desc); i++)
         object_set_mark(cache, slab_object(cache, pfn, i));
-    }
 }
 
 static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
@@ -193,7 +186,7 @@ static void *slab_pop(struct kmem_cache *cache, uint32_t pfn, struct page *page)
         }
         page->slab.inuse++;
         page->slab.free_index = (uint16_t)next;
-        object_clear_next(cache, p);
+        object_set_mark(cache, p); /* listed no more */
         return p;
     }
     page->slab.inuse++;
