@@ -431,6 +431,76 @@ static int regions(void)
     return 0;
 }
 
+/* --- misuse: each an error, and nothing changed ----------------------------- */
+
+static void go_back(void *context)
+{
+    struct hoard *hoard = (struct hoard *)context; /* p: the region */
+
+    hoard->released = pyslab_region_reset((pyslab_region *)hoard->p);
+}
+
+static int misuses_of_regions(void)
+{
+    pyslab_arena *arena = make_arena(16 * MIB);
+    struct hoard hoard = {NULL, NULL, 0};
+    pyslab_region *region = NULL, *other = NULL;
+    uint64_t first, second, foreign;
+    char message[200];
+    char *p;
+
+    CHECK(arena != NULL);
+    CHECK(pyslab_region_create(arena, 0, &region) == PYSLAB_OK);
+    CHECK(pyslab_region_create(arena, 0, &other) == PYSLAB_OK);
+    p = (char *)pyslab_region_alloc(region, 64);
+    CHECK(p != NULL && pyslab_kfree(arena, p) == PYSLAB_EPOINTER);
+    CHECK(pyslab_ksize(arena, p) == 0 && pyslab_krealloc(arena, p, 10, PYSLAB_GFP_KERNEL) == NULL);
+    first = pyslab_region_mark(region);
+    CHECK(first != 0 && pyslab_region_alloc(region, 64) == p + 64);
+    second = pyslab_region_mark(region);
+    foreign = pyslab_region_mark(other);
+    CHECK(pyslab_region_rewind(region, foreign) == PYSLAB_EINVAL);
+    CHECK(pyslab_region_rewind(region, first) == PYSLAB_OK);
+    CHECK(pyslab_region_rewind(region, second) == PYSLAB_EINVAL); /* past the first */
+    CHECK(pyslab_region_rewind(region, 0) == PYSLAB_EINVAL);
+    CHECK(pyslab_region_alloc(region, 64) == p + 64);
+    hoard.p = region;
+    CHECK(pyslab_region_on_exit(region, go_back, &hoard) == PYSLAB_OK);
+    CHECK(pyslab_region_reset(region) == PYSLAB_OK && hoard.released == PYSLAB_EBUSY);
+    CHECK(pyslab_region_rewind(region, first) == PYSLAB_EINVAL); /* behind the reset */
+    CHECK(pyslab_arena_validate(arena, message, sizeof message) == PYSLAB_OK);
+    CHECK(pyslab_region_destroy(region) == PYSLAB_OK);
+    CHECK(pyslab_region_destroy(other) == PYSLAB_OK);
+    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    return 0;
+}
+
+static int misuses_of_blocks(void)
+{
+    pyslab_arena *arena = make_arena(16 * MIB), *other = make_arena(16 * MIB);
+    pyslab_kmem_cache *cache = NULL, *stranger = NULL;
+    char message[200];
+    void *p;
+
+    CHECK(arena != NULL && other != NULL);
+    CHECK(pyslab_kmem_cache_create(arena, "mine", 64, NULL, &cache) == PYSLAB_OK);
+    CHECK(pyslab_kmem_cache_create(arena, "other", 64, NULL, &stranger) == PYSLAB_OK);
+    p = pyslab_kmem_cache_alloc(cache, PYSLAB_GFP_KERNEL);
+    CHECK(p != NULL && pyslab_kmem_cache_free(stranger, p) == PYSLAB_ECACHE);
+    CHECK(pyslab_kmem_cache_free(cache, (char *)p + 8) == PYSLAB_EPOINTER);
+    CHECK(pyslab_kmem_cache_free(cache, &cache) == PYSLAB_EPOINTER);
+    CHECK(pyslab_kfree(other, p) == PYSLAB_EPOINTER);
+    CHECK(pyslab_kmem_cache_free(cache, p) == PYSLAB_OK);
+    CHECK(pyslab_kmem_cache_free(cache, p) == PYSLAB_EDOUBLE);
+    pyslab_arena_get(arena);
+    CHECK(pyslab_arena_destroy(arena) == PYSLAB_EBUSY);
+    CHECK(pyslab_arena_put(arena) == PYSLAB_OK);
+    CHECK(pyslab_arena_validate(arena, message, sizeof message) == PYSLAB_OK);
+    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(pyslab_arena_destroy(other) == PYSLAB_OK);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -438,6 +508,8 @@ static const struct {
     {"arenas", arenas},     {"shrinkers", shrinkers}, {"kmallocs", kmallocs},
     {"kmem_caches", kmem_caches}, {"mempools", mempools}, {"pages", pages},
     {"vmallocs", vmallocs}, {"regions", regions},
+    {"misuses_of_regions", misuses_of_regions},
+    {"misuses_of_blocks", misuses_of_blocks},
 };
 
 enum { NR_FAMILIES = sizeof families / sizeof families[0] };

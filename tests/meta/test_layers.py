@@ -18,7 +18,7 @@ LAYERS = (
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
 PYTHON_HEADERS = {"Python.h", "structmember.h"}
 CLIENTS_HALF = {"include/pyslab.h"}  # includes Python.h for clients, not for the core
-MAX_LINES = {".c": 600, ".h": 600, ".py": 300, ".pyi": 300}
+MAX_LINES = {".c": 600, ".h": 600, ".cpp": 600, ".hpp": 600, ".py": 300, ".pyi": 300}
 SOURCES = ("csrc", "src", "tests", "bench")
 
 
@@ -31,10 +31,14 @@ def _resolve(root: Path, source: Path, name: str) -> Path | None:
     return None
 
 
+def _sources(root: Path) -> list[Path]:
+    return sorted(path for ending in ("c", "h", "hpp") for path in root.rglob(f"*.{ending}"))
+
+
 def violations(root: Path) -> list[str]:
     """Return a line for each include that the rule forbids in a tree of layers."""
     found = []
-    for source in sorted([*root.rglob("*.c"), *root.rglob("*.h")]):
+    for source in _sources(root):
         layer = source.relative_to(root).parts[0]
         where = source.relative_to(root).as_posix()
         if layer not in LAYERS:
@@ -107,7 +111,7 @@ def test_files_are_short() -> None:
 def test_files_say_what_they_are() -> None:
     """Each C file opens with a comment that starts with its own name."""
     silent = []
-    for path in sorted([*(REPO / "csrc").rglob("*.c"), *(REPO / "csrc").rglob("*.h")]):
+    for path in _sources(REPO / "csrc"):
         if not path.read_text(encoding="utf-8").startswith(f"/* {path.name} - "):
             silent.append(str(path.relative_to(REPO)))
     assert [] == silent

@@ -6,7 +6,9 @@
  * Data structure: pyslab_api_, a pointer of each translation unit's own, so that each one that
  * calls anything calls pyslab_import() (or pyslab_set_api()) first. An extension of several
  * units may share one instead: each defines PYSLAB_UNIQUE_SYMBOL as the same name before it
- * includes pyslab.h, and all but one define PYSLAB_NO_IMPORT as well.
+ * includes pyslab.h, and all but one define PYSLAB_NO_IMPORT as well. From C++17 on the units
+ * of a library share one in any case, an inline variable: functions of headers, of which the
+ * linker keeps one, must mean the same by it in every unit.
  * Invariant: pyslab_api_ is NULL, or a table that has every function declared here. A call
  * before the import ends the process with a message; PYSLAB_NO_IMPORT_CHECK leaves that test,
  * which is a compare of a register, to the MMU.
@@ -25,6 +27,8 @@ extern const pyslab_api *pyslab_api_ __attribute__((visibility("hidden")));
 extern const pyslab_api *pyslab_api_ __attribute__((visibility("hidden")));
 const pyslab_api *pyslab_api_ = NULL;
 #endif
+#elif defined(__cplusplus) && __cplusplus >= 201703L
+__attribute__((visibility("hidden"))) inline const pyslab_api *pyslab_api_ = NULL;
 #else
 static const pyslab_api *pyslab_api_ = NULL;
 #endif

@@ -1,0 +1,68 @@
+"""What the module words does, beside collections.Counter; `python test_words.py`."""
+
+import random
+import threading
+from collections import Counter
+
+import words
+
+import pyslab
+
+RNG = random.Random(1)
+TEXT = " ".join(f"wörter-with-a-long-stem-{RNG.randrange(2000)}" for _ in range(20000))
+
+
+def raises(kind, call, *args):
+    """Tell whether the call raises this kind of exception."""
+    try:
+        call(*args)
+    except kind:
+        return True
+    return False
+
+
+def in_threads(arena):
+    """An Index that four threads add to."""
+    index = words.Index(arena)
+    parts = TEXT.split()
+
+    def add_all():
+        for word in parts:
+            index.add(word)
+
+    threads = [threading.Thread(target=add_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(index) == len(set(parts))
+    assert all(index[word] == 4 * n for word, n in Counter(parts).items())
+    assert raises(KeyError, index.__getitem__, "none")
+    assert arena.stats().live_objects > 2 * len(index)
+
+
+def main():
+    """Everything, in an arena that is empty again at the end."""
+    with pyslab.Arena("64MiB") as arena:
+        assert words.count(TEXT, arena) == Counter(TEXT.split())
+        assert words.count("", arena) == {} == words.count(" \n\t ", arena)
+        assert words.count("a b\na") == {"a": 2, "b": 1}
+        assert arena.stats().block_pages == 0
+
+        in_threads(arena)
+        assert arena.stats().live_objects == 0
+        arena.validate()
+
+    small = pyslab.Arena("1MiB", max_order=8)
+    assert raises(pyslab.OutOfMemoryError, words.count, TEXT * 10, small)
+    assert raises(MemoryError, lambda: [words.Index(small).add("x" * 2**20)])
+    kept = words.Index(small)
+    small.close()
+    assert kept.add("after the arena's close()", 3) == 3
+    assert raises(pyslab.ArenaClosedError, words.count, "a", small)
+    assert raises(TypeError, words.Index, 3)
+    print("alive")
+
+
+if __name__ == "__main__":
+    main()
