@@ -111,54 +111,76 @@ void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct 
 }
 
 /* Empties this thread's slot of one cache; true if it held objects. The registry lock
- * keeps cache_destroy away from the slot; an exiting thread holds it already, and no
- * destructor may run then. */
-static bool flush_one(struct kmem_cache *cache, struct sheaf_slot *slot, bool exiting)
+ * keeps cache_destroy away from the slot. */
+static bool drain_one(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct slab_batch batch;
     bool any;
 
     slab_batch_init(&batch);
-    if (!exiting)
-        thread_registry_lock();
+    thread_registry_lock();
     any = slot_main(slot) != NULL && (slot_nr(slot) != 0 || spare_has_objects(slot));
-    sheaf_slot_flush(cache, slot, exiting && cache->dtor != NULL ? NULL : &batch);
-    if (!exiting)
-        thread_registry_unlock();
+    sheaf_slot_flush(cache, slot, &batch);
+    thread_registry_unlock();
     slab_batch_free(cache, &batch);
     return any;
 }
 
-static bool table_flush(struct slab_alloc *sa, struct sheaf_table *table, bool exiting)
+/* An exiting thread holds the registry lock, under which no destructor may run. */
+static void end_one(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    struct kmem_cache *cache;
-    uint32_t id = 1;
-    bool any = false;
+    struct slab_batch batch;
 
-    while ((cache = cache_pin_next(sa, &id)) != NULL) {
-        struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
+    slab_batch_init(&batch);
+    sheaf_slot_flush(cache, slot, cache->dtor != NULL ? NULL : &batch);
+    slab_batch_free(cache, &batch);
+    note_past(cache, slot);
+}
 
-        if (slot != NULL)
-            any |= flush_one(cache, slot, exiting);
-        if (exiting && slot != NULL)
-            note_past(cache, slot);
-        cache_unpin(cache);
+/* The next cache, pinned, whose slot in this table was used. */
+static struct kmem_cache *pin_next_used(struct slab_alloc *sa, struct sheaf_table *table,
+                                        uint32_t *id)
+{
+    for (; *id < load_relaxed(&sa->id_limit); ++*id) {
+        struct sheaf_slot *slot = sheaf_slot_of(table, *id);
+
+        if (slot != NULL && (slot_main(slot) != NULL || slot->nr_allocs != 0))
+            return cache_pin_next(sa, id);
     }
-    return any;
+    return NULL;
 }
 
 bool sheaf_table_drain(struct slab_alloc *sa)
 {
     struct sheaf_table *table = sheaf_table_own(sa);
+    struct kmem_cache *cache;
+    uint32_t id = 1;
+    bool any = false;
 
-    return table != NULL && table_flush(sa, table, false);
+    while (table != NULL && (cache = pin_next_used(sa, table, &id)) != NULL) {
+        struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
+
+        if (slot != NULL)
+            any |= drain_one(cache, slot);
+        cache_unpin(cache);
+    }
+    return any;
 }
 
 static void table_exit(struct thread_domain *domain, void *slot)
 {
+    struct slab_alloc *sa = domain->layer[THREAD_SLOT_SLAB].context;
     struct sheaf_table *table = slot;
+    struct kmem_cache *cache;
+    uint32_t id = 1;
 
-    table_flush(domain->layer[THREAD_SLOT_SLAB].context, table, true);
+    while ((cache = pin_next_used(sa, table, &id)) != NULL) {
+        struct sheaf_slot *own = sheaf_slot_of(table, cache->id);
+
+        if (own != NULL)
+            end_one(cache, own);
+        cache_unpin(cache);
+    }
     os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
     table->more = NULL;
 }
