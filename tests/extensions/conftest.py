@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.extensions.build import build_client
+from tests.extensions.cython import load, pool_user
 
 LIMITED = "Py_LIMITED_API=0x030A0000"
 CONFIGURATIONS = {
@@ -29,3 +31,22 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def c_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a module `client` in C."""
     return build_client(tmp_path_factory.mktemp("c_client"))
+
+
+@pytest.fixture(scope="session", params=["cymem", "pyslab"])
+def any_user(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the module pool_user over cymem and over pyslab: one changed cimport."""
+    pytest.importorskip(request.param)
+    return load(pool_user(request.param, tmp_path_factory.mktemp("pool_user")))
+
+
+@pytest.fixture(scope="session")
+def user_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of the module pool_user over pyslab, for a child process."""
+    return pool_user("pyslab", tmp_path_factory.mktemp("pool_user"))
+
+
+@pytest.fixture(scope="session")
+def user(user_path: Path) -> Any:
+    """Return the module pool_user over pyslab."""
+    return load(user_path)

@@ -13,10 +13,11 @@ from tests.utils import REPO
 
 LAYERS = (
     *("include", "base", "os", "thread", "page", "buddy", "page_alloc", "slab", "kmalloc"),
-    *("vm", "region", "arena", "api", "malloc", "python"),
+    *("vm", "region", "arena", "api", "pool", "malloc", "python"),
 )
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
 PYTHON_HEADERS = {"Python.h", "structmember.h"}
+CLIENTS = {"pool"}  # of pyslab.h, and of nothing below it
 CLIENTS_HALF = {"include/pyslab.h"}  # includes Python.h for clients, not for the core
 MAX_LINES = {".c": 600, ".h": 600, ".cpp": 600, ".hpp": 600, ".py": 300, ".pyi": 300}
 SOURCES = ("csrc", "src", "tests", "bench")
@@ -50,6 +51,8 @@ def violations(root: Path) -> list[str]:
                 other = target.relative_to(root.resolve()).parts[0]
                 if other not in LAYERS or LAYERS.index(other) > LAYERS.index(layer):
                     found.append(f"{where} includes {name} of the higher layer {other}")
+                elif layer in CLIENTS and other not in ("include", layer):
+                    found.append(f"{where} includes {name} of {other}, and is a client")
             elif bracket == '"':
                 found.append(f"{where} includes {name}, which no layer has")
             elif name.startswith("sys/") and layer != "os":
@@ -87,6 +90,16 @@ def test_the_rule_itself(tmp_path: Path, text: str, allowed: bool) -> None:
         (tmp_path / header).write_text("", encoding="utf-8")
     (tmp_path / "slab/slab.c").write_text(f"/* text */\n{text}\n", encoding="utf-8")
     assert (0 if allowed else 1) == len(violations(tmp_path))
+
+
+def test_a_client_includes_the_header_alone(tmp_path: Path) -> None:
+    """A layer that is a client of pyslab.h may not reach below it."""
+    for header in ("base/list.h", "pool/pool.h", "include/pyslab.h"):
+        (tmp_path / header).parent.mkdir(exist_ok=True)
+        (tmp_path / header).write_text("", encoding="utf-8")
+    text = '#include "pool/pool.h"\n#include <pyslab.h>\n#include "base/list.h"\n'
+    (tmp_path / "pool/pool.c").write_text(text, encoding="utf-8")
+    assert ["pool/pool.c includes base/list.h of base, and is a client"] == violations(tmp_path)
 
 
 def test_every_layer_but_later_ones_exists() -> None:

@@ -12,6 +12,7 @@ from typing_extensions import assert_type
 
 import pyslab
 from pyslab import GFP
+from pyslab.cymem import Address, Pool
 
 
 def arenas() -> None:
@@ -240,6 +241,18 @@ def arrays(arena: pyslab.Arena) -> None:
     arena.empty("3")  # type: ignore[arg-type]
     arena.empty(3, order="X")  # type: ignore[arg-type]
     pyslab.numpy_handler.install("1GiB")  # type: ignore[arg-type]
+
+
+def pools(arena: pyslab.Arena) -> None:
+    """What Python sees of cymem's types."""
+    pool = Pool(arena=arena)
+    pool.own_pyref(arena)
+    assert_type(pool.size, int)
+    assert_type(pool.addresses, dict[int, int])
+    assert_type(pool.arena, pyslab.Arena | None)
+    assert_type(Address(10, 8).addr, int)
+    Pool(arena="1GiB")  # type: ignore[arg-type]
+    pool.size = 0  # type: ignore[misc]
 
 
 def errors() -> tuple[type[Exception], ...]:
