@@ -13,7 +13,7 @@
 
 #define SLAB_KERNEL_MAX_ORDER 3u  /* the kernel's slub_max_order */
 #define SLAB_KERNEL_STRIDE ((size_t)2 << PAGE_SHIFT) /* its rule holds up to here */
-#define SLAB_LARGE_OBJECTS 4u     /* per slab, above that */
+#define SLAB_LARGE_OBJECTS 2u     /* per slab, above that: more would lie in partial ones */
 
 static uint32_t objects_in(unsigned order, size_t stride)
 {
@@ -54,16 +54,23 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
 
 /* --- limits of what a cache keeps --------------------------------------- */
 
-#define SHEAF_MAX_BYTES ((uint64_t)64 << 10)   /* of objects, per sheaf */
+#define SHEAF_MAX_BYTES ((uint64_t)32 << 10)   /* of objects, per sheaf */
 #define SHEAF_FIRST_OBJECTS 14u                /* a thread's first sheaf; it doubles with use */
 #define SHEAF_ARENA_SHARE 1024u                /* a sheaf holds at most this part of it */
-#define BARN_MAX_BYTES ((uint64_t)1 << 20)     /* of objects in full sheaves */
+#define BARN_MAX_BYTES ((uint64_t)128 << 10)   /* of objects in full sheaves */
 #define BARN_MAX_SHEAVES 10u                   /* as in Linux */
-#define EMPTY_MAX_BYTES ((uint64_t)1 << 20)    /* of empty slabs */
+#define EMPTY_MAX_BYTES ((uint64_t)128 << 10)  /* of empty slabs */
 
 static uint32_t clamp_u64(uint64_t x, uint32_t low, uint32_t high)
 {
     return x < low ? low : x > high ? high : (uint32_t)x;
+}
+
+/* A sheaf and its two words of header fill a power of two, where they nearly do. */
+static uint32_t sheaf_objects(uint64_t objects)
+{
+    return clamp_u64(is_power_of_two(objects) && objects > 2 ? objects - 2 : objects, 2,
+                     SHEAF_MAX_OBJECTS);
 }
 
 static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
@@ -75,7 +82,7 @@ static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     uint32_t min_partial = clamp_u64(ilog2(desc->object_size) / 2, 5, 10);
 
     if (desc->stride >= SLAB_MIN_SHEAF_STRIDE)
-        cache->sheaf_capacity = clamp_u64(sheaf_bytes / desc->stride, 2, SHEAF_MAX_OBJECTS);
+        cache->sheaf_capacity = sheaf_objects(sheaf_bytes / desc->stride);
     cache->first_capacity = min_uint(cache->sheaf_capacity, SHEAF_FIRST_OBJECTS);
     sheaf_bytes = (uint64_t)cache->sheaf_capacity * desc->stride;
     if (sheaf_bytes != 0)
