@@ -89,54 +89,53 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
 
 #define RUN_MAX_LOOKS 32u /* blocks of an order that buddy_find_resident_run looks at */
 
-/* First frame of the free run around a free block, or of nr_pages of it that hold the block's
- * start; PFN_NONE if it is shorter. Frames beyond the frontier do not count: they cost page
- * faults. */
-static uint32_t run_around(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                           uint32_t nr_pages)
+/* The free frames around a free block, as far as the frontier: those beyond cost page faults. */
+static struct extent extent_around(const struct zone *zone, const struct frame_map *map,
+                                   uint32_t pfn)
 {
-    uint32_t first = pfn, end = pfn;
+    struct extent run = {pfn, pfn, true};
 
-    while (end < zone->frontier && end - pfn < nr_pages) {
-        struct extent extent = extent_of(zone, map, end);
+    while (run.end < zone->frontier) {
+        struct extent next = extent_of(zone, map, run.end);
 
-        if (!extent.is_free)
+        if (!next.is_free)
             break;
-        end = extent.end;
+        run.end = next.end;
     }
-    while (end - first < nr_pages && first > zone->start_pfn) {
-        struct extent extent = extent_of(zone, map, first - 1);
+    while (run.first > zone->start_pfn) {
+        struct extent before = extent_of(zone, map, run.first - 1);
 
-        if (!extent.is_free)
+        if (!before.is_free)
             break;
-        first = extent.first;
+        run.first = before.first;
     }
-    if (end - first < nr_pages)
-        return PFN_NONE;
-    return first == pfn ? pfn : end - nr_pages;
+    return run;
 }
 
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages)
 {
-    if (order < 2 || order > zone->max_order || zone->free_orders[FREE_DIRTY] >> order != 0)
+    struct extent best = {PFN_NONE, PFN_NONE, false};
+    uint32_t best_pages = UINT32_MAX;
+
+    if (order < 2)
         return PFN_NONE;
     /* A run of more than 2**(order - 1) frames has an aligned part of a quarter of 2**order. */
-    for (unsigned part = order - 1; part >= order - 2; part--) {
+    for (unsigned part = order - 2; part <= zone->max_order; part++) {
         const struct index_list *list = &zone->free_area[part].list[FREE_DIRTY];
         uint32_t looks = 0;
 
         for (uint32_t pfn = list->first; pfn != INDEX_NONE && looks < RUN_MAX_LOOKS;
              pfn = pfn_to_page(map, pfn)->link.next, looks++) {
-            uint32_t run = run_around(zone, map, pfn, nr_pages);
+            struct extent run = extent_around(zone, map, pfn);
 
-            if (run != PFN_NONE)
-                return run;
+            if (run.end - run.first >= nr_pages && run.end - run.first < best_pages) {
+                best = run;
+                best_pages = run.end - run.first;
+            }
         }
-        if (part == 0)
-            break;
     }
-    return PFN_NONE;
+    return best.first;
 }
 
 /* --- take --------------------------------------------------------------- */

@@ -26,9 +26,9 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
                                  uint32_t first, uint32_t end, uint32_t nr_pages, uint32_t align,
                                  uint32_t nocross);
 
-/* A run of nr_pages free frames that is resident at least in part, where no resident block of
- * this order is free, but smaller ones lie next to other free blocks. Looks at a few of the
- * largest only. PFN_NONE if there is none. */
+/* The start of the shortest run of free frames below the frontier that holds nr_pages, 2**(order - 1)
+ * < nr_pages <= 2**order, and a resident part of at least a quarter of 2**order; of a few blocks of
+ * each order. PFN_NONE if there is none. */
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages);
 

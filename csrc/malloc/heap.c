@@ -47,6 +47,7 @@ static bool heap_make(void)
         options.size_bytes = bytes;
         if (arena_init(&malloc_arena, &options) == PYSLAB_OK) {
             (void)page_alloc_close(&malloc_arena.pages); /* refused: it does without */
+            malloc_arena.pages.best_fit = true;
             return true;
         }
     }

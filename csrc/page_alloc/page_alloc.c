@@ -242,7 +242,8 @@ static uint32_t alloc_run(struct page_alloc *pa, const struct request *request)
 #define RESIDENT_RUN_MIN_ORDER 8u /* 1 MiB: its page faults cost more than a search */
 
 /* Where only an untouched block would be large enough, resident frames next to other free ones
- * may do. PFN_NONE if there are none; no slow path is taken for them. */
+ * may do; with best_fit these come first. PFN_NONE if there are none; no slow path is taken for
+ * them. */
 static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *request)
 {
     struct zone *zone = &pa->zone[request->highest];
@@ -253,7 +254,9 @@ static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *
     if (request->order < RESIDENT_RUN_MIN_ORDER || zone_is_foreign(pa, zone->index))
         return PFN_NONE;
     lock_acquire(&zone->lock);
-    pfn = buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages);
+    pfn = pa->best_fit || zone->free_orders[FREE_DIRTY] >> request->order == 0
+              ? buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages)
+              : PFN_NONE;
     lock_release(&zone->lock);
     if (pfn == PFN_NONE)
         return PFN_NONE;
