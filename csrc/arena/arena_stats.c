@@ -143,13 +143,28 @@ static bool check_slab_frames(struct pyslab_arena *arena, struct finding *f)
     return true;
 }
 
-bool arena_check(struct pyslab_arena *arena, struct finding *f)
+static bool check_layers(struct pyslab_arena *arena, struct finding *f)
 {
     struct pyslab_arena *side = load_relaxed(&arena->side);
 
-    if (side != NULL && !arena_check(side, f))
+    if (side != NULL && !check_layers(side, f))
         return false;
     return page_alloc_check(&arena->pages, f) && vm_check(&arena->vm, f) &&
            region_check(&arena->regions, f) && slab_check(&arena->kmalloc.slabs, f) &&
            kmalloc_check(&arena->kmalloc, f) && check_slab_frames(arena, f);
+}
+
+/* A thread that ends gives back what it holds, which a recount may meet half done. Its
+ * caller cannot wait for that: Python's join() returns before it. So it counts again. */
+bool arena_check(struct pyslab_arena *arena, struct finding *f)
+{
+    uint64_t nr_ended;
+
+    do {
+        nr_ended = thread_nr_ended();
+        f->text[0] = '\0';
+        if (check_layers(arena, f))
+            return true;
+    } while (thread_nr_ended() != nr_ended);
+    return false;
 }

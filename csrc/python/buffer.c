@@ -215,6 +215,20 @@ PyObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes, PyObje
     return buffer_fill(self, arena, p, nbytes, BUFFER_KMAP, window);
 }
 
+/* Old memories of a Buffer that was often resized are a chain: they go one by one, as each
+ * within the one before would take the C stack. */
+static slow_path void buffer_keep_gone(PyObject *keep)
+{
+    while (keep != NULL && Py_IS_TYPE(keep, objects.buffer_type)) {
+        PyObject *next = ((BufferObject *)keep)->keep;
+
+        ((BufferObject *)keep)->keep = NULL;
+        Py_DECREF(keep);
+        keep = next;
+    }
+    Py_XDECREF(keep);
+}
+
 static void buffer_dealloc(PyObject *op)
 {
     BufferObject *self = (BufferObject *)op;
@@ -227,7 +241,7 @@ static void buffer_dealloc(PyObject *op)
     if (unlikely(self->keep != NULL)) {
         if (self->kind == BUFFER_REGION)
             region_buffer_gone(self);
-        Py_DECREF(self->keep);
+        buffer_keep_gone(self->keep);
     }
     buffer_object_free(self);
     Py_DECREF(arena);

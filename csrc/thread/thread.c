@@ -25,8 +25,9 @@ struct thread_member {
 _Thread_local struct thread_tls thread_tls;
 
 static struct {
-    struct lock lock;       /* guards threads and every member list */
+    struct lock lock;       /* guards what follows and every member list */
     struct thread *threads; /* all that have used a domain */
+    uint64_t nr_ended;      /* threads that had, and are no more */
     pthread_key_t exit_key; /* its destructor is thread_exit */
 } registry;
 
@@ -189,8 +190,19 @@ static void thread_exit(void *argument)
         self->prev->next = self->next;
     else
         registry.threads = self->next;
+    registry.nr_ended++;
     thread_registry_unlock();
     os_heap_free(self, sizeof *self);
+}
+
+uint64_t thread_nr_ended(void)
+{
+    uint64_t nr;
+
+    thread_registry_lock();
+    nr = registry.nr_ended;
+    thread_registry_unlock();
+    return nr;
 }
 
 /* The thread's member in a domain, loaded; NULL if it has none. */

@@ -94,6 +94,8 @@ void thread_registry_unlock(void);
  * thread does after it could know of the call is not on a fast path. */
 void thread_domain_divert_locked(struct thread_domain *domain);
 void thread_domain_restore_locked(struct thread_domain *domain);
+/* Threads that used a domain and have ended. Waits for one that is ending. */
+uint64_t thread_nr_ended(void);
 /* Calls visit for every member's slot, under the registry lock. */
 void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
                          void (*visit)(void *slot, void *context), void *context);

@@ -31,6 +31,8 @@ _installed: Arena | None = None
 
 def _use(arena: Arena) -> Any:
     """Set the arena's handler in this context; return the one before."""
+    if not isinstance(arena, Arena):
+        raise TypeError(f"expected a pyslab.Arena, not {type(arena).__name__}")
     handler = arena._numpy_handler()
     try:
         return _numpy_set_handler(handler)
@@ -102,4 +104,6 @@ def initializer(arena: Arena | None = None) -> None:
 
     >>> pool = ThreadPoolExecutor(initializer=pyslab.numpy_handler.initializer)
     """
-    _use(arena or _installed or default_arena())
+    if arena is None:
+        arena = _installed or default_arena()
+    _use(arena)

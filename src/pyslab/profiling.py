@@ -58,29 +58,37 @@ class _Steps:
         except ArenaClosedError:
             if not self._begun:
                 raise
-            return step(*args)
         self._begun = True
         try:
             return step(*args)
         finally:
-            block.__exit__(None, None, None)
-            self.add(block.snapshot())
+            del step, args  # an exception thrown in would refer to itself by its traceback
+            if block.active:
+                block.__exit__(None, None, None)
+                self.add(block.snapshot())
 
     def drive(self, inner: Any) -> Generator[Any, Any, Any]:
-        """Yield what a generator or coroutine yields, and pass on what comes back."""
-        step, value = inner.send, None
-        while True:
-            try:
-                item = self.run(step, value)
-            except StopIteration as stop:
-                return stop.value
-            try:
-                step, value = inner.send, (yield item)
-            except GeneratorExit:
-                self.run(inner.close)
-                raise
-            except BaseException as error:  # thrown in: it is inner's
-                step, value = inner.throw, error
+        """Yield what a generator or coroutine yields, and pass on what comes back.
+
+        Nothing of either is kept: not while the next step is measured, and not by the
+        traceback of what was thrown in.
+        """
+        call = [inner.send, None]
+        try:
+            while True:
+                try:
+                    made = [self.run(call.pop(0), call.pop())]
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    call = [inner.send, (yield made.pop())]
+                except GeneratorExit:
+                    self.run(inner.close)
+                    raise
+                except BaseException as error:  # thrown in: it is inner's
+                    call = [inner.throw, error]
+        finally:
+            del inner
 
 
 class _Measured(Awaitable[Any]):
@@ -195,9 +203,11 @@ class profiler:
         @wraps(func)
         async def call(*args: Any, **kwargs: Any) -> Any:
             steps = _Steps(self._target())
+            inner = func(*args, **kwargs)
             try:
-                return await _Measured(steps, func(*args, **kwargs))
+                return await _Measured(steps, inner)
             finally:
+                inner.close()  # of a closed arena it has not begun
                 self._records.add(name, steps.figures)
 
         return call
@@ -207,20 +217,20 @@ class profiler:
         async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
             steps = _Steps(self._target())
             inner = func(*args, **kwargs)
-            step: Any = inner.__anext__()
+            step: list[Any] = [inner.__anext__()]
             try:
                 while True:
                     try:
-                        item = await _Measured(steps, step)
+                        made = [await _Measured(steps, step.pop())]
                     except StopAsyncIteration:
                         return
                     try:
-                        step = inner.asend((yield item))
+                        step = [inner.asend((yield made.pop()))]
                     except GeneratorExit:
                         await _Measured(steps, inner.aclose())
                         raise
                     except BaseException as error:  # thrown in: it is inner's
-                        step = inner.athrow(error)
+                        step = [inner.athrow(error)]
             finally:
                 self._records.add(name, steps.figures)
 

@@ -21,10 +21,16 @@ static void expect_create(const pyslab_arena_options *options, int error)
 static void bad_options(void)
 {
     const pyslab_arena_options good = rig_options(MIB, 10);
+    struct {
+        pyslab_arena_options options;
+        uint64_t newer; /* a field that the library does not know */
+    } longer = {good, 0};
     pyslab_arena_options bad;
     size_t heap;
 
     expect_create(&good, PYSLAB_OK);
+    longer.options.struct_size = sizeof longer;
+    expect_create(&longer.options, PYSLAB_OK);
     heap = os_heap_live_bytes();
 #define BAD(field, value)                                                                          \
     do {                                                                                           \
@@ -34,7 +40,8 @@ static void bad_options(void)
     } while (0)
     BAD(struct_size, 0);
     BAD(struct_size, sizeof bad - 1);
-    BAD(struct_size, sizeof bad + 8);
+    longer.newer = 1;
+    expect_create(&longer.options, PYSLAB_EINVAL);
     BAD(size_bytes, 0);
     BAD(max_order, PYSLAB_MAX_ORDER + 1);
     BAD(max_order, UINT32_MAX);

@@ -247,6 +247,20 @@ def stop_inside_a_callback() -> None:
     assert 0 == arena.stats().current_count
 
 
+def resized_and_seen_in_turns() -> None:
+    """The old memories of one Buffer are a chain too long for the C stack."""
+    arena = pyslab.Arena("16MiB")
+    buf = arena.kmalloc(10)
+    for _ in range(300_000):
+        arena.krealloc(buf, 0)
+        memoryview(buf).release()
+        arena.krealloc(buf, 16)
+    assert 1 == arena.stats().current_count
+    del buf
+    assert 0 == arena.stats().current_count
+    arena.validate()
+
+
 PROGRAMS = [
     capsules_at_exit,
     tensors_at_exit,
@@ -258,4 +272,5 @@ PROGRAMS = [
     tracing_goes_on_and_off,
     traced_at_exit,
     stop_inside_a_callback,
+    resized_and_seen_in_turns,
 ]

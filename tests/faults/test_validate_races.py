@@ -1,4 +1,4 @@
-"""validate() next to threads that purge, and in a child that was forked among them."""
+"""validate() next to threads that purge or end, and in a child that was forked among them."""
 
 from tests.utils import run_child
 
@@ -68,6 +68,30 @@ print("survived" if status == 0 else "a child found corruption")
 """
 
 
+ENDING = """
+import threading
+import time
+
+import pyslab
+
+arena = pyslab.Arena("64MiB", hugepages="no")
+sizes = [*range(16, 8000, 32)]
+stop = time.monotonic() + 4
+
+def allocate():
+    for size in sizes:
+        blocks = [arena.kmalloc(size) for _ in range(3)]
+
+while time.monotonic() < stop:
+    thread = threading.Thread(target=allocate)
+    thread.start()
+    thread.join()
+    for _ in range(5):
+        arena.validate()
+print("survived")
+"""
+
+
 def test_while_others_purge() -> None:
     """Frames on their way to the system are neither free nor used, and are counted."""
     result = run_child(PURGING, timeout=60)
@@ -77,4 +101,10 @@ def test_while_others_purge() -> None:
 def test_in_a_child_forked_in_the_middle() -> None:
     """What the parent's threads were about to do is not corruption."""
     result = run_child(FORKED, timeout=60)
+    assert (0, "survived") == (result.returncode, result.stdout.strip()), result.stderr
+
+
+def test_after_join() -> None:
+    """Python's join() returns before the thread has given back what it held."""
+    result = run_child(ENDING, timeout=60)
     assert (0, "survived") == (result.returncode, result.stdout.strip()), result.stderr

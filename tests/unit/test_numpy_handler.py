@@ -211,3 +211,11 @@ def test_only_handlers_can_be_set(wrong: object) -> None:
     """What is not NumPy's capsule is refused before NumPy sees it."""
     with pytest.raises(TypeError):
         pyslab._core._numpy_set_handler(wrong)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, "x", object()])
+def test_only_arenas_can_be_installed(wrong: object) -> None:
+    """Anything else is a TypeError, also what is false."""
+    for call in (pyslab.numpy_handler.install, pyslab.numpy_handler.initializer):
+        with pytest.raises(TypeError, match=r"expected a pyslab\.Arena"):
+            call(wrong)  # type: ignore[arg-type]

@@ -149,7 +149,7 @@ typedef struct pyslab_zone_options {
 
 typedef struct pyslab_arena_options {
     uint32_t struct_size;      /* sizeof(pyslab_arena_options) of the caller */
-    uint32_t max_order;        /* largest buddy block, 0..PYSLAB_MAX_ORDER */
+    uint32_t max_order;        /* largest buddy block, 0 (a frame)..PYSLAB_MAX_ORDER */
     uint64_t size_bytes;       /* rounded up to whole frames */
     uint32_t overcommit;       /* non-zero: may be larger than physical memory */
     uint32_t hugepages;        /* enum pyslab_hugepages */
