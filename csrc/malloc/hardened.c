@@ -83,12 +83,16 @@ static void *large_alloc(size_t size, size_t align)
     data = (size_t)align_up(size + BLOCK_WORD_BYTES, PAGE_SIZE);
     bytes = front + data + PAGE_SIZE;
     limits_heed(bytes);
+    if (bytes >= HEAP_DISCARD_BYTES)
+        gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
     if (align <= PAGE_SIZE)
         base = kmalloc_exact_pages(km, bytes, gfp);
     if (base == NULL)
         base = heap_alloc_frames(bytes, front, gfp);
     if (base == NULL)
         return NULL;
+    if (bytes >= HEAP_DISCARD_BYTES && !heap_discard_zeroes(base, bytes))
+        memset(base, 0, bytes);
     /* Refused where the system has no mapping left: then without these guards. */
     (void)os_uncommit(base, front);
     (void)os_uncommit(base + front + data, PAGE_SIZE);

@@ -87,6 +87,15 @@ bool heap_ready(void)
            heap_start();
 }
 
+#ifndef PYSLAB_MALLOC_PREFIX
+/* Before what else is loaded later runs: fork calls handlers that are registered after the
+ * heap's own while nothing of the heap is locked, so that they may allocate. */
+__attribute__((constructor)) static void at_load(void)
+{
+    (void)heap_ready();
+}
+#endif
+
 /* --- allocation --------------------------------------------------------- */
 
 /* NULL: nothing on the sheaf. Ends the process if the object there was misused. */
@@ -126,12 +135,22 @@ static void *alloc_run(size_t size, uint32_t gfp)
     return heap_alloc_frames(size, PAGE_SIZE, gfp);
 }
 
+bool heap_discard_zeroes(void *p, size_t size)
+{
+    return os_discard(p, (size_t)align_up(size, PAGE_SIZE)) == PYSLAB_OK;
+}
+
 /* pre: size is 1 .. MALLOC_MAX_BYTES. gfp: KERNEL, with ZERO or without. */
 static void *alloc_any(size_t size, uint32_t gfp)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
-    void *p = pop_class(size_class_of(&km->classes, size));
+    void *p = NULL;
 
+    if (unlikely((gfp & PYSLAB_GFP_ZERO) != 0 && size >= HEAP_DISCARD_BYTES)) {
+        p = alloc_any(size, gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
+        return p == NULL || heap_discard_zeroes(p, size) ? p : memset(p, 0, size);
+    }
+    p = pop_class(size_class_of(&km->classes, size));
     if (p != NULL)
         return (gfp & PYSLAB_GFP_ZERO) != 0 ? memset(p, 0, size) : p;
     limits_heed(size);

@@ -134,6 +134,14 @@ static always_inline void heap_delete(void *p, size_t size, size_t align)
         heap_delete_slow(p, size, align);
 }
 
+/* Blocks that are to be zero are given back to the system from this size on, not cleared: of
+ * frames that were in a large block nobody knows whether they were ever touched, and a program
+ * that uses little of a large block would have all of it resident. */
+#define HEAP_DISCARD_BYTES ((size_t)32 << 20)
+
+/* A new block of whole frames has no content any more. False: the system refused. */
+bool heap_discard_zeroes(void *p, size_t size);
+
 /* Bytes the caller may use at p; ends the process if p is not live. */
 size_t heap_usable(const void *p);
 

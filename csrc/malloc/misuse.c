@@ -7,6 +7,7 @@
 #include "malloc/zero_size.h"
 #include "os/os.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,8 @@ _Noreturn void misuse_abort_words(const char *call, const void *p, const char *w
     char is[64] = "", line[160];
     int length;
 
+    /* The process ends here, not its thread alone, which writing may be cancelled in. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (heap_ready())
         describe(is, sizeof is, p);
     length = snprintf(line, sizeof line, "pyslab: %s(%p): %s; it is %s\n", call, p, what, is);

@@ -6,6 +6,7 @@
 
 #define PLACE_BYTES MALLOC_ALIGN
 #define WORD_BITS 64u
+#define MOST_WORDS 8u /* looked at: a full table must not cost a search of all of it */
 
 static _Atomic(char *) places; /* their addresses; NULL: not reserved yet */
 static _Atomic uint64_t live[ZERO_SIZE_BLOCKS / WORD_BITS];
@@ -28,18 +29,24 @@ static char *reserve(void)
 void *zero_size_alloc(void)
 {
     char *start = reserve();
+    uint32_t first = start != NULL ? atomic_fetch_add(&next_word, 1) : 0;
 
-    for (size_t tries = 0; start != NULL && tries < ARRAY_SIZE(live); tries++) {
-        size_t word = atomic_fetch_add(&next_word, 1) % ARRAY_SIZE(live);
+    for (uint32_t i = 0; start != NULL && i < MOST_WORDS; i++) {
+        size_t word = (first + i) % ARRAY_SIZE(live);
         uint64_t bits = load_relaxed(&live[word]);
 
         while (bits != UINT64_MAX) {
             unsigned bit = (unsigned)__builtin_ctzll(~bits);
 
-            if (atomic_compare_exchange_weak(&live[word], &bits, bits | (uint64_t)1 << bit))
-                return start + (word * WORD_BITS + bit) * PLACE_BYTES;
+            if (!atomic_compare_exchange_weak(&live[word], &bits, bits | (uint64_t)1 << bit))
+                continue;
+            if (i != 0) /* the next search need not look at the full ones again */
+                store_relaxed(&next_word, first + i + 1);
+            return start + (word * WORD_BITS + bit) * PLACE_BYTES;
         }
     }
+    if (start != NULL)
+        store_relaxed(&next_word, first + MOST_WORDS);
     return NULL;
 }
 

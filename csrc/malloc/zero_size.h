@@ -2,7 +2,8 @@
  *
  * What it is: what malloc(0) gives. Each is a place in a range of addresses without access, so
  * that a read or a write there ends the program instead of changing somebody's memory.
- * What it is not: endless; beyond ZERO_SIZE_BLOCKS at a time the caller takes an object.
+ * What it is not: endless; beyond ZERO_SIZE_BLOCKS at a time, or where a short search finds no
+ * free one, the caller takes an object.
  *
  * Data structure: a bit for each place, set while it is a live block. The search for a free
  * one goes round, so that an address comes back as late as can be.
@@ -17,7 +18,7 @@
 
 #define ZERO_SIZE_BLOCKS ((size_t)1 << 16)
 
-/* NULL: there are too many, or no addresses. */
+/* NULL: there are too many, or no addresses. In bounded time. */
 void *zero_size_alloc(void);
 /* p lies where such blocks are. */
 bool zero_size_is_place(const void *p);

@@ -4,10 +4,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
+
+/* To open and to read ends a thread that is to be cancelled; to allocate must not. Returns what
+ * cancel_restore wants. */
+static int cancel_disable(void)
+{
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+static void cancel_restore(int state)
+{
+    pthread_setcancelstate(state, NULL);
+}
 
 static ssize_t read_some(int fd, char *buffer, size_t bytes)
 {
@@ -22,11 +38,13 @@ static ssize_t read_some(int fd, char *buffer, size_t bytes)
 uint64_t os_mapped_bytes(void)
 {
     char text[64] = "";
+    int state = cancel_disable();
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ssize_t got = fd >= 0 ? read_some(fd, text, sizeof text - 1) : 0;
 
     if (fd >= 0)
         close(fd);
+    cancel_restore(state);
     return got > 0 ? strtoull(text, NULL, 10) * os_page_bytes() : 0;
 }
 
@@ -70,16 +88,17 @@ static bool scan_byte(struct scan *scan, char c)
 static bool initial_environment(struct scan *scan)
 {
     char buffer[512];
+    int state = cancel_disable();
     int fd = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
     bool found = false;
     ssize_t got = 0;
 
-    if (fd < 0)
-        return false;
-    while (!found && (got = read_some(fd, buffer, sizeof buffer)) > 0)
+    while (fd >= 0 && !found && (got = read_some(fd, buffer, sizeof buffer)) > 0)
         for (ssize_t i = 0; i < got && !found; i++)
             found = scan_byte(scan, buffer[i]);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
+    cancel_restore(state);
     return found;
 }
 

@@ -137,7 +137,8 @@ static void end_one(struct kmem_cache *cache, struct sheaf_slot *slot)
     note_past(cache, slot);
 }
 
-/* The next cache, pinned, whose slot in this table was used. */
+/* The next cache, pinned, whose slot in this table was used. Registry lock held: a cache that
+ * is destroyed clears its slots under it. */
 static struct kmem_cache *pin_next_used(struct slab_alloc *sa, struct sheaf_table *table,
                                         uint32_t *id)
 {
@@ -157,7 +158,7 @@ bool sheaf_table_drain(struct slab_alloc *sa)
     uint32_t id = 1;
     bool any = false;
 
-    while (table != NULL && (cache = pin_next_used(sa, table, &id)) != NULL) {
+    while (table != NULL && (cache = cache_pin_next(sa, &id)) != NULL) {
         struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
 
         if (slot != NULL)

@@ -29,6 +29,7 @@ static struct {
     struct thread *threads; /* all that have used a domain */
     uint64_t nr_ended;      /* threads that had, and are no more */
     pthread_key_t exit_key; /* its destructor is thread_exit */
+    bool has_exit_key;      /* the C library had one left */
 } registry;
 
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
@@ -38,7 +39,7 @@ static void thread_exit(void *self);
 static void registry_init(void)
 {
     lock_init(&registry.lock, LOCK_RANK_REGISTRY);
-    pthread_key_create(&registry.exit_key, thread_exit);
+    registry.has_exit_key = pthread_key_create(&registry.exit_key, thread_exit) == 0;
 }
 
 void thread_registry_lock(void)
@@ -132,6 +133,24 @@ static void member_unlink_thread_locked(struct thread_member *member)
 
 /* --- threads ------------------------------------------------------------ */
 
+/* In place of a thread: one that gets no slots, so that what it allocates and frees goes past
+ * the caches. A thread is one while it is being registered, and once its slots are flushed:
+ * what later destructors, and the C library after the last of them, do then. */
+#define THREAD_WITHOUT_SLOTS ((struct thread *)(uintptr_t)1)
+
+/* thread_exit(self) runs when this thread ends. For a key beyond its first 32 the C library
+ * allocates, which may be from this core: no lock is held, and this does not call itself. */
+static bool thread_exit_announce(struct thread *self)
+{
+    bool done;
+
+    pthread_once(&registry_once, registry_init);
+    thread_tls.self = THREAD_WITHOUT_SLOTS;
+    done = registry.has_exit_key && pthread_setspecific(registry.exit_key, self) == 0;
+    thread_tls.self = NULL;
+    return done;
+}
+
 static struct thread *thread_register(void)
 {
     struct thread *self = os_heap_alloc(sizeof *self);
@@ -139,12 +158,11 @@ static struct thread *thread_register(void)
     if (self == NULL)
         return NULL;
     self->tls = &thread_tls;
-    thread_registry_lock();
-    if (pthread_setspecific(registry.exit_key, self) != 0) {
-        thread_registry_unlock();
+    if (!thread_exit_announce(self)) {
         os_heap_free(self, sizeof *self);
         return NULL;
     }
+    thread_registry_lock();
     self->next = registry.threads;
     if (self->next != NULL)
         self->next->prev = self;
@@ -165,10 +183,6 @@ static void member_flush_locked(struct thread_member *member)
     tls_clear_locked();
 }
 
-/* A thread whose slots are flushed gets no others: what later destructors, and the C
- * library after the last of them, allocate and free goes past the caches. */
-#define THREAD_ENDED ((struct thread *)(uintptr_t)1)
-
 /* Runs when a thread ends. */
 static void thread_exit(void *argument)
 {
@@ -183,7 +197,7 @@ static void thread_exit(void *argument)
         member_unlink_domain_locked(member);
         member_free(member);
     }
-    thread_tls.self = THREAD_ENDED;
+    thread_tls.self = THREAD_WITHOUT_SLOTS;
     if (self->next != NULL)
         self->next->prev = self->prev;
     if (self->prev != NULL)
@@ -227,7 +241,7 @@ slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slo
 
     if (load_relaxed(&thread_tls.diverted) == domain)
         return thread_tls.slot[slot];
-    if (self == THREAD_ENDED || (self == NULL && (self = thread_register()) == NULL))
+    if (self == THREAD_WITHOUT_SLOTS || (self == NULL && (self = thread_register()) == NULL))
         return NULL;
     member = member_find(self, domain);
     if (member == NULL) {
@@ -338,7 +352,7 @@ void thread_fork_child(void)
         }
         thread = next;
     }
-    registry.threads = thread_tls.self != THREAD_ENDED ? thread_tls.self : NULL;
+    registry.threads = thread_tls.self != THREAD_WITHOUT_SLOTS ? thread_tls.self : NULL;
     if (registry.threads != NULL) {
         thread_tls.self->next = NULL;
         thread_tls.self->prev = NULL;

@@ -2,6 +2,7 @@
  * alignment, content. */
 #include "renamed.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #define KIB ((size_t)1 << 10)
@@ -310,6 +311,28 @@ static void figures(void)
     EXPECT_EQ(errno, EILSEQ);
 }
 
+#define SPARSE_BYTES (64 * MIB)
+
+/* What a program does not touch of a large block stays out of memory, also where the same
+ * addresses were used and freed before. */
+static void sparse_calloc(void)
+{
+    static unsigned char resident[SPARSE_BYTES / 4096];
+    size_t nr_resident = 0;
+    char *p = test_malloc(SPARSE_BYTES);
+
+    REQUIRE(p != NULL);
+    memset(p, 1, 10000);
+    test_free(p);
+    p = test_calloc(1, SPARSE_BYTES);
+    REQUIRE(p != NULL && mincore(p - ((uintptr_t)p & 4095), SPARSE_BYTES, resident) == 0);
+    for (size_t i = 0; i < SPARSE_BYTES / 4096; i++)
+        nr_resident += resident[i] & 1;
+    EXPECT_LE(nr_resident, 512);
+    EXPECT(is_zero(p, SPARSE_BYTES));
+    test_free(p);
+}
+
 /* A process that limits itself gets ENOMEM in finite time, and its memory back. */
 static void limit_set_by_the_process(void)
 {
@@ -354,6 +377,7 @@ static const struct test tests[] = {
     TEST(realloc_in_steps),
     TEST(beyond_the_largest_block),
     TEST(figures),
+    TEST(sparse_calloc),
     TEST(limit_set_by_the_process),
 };
 

@@ -53,6 +53,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plugin, early = str(PROGRAMS / "plugin.c"), str(PROGRAMS / "early_and_late.c")
     commands.append(["gcc", "-O1", "-shared", "-fPIC", "-o", "plugin.so", plugin])
     commands.append(["gcc", "-O1", "-o", "early_and_late", early, "-lpthread", "-ldl"])
+    edges = str(PROGRAMS / "thread_edges.c")
+    commands.append(["gcc", "-O0", "-fno-builtin", "-o", "thread_edges", edges, "-lpthread"])
     if shutil.which("g++") is not None:
         options = ["-std=c++17", "-O0", "-w", "-fsized-deallocation", "-pthread"]
         commands.append(["g++", *options, "-o", "operators", str(PROGRAMS / "operators.cc")])
@@ -72,6 +74,12 @@ def test_early_and_late(built: Path, environment: dict[str, str]) -> None:
     """Before main, after it, in plugins, at the end of threads, around new processes."""
     output = _run(["./early_and_late", "./plugin.so"], environment, built)
     assert ["ok", "last"] == output.split()
+
+
+@pytest.mark.parametrize("keys", [0, 31, 32, 40, 2000])
+def test_thread_edges(keys: int, built: Path, environment: dict[str, str]) -> None:
+    """Thread keys beyond the first 32, or none left; fork handlers; cancellation."""
+    assert "ok" == _run(["./thread_edges", str(keys)], environment, built).strip()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
