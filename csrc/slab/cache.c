@@ -54,10 +54,13 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
 
 /* --- limits of what a cache keeps --------------------------------------- */
 
-#define SHEAF_MAX_BYTES ((uint64_t)32 << 10)   /* of objects, per sheaf */
+#define SHEAF_MAX_BYTES ((uint64_t)64 << 10)   /* of small objects, per sheaf */
+#define SHEAF_LARGE_BYTES ((uint64_t)24 << 10) /* of others */
+#define SHEAF_SMALL_STRIDE 128u                /* bytes of an object */
 #define SHEAF_FIRST_OBJECTS 14u                /* a thread's first sheaf; it doubles with use */
 #define SHEAF_ARENA_SHARE 1024u                /* a sheaf holds at most this part of it */
-#define BARN_MAX_BYTES ((uint64_t)128 << 10)   /* of objects in full sheaves */
+#define BARN_MAX_BYTES ((uint64_t)1 << 20)     /* of small objects in full sheaves */
+#define BARN_LARGE_BYTES ((uint64_t)128 << 10) /* of others */
 #define BARN_MAX_SHEAVES 10u                   /* as in Linux */
 #define EMPTY_MAX_BYTES ((uint64_t)128 << 10)  /* of empty slabs */
 
@@ -77,7 +80,10 @@ static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
 {
     const struct cache_desc *desc = cache->desc;
     uint64_t share = arena_bytes / SHEAF_ARENA_SHARE;
-    uint64_t sheaf_bytes = share < SHEAF_MAX_BYTES ? share : SHEAF_MAX_BYTES;
+    bool small = desc->stride <= SHEAF_SMALL_STRIDE;
+    uint64_t most = small ? SHEAF_MAX_BYTES : SHEAF_LARGE_BYTES;
+    uint64_t barn_bytes = small ? BARN_MAX_BYTES : BARN_LARGE_BYTES;
+    uint64_t sheaf_bytes = share < most ? share : most;
     /* The kernel's min_partial. */
     uint32_t min_partial = clamp_u64(ilog2(desc->object_size) / 2, 5, 10);
 
@@ -86,7 +92,7 @@ static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     cache->first_capacity = min_uint(cache->sheaf_capacity, SHEAF_FIRST_OBJECTS);
     sheaf_bytes = (uint64_t)cache->sheaf_capacity * desc->stride;
     if (sheaf_bytes != 0)
-        cache->max_full_sheaves = clamp_u64(BARN_MAX_BYTES / sheaf_bytes, 2, BARN_MAX_SHEAVES);
+        cache->max_full_sheaves = clamp_u64(barn_bytes / sheaf_bytes, 2, BARN_MAX_SHEAVES);
     cache->max_empty_slabs =
         clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
 }

@@ -31,7 +31,7 @@ static void sheaf_is_a_stack(void)
 
     slab_rig_begin(&rig, 16384, 10);
     cache = slab_rig_cache(&rig, 64, 0);
-    EXPECT_EQ(cache->sheaf_capacity, 32 * KIB / 64 - 2);
+    EXPECT_EQ(cache->sheaf_capacity, SHEAF_MAX_OBJECTS);
     take(cache, 0, 50);
     bought = slab_rig_stats(cache).supply_buddy;
     for (int round = 0; round < 100; round++) {
@@ -112,7 +112,7 @@ static void cached_bytes_are_bounded(void)
             cache = slab_rig_cache(&rig, size, 0);
             sheaf = (uint64_t)cache->sheaf_capacity * size;
             EXPECT_GE(cache->sheaf_capacity, 2);
-            EXPECT(sheaf <= 32 * KIB || cache->sheaf_capacity == 2);
+            EXPECT(sheaf <= 64 * KIB || cache->sheaf_capacity == 2);
             EXPECT(sheaf <= pages[p] * PAGE_SIZE / 1024 || cache->sheaf_capacity == 2);
             EXPECT(cache->max_full_sheaves * sheaf <= MIB || cache->max_full_sheaves == 2);
             slab_rig_end(&rig);
