@@ -25,8 +25,10 @@ struct task {
     uint64_t nr_ops;  /* a multiple of NR_TOGETHER */
 };
 
-static void run_malloc(struct task *task)
+static void run_malloc(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t i = 0; i < task->nr_ops; i++) {
         void *p = malloc(PAIR_BYTES);
 
@@ -35,8 +37,10 @@ static void run_malloc(struct task *task)
     }
 }
 
-static void run_kmalloc(struct task *task)
+static void run_kmalloc(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t i = 0; i < task->nr_ops; i++) {
         void *p = pyslab_kmalloc(task->arena, PAIR_BYTES, PYSLAB_GFP_KERNEL);
 
@@ -45,8 +49,10 @@ static void run_kmalloc(struct task *task)
     }
 }
 
-static void run_kmem_cache(struct task *task)
+static void run_kmem_cache(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t i = 0; i < task->nr_ops; i++) {
         void *p = pyslab_kmem_cache_alloc(task->cache, PYSLAB_GFP_KERNEL);
 
@@ -55,8 +61,10 @@ static void run_kmem_cache(struct task *task)
     }
 }
 
-static void run_region(struct task *task)
+static void run_region(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t done = 0; done < task->nr_ops; done += NR_TOGETHER) {
         for (uint64_t i = 0; i < NR_TOGETHER; i++)
             bench_use(pyslab_region_alloc(task->region, OBJECT_BYTES));
@@ -64,11 +72,7 @@ static void run_region(struct task *task)
     }
 }
 
-static const struct {
-    const char *name;
-    enum bench_allocator allocator;
-    void (*run)(struct task *task);
-} contenders[] = {
+static const struct bench_entry contenders[] = {
     {"malloc + free", BENCH_LIBC, run_malloc},
     {"kmalloc + kfree", BENCH_PYSLAB, run_kmalloc},
     {"kmem_cache alloc + free", BENCH_PYSLAB, run_kmem_cache},
@@ -77,27 +81,9 @@ static const struct {
 
 enum { NR_CONTENDERS = sizeof(contenders) / sizeof(contenders[0]) };
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double run_timed(struct task *task, int contender)
-{
-    uint64_t start = bench_now_ns();
-
-    contenders[contender].run(task);
-    return (double)(bench_now_ns() - start) / (double)task->nr_ops;
-}
-
 void bench_run_capi(const struct bench_options *options)
 {
     struct task task = {.nr_ops = bench_scale(40, options->scale) * NR_TOGETHER};
-    size_t bytes = options->rounds * NR_CONTENDERS * sizeof(double);
-    double *ns = bench_map(bytes);
-    const char *comma = "";
 
     if (pyslab_set_api(bench_api_table()) != PYSLAB_OK)
         bench_die("the table is of another version");
@@ -105,23 +91,7 @@ void bench_run_capi(const struct bench_options *options)
     if (pyslab_kmem_cache_create(task.arena, "pair", PAIR_BYTES, NULL, &task.cache) != PYSLAB_OK ||
         pyslab_region_create(task.arena, 0, &task.region) != PYSLAB_OK)
         bench_die("no memory for a cache and a region");
-    for (uint64_t round = 0; round < options->rounds; round++)
-        for (int i = 0; i < NR_CONTENDERS; i++)
-            if (bench_takes_part(options, contenders[i].allocator))
-                ns[(uint64_t)i * options->rounds + round] = run_timed(&task, i);
-    fputs("{\"capi\": [", stdout);
-    for (int i = 0; i < NR_CONTENDERS; i++) {
-        double *of = &ns[(uint64_t)i * options->rounds];
-
-        if (!bench_takes_part(options, contenders[i].allocator))
-            continue;
-        qsort(of, options->rounds, sizeof *of, compare);
-        printf("%s\n  {\"contender\": \"%s\", \"min_ns\": %.2f, \"median_ns\": %.2f}", comma,
-               contenders[i].name, of[0], of[options->rounds / 2]);
-        comma = ",";
-    }
-    fputs("\n]}\n", stdout);
-    bench_unmap(ns, bytes);
+    bench_run_contest(options, "capi", contenders, NR_CONTENDERS, &task, task.nr_ops);
     pyslab_region_destroy(task.region);
     pyslab_kmem_cache_destroy(task.cache);
     pyslab_arena_destroy(task.arena);

@@ -110,6 +110,14 @@ struct bench_workload {
     struct bench_contender contenders[BENCH_CONTENDERS_MAX];
 };
 
+/* Of a contest, where all contenders have one task. */
+struct bench_entry {
+    const char *name;
+    enum bench_allocator allocator;  /* what --only looks at */
+    void (*run)(void *task);         /* all operations of a round */
+    uint64_t nr_objects;             /* given back together; 0: not told */
+};
+
 struct bench_options {
     uint64_t rounds;
     double scale;               /* multiplies operations and live sets */

@@ -29,16 +29,20 @@ static void objects_make(pyslab_region *region, uint64_t nr)
         bench_use(pyslab_region_alloc(region, OBJECT_BYTES));
 }
 
-static void run_reset(struct task *task)
+static void run_reset(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t done = 0; done < task->nr_ops; done += NR_TOGETHER) {
         objects_make(task->region, NR_TOGETHER);
         pyslab_region_reset(task->region);
     }
 }
 
-static void run_rewind(struct task *task)
+static void run_rewind(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t done = 0; done < task->nr_ops; done += NR_SMALL) {
         uint64_t mark = pyslab_region_mark(task->region);
 
@@ -47,8 +51,10 @@ static void run_rewind(struct task *task)
     }
 }
 
-static void run_destroy(struct task *task)
+static void run_destroy(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t done = 0; done < task->nr_ops; done += NR_SMALL) {
         pyslab_region *region;
 
@@ -59,8 +65,10 @@ static void run_destroy(struct task *task)
     }
 }
 
-static void run_kmalloc(struct task *task)
+static void run_kmalloc(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t done = 0; done < task->nr_ops; done += NR_TOGETHER) {
         for (uint64_t i = 0; i < NR_TOGETHER; i++)
             bench_use(task->slots[i] = pyslab_kmalloc(task->arena, OBJECT_BYTES,
@@ -70,8 +78,10 @@ static void run_kmalloc(struct task *task)
     }
 }
 
-static void run_malloc(struct task *task)
+static void run_malloc(void *argument)
 {
+    struct task *task = argument;
+
     for (uint64_t done = 0; done < task->nr_ops; done += NR_TOGETHER) {
         for (uint64_t i = 0; i < NR_TOGETHER; i++)
             bench_use(task->slots[i] = malloc(OBJECT_BYTES));
@@ -80,12 +90,7 @@ static void run_malloc(struct task *task)
     }
 }
 
-static const struct {
-    const char *name;
-    enum bench_allocator allocator;
-    void (*run)(struct task *task);
-    uint64_t nr_objects; /* given back together */
-} contenders[] = {
+static const struct bench_entry contenders[] = {
     {"region, reset", BENCH_PYSLAB, run_reset, NR_TOGETHER},
     {"region, rewind", BENCH_PYSLAB, run_rewind, NR_SMALL},
     {"region, destroy", BENCH_PYSLAB, run_destroy, NR_SMALL},
@@ -95,51 +100,15 @@ static const struct {
 
 enum { NR_CONTENDERS = sizeof(contenders) / sizeof(contenders[0]) };
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double run_timed(struct task *task, int contender)
-{
-    uint64_t start = bench_now_ns();
-
-    contenders[contender].run(task);
-    return (double)(bench_now_ns() - start) / (double)task->nr_ops;
-}
-
 void bench_run_region(const struct bench_options *options)
 {
     struct task task = {.arena = bench_arena_create(arena_bytes),
                         .slots = bench_map(NR_TOGETHER * sizeof(void *)),
                         .nr_ops = bench_scale(100, options->scale) * NR_TOGETHER};
-    size_t bytes = options->rounds * NR_CONTENDERS * sizeof(double);
-    double *ns = bench_map(bytes);
-    const char *comma = "";
 
     if (pyslab_region_create(task.arena, 0, &task.region) != PYSLAB_OK)
         bench_die("no memory for a region");
-    for (uint64_t round = 0; round < options->rounds; round++)
-        for (int i = 0; i < NR_CONTENDERS; i++)
-            if (bench_takes_part(options, contenders[i].allocator))
-                ns[(uint64_t)i * options->rounds + round] = run_timed(&task, i);
-    fputs("{\"region\": [", stdout);
-    for (int i = 0; i < NR_CONTENDERS; i++) {
-        double *of = &ns[(uint64_t)i * options->rounds];
-
-        if (!bench_takes_part(options, contenders[i].allocator))
-            continue;
-        qsort(of, options->rounds, sizeof *of, compare);
-        printf("%s\n  {\"contender\": \"%s\", \"objects\": %llu, \"min_ns\": %.2f, "
-               "\"median_ns\": %.2f}",
-               comma, contenders[i].name, (unsigned long long)contenders[i].nr_objects, of[0],
-               of[options->rounds / 2]);
-        comma = ",";
-    }
-    fputs("\n]}\n", stdout);
-    bench_unmap(ns, bytes);
+    bench_run_contest(options, "region", contenders, NR_CONTENDERS, &task, task.nr_ops);
     bench_unmap(task.slots, NR_TOGETHER * sizeof(void *));
     pyslab_region_destroy(task.region);
     pyslab_arena_destroy(task.arena);

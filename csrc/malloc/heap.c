@@ -35,8 +35,6 @@ static bool heap_make(void)
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t limit = os_address_space_bytes();
 
-    if (malloc_settings.hardened)
-        options.hugepages = PYSLAB_HUGEPAGES_NO; /* guards lie between */
     if (bytes > limit / 4 * 3) {
         bytes = limit / 4 * 3; /* the rest is for code, stacks and mappings */
         options.max_order = HEAP_LIMITED_ORDER;

@@ -3,7 +3,7 @@
  * What it is: a process-wide arena in static memory, made by the first call that needs it,
  * with room for more than the machine has; allocation and free of small objects without a
  * call; what the environment variable PYSLAB_MALLOC asks for.
- * What it is not: the malloc family (malloc.c, aligned.c, realloc.c, operators.c), nor the
+ * What it is not: the malloc family (malloc.c, realloc.c, operators.c), nor the
  * words for misuse (misuse.c).
  *
  * Data structure: malloc_arena. Its addresses are constants of the library, so that a fast

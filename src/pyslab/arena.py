@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Literal
 
 from pyslab._core import Shrinker, ffi, lib
 from pyslab.arena_highmem import ArenaHighmem
 from pyslab.arena_statistics import ArenaStatistics
 from pyslab.arrays import ArenaArrays
+from pyslab.closing import Closing
 from pyslab.errors import ArenaClosedError, PyslabError
 from pyslab.highmem import LAST_PKMAP
 from pyslab.options import arena_options, creation_error, int_option, size_option
@@ -31,7 +31,7 @@ KmallocClasses = Literal["fine", "linux"]
 OomCallback = Callable[[int, str], object]
 
 
-class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
+class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
@@ -263,17 +263,6 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics):
             if self._on_oom is not None:  # else one that C has set stays
                 self.on_oom = None
         self._close()
-
-    def __enter__(self) -> Arena:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self._counts[1]} bytes in use"

@@ -13,9 +13,9 @@ import math
 import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
 
 from pyslab._core import ArenaBase, Buffer, Page, WindowBase
+from pyslab.closing import Closing
 from pyslab.errors import WindowExhaustedError
 from pyslab.options import int_option
 
@@ -85,7 +85,7 @@ def window_slots(name: str, slots: int) -> int:
     return slots
 
 
-class Window(WindowBase):
+class Window(WindowBase, Closing):
     """Slots of 2**order frames each in which an arena's high frames are made visible.
 
     slots: how many runs of frames it shows at once, 1 to 2**20; only address space until
@@ -195,17 +195,6 @@ class Window(WindowBase):
     def pkmap_counts(self) -> memoryview:
         """The counts of all slots, read-only and live."""
         return memoryview(self)
-
-    def __enter__(self) -> Window:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         in_use, mapped = self._figures[5:]

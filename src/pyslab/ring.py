@@ -7,16 +7,16 @@ are the caller's business.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import NoReturn
 
 from pyslab._core import Buffer
+from pyslab.closing import Closing
 from pyslab.options import int_option
 
 __all__ = ["Ring"]
 
 
-class Ring:
+class Ring(Closing):
     """A queue of up to nbytes bytes, every part of it contiguous in memory."""
 
     def __init__(self, buffer: Buffer) -> None:
@@ -99,14 +99,3 @@ class Ring:
         if self._buffer is not None:
             self._buffer.arena.vfree(self._buffer)
             self._buffer = None
-
-    def __enter__(self) -> Ring:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,6 +1,8 @@
 /* early_and_late.c - allocations before main and after it, in libraries that come and go, in
  * threads that end in each way, around processes that are made in each way. Prints ok, then
  * last. Argument: the path of plugin.so. */
+#include "require.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -11,15 +13,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
-            fflush(stdout);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
 
 extern char **environ;
 static char *early[100];

@@ -1,6 +1,8 @@
 /* thread_edges.c - what the C library does to threads inside an allocation: it allocates for
  * thread keys beyond its first 32, has no key left, runs fork handlers that allocate, cancels.
  * Prints ok. Argument: how many keys are taken before anything is allocated. */
+#include "require.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,15 +10,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
-            fflush(stdout);                                                                        \
-            _exit(1);                                                                              \
-        }                                                                                          \
-    } while (0)
 
 #define MOST_KEYS 2000
 #define VALUE ((void *)0x1234)
