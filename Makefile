@@ -3,7 +3,7 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about ten minutes)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make c-tests | asan | tsan | clean
+# Also: make lint | c-tests | asan | tsan | clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +15,7 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test c-tests asan tsan clean
+.PHONY: bench bench-malloc test lint c-tests asan tsan clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -28,6 +28,26 @@ bench-malloc: $(VENV)/.stamp-install
 
 test: $(VENV)/.stamp-install c-tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# --- lint -----------------------------------------------------------------------
+
+# Versions are pinned in pyproject.toml: another clang-format would format otherwise.
+LINT_C = $(shell git ls-files '*.c' '*.h' '*.cc' '*.cpp' '*.hpp')
+TIDY_C = $(filter-out csrc/python/prelude.c,$(filter csrc/%.c,$(LINT_C)))
+TIDY_FLAGS = -std=gnu11 -D_GNU_SOURCE -DPYSLAB_CORE -DPYSLAB_CHECK_LEVEL=2 -Icsrc -Icsrc/include \
+             -isystem $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+
+lint: $(VENV)/.stamp-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src/pyslab tests/typing/api.py
+	$(BIN)/clang-format --dry-run -Werror $(LINT_C)
+	printf '%s\n' $(TIDY_C) | xargs -P2 -n6 sh -c '$(BIN)/clang-tidy --quiet "$$@" -- $(TIDY_FLAGS)' sh
+
+$(VENV)/.stamp-lint: $(VENV)/.stamp-tools
+	$(BIN)/python tools/requirements.py lint > $(VENV)/requirements-lint.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-lint.txt
+	@touch $@
 
 $(VENV)/.stamp-tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

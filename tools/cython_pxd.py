@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from pycparser import c_ast, c_parser
@@ -88,6 +89,17 @@ def _typedef(node: c_ast.Typedef) -> list[str]:
     return [f"    ctypedef struct {node.name}:", *fields]
 
 
+def _wrapped(declaration: str) -> list[str]:
+    """Return a prototype on as many lines of 100 columns as it takes."""
+    return textwrap.wrap(
+        declaration,
+        100,
+        initial_indent=" " * 4,
+        subsequent_indent=" " * 8,
+        break_long_words=False,
+    )
+
+
 def text() -> str:
     """Return the whole file."""
     blocks: list[list[str]] = []
@@ -103,7 +115,7 @@ def text() -> str:
             blocks.append(_enum(inner))
         elif isinstance(inner, c_ast.FuncDecl):
             result = _type(inner.type, f"{node.name}({_parameters(inner)})")
-            functions.append(f"    {result}")
+            functions += _wrapped(result)
     body = "\n\n".join("\n".join(block) for block in [*blocks, functions])
     used = ", ".join(name for name in sorted(_TYPES) if re.search(rf"\b{name} ", body))
     return _HEAD.format(types=used) + body + "\n" + _PYTHON

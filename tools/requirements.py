@@ -1,4 +1,4 @@
-"""Print what pyproject.toml asks for: `requirements.py bench test build`.
+"""Print what pyproject.toml asks for: `requirements.py bench test lint build`.
 
 `build` stands for build-system.requires; the package's own dependencies always come
 along. cmake and ninja are added to `build`, so that no system copy is needed. Written

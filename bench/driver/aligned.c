@@ -22,7 +22,7 @@ static const uint64_t arena_bytes = (uint64_t)NR_BLOCKS * APART_BYTES;
 
 static const struct layout {
     const char *name;
-    size_t bytes;    /* of a block */
+    size_t bytes; /* of a block */
     size_t align;
     bool fragmented; /* in an arena that is taken apart */
 } layouts[] = {
@@ -45,8 +45,7 @@ static void blocks_take(pyslab_arena *arena, const struct layout *layout, void *
                         uint64_t nr)
 {
     for (uint64_t i = 0; i < nr; i++) {
-        blocks[i] = pyslab_kmalloc_aligned(arena, layout->bytes, layout->align,
-                                           PYSLAB_GFP_KERNEL);
+        blocks[i] = pyslab_kmalloc_aligned(arena, layout->bytes, layout->align, PYSLAB_GFP_KERNEL);
         if (__builtin_expect(blocks[i] == NULL, 0))
             bench_die("no block of %zu bytes at %zu", layout->bytes, layout->align);
     }

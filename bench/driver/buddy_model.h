@@ -17,9 +17,9 @@
 #include <stdint.h>
 
 enum {
-    BUDDY_ORDER_MIN = 5,    /* 32 bytes */
-    BUDDY_ORDER_PAGE = 12,  /* 4 KiB: what counts as held is counted in pages */
-    BUDDY_ORDER_MAX = 28,   /* 256 MiB: all of it */
+    BUDDY_ORDER_MIN = 5,   /* 32 bytes */
+    BUDDY_ORDER_PAGE = 12, /* 4 KiB: what counts as held is counted in pages */
+    BUDDY_ORDER_MAX = 28,  /* 256 MiB: all of it */
 };
 
 struct buddy_block {
@@ -28,10 +28,10 @@ struct buddy_block {
 };
 
 struct buddy_model {
-    unsigned char *base;                            /* the memory */
-    unsigned char *tags;                            /* one per 32 bytes, see buddy_model.c */
-    struct buddy_block *free[BUDDY_ORDER_MAX + 1];  /* by order */
-    uint64_t free_page_bytes;                       /* in free blocks of a page and more */
+    unsigned char *base;                           /* the memory */
+    unsigned char *tags;                           /* one per 32 bytes, see buddy_model.c */
+    struct buddy_block *free[BUDDY_ORDER_MAX + 1]; /* by order */
+    uint64_t free_page_bytes;                      /* in free blocks of a page and more */
 };
 
 void buddy_model_create(struct buddy_model *model);

@@ -22,7 +22,7 @@ struct task {
     pyslab_arena *arena;
     pyslab_kmem_cache *cache;
     pyslab_region *region;
-    uint64_t nr_ops;  /* a multiple of NR_TOGETHER */
+    uint64_t nr_ops; /* a multiple of NR_TOGETHER */
 };
 
 static void run_malloc(void *argument)

@@ -7,15 +7,16 @@
 #include "driver.h"
 
 enum {
-    OPS_PAIR = 400000,     /* operations that cost about ten nanoseconds */
-    OPS_BLOCK = 40000,     /* ... about a hundred */
-    OPS_SYSCALL = 2000,    /* ... about a microsecond */
-    OPS_FAULT = 2000,      /* page faults per round */
-    QUEUE_DEPTH = 1000,    /* blocks in the LIFO and FIFO workloads */
-    LIVE_SMALL = 1000,     /* blocks of a live set that the caches hold */
-    LIVE_LARGE = 100000,   /* ... that they do not: about 400 MB */
+    OPS_PAIR = 400000,   /* operations that cost about ten nanoseconds */
+    OPS_BLOCK = 40000,   /* ... about a hundred */
+    OPS_SYSCALL = 2000,  /* ... about a microsecond */
+    OPS_FAULT = 2000,    /* page faults per round */
+    QUEUE_DEPTH = 1000,  /* blocks in the LIFO and FIFO workloads */
+    LIVE_SMALL = 1000,   /* blocks of a live set that the caches hold */
+    LIVE_LARGE = 100000, /* ... that they do not: about 400 MB */
 };
 
+/* clang-format off */
 #define BLOCKS(method_, argument_, ops_) \
     {{"libc", &bench_libc_methods.method_, argument_, ops_, BENCH_LIBC}, \
      {"pyslab", &bench_pyslab_methods.method_, argument_, ops_, BENCH_PYSLAB}}
@@ -29,9 +30,11 @@ enum {
     {"pages", "order " #order_ " touched", \
      {{"mmap", &bench_pages_touch_mmap, order_, (OPS_FAULT >> (order_)) + 1, BENCH_MMAP}, \
       {"pyslab", &bench_pages_touch_pyslab, order_, (OPS_BLOCK >> (order_)) + 1, BENCH_PYSLAB}}}
+/* clang-format on */
 
 const struct bench_workload bench_catalogue[] = {
-    {"pair", "pair",
+    {"pair",
+     "pair",
      {{"libc 64", &bench_libc_methods.churn, 64, OPS_PAIR, BENCH_LIBC},
       {"kmalloc 64", &bench_pyslab_methods.churn, 64, OPS_PAIR, BENCH_PYSLAB},
       {"order 0", &bench_pages_touch_pyslab, 0, OPS_PAIR, BENCH_PYSLAB},

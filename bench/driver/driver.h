@@ -35,29 +35,29 @@ enum bench_limits {
 };
 
 enum bench_allocator {
-    BENCH_LIBC,    /* malloc and free, whichever library provides them */
-    BENCH_PYSLAB,  /* an arena of pyslab */
-    BENCH_MMAP,    /* mmap and munmap */
-    BENCH_ANY,     /* no filter */
+    BENCH_LIBC,   /* malloc and free, whichever library provides them */
+    BENCH_PYSLAB, /* an arena of pyslab */
+    BENCH_MMAP,   /* mmap and munmap */
+    BENCH_ANY,    /* no filter */
 };
 
 struct bench_state {
-    pyslab_arena *arena;  /* NULL when only malloc is measured */
-    uint64_t argument;    /* block size, number of live blocks or order */
-    void **slots;         /* live set or ring; NULL if the method has none */
-    uint64_t nr_slots;    /* length of slots */
-    uint64_t random;      /* state of xorshift, never 0 */
+    pyslab_arena *arena; /* NULL when only malloc is measured */
+    uint64_t argument;   /* block size, number of live blocks or order */
+    void **slots;        /* live set or ring; NULL if the method has none */
+    uint64_t nr_slots;   /* length of slots */
+    uint64_t random;     /* state of xorshift, never 0 */
 };
 
 struct bench_method {
-    void (*prepare)(struct bench_state *state);                   /* may be NULL */
-    uint64_t (*run)(struct bench_state *state, uint64_t nr_ops);  /* nanoseconds */
-    void (*finish)(struct bench_state *state);                    /* may be NULL */
+    void (*prepare)(struct bench_state *state);                  /* may be NULL */
+    uint64_t (*run)(struct bench_state *state, uint64_t nr_ops); /* nanoseconds */
+    void (*finish)(struct bench_state *state);                   /* may be NULL */
 };
 
 /* How often a call took how many ticks. */
 struct bench_histogram {
-    uint64_t count[BENCH_HISTOGRAM_BUCKETS];  /* bucket: bench_histogram_bucket(ticks) */
+    uint64_t count[BENCH_HISTOGRAM_BUCKETS]; /* bucket: bench_histogram_bucket(ticks) */
 };
 
 struct bench_latencies {
@@ -67,12 +67,12 @@ struct bench_latencies {
 
 /* What malloc_template.h instantiates once per allocator. */
 struct bench_methods {
-    struct bench_method churn;    /* one block at a time; argument: its bytes */
-    struct bench_method random;   /* replaces random blocks; argument: live blocks */
-    struct bench_method lifo;     /* freed in reverse order; argument: depth */
-    struct bench_method fifo;     /* freed in the same order; argument: depth */
-    struct bench_method handoff;  /* freed by another thread; argument: bytes */
-    struct bench_method objects;  /* as random, with small objects; argument: live ones */
+    struct bench_method churn;   /* one block at a time; argument: its bytes */
+    struct bench_method random;  /* replaces random blocks; argument: live blocks */
+    struct bench_method lifo;    /* freed in reverse order; argument: depth */
+    struct bench_method fifo;    /* freed in the same order; argument: depth */
+    struct bench_method handoff; /* freed by another thread; argument: bytes */
+    struct bench_method objects; /* as random, with small objects; argument: live ones */
     /* Replaces objects of a live set that objects.prepare made, and times every call. */
     void (*objects_sample)(struct bench_state *state, uint64_t nr_ops,
                            struct bench_latencies *latencies);
@@ -83,8 +83,8 @@ struct bench_heap {
     const char *name;
     enum bench_allocator allocator;
     const struct bench_methods *methods;
-    void *(*alloc)(pyslab_arena *arena, size_t bytes);   /* or bench_die */
-    void *(*zalloc)(pyslab_arena *arena, size_t bytes);  /* or bench_die */
+    void *(*alloc)(pyslab_arena *arena, size_t bytes);  /* or bench_die */
+    void *(*zalloc)(pyslab_arena *arena, size_t bytes); /* or bench_die */
     void (*release)(pyslab_arena *arena, void *p);
     size_t (*usable)(pyslab_arena *arena, void *p);
 };
@@ -92,44 +92,44 @@ struct bench_heap {
 /* A measurement in a forked child, which no other contender's heap disturbs. */
 struct bench_child {
     int pid;
-    void *shared;  /* result, in memory of both processes */
-    size_t bytes;  /* of the result */
+    void *shared; /* result, in memory of both processes */
+    size_t bytes; /* of the result */
 };
 
 struct bench_contender {
-    const char *name;                   /* unique within its workload */
-    const struct bench_method *method;  /* NULL ends the list */
-    uint64_t argument;                  /* of the method */
-    uint64_t nr_ops;                    /* operations per round at scale 1 */
-    enum bench_allocator allocator;     /* what --only looks at */
+    const char *name;                  /* unique within its workload */
+    const struct bench_method *method; /* NULL ends the list */
+    uint64_t argument;                 /* of the method */
+    uint64_t nr_ops;                   /* operations per round at scale 1 */
+    enum bench_allocator allocator;    /* what --only looks at */
 };
 
 struct bench_workload {
-    const char *group;  /* heading under which the report shows it */
-    const char *name;   /* unique */
+    const char *group; /* heading under which the report shows it */
+    const char *name;  /* unique */
     struct bench_contender contenders[BENCH_CONTENDERS_MAX];
 };
 
 /* Of a contest, where all contenders have one task. */
 struct bench_entry {
     const char *name;
-    enum bench_allocator allocator;  /* what --only looks at */
-    void (*run)(void *task);         /* all operations of a round */
-    uint64_t nr_objects;             /* given back together; 0: not told */
+    enum bench_allocator allocator; /* what --only looks at */
+    void (*run)(void *task);        /* all operations of a round */
+    uint64_t nr_objects;            /* given back together; 0: not told */
 };
 
 struct bench_options {
     uint64_t rounds;
-    double scale;               /* multiplies operations and live sets */
-    enum bench_allocator only;  /* BENCH_ANY: all of them */
+    double scale;              /* multiplies operations and live sets */
+    enum bench_allocator only; /* BENCH_ANY: all of them */
 };
 
 extern const struct bench_methods bench_libc_methods;
 extern const struct bench_methods bench_pyslab_methods;
-extern const struct bench_method bench_pages_pyslab;        /* argument: order */
-extern const struct bench_method bench_pages_mmap;          /* argument: order */
-extern const struct bench_method bench_pages_touch_pyslab;  /* argument: order */
-extern const struct bench_method bench_pages_touch_mmap;    /* argument: order */
+extern const struct bench_method bench_pages_pyslab;       /* argument: order */
+extern const struct bench_method bench_pages_mmap;         /* argument: order */
+extern const struct bench_method bench_pages_touch_pyslab; /* argument: order */
+extern const struct bench_method bench_pages_touch_mmap;   /* argument: order */
 extern const struct bench_workload bench_catalogue[];
 extern const size_t bench_catalogue_length;
 extern const struct bench_heap bench_heaps[];

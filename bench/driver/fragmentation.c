@@ -21,14 +21,14 @@
 #include <inttypes.h>
 
 enum {
-    NR_BOOT = 64,         /* processes that stay */
-    NR_SPIKE = 256,       /* processes that come and go */
-    NR_FILES = 16384,     /* files that the system remembers */
-    NR_LOOKUPS = 200000,  /* files that the walk finds */
-    FORK_EVERY = 100,     /* of them, one starts a process */
-    NR_BURSTS = 50,       /* the walk rests after each */
+    NR_BOOT = 64,        /* processes that stay */
+    NR_SPIKE = 256,      /* processes that come and go */
+    NR_FILES = 16384,    /* files that the system remembers */
+    NR_LOOKUPS = 200000, /* files that the walk finds */
+    FORK_EVERY = 100,    /* of them, one starts a process */
+    NR_BURSTS = 50,      /* the walk rests after each */
     REST_MS = 3 * BENCH_PURGE_DELAY_MS / NR_BURSTS,
-    OBJECTS_MAX = 128,    /* of a process or file */
+    OBJECTS_MAX = 128, /* of a process or file */
 };
 
 static const uint64_t arena_bytes = (uint64_t)1 << 30;
@@ -38,18 +38,20 @@ struct kind {
     const char *name;
     uint16_t min_bytes;
     uint16_t max_bytes;
-    uint16_t nr;  /* of each process or file */
+    uint16_t nr; /* of each process or file */
 };
 
 static const struct kind process_kinds[] = {
-    {"proc", 600, 0, 1},      {"thread", 400, 0, 2},  {"stack", 8192, 0, 1},
-    {"cred", 128, 0, 1},      {"as", 104, 0, 1},      {"seg", 64, 0, 12},
-    {"anon_map", 40, 0, 8},   {"anon", 24, 0, 40},    {"file", 56, 0, 10},
-    {"dblk", 80, 0, 4},       {"buffer", 32, 2048, 4}, {"argument", 16, 128, 6},
+    {"proc", 600, 0, 1}, {"thread", 400, 0, 2}, {"stack", 8192, 0, 1},   {"cred", 128, 0, 1},
+    {"as", 104, 0, 1},   {"seg", 64, 0, 12},    {"anon_map", 40, 0, 8},  {"anon", 24, 0, 40},
+    {"file", 56, 0, 10}, {"dblk", 80, 0, 4},    {"buffer", 32, 2048, 4}, {"argument", 16, 128, 6},
 };
 
 static const struct kind file_kinds[] = {
-    {"vnode", 152, 0, 1}, {"inode", 320, 0, 1}, {"dnlc", 48, 0, 1}, {"path", 9, 60, 1},
+    {"vnode", 152, 0, 1},
+    {"inode", 320, 0, 1},
+    {"dnlc", 48, 0, 1},
+    {"path", 9, 60, 1},
 };
 
 enum {
@@ -67,7 +69,7 @@ struct group {
 /* The system under test: pyslab's arena, or the model where there is none. */
 struct system {
     pyslab_arena *arena;
-    pyslab_kmem_cache *process_caches[NR_KINDS_MAX];  /* NULL: kmalloc */
+    pyslab_kmem_cache *process_caches[NR_KINDS_MAX]; /* NULL: kmalloc */
     pyslab_kmem_cache *file_caches[NR_KINDS_MAX];
     struct buddy_model model;
     uint64_t requested_bytes;
@@ -229,8 +231,8 @@ static void caches_create(pyslab_arena *arena, const struct kind *kinds, size_t 
 {
     for (size_t i = 0; i < nr_kinds; i++)
         if (!kinds[i].max_bytes &&
-            pyslab_kmem_cache_create(arena, kinds[i].name, kinds[i].min_bytes, NULL,
-                                     &caches[i]) != PYSLAB_OK)
+            pyslab_kmem_cache_create(arena, kinds[i].name, kinds[i].min_bytes, NULL, &caches[i]) !=
+                PYSLAB_OK)
             bench_die("cannot make the cache %s", kinds[i].name);
 }
 

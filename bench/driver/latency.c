@@ -14,8 +14,8 @@
 #include <inttypes.h>
 
 enum {
-    NR_OPS = 400000,        /* of a round at scale 1 */
-    CLOCK_READINGS = 4096,  /* that find the clock's own cost */
+    NR_OPS = 400000,       /* of a round at scale 1 */
+    CLOCK_READINGS = 4096, /* that find the clock's own cost */
     CALIBRATE_MS = 5,
     NR_RANKS = 4,
 };
@@ -28,7 +28,7 @@ enum { NR_LIVE_SETS = sizeof(live_sets) / sizeof(live_sets[0]) };
 
 static const struct rank {
     const char *name;
-    double share;  /* of all calls that are at most as slow */
+    double share; /* of all calls that are at most as slow */
 } ranks[NR_RANKS] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"max", 1.0}};
 
 struct task {
@@ -46,8 +46,8 @@ struct round {
 struct result {
     double clock_ns;
     double ns_per_tick;
-    struct bench_latencies latencies;  /* of all rounds */
-    struct round rounds[];             /* task.rounds */
+    struct bench_latencies latencies; /* of all rounds */
+    struct round rounds[];            /* task.rounds */
 };
 
 static double ns_per_tick(void)
@@ -118,16 +118,14 @@ static void task_run(const void *context, void *shared)
         *latencies = (struct bench_latencies){0};
         methods->objects_sample(&state, task->nr_ops, latencies);
         for (size_t j = 0; j < NR_RANKS; j++)
-            round->ranks[j] =
-                (double)rank_ticks(latencies, ranks[j].share) * result->ns_per_tick;
+            round->ranks[j] = (double)rank_ticks(latencies, ranks[j].share) * result->ns_per_tick;
         histogram_add(&result->latencies.alloc, &latencies->alloc);
         histogram_add(&result->latencies.release, &latencies->release);
     }
     /* The process ends here: nobody needs the live set freed one by one. */
 }
 
-static void histogram_print(const char *name, const struct bench_histogram *histogram,
-                            double tick)
+static void histogram_print(const char *name, const struct bench_histogram *histogram, double tick)
 {
     const char *separator = "";
 

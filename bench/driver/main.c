@@ -112,8 +112,8 @@ int main(int argc, char **argv)
     int option;
 
     for (int i = 0; i < NR_MODES; i++)
-        long_options[NR_OTHERS + i] =
-            (struct option){modes[i].name, no_argument, NULL, MODE_FIRST + i};
+        long_options[NR_OTHERS + i] = (struct option){modes[i].name, no_argument, NULL,
+                                                      MODE_FIRST + i};
     opterr = 0;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (option) {

@@ -197,13 +197,13 @@ static uint64_t fifo_run(struct bench_state *state, uint64_t nr_ops)
 /* Invariant: freed <= made <= freed + BENCH_HANDOFF_SLOTS. Each side keeps a copy
  * of the other's counter and reads the real one only when the copy says stop. */
 struct handoff {
-    _Alignas(64) _Atomic uint64_t made;   /* written by the producer only */
-    _Alignas(64) _Atomic uint64_t freed;  /* written by the consumer only */
-    _Alignas(64) _Atomic int ready;       /* the producer runs */
-    _Atomic int go;                       /* the clock runs */
-    uint64_t nr_ops;                      /* blocks to hand over */
+    _Alignas(64) _Atomic uint64_t made;  /* written by the producer only */
+    _Alignas(64) _Atomic uint64_t freed; /* written by the consumer only */
+    _Alignas(64) _Atomic int ready;      /* the producer runs */
+    _Atomic int go;                      /* the clock runs */
+    uint64_t nr_ops;                     /* blocks to hand over */
     struct bench_state *state;
-    void *ring[BENCH_HANDOFF_SLOTS];      /* block number i is in ring[i % slots] */
+    void *ring[BENCH_HANDOFF_SLOTS]; /* block number i is in ring[i % slots] */
 };
 
 static void *handoff_produce(void *argument)

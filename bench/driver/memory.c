@@ -26,14 +26,14 @@ struct stage {
     uint64_t nr_blocks;
     uint64_t requested_bytes;
     uint64_t rounded_bytes;
-    uint64_t resident_bytes;  /* growth since before the first allocation */
+    uint64_t resident_bytes; /* growth since before the first allocation */
 };
 
 struct metadata {
-    uint64_t frame_bytes;     /* of the frames taken and written */
-    uint64_t resident_bytes;  /* growth since before the arena was made */
-    uint64_t reserved_bytes;  /* metadata_bytes of the statistics */
-    uint64_t heap_bytes;      /* heap_bytes of the statistics */
+    uint64_t frame_bytes;    /* of the frames taken and written */
+    uint64_t resident_bytes; /* growth since before the arena was made */
+    uint64_t reserved_bytes; /* metadata_bytes of the statistics */
+    uint64_t heap_bytes;     /* heap_bytes of the statistics */
 };
 
 union result {

@@ -47,8 +47,7 @@ static inline uint64_t mmap_loop(struct bench_state *state, uint64_t nr_ops, boo
     uint64_t start = bench_now_ns();
 
     for (uint64_t i = 0; i < nr_ops; i++) {
-        void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         if (__builtin_expect(block == MAP_FAILED, 0))
             bench_die("mmap of %zu bytes failed", bytes);

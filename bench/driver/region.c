@@ -19,8 +19,8 @@ static const uint64_t arena_bytes = (uint64_t)256 << 20;
 struct task {
     pyslab_arena *arena;
     pyslab_region *region;
-    void **slots;      /* NR_TOGETHER */
-    uint64_t nr_ops;   /* a multiple of NR_TOGETHER */
+    void **slots;    /* NR_TOGETHER */
+    uint64_t nr_ops; /* a multiple of NR_TOGETHER */
 };
 
 static void objects_make(pyslab_region *region, uint64_t nr)
@@ -71,8 +71,8 @@ static void run_kmalloc(void *argument)
 
     for (uint64_t done = 0; done < task->nr_ops; done += NR_TOGETHER) {
         for (uint64_t i = 0; i < NR_TOGETHER; i++)
-            bench_use(task->slots[i] = pyslab_kmalloc(task->arena, OBJECT_BYTES,
-                                                      PYSLAB_GFP_KERNEL));
+            bench_use(
+                task->slots[i] = pyslab_kmalloc(task->arena, OBJECT_BYTES, PYSLAB_GFP_KERNEL));
         for (uint64_t i = 0; i < NR_TOGETHER; i++)
             pyslab_kfree(task->arena, task->slots[i]);
     }

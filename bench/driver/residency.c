@@ -18,14 +18,14 @@
 #include <string.h>
 
 enum {
-    BLOCK_MIN = 16,     /* bytes */
+    BLOCK_MIN = 16, /* bytes */
     BLOCK_MAX = 1500,
-    LIVE_ACTIVE = 256,  /* blocks of the activity, of any size up to BENCH_RANDOM_MAX */
-    BURST_OPS = 20000,  /* the activity rests after so many */
+    LIVE_ACTIVE = 256, /* blocks of the activity, of any size up to BENCH_RANDOM_MAX */
+    BURST_OPS = 20000, /* the activity rests after so many */
     REST_MS = 20,
     IDLE_MS = 1000,
-    ACTIVE_MS = 500,    /* from one sample to the next */
-    NR_ACTIVE = 4,      /* samples of the activity */
+    ACTIVE_MS = 500, /* from one sample to the next */
+    NR_ACTIVE = 4,   /* samples of the activity */
     NR_SAMPLES = 3 + NR_ACTIVE,
     NR_CASES = 2,
     NS_PER_MS = 1000000,
@@ -60,8 +60,8 @@ struct result {
 struct scene {
     const struct bench_heap *heap;
     pyslab_arena *arena;
-    uint64_t before;    /* resident before the first allocation */
-    uint64_t freed_ns;  /* when the last free was over; 0: not yet */
+    uint64_t before;   /* resident before the first allocation */
+    uint64_t freed_ns; /* when the last free was over; 0: not yet */
     uint64_t random;
     struct result *result;
     size_t nr_samples;
@@ -174,8 +174,9 @@ static void result_print(const struct task *task, const struct result *result,
                          const char *separator)
 {
     printf("%s\n  {\"contender\": \"%s\", \"survivors\": \"%s\", \"peak_bytes\": %" PRIu64
-           ", \"kept_bytes\": %" PRIu64 ", \"samples\": [", separator, task->heap->name,
-           case_names[task->is_scattered], task->peak_bytes, result->kept_bytes);
+           ", \"kept_bytes\": %" PRIu64 ", \"samples\": [",
+           separator, task->heap->name, case_names[task->is_scattered], task->peak_bytes,
+           result->kept_bytes);
     for (size_t i = 0; i < NR_SAMPLES; i++)
         printf("%s{\"stage\": \"%s\", \"ms\": %" PRIu64 ", \"resident_bytes\": %" PRIu64 "}",
                i ? ", " : "", stage_names[i], result->samples[i].ms,

@@ -21,9 +21,9 @@ static void cache_print(const pyslab_cache_stats *stats, const char *separator)
            ", \"objects\": %" PRIu64 ", \"sheaf\": %" PRIu64 ", \"swap\": %" PRIu64
            ", \"barn\": %" PRIu64 ", \"partial\": %" PRIu64 ", \"empty\": %" PRIu64
            ", \"buddy\": %" PRIu64 "}",
-           separator, stats->name, stats->object_size, stats->sheaf_capacity,
-           stats->total_allocs, stats->supply_sheaf, stats->supply_swap, stats->supply_barn,
-           stats->supply_partial, stats->supply_empty, stats->supply_buddy);
+           separator, stats->name, stats->object_size, stats->sheaf_capacity, stats->total_allocs,
+           stats->supply_sheaf, stats->supply_swap, stats->supply_barn, stats->supply_partial,
+           stats->supply_empty, stats->supply_buddy);
 }
 
 static void supply_measure(const struct bench_options *options)

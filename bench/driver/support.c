@@ -49,15 +49,15 @@ pyslab_arena *bench_arena_create(uint64_t size_bytes)
     int error = pyslab_arena_create(&options, &arena);
 
     if (error != PYSLAB_OK)
-        bench_die("cannot make an arena of %llu bytes: %s",
-                  (unsigned long long)size_bytes, pyslab_strerror(error));
+        bench_die("cannot make an arena of %llu bytes: %s", (unsigned long long)size_bytes,
+                  pyslab_strerror(error));
     return arena;
 }
 
 static void *map(size_t bytes, int flags)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_POPULATE,
-                   -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_POPULATE, -1,
+                   0);
 
     if (p == MAP_FAILED)
         bench_die("cannot map %zu bytes", bytes);

@@ -17,9 +17,9 @@
 
 enum {
     NR_THREADS = 2,
-    NR_LIVE = 64,        /* blocks of each thread */
-    NR_OPS = 1000000,    /* of each thread and round at scale 1 */
-    WARM_UP_SHARE = 8,   /* the warm-up does one n-th of a round */
+    NR_LIVE = 64,      /* blocks of each thread */
+    NR_OPS = 1000000,  /* of each thread and round at scale 1 */
+    WARM_UP_SHARE = 8, /* the warm-up does one n-th of a round */
 };
 
 static const uint64_t arena_bytes = (uint64_t)1 << 30;
@@ -28,7 +28,7 @@ struct contender {
     const char *name;
     const char *workload;
     const struct bench_method *method;
-    enum bench_allocator allocator;  /* BENCH_ANY: none, takes part always */
+    enum bench_allocator allocator; /* BENCH_ANY: none, takes part always */
 };
 
 /* What the threads of one round share. */
@@ -42,7 +42,7 @@ struct worker {
     struct start *start;
     struct bench_state state;
     uint64_t nr_ops;
-    uint64_t ns;  /* result */
+    uint64_t ns; /* result */
     unsigned number;
     pthread_t thread;
 };
@@ -185,7 +185,7 @@ void bench_run_threads(const struct bench_options *options)
     pyslab_arena *arena = with_pyslab ? bench_arena_create(arena_bytes) : NULL;
     uint64_t nr_ops = bench_scale(NR_OPS, options->scale);
     size_t bytes = (size_t)options->rounds * NR_THREADS * NR_CONTENDERS * sizeof(double);
-    double *ns = bench_map(bytes);  /* of contender c, n threads, round r: ns_of */
+    double *ns = bench_map(bytes); /* of contender c, n threads, round r: ns_of */
     const char *separator = "";
 
 #define ns_of(c, n) (ns + ((c) * NR_THREADS + (n) - 1) * options->rounds)
@@ -203,8 +203,8 @@ void bench_run_threads(const struct bench_options *options)
     for (size_t c = 0; c < NR_CONTENDERS; c++) {
         if (!takes_part(options, &contenders[c]))
             continue;
-        printf("%s\n  {\"contender\": \"%s\", \"workload\": \"%s\"", separator,
-               contenders[c].name, contenders[c].workload);
+        printf("%s\n  {\"contender\": \"%s\", \"workload\": \"%s\"", separator, contenders[c].name,
+               contenders[c].workload);
         figures_print("one_ns", ns_of(c, 1), options->rounds);
         figures_print("two_ns", ns_of(c, 2), options->rounds);
         putchar('}');

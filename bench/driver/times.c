@@ -9,20 +9,20 @@
  */
 #include "driver.h"
 
-enum { WARM_UP_SHARE = 8 };  /* the warm-up does one n-th of a round */
+enum { WARM_UP_SHARE = 8 }; /* the warm-up does one n-th of a round */
 
 static const uint64_t arena_bytes = (uint64_t)4 << 30;
 
-struct lane {  /* a contender that takes part */
+struct lane { /* a contender that takes part */
     const struct bench_contender *contender;
     struct bench_state state;
     uint64_t nr_ops;
-    double *ns_per_op;  /* one figure per round */
+    double *ns_per_op; /* one figure per round */
 };
 
 struct report {
-    uint64_t step;   /* rounds of workloads finished */
-    uint64_t total;  /* ... of all of them */
+    uint64_t step;  /* rounds of workloads finished */
+    uint64_t total; /* ... of all of them */
     const char *separator;
 };
 
@@ -67,8 +67,9 @@ static void lane_print(const struct bench_workload *workload, const struct lane 
                        const struct bench_options *options, struct report *report)
 {
     printf("%s\n  {\"group\": \"%s\", \"workload\": \"%s\", \"contender\": \"%s\", \"ops\": %llu, "
-           "\"ns_per_op\": [", report->separator, workload->group, workload->name,
-           lane->contender->name, (unsigned long long)lane->nr_ops);
+           "\"ns_per_op\": [",
+           report->separator, workload->group, workload->name, lane->contender->name,
+           (unsigned long long)lane->nr_ops);
     for (uint64_t round = 0; round < options->rounds; round++)
         printf("%s%.4f", round ? ", " : "", lane->ns_per_op[round]);
     printf("]}");
@@ -112,8 +113,8 @@ void bench_run_times(const struct bench_options *options)
         if (lanes_select(&bench_catalogue[i], options, lanes))
             report.total += options->rounds;
     }
-    printf("{\"rounds\": %llu, \"scale\": %g, \"results\": [",
-           (unsigned long long)options->rounds, options->scale);
+    printf("{\"rounds\": %llu, \"scale\": %g, \"results\": [", (unsigned long long)options->rounds,
+           options->scale);
     for (size_t i = 0; i < bench_catalogue_length; i++)
         workload_run(&bench_catalogue[i], arena, options, &report);
     printf("\n]}\n");

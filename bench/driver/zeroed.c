@@ -21,7 +21,7 @@ static const char *const state_names[NR_STATES] = {"fresh", "recycled"};
 
 struct task {
     const struct bench_heap *heap;
-    bool looks;  /* whether the buffers are zero; spoils the times */
+    bool looks; /* whether the buffers are zero; spoils the times */
 };
 
 struct measured {
@@ -52,8 +52,7 @@ static void counters_read(pyslab_arena *arena, uint64_t *cleared, uint64_t *know
     *known_zero = stats.pages_known_zero - *known_zero;
 }
 
-static void buffer_measure(const struct task *task, pyslab_arena *arena,
-                           struct measured *measured)
+static void buffer_measure(const struct task *task, pyslab_arena *arena, struct measured *measured)
 {
     const struct bench_heap *heap = task->heap;
     uint64_t start;

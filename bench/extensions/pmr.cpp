@@ -92,10 +92,7 @@ const struct {
     const char *name;
     scenario_function run;
 } scenarios[] = {
-    {"vector", vectors},
-    {"list", lists},
-    {"map", maps},
-    {"unordered_map", unordered_maps},
+    {"vector", vectors},  {"list", lists}, {"map", maps}, {"unordered_map", unordered_maps},
     {"strings", strings},
 };
 
@@ -174,7 +171,7 @@ const struct {
     {"pyslab region_resource, reset", with_region_kept},
 };
 
-}  // namespace
+} // namespace
 
 EXPORT int use_table(const void *table)
 {

@@ -23,7 +23,7 @@ struct request {
     pthread_t thread;
     uint64_t number, sum;
     int running;
-    void *left[LEFT];        /* what the thread leaves behind */
+    void *left[LEFT]; /* what the thread leaves behind */
     size_t left_bytes[LEFT];
 };
 

@@ -71,7 +71,7 @@ static inline void workload_arguments(int argc, char **argv, const struct argume
     }
 }
 
-#define WORKLOAD_ARGUMENTS(argc, argv, table) \
+#define WORKLOAD_ARGUMENTS(argc, argv, table)                                                      \
     workload_arguments(argc, argv, table, sizeof(table) / sizeof((table)[0]))
 
 /* --- a generator of numbers -------------------------------------------------- */
@@ -192,9 +192,9 @@ struct batch {
 
 /* Batches by value, oldest first: the queue itself allocates nothing. */
 struct queue {
-    pthread_mutex_t lock;                 /* guards all of it */
-    pthread_cond_t changed;               /* a batch came or went */
-    size_t first, nr;                     /* oldest batch, number of batches */
+    pthread_mutex_t lock;   /* guards all of it */
+    pthread_cond_t changed; /* a batch came or went */
+    size_t first, nr;       /* oldest batch, number of batches */
     struct batch batches[QUEUE_BATCHES];
 };
 

@@ -211,8 +211,8 @@ void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp)
     return kmalloc_exact_pages(&arena->kmalloc, size, gfp);
 }
 
-void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
-                          uint32_t nocross, uint32_t gfp)
+void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
+                          uint32_t gfp)
 {
     return kmalloc_adopt_run(&arena->kmalloc,
                              page_alloc_contig(&arena->pages, nr_pages, align, nocross,
@@ -224,12 +224,11 @@ void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
     if (!pfn_has_address(&arena->pages.map, pfn))
         return NULL;
     return kmalloc_adopt_run(&arena->kmalloc,
-                             page_reserve_range(&arena->pages, pfn, nr_pages,
-                                                PYSLAB_PAGE_LARGE));
+                             page_reserve_range(&arena->pages, pfn, nr_pages, PYSLAB_PAGE_LARGE));
 }
 
-uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
-                          uint32_t nocross, uint32_t gfp)
+uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
+                          uint32_t gfp)
 {
     return page_alloc_contig(&arena->pages, nr_pages, align, nocross, gfp, PYSLAB_PAGE_ALLOC);
 }

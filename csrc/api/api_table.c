@@ -24,23 +24,23 @@ _Static_assert(PYSLAB_TARGET_ABI_MINOR == PYSLAB_ABI_MINOR, "the library has the
 #define PYSLAB_FN(type, name, parameters, arguments)
 #define PYSLAB_PROC(name, parameters, arguments)
 #define PYSLAB_INLINE(type, name, parameters)
-#define PYSLAB_STATS(name, owner, stats)                                \
-    static void sized_##name(owner *of, stats *out, size_t size)        \
-    {                                                                   \
-        stats whole;                                                    \
-                                                                        \
-        pyslab_##name(of, &whole);                                      \
-        copy_struct_out(out, size, &whole, sizeof whole);               \
+#define PYSLAB_STATS(name, owner, stats)                                                           \
+    static void sized_##name(owner *of, stats *out, size_t size)                                   \
+    {                                                                                              \
+        stats whole;                                                                               \
+                                                                                                   \
+        pyslab_##name(of, &whole);                                                                 \
+        copy_struct_out(out, size, &whole, sizeof whole);                                          \
     }
-#define PYSLAB_STATS_AT(name, owner, stats)                                            \
-    static int sized_##name(owner *of, uint32_t index, stats *out, size_t size)        \
-    {                                                                                  \
-        stats whole;                                                                   \
-        int error = pyslab_##name(of, index, &whole);                                  \
-                                                                                       \
-        if (error == PYSLAB_OK)                                                        \
-            copy_struct_out(out, size, &whole, sizeof whole);                          \
-        return error;                                                                  \
+#define PYSLAB_STATS_AT(name, owner, stats)                                                        \
+    static int sized_##name(owner *of, uint32_t index, stats *out, size_t size)                    \
+    {                                                                                              \
+        stats whole;                                                                               \
+        int error = pyslab_##name(of, index, &whole);                                              \
+                                                                                                   \
+        if (error == PYSLAB_OK)                                                                    \
+            copy_struct_out(out, size, &whole, sizeof whole);                                      \
+        return error;                                                                              \
     }
 #include "pyslab/functions.h"
 #undef PYSLAB_FN

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#define MIN_ARENA_ALIGN ((size_t)2 << 20)  /* of an arena at least as large */
+#define MIN_ARENA_ALIGN ((size_t)2 << 20) /* of an arena at least as large */
 
 /* --- options ------------------------------------------------------------ */
 
@@ -201,8 +201,8 @@ static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *opti
     }
 }
 
-static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options,
-                        void *base, const struct high_file *high)
+static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
+                        const struct high_file *high)
 {
     uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
     struct frame_map map;
@@ -318,9 +318,13 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         {.type = PYSLAB_ZONE_HIGHMEM, .nr_pages = pages->map.nr_pages, .batch = 1},
     };
     const pyslab_arena_options options = {
-        .struct_size = sizeof options, .max_order = pages->max_order, .overcommit = 1,
+        .struct_size = sizeof options,
+        .max_order = pages->max_order,
+        .overcommit = 1,
         .size_bytes = (uint64_t)(pages->map.nr_pages + SIDE_LOW_PAGES) << PAGE_SHIFT,
-        .zones = zones, .nr_zones = 2, .purge_delay_ms = arena->purge_delay_ms};
+        .zones = zones,
+        .nr_zones = 2,
+        .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);
 }

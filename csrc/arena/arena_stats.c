@@ -34,8 +34,7 @@ static void add_caches(struct pyslab_arena *arena, pyslab_arena_stats *out)
         cache_stats(cache, &stats);
         cache_unpin(cache);
         out->nr_caches++;
-        out->slab_pages += (stats.nr_full + stats.nr_partial + stats.nr_empty)
-                           << stats.slab_order;
+        out->slab_pages += (stats.nr_full + stats.nr_partial + stats.nr_empty) << stats.slab_order;
         out->live_objects += stats.live_objects;
         out->live_object_bytes += stats.live_objects * stats.object_size;
         out->cached_objects += stats.cached_objects;

@@ -1,5 +1,6 @@
 /* check.c - how a failed assertion ends and how a recount words its finding. */
 #include "base/check.h"
+#include "base/atomic.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +11,13 @@ _Noreturn void check_failed(const char *condition, const char *file, int line)
     fprintf(stderr, "pyslab: %s:%d: check failed: %s\n", file, line, condition);
     abort();
 }
+
+#if PYSLAB_CHECK_LEVEL >= 2
+bool check_is_due(_Atomic uint32_t *nr_runs, uint32_t n)
+{
+    return atomic_fetch_add_explicit(nr_runs, 1, memory_order_relaxed) % n == 0;
+}
+#endif
 
 bool finding_report(struct finding *f, const char *format, ...)
 {

@@ -20,7 +20,7 @@
 
 #define CACHE_LINE_BYTES 64u
 
-/* Level of the core's own checks: 0 none, 1 cheap ones, 2 recounts as well. */
+/* Level of the core's own checks (base/check.h): 0 none, 1 compares, 2 walks and recounts too. */
 #ifndef PYSLAB_CHECK_LEVEL
 #define PYSLAB_CHECK_LEVEL 0
 #endif

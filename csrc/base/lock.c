@@ -1,5 +1,6 @@
-/* lock.c - set-up of the mutex, conditions, and the rank check of debug builds. */
+/* lock.c - set-up of the mutex, conditions, and what checked builds know of who holds a lock. */
 #include "base/lock.h"
+#include "base/atomic.h"
 
 #include <time.h>
 
@@ -14,6 +15,7 @@ void lock_init(struct lock *lock, enum lock_rank rank)
     pthread_mutex_init(&lock->mutex, &attr);
     pthread_mutexattr_destroy(&attr);
     lock->rank = rank;
+    lock_note_released(lock);
 }
 
 void lock_destroy(struct lock *lock)
@@ -50,6 +52,7 @@ void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms)
 {
     struct timespec until;
 
+    lock_assert_held(lock);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += (long)(ms % 1000) * 1000000;
@@ -57,22 +60,39 @@ void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms)
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
+    lock_note_released(lock);
     pthread_cond_timedwait(&condition->cond, &lock->mutex, &until);
+    lock_note_acquired(lock);
 }
 
 #if PYSLAB_CHECK_LEVEL >= 1
 
-static _Thread_local unsigned held_ranks; /* bit r: this thread holds a lock of rank r */
+/* For each rank, how many locks of it the thread holds: more than one in the fork handlers. Its
+ * address is also what stands for the thread in lock.holder; a forked child keeps it. */
+static _Thread_local uint32_t held[LOCK_RANK_HEAP + 1];
 
-void lock_rank_enter(const struct lock *lock)
+bool lock_is_held(const struct lock *lock)
 {
-    CHECK((held_ranks >> lock->rank) == 0);
-    held_ranks |= 1u << lock->rank;
+    return load_relaxed(&lock->holder) == held;
 }
 
-void lock_rank_leave(const struct lock *lock)
+void lock_check_order(const struct lock *lock)
 {
-    held_ranks &= ~(1u << lock->rank);
+    for (unsigned rank = lock->rank; rank <= LOCK_RANK_HEAP; rank++)
+        CHECK(held[rank] == 0);
+}
+
+void lock_note_acquired(struct lock *lock)
+{
+    store_relaxed(&lock->holder, held);
+    held[lock->rank]++;
+}
+
+void lock_note_released(struct lock *lock)
+{
+    if (lock_is_held(lock))
+        held[lock->rank]--;
+    store_relaxed(&lock->holder, NULL);
 }
 
 #endif

@@ -1,14 +1,15 @@
-/* lock.h - the core's mutex, with a rank.
+/* lock.h - the core's mutex, with a rank, and the proof that it is held.
  *
- * What it is: a pthread mutex (adaptive: it spins a little before it sleeps) and, at
- * check level 1, a per-thread set of held ranks that stops a thread which takes a
- * lock out of order.
+ * What it is: a pthread mutex (adaptive: it spins a little before it sleeps). In checked builds
+ * (level 1 and 2) a lock also knows the thread that holds it, and a thread knows the ranks that
+ * it holds; lock_assert_held stops a caller that does not hold the very lock it should, and
+ * lock_acquire stops a thread that takes a lock out of order.
  * What it is not: recursive, or fair.
  *
  * Order: fork > thread registry > window > vm > regions > cache table > cache > shrinkers >
- * limit > zone > heap. A thread that holds a lock may take only locks of a greater rank number below.
- * Several zones (several caches) are held at once by the fork handlers alone, in index
- * order.
+ * limit > zone > heap, from the outermost to the innermost. A thread that holds a lock may take
+ * only locks that stand further right, which are those of a greater number in enum lock_rank.
+ * Several locks of one rank are held at once by the fork handlers alone, in index order.
  */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
@@ -18,51 +19,70 @@
 #include <pthread.h>
 
 enum lock_rank {
-    LOCK_RANK_FORK,     /* arena list of the process; held across fork() */
-    LOCK_RANK_REGISTRY, /* threads, and their members in each domain */
-    LOCK_RANK_WINDOW,   /* highmem remap windows */
-    LOCK_RANK_VM,       /* vmalloc areas */
-    LOCK_RANK_REGIONS,  /* an arena's list of regions */
-    LOCK_RANK_CACHES,   /* an arena's table of caches */
-    LOCK_RANK_CACHE,    /* one kmem_cache: its slabs and its barn */
+    LOCK_RANK_FORK,      /* arena list of the process; held across fork() */
+    LOCK_RANK_REGISTRY,  /* threads, and their members in each domain */
+    LOCK_RANK_WINDOW,    /* highmem remap windows */
+    LOCK_RANK_VM,        /* vmalloc areas */
+    LOCK_RANK_REGIONS,   /* an arena's list of regions */
+    LOCK_RANK_CACHES,    /* an arena's table of caches */
+    LOCK_RANK_CACHE,     /* one kmem_cache: its slabs and its barn */
     LOCK_RANK_SHRINKERS, /* an arena's list of shrinkers */
-    LOCK_RANK_LIMIT,    /* an arena's use of all zones, while it has a limit */
-    LOCK_RANK_ZONE,     /* one zone's free areas */
-    LOCK_RANK_HEAP,     /* the process-local heap; innermost */
+    LOCK_RANK_LIMIT,     /* an arena's use of all zones, while it has a limit */
+    LOCK_RANK_ZONE,      /* one zone's free areas */
+    LOCK_RANK_HEAP,      /* the process-local heap; innermost */
 };
 
 struct lock {
     pthread_mutex_t mutex; /* adaptive where the C library has that kind */
     enum lock_rank rank;   /* its place in the order above */
+#if PYSLAB_CHECK_LEVEL >= 1
+    _Atomic(const void *) holder; /* what lock_thread_mark gave in the holding thread, or NULL */
+#endif
 };
 
 void lock_init(struct lock *lock, enum lock_rank rank);
 void lock_destroy(struct lock *lock);
 
 #if PYSLAB_CHECK_LEVEL >= 1
-void lock_rank_enter(const struct lock *lock);
-void lock_rank_leave(const struct lock *lock);
+/* True if the calling thread holds this very lock, however it took it. */
+bool lock_is_held(const struct lock *lock);
+/* Stops a thread that holds a lock of this rank, or of one further in. */
+void lock_check_order(const struct lock *lock);
+void lock_note_acquired(struct lock *lock);
+void lock_note_released(struct lock *lock);
 #else
-static inline void lock_rank_enter(const struct lock *lock)
+static inline void lock_check_order(const struct lock *lock)
 {
     (void)lock;
 }
-static inline void lock_rank_leave(const struct lock *lock)
+static inline void lock_note_acquired(struct lock *lock)
+{
+    (void)lock;
+}
+static inline void lock_note_released(struct lock *lock)
 {
     (void)lock;
 }
 #endif
 
+/* The first line of every function whose caller must hold the lock. Nothing in release builds. */
+#if PYSLAB_CHECK_LEVEL >= 1
+#define lock_assert_held(lock) CHECK(lock_is_held(lock))
+#else
+#define lock_assert_held(lock) ((void)sizeof(lock))
+#endif
+
 static inline void lock_acquire(struct lock *lock)
 {
-    lock_rank_enter(lock);
+    lock_check_order(lock);
     pthread_mutex_lock(&lock->mutex);
+    lock_note_acquired(lock);
 }
 
 static inline void lock_release(struct lock *lock)
 {
+    lock_note_released(lock);
     pthread_mutex_unlock(&lock->mutex);
-    lock_rank_leave(lock);
 }
 
 /* --- waiting for what a lock guards ---------------------------------------- */
@@ -82,15 +102,17 @@ void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms)
 
 /* --- fork ------------------------------------------------------------------ */
 
-/* For fork handlers: several locks of one rank, taken in index order. */
+/* For fork handlers, which hold several locks of one rank: without a look at the order. */
 static inline void lock_acquire_for_fork(struct lock *lock)
 {
     pthread_mutex_lock(&lock->mutex);
+    lock_note_acquired(lock);
 }
 
+/* In the parent, and in the child, whose only thread is the one that took the locks. */
 static inline void lock_release_after_fork(struct lock *lock)
 {
-    pthread_mutex_unlock(&lock->mutex);
+    lock_release(lock);
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* buddy.c - see buddy.h. Order of the text: split, merge, the frontier, free, counts. Lists and the frontier
- * are in buddy_internal.h. */
+/* buddy.c - see buddy.h. Order of the text: split, merge, the frontier, free, counts. Lists and
+ * the frontier are in buddy_internal.h. */
 #include "buddy/buddy_internal.h"
 
 #include <string.h>
@@ -101,8 +101,8 @@ uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map
     return pfn;
 }
 
-uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
-                                 unsigned min_order, uint32_t max_pages, unsigned *order)
+uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned min_order,
+                                 uint32_t max_pages, unsigned *order)
 {
     uint32_t orders = zone->free_orders[FREE_DIRTY] >> min_order << min_order;
     uint32_t pfn;
@@ -203,9 +203,10 @@ static bool frontier_is_buddy(const struct zone *zone, uint32_t pfn, unsigned or
 
 /* --- free --------------------------------------------------------------- */
 
-void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, enum residency state)
+void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn, unsigned order,
+                       enum residency state)
 {
+    CHECK(order <= zone->max_order && zone->max_order <= MAX_ORDER);
     CHECK((pfn & ((1u << order) - 1)) == 0);
     CHECK(page_state(pfn_to_page(map, pfn)) != PYSLAB_PAGE_BUDDY);
     pfn = block_join(zone, map, pfn, &order, state);
@@ -258,6 +259,7 @@ static uint64_t frontier_nr_free(const struct zone *zone, unsigned order)
     uint64_t nr = 0;
     uint32_t pfn = zone->frontier;
 
+    CHECK(zone->max_order <= MAX_ORDER);
     while (pfn < zone->end_pfn) {
         unsigned here = frontier_order(zone, pfn);
         uint32_t run = 1; /* blocks of this order in a row */

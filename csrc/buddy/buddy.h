@@ -40,20 +40,20 @@ struct free_area {
 
 /* No pointers: pfns and counts only. */
 struct zone {
-    struct lock lock;                   /* guards all below */
-    char name[16];                      /* "NORMAL"; constant */
-    uint32_t type;                      /* enum pyslab_zone_type; constant */
-    uint32_t index;                     /* place in the arena's zone array; constant */
-    uint32_t start_pfn;                 /* first frame; constant */
-    uint32_t end_pfn;                   /* one past the last frame; constant */
-    uint32_t max_order;                 /* largest block; constant */
-    uint32_t frontier;                  /* frames from here to end_pfn are on no list */
-    enum residency fresh;               /* what is known of these; constant */
-    uint32_t free_pages;                /* frames on the lists */
-    uint32_t dirty_pages;               /* of these, resident ones */
-    uint32_t min_dirty_pages;           /* fewest of them since page_alloc last asked */
-    uint32_t used_orders;               /* bit n: such a block was taken since then */
-    uint32_t hot_orders;                /* the same of the time before */
+    struct lock lock;                    /* guards all below */
+    char name[16];                       /* "NORMAL"; constant */
+    uint32_t type;                       /* enum pyslab_zone_type; constant */
+    uint32_t index;                      /* place in the arena's zone array; constant */
+    uint32_t start_pfn;                  /* first frame; constant */
+    uint32_t end_pfn;                    /* one past the last frame; constant */
+    uint32_t max_order;                  /* largest block; constant */
+    uint32_t frontier;                   /* frames from here to end_pfn are on no list */
+    enum residency fresh;                /* what is known of these; constant */
+    uint32_t free_pages;                 /* frames on the lists */
+    uint32_t dirty_pages;                /* of these, resident ones */
+    uint32_t min_dirty_pages;            /* fewest of them since page_alloc last asked */
+    uint32_t used_orders;                /* bit n: such a block was taken since then */
+    uint32_t hot_orders;                 /* the same of the time before */
     uint32_t free_orders[NR_FREE_KINDS]; /* bit o: list of order o is not empty */
     struct free_area free_area[NR_ORDERS];
     /* What page_alloc keeps here. */
@@ -99,12 +99,12 @@ uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map
 /* Takes a free block that is resident at least in part, from the largest order that has
  * one and not below min_order, a hot one only if all are; split down while it is larger than
  * max_pages, if that leaves at least min_order. PFN_NONE if there is none. */
-uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
-                                 unsigned min_order, uint32_t max_pages, unsigned *order);
+uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned min_order,
+                                 uint32_t max_pages, unsigned *order);
 
 /* pre: the block is in the caller's hands and aligned to its size. */
-void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                       unsigned order, enum residency state);
+void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn, unsigned order,
+                       enum residency state);
 
 /* Any run of frames in the caller's hands, as the largest aligned blocks. */
 void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,

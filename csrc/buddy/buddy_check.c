@@ -60,8 +60,8 @@ static bool check_tiling(const struct zone *zone, const struct frame_map *map,
             return finding_report(f, "buddy: no block starts at frame %u (state %u, %u frames)",
                                   pfn, page_state(page), nr);
         if (page_zone(page) != zone->index)
-            return finding_report(f, "buddy: frame %u says zone %u, is in %u", pfn,
-                                  page_zone(page), zone->index);
+            return finding_report(f, "buddy: frame %u says zone %u, is in %u", pfn, page_zone(page),
+                                  zone->index);
         if (page_state(page) == PYSLAB_PAGE_BUDDY) {
             if (!check_free_block(zone, map, pfn, page_order(page), f))
                 return false;

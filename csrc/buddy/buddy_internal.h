@@ -38,6 +38,7 @@ static inline void block_unlist(struct zone *zone, const struct frame_map *map, 
     enum free_kind kind = kind_of(page);
     struct index_list *list = &zone->free_area[order].list[kind];
 
+    CHECK(order < NR_ORDERS);
     index_list_remove(list, page_links(map), pfn);
     if (list->nr == 0)
         zone->free_orders[kind] &= ~(1u << order);

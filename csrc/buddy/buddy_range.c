@@ -9,8 +9,7 @@ static uint32_t block_pages(const struct page *page)
 {
     uint32_t pages = 1u << min_uint(page_order(page), MAX_ORDER);
 
-    if (page_state(page) == PYSLAB_PAGE_LARGE ||
-        (load_relaxed(&page->word) & PAGE_FLAG_RUN) != 0)
+    if (page_state(page) == PYSLAB_PAGE_LARGE || (load_relaxed(&page->word) & PAGE_FLAG_RUN) != 0)
         return min_uint(load_relaxed(&page->large.nr_pages), pages);
     return pages;
 }
@@ -154,8 +153,8 @@ static bool range_is_free(const struct zone *zone, const struct frame_map *map, 
 }
 
 /* Keeps what lies in [first, end) of a block in hand and lists the rest. */
-static void block_cut(struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                      unsigned order, uint32_t first, uint32_t end)
+static void block_cut(struct zone *zone, const struct frame_map *map, uint32_t pfn, unsigned order,
+                      uint32_t first, uint32_t end)
 {
     uint32_t pages = 1u << order;
 

@@ -26,9 +26,9 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
                                  uint32_t first, uint32_t end, uint32_t nr_pages, uint32_t align,
                                  uint32_t nocross);
 
-/* The start of the shortest run of free frames below the frontier that holds nr_pages, 2**(order - 1)
- * < nr_pages <= 2**order, and a resident part of at least a quarter of 2**order; of a few blocks of
- * each order. PFN_NONE if there is none. */
+/* The start of the shortest run of free frames below the frontier that holds nr_pages, where
+ * 2**(order - 1) < nr_pages <= 2**order, and a resident part of at least a quarter of 2**order.
+ * Looks at a few blocks of each order only. PFN_NONE if there is none. */
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages);
 

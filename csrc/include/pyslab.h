@@ -27,7 +27,7 @@
 #ifndef PYSLAB_H
 #define PYSLAB_H
 
-#if !defined(PYSLAB_CDEF) && !defined(PYSLAB_CORE) && !defined(PYSLAB_PROTOTYPES) && \
+#if !defined(PYSLAB_CDEF) && !defined(PYSLAB_CORE) && !defined(PYSLAB_PROTOTYPES) &&               \
     !defined(PYSLAB_NO_PYTHON)
 #include <Python.h> /* before any other, as it asks for */
 #endif
@@ -75,8 +75,8 @@ uint64_t pyslab_arena_release_unused(pyslab_arena *arena);
 int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out);
 /* Writes up to nr counters, by enum pyslab_vm_event; returns how many there are. */
 uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t nr);
-/* At most so many bytes outside the buddy, in whole frames; 0: no limit. It may be below what is in use:
- * then requests fail until enough has come back. */
+/* At most so many bytes outside the buddy, in whole frames; 0: no limit. It may be below what is
+ * in use: then requests fail until enough has come back. */
 void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes);
 uint64_t pyslab_arena_limit(const pyslab_arena *arena);
 /* Bytes outside the buddy now: in callers' hands, in slabs, on page lists. */
@@ -86,8 +86,7 @@ uint64_t pyslab_arena_used(const pyslab_arena *arena);
  * up: nothing smaller is tried in its place. NULL: fail. What the callback itself allocates
  * may use the reserves and starts no reclaim. */
 void pyslab_arena_set_oom(pyslab_arena *arena,
-                          int (*oom)(size_t nbytes, uint32_t zone, void *context),
-                          void *context);
+                          int (*oom)(size_t nbytes, uint32_t zone, void *context), void *context);
 /* Errors: EINVAL, ENOMEM. */
 int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,
                              pyslab_shrinker **out);
@@ -141,14 +140,14 @@ uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr,
 void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* A run of nr_pages frames, of any length, aligned to align frames and not crossing a
  * multiple of nocross frames (powers of two; 0: any); freed with kfree. */
-void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
-                          uint32_t nocross, uint32_t gfp);
+void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
+                          uint32_t gfp);
 /* Takes exactly these frames, if all are free; freed with kfree. NULL: not to be had. */
 void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
 /* The same two as blocks of alloc_pages, for high memory too: freed with
  * pyslab_put_page(arena, first frame). */
-uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align,
-                          uint32_t nocross, uint32_t gfp);
+uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
+                          uint32_t gfp);
 uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
 /* Frames of an allocated block; 0 if pfn is not the head of one. */
 uint32_t pyslab_page_nr_pages(const pyslab_arena *arena, uint32_t pfn);

@@ -133,7 +133,7 @@ inline std::uint64_t mark(pyslab_region *region)
     return mark != 0 ? mark : throw bad_alloc();
 }
 
-}  // namespace detail
+} // namespace detail
 
 /* --- arenas ------------------------------------------------------------- */
 
@@ -543,6 +543,6 @@ private:
     pyslab_kmem_cache *cache_ = nullptr;
 };
 
-}  // namespace pyslab
+} // namespace pyslab
 
 #endif

@@ -29,7 +29,8 @@ static int class_cache_create(struct kmalloc *km, unsigned class, const char *pr
                               uint32_t flags, struct kmem_cache **out)
 {
     uint32_t size = km->classes.size[class];
-    pyslab_cache_options options = {.struct_size = sizeof options, .flags = flags,
+    pyslab_cache_options options = {.struct_size = sizeof options,
+                                    .flags = flags,
                                     .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
     bool whole = size >= 1024 && size % 1024 == 0;
     char name[PYSLAB_NAME_MAX];
@@ -123,9 +124,8 @@ static uint32_t addressable(uint32_t gfp)
 
 void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp)
 {
-    return count_failure(km, gfp_valid(gfp) && size != 0
-                                 ? alloc_large(km, size, 0, addressable(gfp))
-                                 : NULL);
+    return count_failure(
+        km, gfp_valid(gfp) && size != 0 ? alloc_large(km, size, 0, addressable(gfp)) : NULL);
 }
 
 /* The class's cache in the DMA zone; NULL without memory. */
@@ -217,9 +217,9 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
     gfp = addressable(gfp);
     class = size_class_aligned(&km->classes, size, align);
     return count_failure(
-        km, class != 0 ? alloc_class(km, class, size, gfp)
-                       : alloc_large(km, size, align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0,
-                                     gfp));
+        km, class != 0
+                ? alloc_class(km, class, size, gfp)
+                : alloc_large(km, size, align > PAGE_SIZE ? ilog2(align) - PAGE_SHIFT : 0, gfp));
 }
 
 int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr)
@@ -302,8 +302,7 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
     if (cache != NULL)
         return cache_free_object(cache, p);
     pfn = virt_to_pfn(&km->slabs.pages->map, p);
-    return pfn != PFN_NONE && page_is_free(km->slabs.pages, pfn) ? PYSLAB_EDOUBLE
-                                                                 : PYSLAB_EPOINTER;
+    return pfn != PFN_NONE && page_is_free(km->slabs.pages, pfn) ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
 }
 
 /* --- resize ------------------------------------------------------------- */
@@ -408,8 +407,7 @@ static bool check_large(struct kmalloc *km, struct finding *f)
 
     if (!page_alloc_each_block(km->slabs.pages, recount_large, &count))
         return false;
-    if (count.nr != load_relaxed(&km->nr_large) ||
-        count.nr_pages != load_relaxed(&km->large_pages))
+    if (count.nr != load_relaxed(&km->nr_large) || count.nr_pages != load_relaxed(&km->large_pages))
         return finding_report(f, "kmalloc: %llu large blocks of %llu frames, counters differ",
                               (unsigned long long)count.nr, (unsigned long long)count.nr_pages);
     return true;

@@ -17,12 +17,12 @@
 #include "slab/slab.h"
 
 struct kmalloc {
-    struct slab_alloc slabs;           /* first: its secret is on the hot line */
-    struct size_classes classes;       /* constant */
+    struct slab_alloc slabs;     /* first: its secret is on the hot line */
+    struct size_classes classes; /* constant */
     /* By class, of an arena with a DMA zone: made when GFP_DMA first asks for one. */
     _Atomic(struct kmem_cache *) dma_cache[MAX_SIZE_CLASSES];
-    _Atomic uint64_t nr_large;         /* large blocks alive */
-    _Atomic uint64_t large_pages;      /* their frames */
+    _Atomic uint64_t nr_large;    /* large blocks alive */
+    _Atomic uint64_t large_pages; /* their frames */
 };
 
 /* Makes the caches. pre: descs as slab_alloc_init asks. ENOMEM */

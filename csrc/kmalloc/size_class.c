@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const uint32_t linux_sizes[] = {8,   16,  32,  64,   96,   128,  192,
+static const uint32_t linux_sizes[] = {8,   16,  32,   64,   96,   128, 192,
                                        256, 512, 1024, 2048, 4096, 8192};
 
 static void add_class(struct size_classes *sc, uint32_t bytes, size_t max_bytes)

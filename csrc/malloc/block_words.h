@@ -38,8 +38,7 @@ static inline uint64_t block_mix(const void *p, uint64_t salt)
 }
 
 /* The first word is the size, hidden; the second tells whether it is true, and the state. */
-static inline void block_words_set(char *words, const void *p, size_t size,
-                                   enum block_state state)
+static inline void block_words_set(char *words, const void *p, size_t size, enum block_state state)
 {
     uint64_t pair[2];
 

@@ -23,8 +23,7 @@ static unsigned small_class(size_t size, size_t align)
 {
     if (size > HARDENED_MAX_OBJECT || align > PAGE_SIZE)
         return 0;
-    return size_class_aligned(&malloc_arena.kmalloc.classes, front_bytes(align) + size + 1,
-                              align);
+    return size_class_aligned(&malloc_arena.kmalloc.classes, front_bytes(align) + size + 1, align);
 }
 
 static void *small_alloc(unsigned class, size_t size, size_t align)

@@ -20,8 +20,9 @@ static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")))
 
 #define HEAP_MEMORY_SHARE 4u /* times what the machine has */
 #define HEAP_LEAST_BYTES ((uint64_t)1 << 20)
-#define HEAP_LIMITED_ORDER 12u /* 16 MiB: of a process with a limit on its addresses, because
-                                  finding an aligned place takes the largest block more */
+/* The largest block, 16 MiB, where the process has a limit on its addresses: to find an aligned
+ * place for the arena costs the length of one block more than the arena itself. */
+#define HEAP_LIMITED_ORDER 12u
 
 /* Address space for several times the memory of the machine, because programs ask for more
  * than they use; less where the process may not have so much. Small pages: a trial at the start
@@ -29,7 +30,8 @@ static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")))
  * lose three times over where it has not (docs/performance.md). */
 static bool heap_make(void)
 {
-    pyslab_arena_options options = {.struct_size = sizeof options, .overcommit = 1,
+    pyslab_arena_options options = {.struct_size = sizeof options,
+                                    .overcommit = 1,
                                     .max_order = PYSLAB_DEFAULT_ORDER,
                                     .hugepages = PYSLAB_HUGEPAGES_NO};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
@@ -120,9 +122,8 @@ void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp)
 
     if (nr_pages > pages->map.nr_pages || align_pages > pages->map.nr_pages)
         return NULL;
-    return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages,
-                                                   (uint32_t)align_pages, 0, gfp,
-                                                   PYSLAB_PAGE_LARGE));
+    return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages, (uint32_t)align_pages,
+                                                   0, gfp, PYSLAB_PAGE_LARGE));
 }
 
 /* More than the largest block: any run of frames. */
@@ -201,8 +202,8 @@ void *heap_alloc_aligned(size_t size, size_t align)
             p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
         }
         /* More than the largest block, or aligned to more. */
-        if (p == NULL && bytes_to_pages(size > align ? size : align) >
-                             1u << malloc_arena.pages.max_order)
+        if (p == NULL &&
+            bytes_to_pages(size > align ? size : align) > 1u << malloc_arena.pages.max_order)
             p = heap_alloc_frames(size, align, PYSLAB_GFP_KERNEL);
     }
     errno = p != NULL ? saved : ENOMEM;
@@ -266,7 +267,7 @@ size_t heap_usable(const void *p)
         return hardened_usable("malloc_usable_size", p);
     usable = heap_ready() ? kmalloc_usable(km, p) : 0;
     if (usable == 0)
-        misuse_abort("realloc", p, slab_cache_of(&km->slabs, p) != NULL ? PYSLAB_EDOUBLE
-                                                                         : PYSLAB_EPOINTER);
+        misuse_abort("realloc", p,
+                     slab_cache_of(&km->slabs, p) != NULL ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
     return usable;
 }

@@ -13,9 +13,9 @@
  * Keys. A free object holds its key, as everywhere (slab.h), and here in its first word too.
  * Reading it at free would wait for the memory of an object that nobody has touched for long,
  * so the library only writes it there, compares the pointer with the two youngest on the sheaf,
- * and reads it when the object is handed out again, which its new owner would wait for anyway. What was freed twice, or
- * written to after its free, is found at the latest there: before it has two owners. In
- * hardened mode nothing is on a sheaf (hardened.c).
+ * and reads it when the object is handed out again, which its new owner would wait for anyway.
+ * What was freed twice, or written to after its free, is found at the latest there: before it
+ * has two owners. In hardened mode nothing is on a sheaf (hardened.c).
  * Invariant: an object on a sheaf that does not hold its key in both words was misused by the
  * program.
  * Lock: heap.c's start-up is one thread's; the layers have their own.

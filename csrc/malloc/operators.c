@@ -20,8 +20,9 @@ extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
 static void *alloc(size_t size, size_t align)
 {
-    return align == 0 ? heap_alloc(size)
-                      : is_power_of_two(align) ? heap_alloc_aligned(size, align) : NULL;
+    return align == 0               ? heap_alloc(size)
+           : is_power_of_two(align) ? heap_alloc_aligned(size, align)
+                                    : NULL;
 }
 
 static slow_path void *new_failed(size_t size, size_t align)
@@ -82,7 +83,7 @@ static always_inline void *new_nothrow(const char *form, size_t size, size_t ali
     EXPORTED void *NAMED(name)(size_t size);                                                       \
     EXPORTED void *NAMED(name)(size_t size)                                                        \
     {                                                                                              \
-        return new (size, 0);                                                                      \
+        return new(size, 0);                                                                       \
     }
 /* ... (size, std::nothrow) */
 #define NEW_NOTHROW(name)                                                                          \
@@ -96,7 +97,7 @@ static always_inline void *new_nothrow(const char *form, size_t size, size_t ali
     EXPORTED void *NAMED(name)(size_t size, size_t align);                                         \
     EXPORTED void *NAMED(name)(size_t size, size_t align)                                          \
     {                                                                                              \
-        return new (size, align);                                                                  \
+        return new(size, align);                                                                   \
     }
 /* ... (size, std::align_val_t, std::nothrow) */
 #define NEW_ALIGNED_NOTHROW(name)                                                                  \

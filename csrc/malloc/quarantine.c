@@ -20,10 +20,10 @@ struct entry {
 
 struct ring {
     struct entry *entry;
-    unsigned capacity;  /* power of two; constant */
-    unsigned first;     /* counts up; its place is modulo capacity */
+    unsigned capacity; /* power of two; constant */
+    unsigned first;    /* counts up; its place is modulo capacity */
     unsigned nr;
-    size_t bytes;       /* of all entries */
+    size_t bytes; /* of all entries */
     size_t max_bytes;
 };
 
@@ -32,8 +32,8 @@ uint64_t block_secret;
 static struct lock lock; /* guards the rings, and the words of blocks (hardened.h) */
 static struct entry object_entry[MAX_OBJECTS];
 static struct entry frames_entry[MAX_FRAME_BLOCKS];
-static struct ring objects = {.entry = object_entry, .capacity = MAX_OBJECTS,
-                              .max_bytes = MAX_OBJECT_BYTES};
+static struct ring objects = {
+    .entry = object_entry, .capacity = MAX_OBJECTS, .max_bytes = MAX_OBJECT_BYTES};
 static struct ring frames = {.entry = frames_entry, .capacity = MAX_FRAME_BLOCKS};
 
 static struct entry *ring_at(const struct ring *ring, unsigned i)

@@ -17,8 +17,8 @@ static char *reserve(void)
     char *start = atomic_load(&places);
     void *made;
 
-    if (start != NULL || os_reserve(ZERO_SIZE_BLOCKS * PLACE_BYTES, os_page_bytes(), &made) !=
-                             PYSLAB_OK)
+    if (start != NULL ||
+        os_reserve(ZERO_SIZE_BLOCKS * PLACE_BYTES, os_page_bytes(), &made) != PYSLAB_OK)
         return start;
     if (atomic_compare_exchange_strong(&places, &start, made))
         return made;

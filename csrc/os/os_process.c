@@ -56,7 +56,7 @@ struct scan {
     size_t matched; /* bytes of "name=" that this entry has matched */
     bool differs;   /* this entry is another variable's */
     char *value;
-    size_t room;    /* bytes left for the value, with its NUL */
+    size_t room; /* bytes left for the value, with its NUL */
 };
 
 /* One byte more; true: the value is complete. */

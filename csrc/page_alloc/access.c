@@ -43,6 +43,5 @@ void page_alloc_shut_locked(struct page_alloc *pa, struct zone *zone, uint32_t p
     if (open != 0)
         buddy_free_range_locked(zone, &pa->map, pfn, open, RESIDENCY_DIRTY);
     if (open != nr_pages)
-        buddy_free_range_locked(zone, &pa->map, pfn + open, nr_pages - open,
-                                RESIDENCY_UNTOUCHED);
+        buddy_free_range_locked(zone, &pa->map, pfn + open, nr_pages - open, RESIDENCY_UNTOUCHED);
 }

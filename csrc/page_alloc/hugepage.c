@@ -4,8 +4,8 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 
-#define RUN_ORDER 13u              /* 32 MiB: the unit of advice */
-#define TRIAL_USED_PAGES 32768u    /* 128 MiB in use make an arena large enough to ask */
+#define RUN_ORDER 13u           /* 32 MiB: the unit of advice */
+#define TRIAL_USED_PAGES 32768u /* 128 MiB in use make an arena large enough to ask */
 #define TRIAL_MAX_SAMPLES 3u
 #define HUGE_BYTES (PAGE_SIZE << PCP_HUGE_ORDER)
 #define SMALL_SAMPLE_BYTES (HUGE_BYTES / 8) /* 64 pages */

@@ -13,12 +13,11 @@ static uint32_t take_run_locked(struct zone *zone, const struct frame_map *map,
                                 const struct request *request)
 {
     uint32_t pfn = buddy_find_range_locked(zone, map, max_uint(request->first, zone->start_pfn),
-                                           min_uint(request->end, zone->end_pfn),
-                                           request->nr_pages, request->align, request->nocross);
+                                           min_uint(request->end, zone->end_pfn), request->nr_pages,
+                                           request->align, request->nocross);
 
-    return pfn != PFN_NONE && buddy_take_range_locked(zone, map, pfn, request->nr_pages)
-               ? pfn
-               : PFN_NONE;
+    return pfn != PFN_NONE && buddy_take_range_locked(zone, map, pfn, request->nr_pages) ? pfn
+                                                                                         : PFN_NONE;
 }
 
 static uint32_t take_locked(struct zone *zone, const struct frame_map *map,
@@ -95,9 +94,9 @@ static uint32_t clear_run(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages
 /* Zeroes what came straight from the buddy, whose records tell which parts need it. */
 static void clear_request(struct page_alloc *pa, const struct request *request, uint32_t pfn)
 {
-    uint32_t cleared =
-        request->any_run ? clear_run(pa, pfn, request->nr_pages)
-                         : page_clear_block(&pa->map, pfn, request->order, request->nr_pages);
+    uint32_t cleared = request->any_run
+                           ? clear_run(pa, pfn, request->nr_pages)
+                           : page_clear_block(&pa->map, pfn, request->order, request->nr_pages);
 
     count_cleared(pa, request->nr_pages, cleared);
 }
@@ -186,8 +185,11 @@ static uint32_t alloc_listed(struct page_alloc *pa, const struct request *reques
 static always_inline uint32_t alloc_block(struct page_alloc *pa, unsigned order, uint32_t gfp,
                                           uint32_t highest, uint32_t lowest)
 {
-    struct request request = {.order = order, .gfp = gfp, .state = PYSLAB_PAGE_ALLOC,
-                              .highest = highest, .lowest = lowest};
+    struct request request = {.order = order,
+                              .gfp = gfp,
+                              .state = PYSLAB_PAGE_ALLOC,
+                              .highest = highest,
+                              .lowest = lowest};
     uint32_t pfn;
 
     if (!gfp_nofail_valid(gfp, order) || order > pa->max_order)
@@ -291,8 +293,12 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
 uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t align,
                            uint32_t nocross, uint32_t gfp, enum pyslab_page_state state)
 {
-    struct request request = {.nr_pages = nr_pages, .gfp = gfp, .state = state,
-                              .any_run = true, .align = max_uint(align, 1), .nocross = nocross,
+    struct request request = {.nr_pages = nr_pages,
+                              .gfp = gfp,
+                              .state = state,
+                              .any_run = true,
+                              .align = max_uint(align, 1),
+                              .nocross = nocross,
                               .end = pa->map.nr_pages};
 
     if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages ||
@@ -307,8 +313,12 @@ uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t al
 uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages,
                             enum pyslab_page_state state)
 {
-    struct request request = {.nr_pages = nr_pages, .state = state, .any_run = true,
-                              .align = 1, .first = pfn, .end = pfn + nr_pages,
+    struct request request = {.nr_pages = nr_pages,
+                              .state = state,
+                              .any_run = true,
+                              .align = 1,
+                              .first = pfn,
+                              .end = pfn + nr_pages,
                               .gfp = PYSLAB_GFP_MEMALLOC};
     struct zone *zone;
 
@@ -506,8 +516,7 @@ int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
 
 int page_get(struct page_alloc *pa, uint32_t pfn)
 {
-    if (pfn >= pa->map.nr_pages ||
-        page_state(pfn_to_page(&pa->map, pfn)) != PYSLAB_PAGE_ALLOC)
+    if (pfn >= pa->map.nr_pages || page_state(pfn_to_page(&pa->map, pfn)) != PYSLAB_PAGE_ALLOC)
         return page_misuse(pa, pfn);
     if (zone_is_foreign(pa, page_zone(pfn_to_page(&pa->map, pfn))))
         return PYSLAB_EFORKED;

@@ -25,10 +25,10 @@
 #include "page_alloc/usage.h"
 #include "thread/thread.h"
 
-#define NR_PCP_LISTS 5u     /* orders 0, 1, 2, 3 and 9, as in Linux */
-#define PCP_HUGE_ORDER 9u   /* 2 MiB: the block a huge page fills */
-#define PCP_HUGE_LIST 4u    /* its place among the lists */
-#define PCP_CAPACITY 128u   /* blocks of order 0: 512 KiB; see pcp.c for the others */
+#define NR_PCP_LISTS 5u   /* orders 0, 1, 2, 3 and 9, as in Linux */
+#define PCP_HUGE_ORDER 9u /* 2 MiB: the block a huge page fills */
+#define PCP_HUGE_LIST 4u  /* its place among the lists */
+#define PCP_CAPACITY 128u /* blocks of order 0: 512 KiB; see pcp.c for the others */
 #define LIMIT_NONE UINT64_MAX
 
 struct pcp_list {
@@ -53,9 +53,9 @@ struct pcp {
 
 /* See purge.c. */
 struct purge {
-    uint32_t interval_ms;             /* of the working set; PURGE_NEVER: no purging; constant */
-    _Atomic uint32_t interval_start;  /* os_time_ms when the current interval began */
-    bool fixed;                       /* the memory cannot go back (hugetlb, mlock); constant */
+    uint32_t interval_ms;            /* of the working set; PURGE_NEVER: no purging; constant */
+    _Atomic uint32_t interval_start; /* os_time_ms when the current interval began */
+    bool fixed;                      /* the memory cannot go back (hugetlb, mlock); constant */
 };
 
 /* See hugepage.h. */
@@ -69,12 +69,12 @@ struct hugepages {
 
 /* See reclaim.c. */
 struct reclaim {
-    bool (*upper)(void *context);  /* an upper layer frees blocks; true: some came back */
+    bool (*upper)(void *context); /* an upper layer frees blocks; true: some came back */
     void *upper_context;
     int (*_Atomic oom)(size_t nbytes, uint32_t zone, void *context); /* asked before "no"; NULL */
-    void *_Atomic oom_context; /* set before oom is */
-    struct lock shrinkers_lock;    /* guards the list and the pins */
-    struct shrinker *shrinkers;    /* list; see shrinker.h */
+    void *_Atomic oom_context;                                       /* set before oom is */
+    struct lock shrinkers_lock;      /* guards the list and the pins */
+    struct shrinker *shrinkers;      /* list; see shrinker.h */
     _Atomic uint32_t kswapd_wanted;  /* background reclaim was woken and has not run */
     _Atomic uint32_t kswapd_skip;    /* wakes to let pass: its last runs found nothing */
     _Atomic uint32_t kswapd_backoff; /* how many to let pass after the next such run */
@@ -83,30 +83,30 @@ struct reclaim {
 
 struct page_alloc {
     struct frame_map map;
-    struct thread_domain *domain;     /* where the pcps are */
-    uint32_t nr_zones;                /* constant */
-    uint32_t max_order;               /* of the largest block; constant */
-    uint32_t normal;                  /* index of the zone of the fast path; constant */
-    uint8_t gfp_zone[16];             /* highest zone by a mask's low four bits; constant */
+    struct thread_domain *domain; /* where the pcps are */
+    uint32_t nr_zones;            /* constant */
+    uint32_t max_order;           /* of the largest block; constant */
+    uint32_t normal;              /* index of the zone of the fast path; constant */
+    uint8_t gfp_zone[16];         /* highest zone by a mask's low four bits; constant */
     uint32_t pcp_high[MAX_NR_ZONES][NR_PCP_LISTS];  /* what each new pcp gets; constant */
     uint32_t pcp_batch[MAX_NR_ZONES][NR_PCP_LISTS]; /* likewise */
     struct zone zone[MAX_NR_ZONES];
-    uint32_t open_end;                /* frames from here on have no access yet (see
+    uint32_t open_end;                 /* frames from here on have no access yet (see
                                          page_alloc_close); their zone's lock; PFN_NONE */
-    bool forked;                      /* a child's copy: high frames are the parent's */
-    bool best_fit;                    /* large requests go to the shortest resident run that
+    bool forked;                       /* a child's copy: high frames are the parent's */
+    bool best_fit;                     /* large requests go to the shortest resident run that
                                          fits, also where a larger block is free; constant */
-    _Atomic uint64_t peak_used_pages; /* most frames outside the buddy at once */
-    struct lock limit_lock;           /* held around a take while a limit is set */
-    _Atomic uint64_t limit_pages;     /* at most so many frames outside; LIMIT_NONE */
-    _Atomic uint32_t drain_epoch;     /* a thread behind it drains at its next exchange */
-    _Atomic uint32_t nr_isolated;     /* free blocks on their way to the operating system */
-    _Atomic uint32_t nr_returns;      /* blocks that were, and are back */
-    _Atomic uint64_t alloc_failures;  /* requests that found no memory */
-    _Atomic uint64_t pages_cleared;   /* frames cleared for GFP_ZERO */
+    _Atomic uint64_t peak_used_pages;  /* most frames outside the buddy at once */
+    struct lock limit_lock;            /* held around a take while a limit is set */
+    _Atomic uint64_t limit_pages;      /* at most so many frames outside; LIMIT_NONE */
+    _Atomic uint32_t drain_epoch;      /* a thread behind it drains at its next exchange */
+    _Atomic uint32_t nr_isolated;      /* free blocks on their way to the operating system */
+    _Atomic uint32_t nr_returns;       /* blocks that were, and are back */
+    _Atomic uint64_t alloc_failures;   /* requests that found no memory */
+    _Atomic uint64_t pages_cleared;    /* frames cleared for GFP_ZERO */
     _Atomic uint64_t pages_known_zero; /* frames that needed no clearing */
-    _Atomic uint64_t pages_released;  /* frames given back to the operating system */
-    struct usage *usage;              /* what callers have: own_usage, or another arena's
+    _Atomic uint64_t pages_released;   /* frames given back to the operating system */
+    struct usage *usage;               /* what callers have: own_usage, or another arena's
                                          whose side this one is; constant */
     struct usage own_usage;
     struct purge purge;
@@ -121,8 +121,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
                      struct thread_domain *domain, unsigned max_order,
                      const pyslab_zone_options *zones, uint32_t nr_zones);
 /* nr_pages frames in all, types ascending, marks ascending. */
-bool page_alloc_zones_valid(const pyslab_zone_options *zones, uint32_t nr_zones,
-                            uint64_t nr_pages);
+bool page_alloc_zones_valid(const pyslab_zone_options *zones, uint32_t nr_zones, uint64_t nr_pages);
 /* Frames that have an address: those of the zones below HIGHMEM. */
 uint32_t page_alloc_mapped_pages(const pyslab_zone_options *zones, uint32_t nr_zones);
 void page_alloc_destroy(struct page_alloc *pa);
@@ -244,7 +243,8 @@ static always_inline uint32_t page_alloc_listed(struct page_alloc *pa, unsigned 
 
 /* A block of 2**order frames in state ALLOC with one reference, or PFN_NONE. For layers
  * that count a failure themselves, when nothing else helps, and what callers have. */
-static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsigned order, uint32_t gfp)
+static always_inline uint32_t page_alloc_uncounted(struct page_alloc *pa, unsigned order,
+                                                   uint32_t gfp)
 {
     uint32_t pfn = page_alloc_listed(pa, order, gfp);
 

@@ -131,9 +131,8 @@ void pcp_set_up(struct page_alloc *pa)
 {
     for (uint32_t i = 0; i < pa->nr_zones; i++)
         set_limits(pa, &pa->zone[i]);
-    pa->domain->layer[THREAD_SLOT_PCP] =
-        (struct thread_layer){.bytes = pcp_bytes(pa), .init = pcp_init_slot,
-                              .flush = pcp_flush_slot, .context = pa};
+    pa->domain->layer[THREAD_SLOT_PCP] = (struct thread_layer){
+        .bytes = pcp_bytes(pa), .init = pcp_init_slot, .flush = pcp_flush_slot, .context = pa};
 }
 
 /* --- exchanges ---------------------------------------------------------- */
@@ -272,8 +271,8 @@ static void pcp_check_slot(void *slot, void *context)
         const struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
 
         for (uint32_t n = 0; n < load_relaxed(&list->nr); n++) {
-            uint32_t word =
-                load_relaxed(&pfn_to_page(&check->pa->map, list->frame[n])->word) & PAGE_WORD_MASK;
+            uint32_t word = load_relaxed(&pfn_to_page(&check->pa->map, list->frame[n])->word) &
+                            PAGE_WORD_MASK;
 
             if (word != list->alloc_word + PAGE_WORD_TO_PCP && !check->pa->forked)
                 check->ok = finding_report(check->finding,

@@ -38,8 +38,7 @@ static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t
     uint32_t pfn;
 
     lock_acquire(&zone->lock);
-    pfn = buddy_take_dirty_locked(zone, &pa->map, lowest_victim(zone, max_pages), limit,
-                                  order);
+    pfn = buddy_take_dirty_locked(zone, &pa->map, lowest_victim(zone, max_pages), limit, order);
     if (pfn != PFN_NONE) {
         struct page *page = pfn_to_page(&pa->map, pfn);
 

@@ -245,8 +245,7 @@ static uint32_t take_with_reclaim(struct page_alloc *pa, const struct request *r
 
         if (pfn != PFN_NONE || give_up)
             return pfn;
-        if (!no_oom && nr_asked < MAX_RECLAIM_RETRIES &&
-            ask_oom(pa, request, &give_up))
+        if (!no_oom && nr_asked < MAX_RECLAIM_RETRIES && ask_oom(pa, request, &give_up))
             continue;
         if (!no_fail || give_up)
             return PFN_NONE;

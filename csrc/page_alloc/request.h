@@ -13,14 +13,14 @@ struct request {
     uint32_t nr_pages; /* frames to keep of the block */
     unsigned order;    /* of the block; smallest that holds nr_pages if any_run */
     uint32_t gfp;
-    unsigned state;    /* enum pyslab_page_state the head gets */
-    uint32_t highest;  /* index of the highest zone it may use: mostly what gfp says */
-    uint32_t lowest;   /* of the lowest one that will do */
-    bool any_run;      /* not a block: any run of frames that fits what follows */
-    uint32_t align;    /* of the run, frames */
-    uint32_t nocross;  /* no multiple of it inside the run; 0: anywhere */
-    uint32_t first;    /* the run lies between here */
-    uint32_t end;      /* and here */
+    unsigned state;   /* enum pyslab_page_state the head gets */
+    uint32_t highest; /* index of the highest zone it may use: mostly what gfp says */
+    uint32_t lowest;  /* of the lowest one that will do */
+    bool any_run;     /* not a block: any run of frames that fits what follows */
+    uint32_t align;   /* of the run, frames */
+    uint32_t nocross; /* no multiple of it inside the run; 0: anywhere */
+    uint32_t first;   /* the run lies between here */
+    uint32_t end;     /* and here */
 };
 
 /* With a limit set, what is used in all zones must stand still while one is taken from:
@@ -59,9 +59,9 @@ static inline void zone_note_alloc_locked(struct page_alloc *pa, struct zone *zo
     zone->nr_allocs += nr_blocks;
     zone->pages_allocated += nr_pages;
     used = page_alloc_used(pa);
-    while (unlikely(used > peak) && !atomic_compare_exchange_weak_explicit(
-                                        &pa->peak_used_pages, &peak, used, memory_order_relaxed,
-                                        memory_order_relaxed))
+    while (unlikely(used > peak) &&
+           !atomic_compare_exchange_weak_explicit(&pa->peak_used_pages, &peak, used,
+                                                  memory_order_relaxed, memory_order_relaxed))
         continue;
 }
 

@@ -33,8 +33,7 @@ int shrinker_register(struct page_alloc *pa, const pyslab_shrinker_options *opti
 {
     struct shrinker *shrinker;
 
-    if (options->struct_size != sizeof *options || options->count == NULL ||
-        options->scan == NULL)
+    if (options->struct_size != sizeof *options || options->count == NULL || options->scan == NULL)
         return PYSLAB_EINVAL;
     shrinker = os_heap_alloc(sizeof *shrinker);
     if (shrinker == NULL)

@@ -23,23 +23,23 @@
 struct usage_figures {
     int64_t current_bytes; /* allocated less freed; negative: older ones were freed */
     int64_t current_count;
-    int64_t peak_bytes;    /* most of them at once */
+    int64_t peak_bytes; /* most of them at once */
     int64_t peak_count;
-    uint64_t total_bytes;  /* ever allocated */
+    uint64_t total_bytes; /* ever allocated */
     uint64_t total_count;
 };
 
 struct usage_block {
-    struct usage_block *next;    /* usage.blocks; registry lock */
-    struct usage_figures start;  /* the counters when it was opened; peaks: since then */
+    struct usage_block *next;   /* usage.blocks; registry lock */
+    struct usage_figures start; /* the counters when it was opened; peaks: since then */
 };
 
 struct usage {
-    _Atomic uint32_t nr_blocks;  /* open ones */
-    struct usage_block *blocks;  /* list; registry lock */
+    _Atomic uint32_t nr_blocks; /* open ones */
+    struct usage_block *blocks; /* list; registry lock */
     _Atomic int64_t current_bytes;
     _Atomic int64_t current_count;
-    _Atomic int64_t peak_bytes;  /* since the blocks' own were last brought up to date */
+    _Atomic int64_t peak_bytes; /* since the blocks' own were last brought up to date */
     _Atomic int64_t peak_count;
     _Atomic uint64_t total_bytes;
     _Atomic uint64_t total_count;

@@ -17,8 +17,7 @@ static bool marks_ascend(const pyslab_zone_options *zone)
     return true;
 }
 
-bool page_alloc_zones_valid(const pyslab_zone_options *zones, uint32_t nr_zones,
-                            uint64_t nr_pages)
+bool page_alloc_zones_valid(const pyslab_zone_options *zones, uint32_t nr_zones, uint64_t nr_pages)
 {
     uint64_t sum = 0;
 
@@ -77,8 +76,10 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
                      const pyslab_zone_options *zones, uint32_t nr_zones)
 {
     uint32_t batch = zone_batchsize(map->nr_pages);
-    const pyslab_zone_options flat = {.type = PYSLAB_ZONE_NORMAL, .nr_pages = map->nr_pages,
-                                      .batch = batch, .high_min = 4 * batch,
+    const pyslab_zone_options flat = {.type = PYSLAB_ZONE_NORMAL,
+                                      .nr_pages = map->nr_pages,
+                                      .batch = batch,
+                                      .high_min = 4 * batch,
                                       .high_max = 4 * batch};
     uint32_t start = 0;
 
@@ -86,8 +87,11 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
         zones = &flat;
         nr_zones = 1;
     }
-    *pa = (struct page_alloc){.map = *map, .domain = domain, .nr_zones = nr_zones,
-                              .max_order = max_order, .open_end = PFN_NONE};
+    *pa = (struct page_alloc){.map = *map,
+                              .domain = domain,
+                              .nr_zones = nr_zones,
+                              .max_order = max_order,
+                              .open_end = PFN_NONE};
     pa->usage = &pa->own_usage;
     pa->purge.interval_ms = PURGE_NEVER;
     store_relaxed(&pa->limit_pages, LIMIT_NONE);
@@ -150,9 +154,8 @@ bool page_alloc_check(struct page_alloc *pa, struct finding *f)
 
         lock_acquire(&zone->lock);
         ok = buddy_check_locked(zone, &pa->map, f);
-        if (ok &&
-            zone_managed_pages(zone) - zone_free_pages(zone) - zone->isolated_pages !=
-                load_relaxed(&zone->used_pages))
+        if (ok && zone_managed_pages(zone) - zone_free_pages(zone) - zone->isolated_pages !=
+                      load_relaxed(&zone->used_pages))
             ok = finding_report(f, "page_alloc: zone %s has %u of %u frames free, %u used",
                                 zone->name, zone_free_pages(zone), zone_managed_pages(zone),
                                 load_relaxed(&zone->used_pages));

@@ -3,12 +3,11 @@
 
 #include <stddef.h>
 
-#define POOL_FEWEST 4u         /* blocks of the size that asks for a new chunk in it */
-#define POOL_CHUNK_SHARE 64u   /* a chunk is at most this part of the arena */
+#define POOL_FEWEST 4u       /* blocks of the size that asks for a new chunk in it */
+#define POOL_CHUNK_SHARE 64u /* a chunk is at most this part of the arena */
 
 /* For a chunk: not a reason to reclaim, nor to touch reserves. */
-#define GFP_CHUNK \
-    ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
+#define GFP_CHUNK ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
 
 /* --- free blocks -------------------------------------------------------- */
 
@@ -91,8 +90,8 @@ void chunk_init(struct pool *pool, struct pool_chunk *chunk, size_t bytes, uint3
 
     *chunk = (struct pool_chunk){
         .next = pool->chunks,
-        .base = (char *)chunk + (((behind + POOL_GRANULE - 1) & ~(POOL_GRANULE - 1)) -
-                                 (uintptr_t)chunk),
+        .base = (char *)chunk +
+                (((behind + POOL_GRANULE - 1) & ~(POOL_GRANULE - 1)) - (uintptr_t)chunk),
         .nr_granules = nr,
         .shift = shift,
     };

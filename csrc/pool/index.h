@@ -25,7 +25,7 @@ struct index {
     struct index_entry *slots; /* NULL: no room yet */
     uint32_t shift;            /* 64 - log2 of the number of slots */
     uint32_t pad;
-    size_t nr_slots;           /* a power of two, or 0 */
+    size_t nr_slots; /* a power of two, or 0 */
     size_t nr_used;
 };
 

@@ -57,8 +57,8 @@ struct pool_chunk {
     struct pool_chunk *prev; /* NULL: the first */
     char *base;              /* address of granule 0 */
     uint32_t nr_granules;
-    uint32_t shift;          /* log2 of its bytes; 0: it is in the pool's block */
-    uint16_t table[];        /* nr_granules */
+    uint32_t shift;   /* log2 of its bytes; 0: it is in the pool's block */
+    uint16_t table[]; /* nr_granules */
 };
 
 struct pool {
@@ -71,12 +71,12 @@ struct pool {
     struct pool_chunk *chunk; /* the current one */
     struct pool_chunk *chunks;
     pyslab_arena *arena;
-    pool_malloc malloc;       /* NULL: memory is the arena's */
+    pool_malloc malloc; /* NULL: memory is the arena's */
     pool_mfree free;
-    struct index index;       /* chunks and large blocks */
+    struct index index;                                      /* chunks and large blocks */
     uint32_t nr_chunks[POOL_MAX_SHIFT - POOL_MIN_SHIFT + 1]; /* by shift */
     struct pool_free *bin[POOL_NR_BINS];
-    struct pool_chunk first;  /* last: its table and granules follow */
+    struct pool_chunk first; /* last: its table and granules follow */
 };
 
 struct pool_block {
@@ -120,7 +120,8 @@ static inline void *pool_alloc(struct pool *pool, size_t size)
     char *p = pool->cur;
 
     if (__builtin_expect(size - 1 < POOL_SMALL_BYTES && bytes / POOL_GRANULE > pool->free_max &&
-                             bytes <= (size_t)(pool->end - p), 1)) {
+                             bytes <= (size_t)(pool->end - p),
+                         1)) {
         *pool->cur_table = (uint16_t)(size + 1);
         pool->cur_table += bytes / POOL_GRANULE;
         pool->cur = p + bytes;

@@ -435,7 +435,7 @@ static PyGetSetDef arena_getset[] = {
 PyTypeObject *arena_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "The part of pyslab.Arena that is written in C."},
+        {Py_tp_doc, (void *)(uintptr_t)"The part of pyslab.Arena that is written in C."},
         {Py_tp_new, (void *)arena_new},
         {Py_tp_dealloc, (void *)arena_dealloc},
         {Py_tp_methods, arena_methods},

@@ -150,8 +150,7 @@ PyObject *method_kvmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 /* --- maps --------------------------------------------------------------- */
 
 /* The first frames of a sequence of Pages; their bytes in *nbytes. -1: an exception. */
-static Py_ssize_t page_frames(ArenaObject *self, PyObject *sequence, uint32_t *pfns,
-                              size_t *nbytes)
+static Py_ssize_t page_frames(ArenaObject *self, PyObject *sequence, uint32_t *pfns, size_t *nbytes)
 {
     Py_ssize_t nr = PySequence_Fast_GET_SIZE(sequence);
 

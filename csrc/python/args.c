@@ -18,8 +18,7 @@ static PyObject *index_of(PyObject *arg, const char *what)
         return NULL;
     }
     if (!PyIndex_Check(arg)) {
-        PyErr_Format(PyExc_TypeError, "%s must be an int, not %.100s", what,
-                     Py_TYPE(arg)->tp_name);
+        PyErr_Format(PyExc_TypeError, "%s must be an int, not %.100s", what, Py_TYPE(arg)->tp_name);
         return NULL;
     }
     return PyNumber_Index(arg);
@@ -129,8 +128,9 @@ bool arg_nofail(uint32_t gfp, size_t nbytes)
 {
     if (gfp_nofail_valid(gfp, order_for_pages(bytes_to_pages(nbytes))))
         return true;
-    PyErr_SetString(PyExc_ValueError,
-                    "GFP.NOFAIL needs GFP.DIRECT_RECLAIM, and at most two frames: it waits for ever");
+    PyErr_SetString(
+        PyExc_ValueError,
+        "GFP.NOFAIL needs GFP.DIRECT_RECLAIM, and at most two frames: it waits for ever");
     return false;
 }
 

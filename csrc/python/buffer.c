@@ -152,8 +152,7 @@ static always_inline void buffer_drop_memory(BufferObject *self)
 }
 
 static always_inline PyObject *buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
-                                           Py_ssize_t nbytes, enum buffer_kind kind,
-                                           PyObject *keep)
+                                           Py_ssize_t nbytes, enum buffer_kind kind, PyObject *keep)
 {
     self->p = p;
     self->nbytes = nbytes;
@@ -448,8 +447,7 @@ BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg)
         return NULL;
     }
     if (self->arena != arena) {
-        PyErr_Format(objects.invalid_pointer, "the Buffer at %p belongs to another arena",
-                     self->p);
+        PyErr_Format(objects.invalid_pointer, "the Buffer at %p belongs to another arena", self->p);
         return NULL;
     }
     return self;

@@ -207,8 +207,8 @@ PyObject *buffer_repr(PyObject *op)
 
     if (self->released)
         return PyUnicode_FromString("<pyslab.Buffer released>");
-    return PyUnicode_FromFormat("<pyslab.Buffer nbytes=%zd capacity=%zu address=%p>",
-                                self->nbytes, buffer_capacity(self), self->p);
+    return PyUnicode_FromFormat("<pyslab.Buffer nbytes=%zd capacity=%zu address=%p>", self->nbytes,
+                                buffer_capacity(self), self->p);
 }
 
 /* --- methods ------------------------------------------------------------ */
@@ -302,8 +302,7 @@ static PyObject *get_released(PyObject *op, void *unused)
 
 PyGetSetDef buffer_getset[] = {
     {"nbytes", get_nbytes, NULL, "Bytes asked for, int.", NULL},
-    {"capacity", get_capacity, NULL, "Usable bytes without moving, int; what ksize() gives.",
-     NULL},
+    {"capacity", get_capacity, NULL, "Usable bytes without moving, int; what ksize() gives.", NULL},
     {"address", get_address, NULL, "Address of the first byte, int.", NULL},
     {"arena", get_arena, NULL, "The Arena that the memory belongs to.", NULL},
     {"released", get_released, NULL, "True once kfree() was called, bool.", NULL},

@@ -35,11 +35,13 @@ extern const char buffer_doc[];
 #define BUFFER_ACCESS_SLOTS                                                                        \
     {Py_tp_doc, (void *)(uintptr_t)buffer_doc}, {Py_tp_repr, (void *)buffer_repr},                 \
         {Py_tp_hash, (void *)PyObject_HashNotImplemented},                                         \
-        {Py_tp_richcompare, (void *)buffer_richcompare},                                           \
-        {Py_mp_length, (void *)buffer_length}, {Py_sq_length, (void *)buffer_length},              \
-        {Py_sq_item, (void *)buffer_item}, {Py_mp_subscript, (void *)buffer_subscript},            \
+        {Py_tp_richcompare, (void *)buffer_richcompare}, {Py_mp_length, (void *)buffer_length},    \
+        {Py_sq_length, (void *)buffer_length}, {Py_sq_item, (void *)buffer_item},                  \
+        {Py_mp_subscript, (void *)buffer_subscript},                                               \
         {Py_mp_ass_subscript, (void *)buffer_ass_subscript},                                       \
         {Py_tp_methods, (void *)buffer_methods}, {Py_tp_getset, (void *)buffer_getset},            \
-        {Py_tp_members, (void *)buffer_members}
+    {                                                                                              \
+        Py_tp_members, (void *)buffer_members                                                      \
+    }
 
 #endif

@@ -59,7 +59,7 @@ static pyslab_region *region_from_object(PyObject *object)
 /* The open Arena of a core arena, a new reference; NULL without an exception: there is none. */
 static PyObject *arena_known_object(const struct pyslab_arena *core)
 {
-    ArenaObject *arena = core->object;
+    ArenaObject *arena = core != NULL ? core->object : NULL;
 
     return arena == NULL || arena->closed ? NULL : (PyObject *)arena_object_get(core);
 }

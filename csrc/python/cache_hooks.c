@@ -18,8 +18,7 @@ static bool is_hook(PyObject *hook, const char *name)
     return false;
 }
 
-struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor,
-                              Py_ssize_t size)
+struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor, Py_ssize_t size)
 {
     struct cache_hooks *hooks;
 
@@ -30,8 +29,8 @@ struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor
         PyErr_NoMemory();
         return NULL;
     }
-    *hooks = (struct cache_hooks){.ctor = Py_XNewRef(ctor), .dtor = Py_XNewRef(dtor),
-                                  .core = arena->core, .size = size};
+    *hooks = (struct cache_hooks){
+        .ctor = Py_XNewRef(ctor), .dtor = Py_XNewRef(dtor), .core = arena->core, .size = size};
     return hooks;
 }
 

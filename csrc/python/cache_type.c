@@ -40,8 +40,8 @@ static bool create_keyword(PyObject *name, PyObject *value, struct create_args *
     else if (PyUnicode_CompareWithASCIIString(name, "dtor") == 0)
         out->dtor = value == Py_None ? NULL : value;
     else {
-        PyErr_Format(PyExc_TypeError,
-                     "kmem_cache_create() got an unexpected keyword argument %R", name);
+        PyErr_Format(PyExc_TypeError, "kmem_cache_create() got an unexpected keyword argument %R",
+                     name);
         return false;
     }
     return true;
@@ -71,8 +71,8 @@ static bool create_size_is_valid(Py_ssize_t size)
 {
     if (size >= 1 && size <= (Py_ssize_t)CACHE_MAX_OBJECT)
         return true;
-    PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd",
-                 CACHE_MAX_OBJECT, size);
+    PyErr_Format(PyExc_ValueError, "object size must be 1 to %zu bytes, got %zd", CACHE_MAX_OBJECT,
+                 size);
     return false;
 }
 
@@ -83,8 +83,8 @@ static bool create_parse(ArenaObject *arena, PyObject *const *args, Py_ssize_t n
 
     *out = (struct create_args){.name = NULL};
     if (nargs != 2) {
-        PyErr_Format(PyExc_TypeError,
-                     "kmem_cache_create() takes 2 positional arguments, got %zd", nargs);
+        PyErr_Format(PyExc_TypeError, "kmem_cache_create() takes 2 positional arguments, got %zd",
+                     nargs);
         return false;
     }
     for (Py_ssize_t i = 0; i < nr_keywords; i++)
@@ -146,8 +146,7 @@ static CacheObject *cache_object_new(ArenaObject *arena, struct kmem_cache *cach
     return self;
 }
 
-PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
-                    PyObject *kwnames)
+PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     struct cache_hooks *hooks = NULL;
     struct create_args create;
@@ -177,7 +176,8 @@ PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
 CacheObject *cache_new_private(ArenaObject *arena, const char *name, Py_ssize_t size)
 {
     struct create_args create = {.name = name, .size = size};
-    struct kmem_cache *cache = create_size_is_valid(size) ? create_core(arena, &create, NULL) : NULL;
+    struct kmem_cache *cache = create_size_is_valid(size) ? create_core(arena, &create, NULL)
+                                                          : NULL;
     CacheObject *self = cache == NULL ? NULL : cache_object_new(arena, cache, NULL);
 
     if (self == NULL && cache != NULL)
@@ -202,8 +202,9 @@ static bool hooks_are_running(const CacheObject *self)
 static PyObject *describe_pools(CacheObject *self, uint32_t nr, const pyslab_mempool_stats *newest)
 {
     return PyUnicode_FromFormat("cache '%s' still has %u mempool%s; the newest has min_nr %u and "
-                                "%llu objects out", self->name, nr, nr == 1 ? "" : "s",
-                                newest->min_nr, (unsigned long long)newest->nr_outstanding);
+                                "%llu objects out",
+                                self->name, nr, nr == 1 ? "" : "s", newest->min_nr,
+                                (unsigned long long)newest->nr_outstanding);
 }
 
 /* "N live objects at 0x..., 0x..." for an error or a warning; a new reference. */
@@ -244,12 +245,11 @@ static void cache_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
-    if (self->cache == NULL || self->arena->core == NULL)
-        ; /* gone, and its hooks with it */
-    else if (hooks_are_running(self))
-        ; /* dropped by its own hook: cache and hooks stay as long as the arena */
-    else if (cache_destroy(self->cache) != PYSLAB_OK)
-        warn_leaked(self); /* C code holds objects: likewise */
+    /* A cache that its own hook dropped, and one of which C code holds objects, stay as long as
+     * the arena, with their hooks. */
+    if (self->cache != NULL && self->arena->core != NULL && !hooks_are_running(self) &&
+        cache_destroy(self->cache) != PYSLAB_OK)
+        warn_leaked(self);
     Py_DECREF(self->arena);
     PyObject_Free(self);
     Py_DECREF(type);
@@ -315,7 +315,7 @@ static PyObject *method_free(PyObject *op, PyObject *arg)
     if (buffer == NULL)
         return NULL;
     if (buffer->kind != BUFFER_CACHE || buffer->keep != op) {
-        const char *from = buffer->kind == BUFFER_CACHE ? cache_of(buffer->keep)->name
+        const char *from = buffer->kind == BUFFER_CACHE   ? cache_of(buffer->keep)->name
                            : buffer->kind == BUFFER_POOL  ? "a mempool"
                            : buffer->kind == BUFFER_PAGES ? "get_free_pages"
                            : buffer->kind == BUFFER_KMAP  ? "kmap"
@@ -364,17 +364,15 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
     void **p;
 
     if (!arg_options("alloc_bulk", nargs, 1, args, kwnames, false, &options) ||
-        !arg_no_nofail("alloc_bulk", options.gfp) ||
-        !arg_drop_highmem("alloc_bulk", &options.gfp))
+        !arg_no_nofail("alloc_bulk", options.gfp) || !arg_drop_highmem("alloc_bulk", &options.gfp))
         return NULL;
     n = arg_count(self->arena, args[0], "n");
     if (n < 0 || !cache_is_usable(self, true))
         return NULL;
     if ((size_t)n > self->arena->core->bytes / self->stride)
-        return raise_out_of_memory(self->arena, (size_t)n > SIZE_MAX / self->stride
-                                                    ? SIZE_MAX
-                                                    : (size_t)n * self->stride,
-                                   0, options.gfp);
+        return raise_out_of_memory(
+            self->arena, (size_t)n > SIZE_MAX / self->stride ? SIZE_MAX : (size_t)n * self->stride,
+            0, options.gfp);
     p = PyMem_New(void *, (size_t)n);
     if (p == NULL)
         return PyErr_NoMemory();
@@ -433,8 +431,7 @@ static PyObject *method_shrink(PyObject *op, PyObject *unused)
     (void)unused;
     if (!cache_is_usable(self, false))
         return NULL;
-    return PyLong_FromUnsignedLongLong((unsigned long long)cache_shrink(self->cache)
-                                       << PAGE_SHIFT);
+    return PyLong_FromUnsignedLongLong((unsigned long long)cache_shrink(self->cache) << PAGE_SHIFT);
 }
 
 /* Holds the GIL: no other Python thread may be inside a call on the cache. */
@@ -448,8 +445,8 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
     if (!cache_is_usable(self, false))
         return NULL;
     if (hooks_are_running(self)) {
-        PyErr_Format(objects.cache_busy,
-                     "cache '%s' is running its constructor or destructor", self->name);
+        PyErr_Format(objects.cache_busy, "cache '%s' is running its constructor or destructor",
+                     self->name);
         return NULL;
     }
     if (self->nr_calls != 0) {
@@ -486,8 +483,7 @@ static PyObject *get_slabs(PyObject *op, void *unused)
         return NULL;
     cache_stats(self->cache, &s);
     return PyObject_CallFunction(objects.slab_counts, "KKK", (unsigned long long)s.nr_full,
-                                 (unsigned long long)s.nr_partial,
-                                 (unsigned long long)s.nr_empty);
+                                 (unsigned long long)s.nr_partial, (unsigned long long)s.nr_empty);
 }
 
 static PyObject *get_supply(PyObject *op, void *unused)
@@ -501,8 +497,9 @@ static PyObject *get_supply(PyObject *op, void *unused)
     cache_stats(self->cache, &s);
     return PyObject_CallFunction(
         objects.supply_counts, "KKKKKK", (unsigned long long)s.supply_sheaf,
-        (unsigned long long)s.supply_swap, (unsigned long long)s.supply_barn, (unsigned long long)s.supply_partial,
-        (unsigned long long)s.supply_empty, (unsigned long long)s.supply_buddy);
+        (unsigned long long)s.supply_swap, (unsigned long long)s.supply_barn,
+        (unsigned long long)s.supply_partial, (unsigned long long)s.supply_empty,
+        (unsigned long long)s.supply_buddy);
 }
 
 static PyObject *get_name(PyObject *op, void *unused)
@@ -557,7 +554,8 @@ static PyGetSetDef cache_getset[] = {
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
     {"slabs", get_slabs, NULL, "Slabs (full, partial, empty), a named tuple of int.", NULL},
     {"supply", get_supply, NULL,
-     "Where refills came from (sheaf, swap, barn, partial, empty, buddy), a named tuple of int.", NULL},
+     "Where refills came from (sheaf, swap, barn, partial, empty, buddy), a named tuple of int.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -572,7 +570,7 @@ static PyMemberDef cache_members[] = {
 PyTypeObject *cache_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "Objects of one size, from Arena.kmem_cache_create()."},
+        {Py_tp_doc, (void *)(uintptr_t)"Objects of one size, from Arena.kmem_cache_create()."},
         {Py_tp_dealloc, (void *)cache_dealloc},
         {Py_tp_repr, (void *)cache_repr},
         {Py_tp_methods, cache_methods},

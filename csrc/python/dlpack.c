@@ -151,8 +151,8 @@ static bool read_device(PyObject *arg)
         return false;
     if (device[0] == kDLCPU && device[1] == 0)
         return true;
-    PyErr_Format(PyExc_BufferError, "a Buffer is memory of the CPU, device (%d, 0), not %R",
-                 kDLCPU, arg);
+    PyErr_Format(PyExc_BufferError, "a Buffer is memory of the CPU, device (%d, 0), not %R", kDLCPU,
+                 arg);
     return false;
 }
 
@@ -172,8 +172,10 @@ static bool read_option(PyObject *name, PyObject *value, struct dlpack_options *
 
     if (PyUnicode_CompareWithASCIIString(name, "stream") == 0) {
         if (given)
-            PyErr_Format(PyExc_BufferError, "memory of the CPU has no streams: stream must be "
-                         "None, not %R", value);
+            PyErr_Format(PyExc_BufferError,
+                         "memory of the CPU has no streams: stream must be "
+                         "None, not %R",
+                         value);
         return !given;
     }
     if (PyUnicode_CompareWithASCIIString(name, "max_version") == 0)

@@ -87,8 +87,7 @@ static const char *memory_hint(const struct zones_met *met, size_t wanted,
         return "the zones that this request may use are smaller";
     if (wanted > PAGE_SIZE << pages->max_order && pages->max_order < MAX_ORDER && met->lowest == 0)
         return "a larger max_order allows larger blocks";
-    if (limit != LIMIT_NONE &&
-        page_alloc_used(pages) + bytes_to_pages(wanted) > limit)
+    if (limit != LIMIT_NONE && page_alloc_used(pages) + bytes_to_pages(wanted) > limit)
         return "raise arena.limit, or drop buffers";
     if (wanted <= total->free && wanted + total->kept > total->free)
         return "what is free is a reserve; drop buffers, or lower the watermarks of the zones";
@@ -115,8 +114,8 @@ static PyObject *memory_report(const struct zones_met *met, size_t wanted)
             state.largest);
 
         if (more != NULL && state.kept != 0)
-            PyUnicode_AppendAndDel(&more, PyUnicode_FromFormat(", %zu of them kept for others",
-                                                               state.kept));
+            PyUnicode_AppendAndDel(
+                &more, PyUnicode_FromFormat(", %zu of them kept for others", state.kept));
         Py_DECREF(report);
         report = more;
         total.managed += state.managed;
@@ -180,8 +179,7 @@ void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp)
                             .gfp = (gfp & ~GFP_ZONE_TABLE_BITS) | GFP_HIGH_BITS};
     const struct page_alloc *pages = &met.core->pages;
 
-    while (met.lowest + 1 < pages->nr_zones &&
-           pages->zone[met.lowest].type < PYSLAB_ZONE_HIGHMEM)
+    while (met.lowest + 1 < pages->nr_zones && pages->zone[met.lowest].type < PYSLAB_ZONE_HIGHMEM)
         met.lowest++;
     raise_for_zones(&met, nbytes, 0);
     if (arena->closed)

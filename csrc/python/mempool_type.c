@@ -523,7 +523,7 @@ static PyMemberDef mempool_members[] = {
 PyTypeObject *mempool_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "Objects in reserve, from Arena.mempool()."},
+        {Py_tp_doc, (void *)(uintptr_t)"Objects in reserve, from Arena.mempool()."},
         {Py_tp_dealloc, (void *)mempool_dealloc},
         {Py_tp_repr, (void *)mempool_repr},
         {Py_tp_methods, mempool_methods},

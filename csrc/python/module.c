@@ -32,9 +32,8 @@ static bool module_fill(PyObject *module)
     objects.prefilled = import_attribute("pyslab.prefill", "PrefilledSheaf");
     objects.slab_counts = import_attribute("pyslab.counts", "SlabCounts");
     objects.supply_counts = import_attribute("pyslab.counts", "SupplyCounts");
-    return objects.flag_type != NULL && objects.parse_bytes != NULL &&
-           objects.prefilled != NULL && objects.slab_counts != NULL &&
-           objects.supply_counts != NULL && errors_import() &&
+    return objects.flag_type != NULL && objects.parse_bytes != NULL && objects.prefilled != NULL &&
+           objects.slab_counts != NULL && objects.supply_counts != NULL && errors_import() &&
            add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&
@@ -44,8 +43,7 @@ static bool module_fill(PyObject *module)
            add_type(module, region_type_new(module), &objects.region_type) &&
            add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
            add_type(module, usage_type_new(module), &objects.usage_type) &&
-           numpy_handler_add(module) && c_api_add(module) &&
-           tracing_add(module);
+           numpy_handler_add(module) && c_api_add(module) && tracing_add(module);
 }
 
 PyMODINIT_FUNC PyInit__core(void)

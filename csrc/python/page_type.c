@@ -90,8 +90,10 @@ int page_object_split(PageObject *self)
     int code = page_split(pages, self->pfn, self->order);
 
     if (code == PYSLAB_EINVAL)
-        PyErr_Format(PyExc_ValueError, "the Page of frame %u is a run, or was allocated with "
-                     "GFP.COMP: it stays one block", self->pfn);
+        PyErr_Format(PyExc_ValueError,
+                     "the Page of frame %u is a run, or was allocated with "
+                     "GFP.COMP: it stays one block",
+                     self->pfn);
     else if (code == PYSLAB_EBUSY)
         PyErr_Format(PyExc_ValueError, "the Page of frame %u has more than one reference",
                      self->pfn);
@@ -180,8 +182,8 @@ static PyObject *page_buffer(PyObject *op, PyObject *unused)
         return NULL;
     }
     (void)page_get(pages_of(self), self->pfn);
-    return buffer_new(self->arena, pfn_to_virt(&pages_of(self)->map, self->pfn),
-                      page_nbytes(self), BUFFER_PAGES, NULL);
+    return buffer_new(self->arena, pfn_to_virt(&pages_of(self)->map, self->pfn), page_nbytes(self),
+                      BUFFER_PAGES, NULL);
 }
 
 static PyObject *page_repr(PyObject *op)
@@ -191,41 +193,37 @@ static PyObject *page_repr(PyObject *op)
     const char *freed = self->nr_refs == 0 ? " freed" : "";
 
     if (self->nr_pages != 1u << self->order)
-        return PyUnicode_FromFormat("<pyslab.Page pfn=%u nr_pages=%u%s>", self->pfn,
-                                    self->nr_pages, freed);
+        return PyUnicode_FromFormat("<pyslab.Page pfn=%u nr_pages=%u%s>", self->pfn, self->nr_pages,
+                                    freed);
     return PyUnicode_FromFormat("<pyslab.Page pfn=%u order=%u%s>", self->pfn, self->order, freed);
 }
 
 static PyObject *get_pfn(PyObject *op, void *unused)
 {
     (void)unused;
-    return page_is_usable((PageObject *)op)
-               ? PyLong_FromUnsignedLong(((PageObject *)op)->pfn)
-               : NULL;
+    return page_is_usable((PageObject *)op) ? PyLong_FromUnsignedLong(((PageObject *)op)->pfn)
+                                            : NULL;
 }
 
 static PyObject *get_order(PyObject *op, void *unused)
 {
     (void)unused;
-    return page_is_usable((PageObject *)op)
-               ? PyLong_FromUnsignedLong(((PageObject *)op)->order)
-               : NULL;
+    return page_is_usable((PageObject *)op) ? PyLong_FromUnsignedLong(((PageObject *)op)->order)
+                                            : NULL;
 }
 
 static PyObject *get_nr_pages(PyObject *op, void *unused)
 {
     (void)unused;
-    return page_is_usable((PageObject *)op)
-               ? PyLong_FromUnsignedLong(((PageObject *)op)->nr_pages)
-               : NULL;
+    return page_is_usable((PageObject *)op) ? PyLong_FromUnsignedLong(((PageObject *)op)->nr_pages)
+                                            : NULL;
 }
 
 static PyObject *get_nbytes(PyObject *op, void *unused)
 {
     (void)unused;
-    return page_is_usable((PageObject *)op)
-               ? PyLong_FromSsize_t(page_nbytes((PageObject *)op))
-               : NULL;
+    return page_is_usable((PageObject *)op) ? PyLong_FromSsize_t(page_nbytes((PageObject *)op))
+                                            : NULL;
 }
 
 static PyObject *get_arena(PyObject *op, void *unused)
@@ -278,10 +276,9 @@ static PyObject *get_refcount(PyObject *op, void *unused)
     PageObject *self = (PageObject *)op;
 
     (void)unused;
-    return page_is_usable(self)
-               ? PyLong_FromUnsignedLong(
-                     load_relaxed(&pfn_to_page(&pages_of(self)->map, self->pfn)->refcount))
-               : NULL;
+    return page_is_usable(self) ? PyLong_FromUnsignedLong(load_relaxed(
+                                      &pfn_to_page(&pages_of(self)->map, self->pfn)->refcount))
+                                : NULL;
 }
 
 static PyMethodDef page_methods[] = {
@@ -296,7 +293,8 @@ static PyGetSetDef page_getset[] = {
     {"nr_pages", get_nr_pages, NULL, "Frames of the block, int.", NULL},
     {"nbytes", get_nbytes, NULL, "Bytes of the block, int.", NULL},
     {"zone", get_zone, NULL, "Name of the zone, str.", NULL},
-    {"virtual", get_virtual, NULL, "Address, int; None for high frames that are not kmapped.", NULL},
+    {"virtual", get_virtual, NULL, "Address, int; None for high frames that are not kmapped.",
+     NULL},
     {"compound", get_compound, NULL, "Allocated with GFP.COMP: cannot be split, bool.", NULL},
     {"refcount", get_refcount, NULL, "References to the block, int.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
@@ -311,7 +309,7 @@ static PyMemberDef page_members[] = {
 PyTypeObject *page_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "A block of page frames, from Arena.alloc_pages()."},
+        {Py_tp_doc, (void *)(uintptr_t)"A block of page frames, from Arena.alloc_pages()."},
         {Py_tp_dealloc, (void *)page_dealloc},
         {Py_tp_repr, (void *)page_repr},
         {Py_tp_methods, page_methods},

@@ -1,7 +1,7 @@
 /* pytypes.h - the C types behind pyslab's Python face, and what their files share.
  *
- * What it is: Arena's base, Buffer, Page, KmemCache, Mempool and Region: the calls that must cost no
- * more than a bare C type. Everything that need not be fast is Python over cffi.
+ * What it is: Arena's base, Buffer, Page, KmemCache, Mempool and Region: the calls that must
+ * cost no more than a bare C type. Everything that need not be fast is Python over cffi.
  * What it is not: an allocator, or thread-safe without the GIL.
  *
  * Lifetime. A Buffer, Page or KmemCache owns a reference to its Arena. Arena.nr_live
@@ -24,17 +24,17 @@
 
 typedef struct {
     PyObject_HEAD
-    struct pyslab_arena *core; /* NULL once unmapped */
-    uint32_t nr_refs;          /* to core, of this object's own: 1; 2 if Python made it */
-    Py_ssize_t nr_live;        /* see above */
-    Py_ssize_t current_count;  /* Buffers, Pages and arrays with memory */
-    Py_ssize_t current_bytes;  /* their nbytes; of arrays the usable bytes */
-    uint64_t total_count;      /* all of them ever made */
-    bool closed;               /* allocation has ended */
-    PyObject *on_oom;          /* callable or NULL; borrowed from the attribute _on_oom */
+    struct pyslab_arena *core;     /* NULL once unmapped */
+    uint32_t nr_refs;              /* to core, of this object's own: 1; 2 if Python made it */
+    Py_ssize_t nr_live;            /* see above */
+    Py_ssize_t current_count;      /* Buffers, Pages and arrays with memory */
+    Py_ssize_t current_bytes;      /* their nbytes; of arrays the usable bytes */
+    uint64_t total_count;          /* all of them ever made */
+    bool closed;                   /* allocation has ended */
+    PyObject *on_oom;              /* callable or NULL; borrowed from the attribute _on_oom */
     struct window_object *windows; /* list of all its remap windows; borrowed */
     struct window_object *window;  /* the one kmap() uses, or NULL; borrowed likewise */
-    PyObject *numpy_handler;   /* its capsule for NumPy while there is one; borrowed */
+    PyObject *numpy_handler;       /* its capsule for NumPy while there is one; borrowed */
 } ArenaObject;
 
 enum buffer_kind {
@@ -54,19 +54,19 @@ enum buffer_mark {
 
 typedef struct buffer_object {
     PyObject_HEAD
-    void *p;             /* the memory; NULL once returned */
-    Py_ssize_t nbytes;   /* as asked for */
-    ArenaObject *arena;  /* owned */
-    PyObject *keep;      /* owned: the KmemCache, Mempool, Window, or what krealloc left */
-    PyObject *weakrefs;  /* list of weak references */
-    Py_ssize_t exports;  /* buffer views alive */
-    uint8_t kind;        /* enum buffer_kind */
-    bool released;       /* kfree was called: no access any more */
-    bool ever_exported;  /* somebody may know the address */
-    uint8_t marks;       /* of enum buffer_mark; hardly ever any */
+    void *p;            /* the memory; NULL once returned */
+    Py_ssize_t nbytes;  /* as asked for */
+    ArenaObject *arena; /* owned */
+    PyObject *keep;     /* owned: the KmemCache, Mempool, Window, or what krealloc left */
+    PyObject *weakrefs; /* list of weak references */
+    Py_ssize_t exports; /* buffer views alive */
+    uint8_t kind;       /* enum buffer_kind */
+    bool released;      /* kfree was called: no access any more */
+    bool ever_exported; /* somebody may know the address */
+    uint8_t marks;      /* of enum buffer_mark; hardly ever any */
     union {
-        uint32_t pfn;    /* of a view: first frame of the block it has a reference on */
-        uint32_t slot;   /* BUFFER_REGION: its place in the Region */
+        uint32_t pfn;  /* of a view: first frame of the block it has a reference on */
+        uint32_t slot; /* BUFFER_REGION: its place in the Region */
     };
 } BufferObject;
 
@@ -76,17 +76,17 @@ typedef struct {
     PyObject *weakrefs; /* list of weak references */
     uint32_t pfn;       /* first frame */
     uint32_t order;
-    uint32_t nr_pages;  /* 2**order, or fewer: a run */
-    uint32_t nr_refs;   /* references this object owns on the block; 0: freed */
+    uint32_t nr_pages; /* 2**order, or fewer: a run */
+    uint32_t nr_refs;  /* references this object owns on the block; 0: freed */
 } PageObject;
 
 typedef struct {
     PyObject_HEAD
-    ArenaObject *arena;       /* owned */
-    PyObject *weakrefs;       /* list of weak references */
-    struct kmem_cache *cache; /* NULL once destroyed */
+    ArenaObject *arena;        /* owned */
+    PyObject *weakrefs;        /* list of weak references */
+    struct kmem_cache *cache;  /* NULL once destroyed */
     struct cache_hooks *hooks; /* Python's ctor and dtor, or NULL; the cache's */
-    Py_ssize_t nr_calls;      /* allocations under way: they may run Python's callbacks */
+    Py_ssize_t nr_calls;       /* allocations under way: they may run Python's callbacks */
     char name[PYSLAB_NAME_MAX];
     uint32_t object_size;
     uint32_t align;
@@ -97,13 +97,13 @@ typedef struct {
  * call is inside it. It does not count in nr_live either. */
 typedef struct {
     PyObject_HEAD
-    ArenaObject *arena;     /* owned */
-    PyObject *weakrefs;     /* list of weak references */
-    CacheObject *cache;     /* owned */
-    struct mempool *pool;   /* NULL once destroyed; gone with arena->core as well */
-    Py_ssize_t nr_inside;   /* calls into the core, waits included, that have not returned */
-    bool own_cache;         /* made for this pool: goes with it */
-    bool closed;            /* close() was called */
+    ArenaObject *arena;   /* owned */
+    PyObject *weakrefs;   /* list of weak references */
+    CacheObject *cache;   /* owned */
+    struct mempool *pool; /* NULL once destroyed; gone with arena->core as well */
+    Py_ssize_t nr_inside; /* calls into the core, waits included, that have not returned */
+    bool own_cache;       /* made for this pool: goes with it */
+    bool closed;          /* close() was called */
 } MempoolObject;
 
 /* A method with positional and keyword arguments, for a PyMethodDef. */
@@ -126,7 +126,7 @@ struct module_objects {
     PyObject *parse_bytes;   /* pyslab.sizes.parse_bytes */
     PyObject *prefilled;     /* pyslab.prefill.PrefilledSheaf */
     PyTypeObject *shrinker_type;
-    PyObject *error;         /* pyslab.errors.* from here on */
+    PyObject *error; /* pyslab.errors.* from here on */
     PyObject *out_of_memory;
     PyObject *invalid_pointer;
     PyObject *double_free;
@@ -195,14 +195,15 @@ bool arena_is_open(ArenaObject *arena);
 
 PyTypeObject *arena_type_new(PyObject *module);
 /* Destroys the core arena if it is closed and nothing lives in it. */
-void arena_settle(ArenaObject *arena);
+void arena_settle(ArenaObject *self);
 
 /* The Arena over a core arena, a new reference; NULL: there is none, or it is on its way out. */
 static inline ArenaObject *arena_object_get(const struct pyslab_arena *core)
 {
     ArenaObject *arena = core->object;
 
-    return arena == NULL || Py_REFCNT(arena) == 0 ? NULL : (ArenaObject *)Py_NewRef((PyObject *)arena);
+    return arena == NULL || Py_REFCNT(arena) == 0 ? NULL
+                                                  : (ArenaObject *)Py_NewRef((PyObject *)arena);
 }
 
 /* A pin keeps the core arena while Python code may run in the middle of a call. */
@@ -259,16 +260,15 @@ BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg);
 /* While a hook runs, the core is in the middle of a call: the arena is pinned, and the
  * cache cannot be destroyed. */
 struct cache_hooks {
-    PyObject *ctor;     /* callable(bytearray) or NULL */
-    PyObject *dtor;     /* callable(bytes) or NULL */
+    PyObject *ctor;            /* callable(bytearray) or NULL */
+    PyObject *dtor;            /* callable(bytes) or NULL */
     struct pyslab_arena *core; /* the arena that the cache is in */
-    Py_ssize_t size;    /* of an object */
-    unsigned running;   /* calls of either that have not returned */
+    Py_ssize_t size;           /* of an object */
+    unsigned running;          /* calls of either that have not returned */
 };
 
 /* New references to both; NULL with an exception set, also for no callable. */
-struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor,
-                              Py_ssize_t size);
+struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor, Py_ssize_t size);
 void hooks_free(struct cache_hooks *hooks);
 /* The same as the core's release: once a cache is made, the hooks are its own, because a
  * thread that passes over all caches may call them after the KmemCache has gone. */
@@ -336,12 +336,11 @@ void windows_orphan(ArenaObject *arena);
 bool windows_check(const ArenaObject *arena, struct finding *finding);
 
 PyTypeObject *cache_type_new(PyObject *module);
-PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs,
-                    PyObject *kwnames);
+PyObject *cache_new(ArenaObject *arena, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 /* A cache without hooks for another type's use; checks the size. */
 CacheObject *cache_new_private(ArenaObject *arena, const char *name, Py_ssize_t size);
 /* Destroys it if nothing is live in it. */
-void cache_retire(CacheObject *cache);
+void cache_retire(CacheObject *self);
 /* The cache exists and its arena is mapped; open as well if it is to allocate. */
 bool cache_is_usable(const CacheObject *self, bool allocating);
 

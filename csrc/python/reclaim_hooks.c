@@ -18,11 +18,11 @@ struct hook {
 
 typedef struct {
     PyObject_HEAD
-    ArenaObject *arena;       /* owned; NULL once unregistered */
-    PyObject *count;          /* owned */
-    PyObject *scan;           /* owned */
-    struct hook *hook;        /* the core's, until it releases it */
-    pyslab_shrinker *handle;  /* NULL once unregistered */
+    ArenaObject *arena;      /* owned; NULL once unregistered */
+    PyObject *count;         /* owned */
+    PyObject *scan;          /* owned */
+    struct hook *hook;       /* the core's, until it releases it */
+    pyslab_shrinker *handle; /* NULL once unregistered */
 } ShrinkerObject;
 
 /* A call back into Python in the middle of the core's work: the arena must not go. NULL
@@ -56,8 +56,7 @@ static int oom_call(size_t nbytes, uint32_t zone, void *context)
 
     if (arena != NULL && arena->on_oom != NULL && !PyErr_Occurred())
         result = call_hook(arena, &arena->on_oom,
-                           Py_BuildValue("(ns)", (Py_ssize_t)nbytes,
-                                         core->pages.zone[zone].name));
+                           Py_BuildValue("(ns)", (Py_ssize_t)nbytes, core->pages.zone[zone].name));
     if (result != NULL)
         again = PyObject_IsTrue(result) == 1;
     Py_XDECREF(result);
@@ -89,8 +88,7 @@ PyObject *arena_set_on_oom(PyObject *op, PyObject *callable)
     if (error == 0)
         arena->on_oom = callable == Py_None ? NULL : callable;
     if (error == 0 && arena->core != NULL)
-        pyslab_arena_set_oom(arena->core, arena->on_oom == NULL ? NULL : oom_call,
-                             arena->core);
+        pyslab_arena_set_oom(arena->core, arena->on_oom == NULL ? NULL : oom_call, arena->core);
     Py_DECREF(name);
     Py_XDECREF(old);
     if (error != 0)
@@ -140,8 +138,7 @@ static int64_t hook_scan(uint64_t nr, void *context)
     int64_t freed = -1;
 
     if (hook->scan != NULL && !PyErr_Occurred())
-        result = call_hook(hook->arena, &hook->scan,
-                           Py_BuildValue("(K)", (unsigned long long)nr));
+        result = call_hook(hook->arena, &hook->scan, Py_BuildValue("(K)", (unsigned long long)nr));
     if (result != NULL && result != Py_None)
         freed = as_count(result, "scan");
     else
@@ -210,9 +207,13 @@ static void shrinker_dealloc(PyObject *op)
 static bool hook_register(ShrinkerObject *self, unsigned seeks, unsigned long long batch)
 {
     struct hook *hook = PyMem_RawMalloc(sizeof *hook);
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = seeks,
-                                       .batch = batch, .count = hook_count, .scan = hook_scan,
-                                       .release = hook_release, .context = hook};
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = seeks,
+                                       .batch = batch,
+                                       .count = hook_count,
+                                       .scan = hook_scan,
+                                       .release = hook_release,
+                                       .context = hook};
 
     if (hook == NULL) {
         PyErr_NoMemory();
@@ -280,7 +281,7 @@ static PyGetSetDef shrinker_getset[] = {
 PyTypeObject *shrinker_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "A registered shrinker, from Arena.register_shrinker()."},
+        {Py_tp_doc, (void *)(uintptr_t)"A registered shrinker, from Arena.register_shrinker()."},
         {Py_tp_dealloc, (void *)shrinker_dealloc},
         {Py_tp_traverse, (void *)shrinker_traverse},
         {Py_tp_clear, (void *)shrinker_clear},

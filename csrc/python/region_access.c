@@ -94,8 +94,7 @@ static PyObject *alloc_with(PyObject *op, const char *function, PyObject *const 
     Py_ssize_t n;
 
     if (nargs != 1) {
-        PyErr_Format(PyExc_TypeError, "%s() takes 1 positional argument, got %zd", function,
-                     nargs);
+        PyErr_Format(PyExc_TypeError, "%s() takes 1 positional argument, got %zd", function, nargs);
         return NULL;
     }
     if (kwnames != NULL && !alloc_keywords(function, args + nargs, kwnames, &align))
@@ -278,7 +277,8 @@ PyMethodDef region_methods[] = {
      "on_exit($self, callback, /)\n--\n\n"
      "Has callback() called when the region goes back behind this point; returns callback.\n\n"
      "The last one registered is called first, while all Buffers can still be used. It may\n"
-     "allocate. What it raises comes out of the call that goes back, after all of it is done, as with\n"
+     "allocate. What it raises comes out of the call that goes back, after all of it is done, as "
+     "with\n"
      "contextlib.ExitStack."},
     {"close", method_close, METH_NOARGS,
      "close($self, /)\n--\n\n"

@@ -22,15 +22,15 @@ typedef struct region_object {
     struct region *core;          /* NULL once it is closed and nothing lingers */
     struct region_entry *entries; /* in the order of time */
     uint32_t nr_entries;
-    uint32_t max_entries;         /* room for them */
-    uint32_t nr_present;          /* of them, not gone */
-    uint32_t slot;                /* in the parent's entries; SLOT_NONE: not there */
-    uint32_t depth;               /* regions above it */
-    Py_ssize_t nr_exported;       /* Buffers with views, children's included */
-    Py_ssize_t nr_lingering;      /* released Buffers that keep memory */
-    Py_ssize_t nr_busy;           /* calls that have not returned, children's included */
-    bool closing;                 /* close() was called: no more allocation */
-    bool closed;                  /* and it has come to its end */
+    uint32_t max_entries;    /* room for them */
+    uint32_t nr_present;     /* of them, not gone */
+    uint32_t slot;           /* in the parent's entries; SLOT_NONE: not there */
+    uint32_t depth;          /* regions above it */
+    Py_ssize_t nr_exported;  /* Buffers with views, children's included */
+    Py_ssize_t nr_lingering; /* released Buffers that keep memory */
+    Py_ssize_t nr_busy;      /* calls that have not returned, children's included */
+    bool closing;            /* close() was called: no more allocation */
+    bool closed;             /* and it has come to its end */
 } RegionObject;
 
 struct saved_error {
@@ -68,6 +68,9 @@ PyObject *region_repr(PyObject *op);
 
 #define REGION_ACCESS_SLOTS                                                                        \
     {Py_tp_repr, (void *)region_repr}, {Py_tp_methods, (void *)region_methods},                    \
-        {Py_tp_getset, (void *)region_getset}, {Py_tp_members, (void *)region_members}
+        {Py_tp_getset, (void *)region_getset},                                                     \
+    {                                                                                              \
+        Py_tp_members, (void *)region_members                                                      \
+    }
 
 #endif

@@ -68,8 +68,8 @@ bool entries_reserve(RegionObject *self)
 
 void entry_add(RegionObject *self, PyObject *object, enum entry_kind kind)
 {
-    struct region_entry entry = {.object = object, .serial = self->core->serial,
-                                 .kind = (uint8_t)kind};
+    struct region_entry entry = {
+        .object = object, .serial = self->core->serial, .kind = (uint8_t)kind};
 
     entry_set_slot(&entry, self->nr_entries);
     self->entries[self->nr_entries++] = entry;

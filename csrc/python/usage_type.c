@@ -13,9 +13,9 @@
 
 typedef struct {
     PyObject_HEAD
-    ArenaObject *arena;         /* owned */
-    struct usage_block block;   /* on the core's list while open */
-    struct usage_figures last;  /* once closed */
+    ArenaObject *arena;        /* owned */
+    struct usage_block block;  /* on the core's list while open */
+    struct usage_figures last; /* once closed */
     bool open;
 } UsageObject;
 
@@ -113,7 +113,7 @@ static PyMethodDef usage_methods[] = {
 PyTypeObject *usage_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "The part of arena.statistics() that is written in C."},
+        {Py_tp_doc, (void *)(uintptr_t)"The part of arena.statistics() that is written in C."},
         {Py_tp_new, (void *)usage_new},
         {Py_tp_dealloc, (void *)usage_dealloc},
         {Py_tp_methods, usage_methods},

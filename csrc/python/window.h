@@ -28,15 +28,15 @@ typedef struct window_object {
     ArenaObject *arena;         /* NULL once it has gone, or before _open() */
     struct window_object *next; /* list of the arena's windows */
     struct window_object *prev;
-    struct waiter *waiters;     /* threads that wait for a slot */
-    pid_t waiters_pid;          /* their process: a forked child has only copies of them */
-    struct pkmap pkmap;         /* counts NULL: before _open() */
-    uint32_t max_mapped;        /* slots with a count of 1 or more at once; 1 .. nr_slots */
-    bool owns_arena;            /* the reference to it */
-    bool closed;                /* takes no kmap any more */
-    bool local;                 /* for one thread, last in first out */
-    unsigned depth;             /* views on the stack */
-    unsigned long thread;       /* of a local window */
+    struct waiter *waiters;           /* threads that wait for a slot */
+    pid_t waiters_pid;                /* their process: a forked child has only copies of them */
+    struct pkmap pkmap;               /* counts NULL: before _open() */
+    uint32_t max_mapped;              /* slots with a count of 1 or more at once; 1 .. nr_slots */
+    bool owns_arena;                  /* the reference to it */
+    bool closed;                      /* takes no kmap any more */
+    bool local;                       /* for one thread, last in first out */
+    unsigned depth;                   /* views on the stack */
+    unsigned long thread;             /* of a local window */
     BufferObject *stack[LOCAL_DEPTH]; /* borrowed; the youngest is last */
 } WindowObject;
 

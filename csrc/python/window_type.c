@@ -87,15 +87,15 @@ static uint32_t runs_ahead(const WindowObject *self, const PageObject *page, uin
     uint32_t nr = 0;
 
     while (nr < wanted && slot + nr + 1 < pk->nr_slots && pk->counts[slot + nr + 1] == 0 &&
-           run_is_owned(self, page, run + nr + 1) &&
-           pkmap_find(pk, run + nr + 1) == PKMAP_NONE)
+           run_is_owned(self, page, run + nr + 1) && pkmap_find(pk, run + nr + 1) == PKMAP_NONE)
         nr++;
     return nr;
 }
 
 static PyObject *map_failed(const WindowObject *self, uint32_t run)
 {
-    PyErr_Format(objects.error, "cannot map frame %u: %s; hint: vm.max_map_count limits the "
+    PyErr_Format(objects.error,
+                 "cannot map frame %u: %s; hint: vm.max_map_count limits the "
                  "mappings of a process, flush_unused() ends some",
                  run << self->pkmap.remap.order, strerror(errno));
     return NULL;
@@ -287,7 +287,6 @@ bool windows_check(const ArenaObject *arena, struct finding *finding)
     return true;
 }
 
-
 /* --- Python surface ----------------------------------------------------- */
 
 static PyObject *window_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -332,8 +331,8 @@ static int window_getbuffer(PyObject *op, Py_buffer *view, int flags)
 {
     struct pkmap *pk = &window_of(op)->pkmap;
 
-    if (PyBuffer_FillInfo(view, op, pk->counts, (Py_ssize_t)(pk->nr_slots * sizeof *pk->counts),
-                          1, flags) < 0)
+    if (PyBuffer_FillInfo(view, op, pk->counts, (Py_ssize_t)(pk->nr_slots * sizeof *pk->counts), 1,
+                          flags) < 0)
         return -1;
     if ((flags & PyBUF_ND) == 0)
         return 0;
@@ -401,7 +400,8 @@ static PyObject *get_nbytes(PyObject *op, void *unused)
     const struct window_object *self = window_of(op);
 
     (void)unused;
-    return PyLong_FromSize_t((size_t)self->pkmap.nr_slots << (self->pkmap.remap.order + PAGE_SHIFT));
+    return PyLong_FromSize_t((size_t)self->pkmap.nr_slots
+                             << (self->pkmap.remap.order + PAGE_SHIFT));
 }
 
 static PyObject *get_order(PyObject *op, void *unused)
@@ -417,8 +417,8 @@ static PyObject *get_figures(PyObject *op, void *unused)
     (void)unused;
     return Py_BuildValue("KKKKKII", (unsigned long long)pk->nr_hits,
                          (unsigned long long)pk->nr_misses, (unsigned long long)pk->nr_ahead,
-                         (unsigned long long)pk->nr_flushes,
-                         (unsigned long long)pk->remap.nr_calls, pk->nr_in_use, pk->nr_mapped);
+                         (unsigned long long)pk->nr_flushes, (unsigned long long)pk->remap.nr_calls,
+                         pk->nr_in_use, pk->nr_mapped);
 }
 
 static PyMethodDef window_methods[] = {
@@ -473,7 +473,7 @@ PyObject *windows_list(const ArenaObject *arena)
 PyTypeObject *window_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t) "The part of pyslab.Window that is written in C."},
+        {Py_tp_doc, (void *)(uintptr_t)"The part of pyslab.Window that is written in C."},
         {Py_tp_new, (void *)window_tp_new},
         {Py_tp_dealloc, (void *)window_dealloc},
         {Py_tp_traverse, (void *)window_traverse},

@@ -49,7 +49,8 @@ bool window_view_close(BufferObject *view)
     if (self->stack[self->depth - 1] != view) {
         PyErr_Format(objects.invalid_pointer,
                      "kunmap: the local view at %p is not the youngest of this thread: local "
-                     "views end in reverse order", view->p);
+                     "views end in reverse order",
+                     view->p);
         return false;
     }
     self->depth--;
@@ -159,8 +160,7 @@ bool kmap_is_possible(ArenaObject *arena, const struct kmap_args *args)
                      args->index, page->pfn, page->order);
         return false;
     }
-    if (likely(!arena->core->pages.forked) ||
-        pfn_has_address(&arena->core->pages.map, page->pfn))
+    if (likely(!arena->core->pages.forked) || pfn_has_address(&arena->core->pages.map, page->pfn))
         return true;
     PyErr_SetString(objects.forked, "high memory is shared with the parent process: a forked "
                                     "child maps none of it");
@@ -272,9 +272,8 @@ PyObject *window_kmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
     WindowObject *self = window_of(op);
     struct kmap_args request;
 
-    if (!window_has_arena(self) ||
-        !kmap_args_read(self->arena, args, nargs, kwnames, &request) || !window_has_arena(self) ||
-        !kmap_is_possible(self->arena, &request))
+    if (!window_has_arena(self) || !kmap_args_read(self->arena, args, nargs, kwnames, &request) ||
+        !window_has_arena(self) || !kmap_is_possible(self->arena, &request))
         return NULL;
     if (likely(self->closed || !page_has_address(self->arena, &request)))
         return window_kmap_high(self, &request);

@@ -16,8 +16,7 @@
 #define MARKS_MAX (1u << 26)
 
 /* For a block larger than needed: not a reason to reclaim, nor to touch reserves. */
-#define GFP_GROW                                                                                   \
-    ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
+#define GFP_GROW ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
 #define GFP_NEED ((uint32_t)PYSLAB_GFP_KERNEL)
 
 /* --- busy --------------------------------------------------------------- */

@@ -24,10 +24,10 @@
 
 #include <stddef.h>
 
-#define REGION_ALIGN ((size_t)16)              /* of every object; a power of two */
-#define REGION_LARGE_BYTES ((size_t)64 << 10)  /* larger objects have their own block */
-#define REGION_MAX_ORDER 9u                    /* of a grown block: 2 MiB, a page list's order */
-#define REGION_POISON 0xaa                     /* unused bytes, at check level 1 */
+#define REGION_ALIGN ((size_t)16)             /* of every object; a power of two */
+#define REGION_LARGE_BYTES ((size_t)64 << 10) /* larger objects have their own block */
+#define REGION_MAX_ORDER 9u                   /* of a grown block: 2 MiB, a page list's order */
+#define REGION_POISON 0xaa                    /* unused bytes, at check level 1 */
 
 /* What to do before memory goes: a function, or the end of a child. */
 struct region_end {
@@ -41,7 +41,7 @@ struct region_end {
 
 /* Where a region was when a mark was made. */
 struct region_mark {
-    uint64_t serial;     /* of the region then: no two marks of it have the same */
+    uint64_t serial; /* of the region then: no two marks of it have the same */
     char *cur;
     size_t passed_bytes;
     uint32_t block;
@@ -49,39 +49,39 @@ struct region_mark {
 };
 
 struct region_set {
-    struct lock lock;          /* guards the list */
-    struct region *regions;    /* list of all, children included */
-    struct page_alloc *pages;  /* where the memory comes from */
+    struct lock lock;         /* guards the list */
+    struct region *regions;   /* list of all, children included */
+    struct page_alloc *pages; /* where the memory comes from */
 };
 
 struct region {
 #if PYSLAB_CHECK_LEVEL >= 1
     pyslab_region_head no_head; /* NULL: clients bump nothing that is checked */
 #endif
-    char *cur;                /* next byte; aligned to REGION_ALIGN */
-    char *end;                /* of the current block */
-    char *start;              /* of it; NULL: there is none yet */
+    char *cur;   /* next byte; aligned to REGION_ALIGN */
+    char *end;   /* of the current block */
+    char *start; /* of it; NULL: there is none yet */
     struct region_set *set;
-    struct region *next;      /* list of the set; its lock */
+    struct region *next; /* list of the set; its lock */
     struct region *prev;
-    struct region *parent;    /* NULL: none */
+    struct region *parent;        /* NULL: none */
     struct region_end *in_parent; /* its record there */
-    struct region_end *ends;  /* youngest first */
-    struct region_mark *marks; /* stack of the live ones, oldest first */
+    struct region_end *ends;      /* youngest first */
+    struct region_mark *marks;    /* stack of the live ones, oldest first */
     uint32_t nr_marks;
-    uint32_t max_marks;       /* room in it */
-    uint64_t serial;          /* counts marks, ends and touches */
-    uint64_t changed;         /* serial of the last end or touch that is in force */
-    uint64_t mark_base;       /* what a mark's number is counted from */
-    uint32_t first;           /* block, or PFN_NONE */
-    uint32_t block;           /* current one, or PFN_NONE: none of the chain is in use */
-    uint32_t large;           /* youngest large object, or PFN_NONE */
-    uint32_t nr_busy;         /* ends and slow allocations under way, here and in children */
-    uint32_t nr_blocks;       /* of the chain */
+    uint32_t max_marks; /* room in it */
+    uint64_t serial;    /* counts marks, ends and touches */
+    uint64_t changed;   /* serial of the last end or touch that is in force */
+    uint64_t mark_base; /* what a mark's number is counted from */
+    uint32_t first;     /* block, or PFN_NONE */
+    uint32_t block;     /* current one, or PFN_NONE: none of the chain is in use */
+    uint32_t large;     /* youngest large object, or PFN_NONE */
+    uint32_t nr_busy;   /* ends and slow allocations under way, here and in children */
+    uint32_t nr_blocks; /* of the chain */
     uint32_t nr_large;
-    uint64_t block_pages;     /* frames of the chain */
-    uint64_t large_pages;     /* frames of large objects */
-    size_t passed_bytes;      /* bumped in blocks before the current one */
+    uint64_t block_pages; /* frames of the chain */
+    uint64_t large_pages; /* frames of large objects */
+    size_t passed_bytes;  /* bumped in blocks before the current one */
 };
 
 void region_set_init(struct region_set *set, struct page_alloc *pages);

@@ -19,8 +19,7 @@ void region_check_unused(const char *p, size_t size)
 #endif
 
 /* Bytes that are not handed out are as they were left. */
-static bool check_unused(const struct region *region, const char *p, size_t size,
-                         struct finding *f)
+static bool check_unused(const struct region *region, const char *p, size_t size, struct finding *f)
 {
     size_t at = PYSLAB_CHECK_LEVEL >= 1 ? first_written(p, size) : size;
 
@@ -34,8 +33,7 @@ static bool check_block(const struct region *region, uint32_t pfn, struct findin
 {
     const struct page_alloc *pages = region->set->pages;
 
-    if (pfn >= pages->map.nr_mapped ||
-        page_state(region_page(pages, pfn)) != PYSLAB_PAGE_ALLOC ||
+    if (pfn >= pages->map.nr_mapped || page_state(region_page(pages, pfn)) != PYSLAB_PAGE_ALLOC ||
         load_relaxed(&region_page(pages, pfn)->refcount) != 1)
         return finding_report(f, "region %p: frame %u is no block of one owner",
                               (const void *)region, pfn);
@@ -120,14 +118,12 @@ static bool check_stacks(const struct region *region, struct finding *f)
     for (uint32_t i = 0; i < region->nr_marks; i++)
         if (region->marks[i].serial > region->serial ||
             (i != 0 && region->marks[i].serial <= region->marks[i - 1].serial))
-            return finding_report(f, "region %p: mark %u is out of order", (const void *)region,
-                                  i);
+            return finding_report(f, "region %p: mark %u is out of order", (const void *)region, i);
     for (const struct region_end *end = region->ends; end != NULL; end = end->below) {
         if (end->serial >= last)
             return finding_report(f, "region %p: an exit is out of order", (const void *)region);
         if (end->child != NULL && (end->child->parent != region || end->child->in_parent != end))
-            return finding_report(f, "region %p: a child has another parent",
-                                  (const void *)region);
+            return finding_report(f, "region %p: a child has another parent", (const void *)region);
         last = end->serial;
     }
     return true;

@@ -25,7 +25,7 @@ static inline void region_poison(void *p, size_t bytes)
 
 /* Calls, and takes off, every end that is younger than serial, youngest first; children go
  * with all they have. pre: the region is busy. */
-void region_run_ends(struct region *region, uint64_t serial);
+void region_run_ends(struct region *root, uint64_t serial);
 /* The first block. ENOMEM */
 int region_reserve(struct region *region, size_t bytes);
 void region_free_memory(struct region *region);

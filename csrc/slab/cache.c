@@ -11,9 +11,9 @@
 
 /* --- geometry ----------------------------------------------------------- */
 
-#define SLAB_KERNEL_MAX_ORDER 3u  /* the kernel's slub_max_order */
+#define SLAB_KERNEL_MAX_ORDER 3u                     /* the kernel's slub_max_order */
 #define SLAB_KERNEL_STRIDE ((size_t)2 << PAGE_SHIFT) /* its rule holds up to here */
-#define SLAB_LARGE_OBJECTS 2u     /* per slab, above that: more would lie in partial ones */
+#define SLAB_LARGE_OBJECTS 2u /* per slab, above that: more would lie in partial ones */
 
 static uint32_t objects_in(unsigned order, size_t stride)
 {
@@ -93,8 +93,7 @@ static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     sheaf_bytes = (uint64_t)cache->sheaf_capacity * desc->stride;
     if (sheaf_bytes != 0)
         cache->max_full_sheaves = clamp_u64(barn_bytes / sheaf_bytes, 2, BARN_MAX_SHEAVES);
-    cache->max_empty_slabs =
-        clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
+    cache->max_empty_slabs = clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
 }
 
 /* --- creation ----------------------------------------------------------- */
@@ -195,8 +194,7 @@ static bool cache_args_valid(const struct slab_alloc *sa, const char *name, size
     return options->struct_size == sizeof *options && name != NULL && name[0] != '\0' &&
            strlen(name) < PYSLAB_NAME_MAX && size > 0 && size <= CACHE_MAX_OBJECT &&
            (options->align == 0 || is_power_of_two(options->align)) &&
-           options->align <= PAGE_SIZE &&
-           (options->flags & ~SLAB_FLAGS) == 0 &&
+           options->align <= PAGE_SIZE && (options->flags & ~SLAB_FLAGS) == 0 &&
            bytes_to_pages(stride_of(size, options)) <= 1u << sa->pages->max_order;
 }
 

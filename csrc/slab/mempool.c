@@ -100,8 +100,7 @@ uint32_t mempools_of(struct kmem_cache *cache, pyslab_mempool_stats *newest)
 
 /* A pool does not insist, complain, or use up what the zones keep for emergencies: it has
  * its own. Clearing is done once there is an object; NOFAIL is what the caller does. */
-#define POOL_ADDED_BITS                                                                            \
-    ((uint32_t)(PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOWARN | PYSLAB_GFP_NOMEMALLOC))
+#define POOL_ADDED_BITS ((uint32_t)(PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOWARN | PYSLAB_GFP_NOMEMALLOC))
 #define POOL_OWN_BITS ((uint32_t)(PYSLAB_GFP_ZERO | PYSLAB_GFP_NOFAIL | PYSLAB_GFP_RETRY_MAYFAIL))
 
 static void *take_from_cache(struct mempool *pool, uint32_t gfp)

@@ -21,16 +21,16 @@
 #include "slab/slab.h"
 
 struct mempool {
-    struct lock lock;                  /* guards reserve, and changes of the two counts */
-    struct condition freed;            /* the reserve got an object, or is another one */
-    struct kmem_cache *cache;          /* constant */
-    struct mempool *next;              /* slab_alloc.pools; its lock */
+    struct lock lock;         /* guards reserve, and changes of the two counts */
+    struct condition freed;   /* the reserve got an object, or is another one */
+    struct kmem_cache *cache; /* constant */
+    struct mempool *next;     /* slab_alloc.pools; its lock */
     struct mempool *prev;
-    struct sheaf *reserve;             /* never NULL */
-    _Atomic uint32_t min_nr;           /* objects that the reserve is for */
-    _Atomic uint32_t curr_nr;          /* reserve->nr, for a look without the lock */
-    _Atomic uint64_t nr_outstanding;   /* objects in callers' hands */
-    _Atomic uint64_t nr_from_reserve;  /* allocations that the reserve served */
+    struct sheaf *reserve;            /* never NULL */
+    _Atomic uint32_t min_nr;          /* objects that the reserve is for */
+    _Atomic uint32_t curr_nr;         /* reserve->nr, for a look without the lock */
+    _Atomic uint64_t nr_outstanding;  /* objects in callers' hands */
+    _Atomic uint64_t nr_from_reserve; /* allocations that the reserve served */
 };
 
 /* The functions of the public header; it has their contracts. pre: min_nr > 0, p != NULL. */

@@ -163,7 +163,8 @@ static uint32_t slab_batch_of(const struct sheaf *sheaf)
 static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     uint32_t room = (uint32_t)(slot->limit - slot->top);
-    uint32_t nr = slab_take_locked(cache, slot->top, min_uint(slab_batch_of(slot_main(slot)), room));
+    uint32_t nr = slab_take_locked(cache, slot->top,
+                                   min_uint(slab_batch_of(slot_main(slot)), room));
 
     reverse(slot->top, nr);
     slot->top += nr;

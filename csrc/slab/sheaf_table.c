@@ -34,6 +34,7 @@ void sheaf_delete(struct sheaf *sheaf)
 
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id)
 {
+    CHECK(table != NULL && id < MAX_CACHES);
     if (id <= CLASS_MAX)
         return &table->slot[id];
     return table->more != NULL ? &table->more[id - CLASS_MAX - 1] : NULL;
@@ -67,8 +68,7 @@ READS_OTHER_THREADS uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot
     uint64_t nr = spare != NULL ? min_uint(spare->nr, SHEAF_MAX_OBJECTS) : 0;
 
     /* Two sheaves' pointers make no count. */
-    return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom)
-                                                              : nr;
+    return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom) : nr;
 }
 
 READS_OTHER_THREADS struct sheaf_counts sheaf_slot_counts(const struct sheaf_slot *slot)
@@ -175,6 +175,7 @@ static void table_exit(struct thread_domain *domain, void *slot)
     struct kmem_cache *cache;
     uint32_t id = 1;
 
+    CHECK(table != NULL);
     while ((cache = pin_next_used(sa, table, &id)) != NULL) {
         struct sheaf_slot *own = sheaf_slot_of(table, cache->id);
 
@@ -191,6 +192,7 @@ static void table_discard(void *slot)
 {
     struct sheaf_table *table = slot;
 
+    CHECK(table != NULL);
     for (uint32_t id = 1; id < MAX_CACHES; id++) {
         struct sheaf_slot *s = sheaf_slot_of(table, id);
 
@@ -212,8 +214,10 @@ static void table_init(struct thread_domain *domain, void *slot)
 
 void sheaf_set_up(struct slab_alloc *sa)
 {
-    struct thread_layer layer = {.bytes = sizeof(struct sheaf_table), .context = sa,
-                                 .init = table_init, .flush = table_exit,
+    struct thread_layer layer = {.bytes = sizeof(struct sheaf_table),
+                                 .context = sa,
+                                 .init = table_init,
+                                 .flush = table_exit,
                                  .discard = table_discard};
 
     sa->domain->layer[THREAD_SLOT_SLAB] = layer;

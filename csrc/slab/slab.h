@@ -33,24 +33,25 @@
 
 #include "page_alloc/page_alloc.h"
 
-#define MAX_CACHES 4096u           /* per arena; ids are 1 .. MAX_CACHES - 1 */
+#define MAX_CACHES 4096u                     /* per arena; ids are 1 .. MAX_CACHES - 1 */
 #define CACHE_MAX_OBJECT ((size_t)256 << 10) /* largest object of a cache */
-#define SLAB_MIN_SHEAF_STRIDE 16u  /* room for an index and a key */
-#define SLAB_INDEX_NONE 0xffffu    /* end of a slab's free list */
-#define SLAB_MAX_OBJECTS 32767u    /* as in Linux: the index fits 15 bits */
-#define SHEAF_MAX_OBJECTS 1022u    /* of a sheaf, at most */
-#define SHEAF_BATCH 32u            /* objects moved between sheaf and slabs at once: each may
+#define SLAB_MIN_SHEAF_STRIDE 16u            /* room for an index and a key */
+#define SLAB_INDEX_NONE 0xffffu              /* end of a slab's free list */
+#define SLAB_MAX_OBJECTS 32767u              /* as in Linux: the index fits 15 bits */
+#define SHEAF_MAX_OBJECTS 1022u              /* of a sheaf, at most */
+#define SHEAF_BATCH                                                                                \
+    32u                       /* objects moved between sheaf and slabs at once: each may
                                       miss the cache, and one caller waits for all of them */
-#define SLAB_LARGEST_ORDER 8u      /* 1 MiB: slabs of objects beyond two pages */
+#define SLAB_LARGEST_ORDER 8u /* 1 MiB: slabs of objects beyond two pages */
 
 enum slab_list { SLAB_PARTIAL, SLAB_FULL, SLAB_EMPTY, NR_SLAB_LISTS };
 
 enum cache_supply { /* where a thread's refill found its objects */
-    SUPPLY_BARN,
-    SUPPLY_PARTIAL,
-    SUPPLY_EMPTY,
-    SUPPLY_BUDDY,
-    NR_SUPPLIES,
+                    SUPPLY_BARN,
+                    SUPPLY_PARTIAL,
+                    SUPPLY_EMPTY,
+                    SUPPLY_BUDDY,
+                    NR_SUPPLIES,
 };
 
 /* No pointers: pfns and counts only. */
@@ -69,10 +70,10 @@ struct cache_desc {
 };
 
 struct sheaf {
-    struct sheaf *next;  /* in a barn */
-    uint32_t nr;         /* objects, while the sheaf is no thread's main */
-    uint32_t capacity;   /* constant */
-    void *object[];      /* free objects; the youngest is last */
+    struct sheaf *next; /* in a barn */
+    uint32_t nr;        /* objects, while the sheaf is no thread's main */
+    uint32_t capacity;  /* constant */
+    void *object[];     /* free objects; the youngest is last */
 };
 
 /* What a free needs to tell an object's start from its inside. */
@@ -88,13 +89,13 @@ struct slab_geometry {
  * are, and accept a wrong number for a moment (sheaf_slot_nr_objects). */
 struct sheaf_slot {
     _Alignas(CACHE_LINE_BYTES) void **top; /* one past the youngest object */
-    void **bottom;                 /* main->object: top == bottom means empty */
-    void **limit;                  /* bottom + capacity: top == limit means full */
-    struct slab_geometry geometry; /* of the cache's slabs; set with the first main */
-    uint64_t nr_allocs;            /* objects handed out to this thread */
-    struct sheaf *spare;           /* full or empty, or NULL */
-    uint32_t nr_swaps;             /* exchanges of main and spare */
-    uint32_t nr_exchanges;         /* allocations that main could not serve */
+    void **bottom;                         /* main->object: top == bottom means empty */
+    void **limit;                          /* bottom + capacity: top == limit means full */
+    struct slab_geometry geometry;         /* of the cache's slabs; set with the first main */
+    uint64_t nr_allocs;                    /* objects handed out to this thread */
+    struct sheaf *spare;                   /* full or empty, or NULL */
+    uint32_t nr_swaps;                     /* exchanges of main and spare */
+    uint32_t nr_exchanges;                 /* allocations that main could not serve */
 };
 
 /* All that a fast path touches of a cache is one line. */
@@ -116,32 +117,32 @@ struct barn {
 
 struct kmem_cache {
     /* What the fast paths read, in a line of the processor's cache: copies of the owner's. */
-    struct thread_domain *domain;  /* constant */
-    uint64_t secret;               /* constant */
-    const char *base;              /* of frame 0; constant */
-    const uint8_t *classes;        /* of the frames; constant */
-    size_t bytes;                  /* of those that have an address; constant */
-    size_t fast_class;             /* its class byte, 0 if the fast path must not serve it */
-    struct lock lock;              /* guards desc's lists, slabs, barn */
-    struct slab_alloc *owner;      /* constant */
-    struct cache_desc *desc;       /* constant */
-    uint32_t id;                   /* index of the descriptor; constant */
-    uint32_t nr_pins;              /* owner->lock: who must not see the cache go */
-    uint32_t nr_pools;             /* owner->lock: mempools over it */
-    bool dying;                    /* owner->lock: destroyed; the last pin deletes it */
-    uint32_t zone_gfp;             /* zone bits of its slabs: 0, or GFP_DMA; constant */
-    pyslab_ctor ctor;              /* or NULL; constant */
-    pyslab_dtor dtor;              /* or NULL; constant */
-    void *context;                 /* of both; constant */
+    struct thread_domain *domain;   /* constant */
+    uint64_t secret;                /* constant */
+    const char *base;               /* of frame 0; constant */
+    const uint8_t *classes;         /* of the frames; constant */
+    size_t bytes;                   /* of those that have an address; constant */
+    size_t fast_class;              /* its class byte, 0 if the fast path must not serve it */
+    struct lock lock;               /* guards desc's lists, slabs, barn */
+    struct slab_alloc *owner;       /* constant */
+    struct cache_desc *desc;        /* constant */
+    uint32_t id;                    /* index of the descriptor; constant */
+    uint32_t nr_pins;               /* owner->lock: who must not see the cache go */
+    uint32_t nr_pools;              /* owner->lock: mempools over it */
+    bool dying;                     /* owner->lock: destroyed; the last pin deletes it */
+    uint32_t zone_gfp;              /* zone bits of its slabs: 0, or GFP_DMA; constant */
+    pyslab_ctor ctor;               /* or NULL; constant */
+    pyslab_dtor dtor;               /* or NULL; constant */
+    void *context;                  /* of both; constant */
     void (*release)(void *context); /* NULL, or: nobody calls them any more */
-    uint32_t sheaf_capacity;       /* largest; 0: no sheaves; constant */
-    uint32_t first_capacity;       /* of a thread's first sheaves; constant */
-    uint32_t max_full_sheaves;     /* in the barn; constant */
-    uint32_t max_empty_slabs;      /* more are given back to the buddy; constant */
+    uint32_t sheaf_capacity;        /* largest; 0: no sheaves; constant */
+    uint32_t first_capacity;        /* of a thread's first sheaves; constant */
+    uint32_t max_full_sheaves;      /* in the barn; constant */
+    uint32_t max_empty_slabs;       /* more are given back to the buddy; constant */
     struct barn barn;
-    uint32_t min_slabs;            /* preallocated: time takes no empty slab below so many */
-    uint32_t min_empty_slabs;      /* fewest empty slabs since reap_ms */
-    uint32_t reap_ms;              /* when the reap interval began */
+    uint32_t min_slabs;       /* preallocated: time takes no empty slab below so many */
+    uint32_t min_empty_slabs; /* fewest empty slabs since reap_ms */
+    uint32_t reap_ms;         /* when the reap interval began */
     /* Of threads that have ended, and of objects that went past the sheaves. */
     _Atomic uint64_t nr_past_allocs;
     _Atomic uint64_t nr_past_swaps;
@@ -150,19 +151,19 @@ struct kmem_cache {
 };
 
 struct slab_alloc {
-    uint64_t secret;                           /* of the free keys; constant */
-    struct thread_domain *domain;              /* that of pages; constant */
-    struct frame_map map;                      /* a copy of that of pages; constant */
-    struct page_alloc *pages;                  /* constant */
-    struct cache_desc *descs;                  /* MAX_CACHES, arena metadata */
-    struct kmem_cache **caches;                /* MAX_CACHES, by id; NULL: free id */
-    struct lock lock;                          /* guards caches[], nr_caches, pins, pools */
-    struct mempool *pools;                     /* list; see mempool.h */
+    uint64_t secret;              /* of the free keys; constant */
+    struct thread_domain *domain; /* that of pages; constant */
+    struct frame_map map;         /* a copy of that of pages; constant */
+    struct page_alloc *pages;     /* constant */
+    struct cache_desc *descs;     /* MAX_CACHES, arena metadata */
+    struct kmem_cache **caches;   /* MAX_CACHES, by id; NULL: free id */
+    struct lock lock;             /* guards caches[], nr_caches, pins, pools */
+    struct mempool *pools;        /* list; see mempool.h */
     /* Told of a free object that was written to, or freed twice past the checks; may not
      * return to go on. NULL: the object, and what is listed behind it, is left out. */
     void (*on_corruption)(const void *p);
-    uint32_t nr_caches;          /* caches alive */
-    _Atomic uint32_t id_limit;   /* no id in use is >= this */
+    uint32_t nr_caches;        /* caches alive */
+    _Atomic uint32_t id_limit; /* no id in use is >= this */
 };
 
 /* pre: descs is MAX_CACHES zeroed descriptors. ENOMEM */
@@ -279,15 +280,14 @@ static always_inline bool geometry_is_object(const struct slab_geometry *g, size
 
 /* Pushes an object of the cache with this class byte; false sends the caller to the
  * slow path: main full or absent, not an object, or marked free already. */
-static always_inline bool sheaf_push(uint64_t secret, struct sheaf_table *table,
-                                     size_t class, size_t offset, void *p)
+static always_inline bool sheaf_push(uint64_t secret, struct sheaf_table *table, size_t class,
+                                     size_t offset, void *p)
 {
     struct sheaf_slot *slot = &table->slot[class];
     void **top = slot->top;
     uint64_t key = object_key_value(secret, p);
 
-    if (unlikely(top == slot->limit) ||
-        unlikely(!geometry_is_object(&slot->geometry, offset)) ||
+    if (unlikely(top == slot->limit) || unlikely(!geometry_is_object(&slot->geometry, offset)) ||
         unlikely(*object_key(p) == key))
         return false;
     *top = p;

@@ -153,8 +153,7 @@ uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot);
 /* Empties one slot and frees its sheaves; slabs to free are left in the batch, because
  * the caller may hold the registry lock, which page_alloc can need and under which no
  * destructor may run; without a batch all slabs stay. */
-void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot,
-                      struct slab_batch *batch);
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch);
 /* Empties every slot of this thread; true if any held an object. */
 bool sheaf_table_drain(struct slab_alloc *sa);
 /* Registers the thread slot. */

@@ -34,7 +34,7 @@ static struct {
 
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
 
-static void thread_exit(void *self);
+static void thread_exit(void *argument);
 
 static void registry_init(void)
 {

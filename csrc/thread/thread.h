@@ -11,8 +11,8 @@
  * Data structure: struct thread_tls (static TLS, <= 64 bytes) caches the slots of the
  * domain used last; the registry links threads, and members by thread and by domain.
  * Invariant: tls.domain == d or tls.diverted == d implies tls.slot[] are the slots of the
- * thread's member in d, and d is diverted in the second case only; every member is on exactly one domain's list, and on its thread's list unless
- * that thread was left behind by fork.
+ * thread's member in d, and d is diverted in the second case only; every member is on exactly
+ * one domain's list, and on its thread's list unless that thread was left behind by fork.
  * Lock: the registry lock guards all lists, and what a thread's block names: a thread
  * changes its own under it, another one may take a name away. A slot's content belongs to
  * its thread.
@@ -49,10 +49,10 @@ struct thread_domain {
 };
 
 struct thread_tls {
-    _Atomic(struct thread_domain *) domain; /* whose slots are below; NULL: nobody's */
+    _Atomic(struct thread_domain *) domain;   /* whose slots are below; NULL: nobody's */
     _Atomic(struct thread_domain *) diverted; /* the same if it is diverted; else NULL */
-    void *slot[THREAD_NR_SLOTS];            /* of this thread in that domain */
-    struct thread *self;                    /* NULL until the thread is registered */
+    void *slot[THREAD_NR_SLOTS];              /* of this thread in that domain */
+    struct thread *self;                      /* NULL until the thread is registered */
 };
 
 _Static_assert(sizeof(struct thread_tls) <= 64, "static TLS is scarce in loaded modules");

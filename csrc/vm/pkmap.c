@@ -145,7 +145,8 @@ bool pkmap_check(const struct pkmap *pk, struct finding *f)
             if (++nr_chained > pk->nr_slots || pk->counts[slot] == 0)
                 return finding_report(f, "window: the hash holds slot %u, which is free", slot);
     if (nr_mapped != pk->nr_mapped || nr_in_use != pk->nr_in_use || nr_chained != nr_mapped)
-        return finding_report(f, "window: %u slots mapped, %u in use, %u in the hash; "
+        return finding_report(f,
+                              "window: %u slots mapped, %u in use, %u in the hash; "
                               "%u and %u were counted",
                               nr_mapped, nr_in_use, nr_chained, pk->nr_mapped, pk->nr_in_use);
     return true;

@@ -25,18 +25,18 @@
 
 struct pkmap {
     struct remap remap;
-    uint32_t *counts;    /* by slot; see above */
-    uint32_t *runs;      /* by slot: the run it shows; meaningful from count 1 on */
-    uint32_t *next;      /* by slot: the next of its hash chain, or PKMAP_NONE */
-    uint32_t *buckets;   /* first slot of each chain, or PKMAP_NONE */
-    uint32_t nr_slots;   /* constant */
+    uint32_t *counts;      /* by slot; see above */
+    uint32_t *runs;        /* by slot: the run it shows; meaningful from count 1 on */
+    uint32_t *next;        /* by slot: the next of its hash chain, or PKMAP_NONE */
+    uint32_t *buckets;     /* first slot of each chain, or PKMAP_NONE */
+    uint32_t nr_slots;     /* constant */
     uint32_t bucket_shift; /* 64 - log2 of the number of buckets */
-    uint32_t nr_mapped;  /* slots with count >= 1 */
-    uint32_t nr_in_use;  /* slots with count >= 2 */
-    uint64_t nr_hits;    /* gets of a run that was mapped */
-    uint64_t nr_misses;  /* gets that mapped it */
-    uint64_t nr_ahead;   /* runs mapped before anybody asked */
-    uint64_t nr_flushes; /* flushes that freed at least one slot */
+    uint32_t nr_mapped;    /* slots with count >= 1 */
+    uint32_t nr_in_use;    /* slots with count >= 2 */
+    uint64_t nr_hits;      /* gets of a run that was mapped */
+    uint64_t nr_misses;    /* gets that mapped it */
+    uint64_t nr_ahead;     /* runs mapped before anybody asked */
+    uint64_t nr_flushes;   /* flushes that freed at least one slot */
 };
 
 /* EINVAL, ENOMEM, EOS. */

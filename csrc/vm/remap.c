@@ -19,8 +19,11 @@ int remap_create(struct remap *remap, uint32_t nr_slots, unsigned order, uint32_
     error = os_reserve(lead + nr_slots * slot_bytes, align, &base);
     if (error != PYSLAB_OK)
         return error;
-    *remap = (struct remap){.base = (char *)base + lead, .lead_bytes = lead,
-                            .slot_bytes = slot_bytes, .nr_slots = nr_slots, .order = order};
+    *remap = (struct remap){.base = (char *)base + lead,
+                            .lead_bytes = lead,
+                            .slot_bytes = slot_bytes,
+                            .nr_slots = nr_slots,
+                            .order = order};
     return PYSLAB_OK;
 }
 

@@ -17,12 +17,12 @@
 #include "page/page.h"
 
 struct remap {
-    char *base;         /* of slot 0; NULL: destroyed */
-    size_t lead_bytes;  /* reserved before it */
-    size_t slot_bytes;  /* PAGE_SIZE << order */
+    char *base;        /* of slot 0; NULL: destroyed */
+    size_t lead_bytes; /* reserved before it */
+    size_t slot_bytes; /* PAGE_SIZE << order */
     uint32_t nr_slots;
-    uint32_t order;     /* a slot shows 2**order frames */
-    uint64_t nr_calls;  /* to the operating system since it was made */
+    uint32_t order;    /* a slot shows 2**order frames */
+    uint64_t nr_calls; /* to the operating system since it was made */
 };
 
 /* Reserves the slots, all inaccessible. nr_mapped: of the frame map; the slots are placed

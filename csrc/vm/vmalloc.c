@@ -9,8 +9,8 @@
 #define GUARD_BYTES PAGE_SIZE
 /* What a request for a large block leaves out: a smaller one will do as well. */
 #define TROUBLE_BITS                                                                               \
-    ((uint32_t)(PYSLAB_GFP_DIRECT_RECLAIM | PYSLAB_GFP_KSWAPD_RECLAIM |                            \
-                PYSLAB_GFP_RETRY_MAYFAIL | PYSLAB_GFP_NOFAIL))
+    ((uint32_t)(PYSLAB_GFP_DIRECT_RECLAIM | PYSLAB_GFP_KSWAPD_RECLAIM | PYSLAB_GFP_RETRY_MAYFAIL | \
+                PYSLAB_GFP_NOFAIL))
 #define LAZY_PAGES_PER_CPU_BIT ((uint64_t)(32u << 20) >> PAGE_SHIFT) /* the kernel's 32 MiB */
 
 /* --- budget of mappings, of the whole process --------------------------- */
@@ -489,9 +489,12 @@ size_t vm_size(struct vm *vm, const void *p)
 
 static void area_tell(const struct vm_area *area, pyslab_vm_area *out)
 {
-    *out = (pyslab_vm_area){.struct_size = sizeof *out, .nr_pages = area->nr_pages,
-                            .nr_copies = area->nr_copies, .nr_blocks = area->nr_blocks,
-                            .nr_mappings = area->nr_mappings, .is_map = area->is_map,
+    *out = (pyslab_vm_area){.struct_size = sizeof *out,
+                            .nr_pages = area->nr_pages,
+                            .nr_copies = area->nr_copies,
+                            .nr_blocks = area->nr_blocks,
+                            .nr_mappings = area->nr_mappings,
+                            .is_map = area->is_map,
                             .address = (uintptr_t)area->base};
 }
 
@@ -546,8 +549,8 @@ bool vm_check(struct vm *vm, struct finding *f)
         lazy_pages += area_bytes(area) >> PAGE_SHIFT;
     }
     /* What other threads were making when the process was forked stays charged. */
-    ok = ok && (vm->pages->forked ? nr_mappings <= vm->nr_mappings
-                                  : nr_mappings == vm->nr_mappings);
+    ok = ok &&
+         (vm->pages->forked ? nr_mappings <= vm->nr_mappings : nr_mappings == vm->nr_mappings);
     ok = ok && nr_areas == vm->nr_areas && lazy_pages == vm->lazy_pages;
     if (!ok)
         finding_report(f, "vm: %llu areas with %llu mappings, %llu lazy pages: counters differ",

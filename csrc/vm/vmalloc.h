@@ -32,19 +32,19 @@ struct vm_block {
 };
 
 struct vm_area {
-    struct vm_area *next;  /* in its hash chain, or on the lazy list */
-    char *base;            /* first byte behind the guard page */
-    uint32_t nr_pages;     /* frames mapped once; a ring has twice as many addresses */
-    uint32_t nr_copies;    /* 2 for a ring, else 1 */
-    uint32_t nr_mappings;  /* as counted against the budget */
-    uint32_t nr_blocks;    /* entries of block; 0 once the frames are returned */
-    bool is_map;           /* vmap: the frames are others', held by a reference */
+    struct vm_area *next; /* in its hash chain, or on the lazy list */
+    char *base;           /* first byte behind the guard page */
+    uint32_t nr_pages;    /* frames mapped once; a ring has twice as many addresses */
+    uint32_t nr_copies;   /* 2 for a ring, else 1 */
+    uint32_t nr_mappings; /* as counted against the budget */
+    uint32_t nr_blocks;   /* entries of block; 0 once the frames are returned */
+    bool is_map;          /* vmap: the frames are others', held by a reference */
     struct vm_block block[];
 };
 
 struct vm {
-    struct lock lock;                 /* guards all below */
-    struct page_alloc *pages;         /* constant */
+    struct lock lock;         /* guards all below */
+    struct page_alloc *pages; /* constant */
     struct vm_area *hash[VM_HASH_SIZE];
     uint32_t nr_hashed[VM_HASH_SIZE]; /* areas in each chain */
     struct vm_area *lazy;             /* freed areas, the youngest first */

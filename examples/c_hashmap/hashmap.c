@@ -20,21 +20,21 @@
 enum { FIRST_BUCKETS = 64 };
 
 struct node {
-    struct node *next;  /* of the chain */
+    struct node *next; /* of the chain */
     uint64_t hash;
     int64_t value;
     size_t length;
-    char *key;          /* length bytes of UTF-8, kmalloc */
+    char *key; /* length bytes of UTF-8, kmalloc */
 };
 
 typedef struct {
     PyObject_HEAD
     pthread_mutex_t lock;
-    pyslab_arena *arena;       /* a reference; NULL: __init__ has not run */
-    pyslab_kmem_cache *cache;  /* of struct node */
+    pyslab_arena *arena;      /* a reference; NULL: __init__ has not run */
+    pyslab_kmem_cache *cache; /* of struct node */
     struct node **table;
     size_t nr_buckets;
-    size_t size;               /* nodes */
+    size_t size; /* nodes */
 } HashMap;
 
 /* --- the map, without Python -------------------------------------------- */
@@ -337,7 +337,14 @@ static PyType_Spec spec = {
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "hashmap", "A map in an arena's memory.", -1, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    "hashmap",
+    "A map in an arena's memory.",
+    -1,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
     NULL,
 };
 

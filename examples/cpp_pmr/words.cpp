@@ -52,9 +52,8 @@ py::dict count(const std::string_view text, const py::object &object)
     {
         py::gil_scoped_release nogil;
 
-        for_each_word(text, [&](std::string_view word) {
-            ++counts[std::pmr::string(word, &resource)];
-        });
+        for_each_word(text,
+                      [&](std::string_view word) { ++counts[std::pmr::string(word, &resource)]; });
     }
     for (const auto &[word, times] : counts)
         found[py::str(word.data(), word.size())] = times;
@@ -109,7 +108,7 @@ private:
     std::mutex mutex_;
 };
 
-}  // namespace
+} // namespace
 
 PYBIND11_MODULE(words, module)
 {

@@ -296,8 +296,10 @@ cdef extern from "<pyslab.h>" nogil:
     void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes)
     uint64_t pyslab_arena_limit(const pyslab_arena *arena)
     uint64_t pyslab_arena_used(const pyslab_arena *arena)
-    void pyslab_arena_set_oom(pyslab_arena *arena, int (*oom)(size_t nbytes, uint32_t zone, void *context) noexcept nogil, void *context)
-    int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options, pyslab_shrinker **out)
+    void pyslab_arena_set_oom(pyslab_arena *arena, int (*oom)(size_t nbytes, uint32_t zone, void
+        *context) noexcept nogil, void *context)
+    int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,
+        pyslab_shrinker **out)
     void pyslab_unregister_shrinker(pyslab_shrinker *shrinker)
     int pyslab_arena_buddyinfo(pyslab_arena *arena, uint32_t zone, uint64_t *nr_free, uint32_t nr)
     void *pyslab_arena_base(const pyslab_arena *arena)
@@ -318,9 +320,11 @@ cdef extern from "<pyslab.h>" nogil:
     int pyslab_free_pages_address(pyslab_arena *arena, void *p, uint32_t order)
     uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr, uint32_t *pfn)
     void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp)
-    void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross, uint32_t gfp)
+    void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t
+        nocross, uint32_t gfp)
     void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
-    uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross, uint32_t gfp)
+    uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t
+        nocross, uint32_t gfp)
     uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages)
     uint32_t pyslab_page_nr_pages(const pyslab_arena *arena, uint32_t pfn)
     int pyslab_split_page(pyslab_arena *arena, uint32_t pfn, uint32_t order)
@@ -343,12 +347,14 @@ cdef extern from "<pyslab.h>" nogil:
     int pyslab_kvfree(pyslab_arena *arena, void *p)
     int pyslab_arena_vm_area(pyslab_arena *arena, uint32_t index, pyslab_vm_area *out)
     void pyslab_arena_vm_stats(pyslab_arena *arena, pyslab_vm_stats *out)
-    int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order, pyslab_window **out)
+    int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order, pyslab_window
+        **out)
     void *pyslab_window_map(pyslab_window *window, uint32_t slot, uint32_t pfn)
     int pyslab_window_unmap(pyslab_window *window, uint32_t slot, uint32_t nr)
     void pyslab_window_destroy(pyslab_window *window)
     int pyslab_arena_flush(pyslab_arena *arena)
-    int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size, const pyslab_cache_options *options, pyslab_kmem_cache **out)
+    int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size, const
+        pyslab_cache_options *options, pyslab_kmem_cache **out)
     void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp)
     int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p)
     size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p)

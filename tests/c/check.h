@@ -85,6 +85,32 @@ static inline void check_quiet(void)
         exit(0);
 }
 
+/* True if run, in a child, is ended by a failed check of the core whose message contains says.
+ * Prints what it was ended by otherwise. */
+static inline bool check_stops(void (*run)(void), const char *says)
+{
+    char text[1024] = "";
+    FILE *words = tmpfile();
+    int saved = dup(STDERR_FILENO), status;
+    size_t length;
+    bool ok;
+
+    if (words == NULL || saved < 0 || dup2(fileno(words), STDERR_FILENO) < 0)
+        return false;
+    status = check_child(run);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    rewind(words);
+    length = fread(text, 1, sizeof text - 1, words);
+    text[length] = '\0';
+    fclose(words);
+    ok = status > 0 && WIFSIGNALED(status) && strstr(text, "check failed: ") != NULL &&
+         strstr(text, says) != NULL;
+    if (!ok)
+        fprintf(stderr, "status %d, not stopped by \"%s\", but: %s\n", status, says, text);
+    return ok;
+}
+
 struct test {
     const char *name;
     void (*run)(void);

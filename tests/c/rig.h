@@ -220,9 +220,8 @@ static inline void slab_rig_end(struct slab_rig *rig)
 
 static inline pyslab_arena_options rig_options(size_t bytes, unsigned max_order)
 {
-    return (pyslab_arena_options){.struct_size = sizeof(pyslab_arena_options),
-                                  .max_order = max_order,
-                                  .size_bytes = bytes};
+    return (pyslab_arena_options){
+        .struct_size = sizeof(pyslab_arena_options), .max_order = max_order, .size_bytes = bytes};
 }
 
 static inline pyslab_arena *rig_arena_of(const pyslab_arena_options *options)

@@ -30,7 +30,8 @@ static inline pyslab_region_stats stats_of(const pyslab_region *of)
     return stats;
 }
 
-static inline void expect_stats(uint64_t used, uint64_t reserved, uint32_t nr_blocks, uint32_t nr_large)
+static inline void expect_stats(uint64_t used, uint64_t reserved, uint32_t nr_blocks,
+                                uint32_t nr_large)
 {
     pyslab_region_stats stats = stats_of(region);
 

@@ -18,9 +18,12 @@
 static inline pyslab_zone_options rig_zone(enum pyslab_zone_type type, uint32_t nr_pages,
                                            uint32_t min)
 {
-    return (pyslab_zone_options){.type = type, .nr_pages = nr_pages,
+    return (pyslab_zone_options){.type = type,
+                                 .nr_pages = nr_pages,
                                  .watermark = {min, min + min / 4, min + min / 2, min + min / 2},
-                                 .batch = 1, .high_min = 4, .high_max = 4};
+                                 .batch = 1,
+                                 .high_min = 4,
+                                 .high_max = 4};
 }
 
 static inline pyslab_arena_options rig_zones_options(const pyslab_zone_options *zones, uint32_t nr,

@@ -9,9 +9,8 @@
 
 static pyslab_arena *make(uint64_t bytes)
 {
-    pyslab_arena_options options = {.struct_size = sizeof options,
-                                    .max_order = PYSLAB_DEFAULT_ORDER,
-                                    .size_bytes = bytes};
+    pyslab_arena_options options = {
+        .struct_size = sizeof options, .max_order = PYSLAB_DEFAULT_ORDER, .size_bytes = bytes};
     pyslab_arena *arena = NULL;
 
     if (pyslab_arena_create(&options, &arena) != PYSLAB_OK)
@@ -175,9 +174,8 @@ static void error_texts(void)
 /* Values that other programs and the kernel's headers agree on. */
 static void constants(void)
 {
-    EXPECT_EQ(PYSLAB_GFP_KERNEL,
-              PYSLAB_GFP_IO | PYSLAB_GFP_FS | PYSLAB_GFP_DIRECT_RECLAIM |
-                  PYSLAB_GFP_KSWAPD_RECLAIM);
+    EXPECT_EQ(PYSLAB_GFP_KERNEL, PYSLAB_GFP_IO | PYSLAB_GFP_FS | PYSLAB_GFP_DIRECT_RECLAIM |
+                                     PYSLAB_GFP_KSWAPD_RECLAIM);
     EXPECT_EQ(PYSLAB_GFP_ATOMIC, PYSLAB_GFP_HIGH | PYSLAB_GFP_KSWAPD_RECLAIM);
     EXPECT_EQ(PYSLAB_GFP_NOWAIT, PYSLAB_GFP_KSWAPD_RECLAIM | PYSLAB_GFP_NOWARN);
     EXPECT_EQ(sizeof(pyslab_arena_options), 64);
@@ -185,8 +183,9 @@ static void constants(void)
 }
 
 static const struct test tests[] = {
-    TEST(arena_functions),           TEST(kmalloc_functions), TEST(page_functions),
-    TEST(page_functions_by_address), TEST(cache_functions),   TEST(error_texts),
+    TEST(arena_functions), TEST(kmalloc_functions),
+    TEST(page_functions),  TEST(page_functions_by_address),
+    TEST(cache_functions), TEST(error_texts),
     TEST(constants),
 };
 

@@ -365,10 +365,17 @@ static void validate_notices(void)
 }
 
 static const struct test tests[] = {
-    TEST(bad_options),         TEST(size_limits),       TEST(odd_sizes),
-    TEST(base_is_aligned),     TEST(hugepages),         TEST(create_and_destroy_leaks_nothing),
-    TEST(arenas_are_separate), TEST(statistics_add_up), TEST(release_unused_gives_all_back),
-    TEST(validate_notices),    TEST(untouched_arena_is_cheap),
+    TEST(bad_options),
+    TEST(size_limits),
+    TEST(odd_sizes),
+    TEST(base_is_aligned),
+    TEST(hugepages),
+    TEST(create_and_destroy_leaks_nothing),
+    TEST(arenas_are_separate),
+    TEST(statistics_add_up),
+    TEST(release_unused_gives_all_back),
+    TEST(validate_notices),
+    TEST(untouched_arena_is_cheap),
 };
 
 TEST_MAIN(tests)

@@ -8,9 +8,8 @@
 
 static pyslab_arena_options options_of(uint64_t bytes)
 {
-    return (pyslab_arena_options){.struct_size = sizeof(pyslab_arena_options),
-                                  .max_order = 10,
-                                  .size_bytes = bytes};
+    return (pyslab_arena_options){
+        .struct_size = sizeof(pyslab_arena_options), .max_order = 10, .size_bytes = bytes};
 }
 
 static pyslab_arena *make(void)
@@ -96,8 +95,7 @@ static void default_arena(void)
     pyslab_arena_get(found[0]);
     EXPECT_EQ(pyslab_arena_put(found[0]), PYSLAB_OK);
     EXPECT_EQ(pyslab_arena_put(found[0]), PYSLAB_EINVAL);
-    EXPECT_EQ(pyslab_kfree(found[0], pyslab_kmalloc(found[0], 5000, PYSLAB_GFP_KERNEL)),
-              PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(found[0], pyslab_kmalloc(found[0], 5000, PYSLAB_GFP_KERNEL)), PYSLAB_OK);
     EXPECT_GE(pyslab_arena_size(found[0]), pyslab_physical_bytes());
 }
 

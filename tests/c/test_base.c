@@ -1,5 +1,5 @@
-/* test_base.c - holds down base/: index lists against an array model, the bit
- * arithmetic at every power of two, findings, and the lock ranks of debug builds. */
+/* test_base.c - holds down base/: index lists against an array model, the bit arithmetic at
+ * every power of two, findings, and what checked builds know of locks: ranks and holders. */
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/list.h"
@@ -183,7 +183,6 @@ static void take_two(enum lock_rank first, enum lock_rank second)
 {
     struct lock a, b;
 
-    check_quiet();
     lock_init(&a, first);
     lock_init(&b, second);
     lock_acquire(&a);
@@ -214,24 +213,133 @@ static void take_same_rank(void)
 static void lock_ranks_are_enforced(void)
 {
     EXPECT_EQ(check_child(take_in_order), 0);
-    EXPECT(WIFSIGNALED(check_child(take_out_of_order)));
-    EXPECT(WIFSIGNALED(check_child(take_same_rank)));
+    EXPECT(check_stops(take_out_of_order, "held[rank] == 0"));
+    EXPECT(check_stops(take_same_rank, "held[rank] == 0"));
 }
 
-#else
+static struct lock shared_lock; /* of the tests below */
 
-/* Without checks, ranks cost nothing and stop nobody. */
-static void lock_ranks_are_enforced(void)
+static void needs_the_lock(void)
 {
-    EXPECT_EQ(PYSLAB_CHECK_LEVEL, 0);
+    lock_assert_held(&shared_lock);
+}
+
+static void holds_another(void)
+{
+    struct lock other;
+
+    lock_init(&other, LOCK_RANK_ZONE);
+    lock_init(&shared_lock, LOCK_RANK_ZONE);
+    lock_acquire(&other);
+    needs_the_lock();
+}
+
+static void *needs_it_in_a_thread(void *unused)
+{
+    (void)unused;
+    needs_the_lock();
+    return NULL;
+}
+
+static void another_thread_holds_it(void)
+{
+    pthread_t thread;
+
+    lock_init(&shared_lock, LOCK_RANK_ZONE);
+    lock_acquire(&shared_lock);
+    pthread_create(&thread, NULL, needs_it_in_a_thread, NULL);
+    pthread_join(thread, NULL);
+}
+
+static void held_no_longer(void)
+{
+    lock_init(&shared_lock, LOCK_RANK_ZONE);
+    lock_acquire(&shared_lock);
+    lock_release(&shared_lock);
+    needs_the_lock();
+}
+
+/* It is this very lock that must be held, and by this thread. */
+static void lock_holders_are_known(void)
+{
+    lock_init(&shared_lock, LOCK_RANK_ZONE);
+    lock_acquire(&shared_lock);
+    needs_the_lock();
+    lock_release(&shared_lock);
+    lock_destroy(&shared_lock);
+    EXPECT(check_stops(holds_another, "lock_is_held"));
+    EXPECT(check_stops(another_thread_holds_it, "lock_is_held"));
+    EXPECT(check_stops(held_no_longer, "lock_is_held"));
+}
+
+static void child_needs_it(void)
+{
+    needs_the_lock();
+    lock_release_after_fork(&shared_lock);
+    EXPECT(!lock_is_held(&shared_lock));
+}
+
+/* What the fork handlers take is held, several of one rank, and held by the child's thread too. */
+static void lock_holders_survive_fork(void)
+{
+    struct lock next;
+
+    lock_init(&shared_lock, LOCK_RANK_ZONE);
+    lock_init(&next, LOCK_RANK_ZONE);
+    lock_acquire_for_fork(&shared_lock);
+    lock_acquire_for_fork(&next);
+    lock_assert_held(&next);
+    EXPECT_EQ(check_child(child_needs_it), 0);
+    lock_release_after_fork(&next);
+    needs_the_lock();
+    lock_release_after_fork(&shared_lock);
+    EXPECT(!lock_is_held(&shared_lock) && !lock_is_held(&next));
+}
+
+static _Atomic bool taken_while_waiting;
+
+static void *takes_it(void *condition)
+{
+    lock_acquire(&shared_lock);
+    taken_while_waiting = true;
+    needs_the_lock();
+    condition_wake_all(condition);
+    lock_release(&shared_lock);
+    return NULL;
+}
+
+/* Who waits on a condition does not hold the lock, and holds it again afterwards. */
+static void lock_holders_wait(void)
+{
+    struct condition condition;
+    pthread_t thread;
+
+    lock_init(&shared_lock, LOCK_RANK_ZONE);
+    condition_init(&condition);
+    lock_acquire(&shared_lock);
+    REQUIRE(pthread_create(&thread, NULL, takes_it, &condition) == 0);
+    while (!taken_while_waiting)
+        condition_wait(&condition, &shared_lock, 1000);
+    needs_the_lock();
+    lock_release(&shared_lock);
+    pthread_join(thread, NULL);
 }
 
 #endif
 
 static const struct test tests[] = {
-    TEST(list_by_hand),    TEST(list_random),   TEST(list_is_position_independent),
-    TEST(bits_logarithms), TEST(bits_rounding), TEST(finding_keeps_the_first),
+    TEST(list_by_hand),
+    TEST(list_random),
+    TEST(list_is_position_independent),
+    TEST(bits_logarithms),
+    TEST(bits_rounding),
+    TEST(finding_keeps_the_first),
+#if PYSLAB_CHECK_LEVEL >= 1
     TEST(lock_ranks_are_enforced),
+    TEST(lock_holders_are_known),
+    TEST(lock_holders_survive_fork),
+    TEST(lock_holders_wait),
+#endif
 };
 
 TEST_MAIN(tests)

@@ -15,9 +15,13 @@ struct shape {
 
 /* Not powers of two, starts not aligned, and each max_order that arenas use. */
 static const struct shape shapes[] = {
-    {0, 1, 0},     {0, 64, 0},     {5, 3, 1},      {0, 64, 3},        {1, 62, 3},
-    {13, 1000, 3}, {0, 1024, 10},  {7, 5000, 10},  {1023, 1026, 10},  {0, 100, 18},
-    {3, 20000, 18}, {0, 999, 20},  {77, 70000, 20}, {(1u << 18) - 3, 40007, 18},
+    {0, 1, 0},        {0, 64, 0},
+    {5, 3, 1},        {0, 64, 3},
+    {1, 62, 3},       {13, 1000, 3},
+    {0, 1024, 10},    {7, 5000, 10},
+    {1023, 1026, 10}, {0, 100, 18},
+    {3, 20000, 18},   {0, 999, 20},
+    {77, 70000, 20},  {(1u << 18) - 3, 40007, 18},
 };
 
 static void nr_free_of(struct zone_rig *rig, uint64_t *nr_free)
@@ -281,10 +285,14 @@ static void cost_is_bounded_by_orders(void)
 }
 
 static const struct test tests[] = {
-    TEST(untouched_zone_is_counted), TEST(drain_every_order),
+    TEST(untouched_zone_is_counted),
+    TEST(drain_every_order),
     TEST(too_large_orders_fail),
-    TEST(exact_sizes),               TEST(frontier_joins_free_blocks), TEST(frontier_is_lazy),
-    TEST(placement),                 TEST(likely_merge_goes_to_the_tail),
+    TEST(exact_sizes),
+    TEST(frontier_joins_free_blocks),
+    TEST(frontier_is_lazy),
+    TEST(placement),
+    TEST(likely_merge_goes_to_the_tail),
     TEST(cost_is_bounded_by_orders),
 };
 

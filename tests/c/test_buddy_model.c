@@ -228,8 +228,8 @@ static void take_run(struct model *m, struct held *held)
 
 static void give_frames(struct model *m, uint32_t pfn, uint32_t nr)
 {
-    static const enum residency states[] = {RESIDENCY_DIRTY, RESIDENCY_DIRTY,
-                                            RESIDENCY_UNTOUCHED, RESIDENCY_ZEROED};
+    static const enum residency states[] = {RESIDENCY_DIRTY, RESIDENCY_DIRTY, RESIDENCY_UNTOUCHED,
+                                            RESIDENCY_ZEROED};
     enum residency state = states[rng_below(&m->rng, 4)];
 
     for (uint32_t i = 0; i < nr; i++) {

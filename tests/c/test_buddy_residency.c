@@ -213,10 +213,14 @@ static void recount_notices(void)
 }
 
 static const struct test tests[] = {
-    TEST(fresh_is_untouched),           TEST(merge_and_split),
-    TEST(resident_blocks_first),        TEST(split_follows_the_resident_half),
-    TEST(exact_keeps_residency),        TEST(take_dirty_takes_the_largest),
-    TEST(dirty_frames_are_counted_per_block),           TEST(recount_notices),
+    TEST(fresh_is_untouched),
+    TEST(merge_and_split),
+    TEST(resident_blocks_first),
+    TEST(split_follows_the_resident_half),
+    TEST(exact_keeps_residency),
+    TEST(take_dirty_takes_the_largest),
+    TEST(dirty_frames_are_counted_per_block),
+    TEST(recount_notices),
 };
 
 TEST_MAIN(tests)

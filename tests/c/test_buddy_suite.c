@@ -460,10 +460,9 @@ static void subtree_alignment_stress(void)
 }
 
 static const struct test tests[] = {
-    TEST(alloc_limit),    TEST(optimistic), TEST(pessimistic),
-    TEST(pathological),   TEST(contiguous), TEST(range),
-    TEST(range_bias),     TEST(offset_aligned),
-    TEST(subtree_alignment_stress),
+    TEST(alloc_limit),  TEST(optimistic),     TEST(pessimistic),
+    TEST(pathological), TEST(contiguous),     TEST(range),
+    TEST(range_bias),   TEST(offset_aligned), TEST(subtree_alignment_stress),
 };
 
 TEST_MAIN(tests)

@@ -14,8 +14,8 @@ struct hooks {
     pyslab_kmem_cache *cache;
     atomic_uint nr_ctor;
     atomic_uint nr_dtor;
-    unsigned fail_at;  /* the constructor's call that fails; 0: none */
-    unsigned reenter;  /* the call that uses the cache itself; 0: none */
+    unsigned fail_at; /* the constructor's call that fails; 0: none */
+    unsigned reenter; /* the call that uses the cache itself; 0: none */
     unsigned nr_held;
     void *held[4096];
 };
@@ -53,8 +53,8 @@ static void destruct(void *object, void *context)
 
 static pyslab_cache_options hook_options(pyslab_ctor ctor, pyslab_dtor dtor)
 {
-    return (pyslab_cache_options){.struct_size = sizeof(pyslab_cache_options), .ctor = ctor,
-                                  .dtor = dtor, .context = &hooks};
+    return (pyslab_cache_options){
+        .struct_size = sizeof(pyslab_cache_options), .ctor = ctor, .dtor = dtor, .context = &hooks};
 }
 
 static void begin(size_t size, pyslab_ctor ctor, pyslab_dtor dtor)
@@ -192,7 +192,7 @@ static void constructor_uses_its_cache(void)
     rig_end(hooks.arena);
 }
 
-static unsigned nr_inner;        /* destructor calls that used the cache */
+static unsigned nr_inner;          /* destructor calls that used the cache */
 static size_t inner_objects = 600; /* that one of them takes and gives back */
 
 /* Fills and empties the cache it is called for. */
@@ -329,7 +329,8 @@ static const struct test tests[] = {
     TEST(state_survives),
     TEST(failing_constructor),
     TEST(constructor_uses_its_cache),
-    TEST(destructor_uses_its_cache), TEST(destructor_uses_its_cache_in_a_drain),
+    TEST(destructor_uses_its_cache),
+    TEST(destructor_uses_its_cache_in_a_drain),
     TEST(threads_end),
     TEST(misuse_is_found),
     TEST(a_mempool_keeps_its_cache),

@@ -98,7 +98,9 @@ static void tables_that_do_not_fit(void)
 }
 
 static const struct test tests[] = {
-    TEST(every_family), TEST(checked_regions_come_in), TEST(use_after_reset),
+    TEST(every_family),
+    TEST(checked_regions_come_in),
+    TEST(use_after_reset),
     TEST(tables_that_do_not_fit),
 };
 

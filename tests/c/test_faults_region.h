@@ -118,9 +118,8 @@ static bool region_destroy_op(struct scene *s)
 
 #define REGION_OPERATIONS                                                                          \
     MAY(region_small, with_region), MAY(region_aligned, with_region),                              \
-        MAY(region_large, with_region), MAY(region_many_marks, with_one_block),                       \
-        MAY(region_hinted, nothing), MAY(region_child, with_region),                               \
-        MAY(region_end, with_region), MUST(region_reset_op, with_full_region),                     \
-        MUST(region_destroy_op, with_full_region)
+        MAY(region_large, with_region), MAY(region_many_marks, with_one_block),                    \
+        MAY(region_hinted, nothing), MAY(region_child, with_region), MAY(region_end, with_region), \
+        MUST(region_reset_op, with_full_region), MUST(region_destroy_op, with_full_region)
 
 #endif

@@ -228,11 +228,8 @@ static void busy_threads(void)
 }
 
 static const struct test tests[] = {
-    TEST(child_has_its_own_copy),
-    TEST(grandchild),
-    TEST(none_and_several),
-    TEST(idle_threads),
-    TEST(busy_threads),
+    TEST(child_has_its_own_copy), TEST(grandchild),   TEST(none_and_several),
+    TEST(idle_threads),           TEST(busy_threads),
 };
 
 TEST_MAIN(tests)

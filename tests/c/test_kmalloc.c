@@ -21,7 +21,7 @@ static size_t page_up(size_t size)
 /* What the documentation says a size is rounded to, worked out without the tables. */
 static size_t expected_roundup(uint32_t geometry, size_t size)
 {
-    static const size_t linux_sizes[] = {8,   16,  32,  64,   96,   128,  192,
+    static const size_t linux_sizes[] = {8,   16,  32,   64,   96,   128, 192,
                                          256, 512, 1024, 2048, 4096, 8192};
     size_t power = 64;
 
@@ -112,8 +112,8 @@ static void tables_are_the_smallest_class(void)
 static void absurd_sizes(void)
 {
     pyslab_arena *arena = arena_of(PYSLAB_CLASSES_FINE);
-    static const size_t sizes[] = {65 * MIB, (size_t)1 << 40, SIZE_MAX / 2, SIZE_MAX - 4095,
-                                   SIZE_MAX - 7, SIZE_MAX};
+    static const size_t sizes[] = {65 * MIB,        (size_t)1 << 40, SIZE_MAX / 2,
+                                   SIZE_MAX - 4095, SIZE_MAX - 7,    SIZE_MAX};
     void *p = pyslab_kmalloc(arena, 100, KERNEL);
 
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
@@ -212,9 +212,9 @@ static bool has_pattern(const unsigned char *p, size_t size)
     return true;
 }
 
-static const size_t resize_sizes[] = {1,     8,     15,    64,     100,    1000,    4096,   5000,
-                                      8192,  8193,  20000, 65536,  100000, 262144,  262145, 300000,
-                                      500000, MIB,  2 * MIB, 2 * MIB + 1, 5 * MIB};
+static const size_t resize_sizes[] = {1,      8,      15,     64,    100,     1000,        4096,
+                                      5000,   8192,   8193,   20000, 65536,   100000,      262144,
+                                      262145, 300000, 500000, MIB,   2 * MIB, 2 * MIB + 1, 5 * MIB};
 
 /* From every size to every size: the common part is kept, the rest is usable. */
 static void resize_keeps_contents(void)
@@ -312,10 +312,17 @@ static void resize_zeroes_what_is_new(void)
 }
 
 static const struct test tests[] = {
-    TEST(every_size_fine),       TEST(every_size_linux), TEST(tables_are_the_smallest_class),
-    TEST(absurd_sizes),          TEST(bad_gfp),          TEST(aligned),
-    TEST(zeroed),                TEST(resize_edges),     TEST(resize_trims_large_blocks),
-    TEST(resize_keeps_contents), TEST(resize_zeroes_what_is_new),
+    TEST(every_size_fine),
+    TEST(every_size_linux),
+    TEST(tables_are_the_smallest_class),
+    TEST(absurd_sizes),
+    TEST(bad_gfp),
+    TEST(aligned),
+    TEST(zeroed),
+    TEST(resize_edges),
+    TEST(resize_trims_large_blocks),
+    TEST(resize_keeps_contents),
+    TEST(resize_zeroes_what_is_new),
 };
 
 TEST_MAIN(tests)

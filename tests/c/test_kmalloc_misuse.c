@@ -273,9 +273,15 @@ static void single_frames_serve_when_slabs_cannot(void)
 }
 
 static const struct test tests[] = {
-    TEST(double_free),      TEST(double_free_after_release), TEST(interior_pointers),
-    TEST(tail_of_a_slab),   TEST(foreign_pointers),          TEST(nothing_is_freed_freely),
-    TEST(never_handed_out), TEST(small_arenas_recover),      TEST(failures_are_counted_once),
+    TEST(double_free),
+    TEST(double_free_after_release),
+    TEST(interior_pointers),
+    TEST(tail_of_a_slab),
+    TEST(foreign_pointers),
+    TEST(nothing_is_freed_freely),
+    TEST(never_handed_out),
+    TEST(small_arenas_recover),
+    TEST(failures_are_counted_once),
     TEST(single_frames_serve_when_slabs_cannot),
 };
 

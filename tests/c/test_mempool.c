@@ -192,8 +192,11 @@ static int oom_asked(size_t nbytes, uint32_t zone, void *context)
 /* Who may reclaim does so before the reserve is used; nobody asks on_oom. */
 static void reclaim_comes_before_the_reserve(void)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 2, .batch = 128,
-                                       .count = count_one, .scan = scan_none};
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = 2,
+                                       .batch = 128,
+                                       .count = count_one,
+                                       .scan = scan_none};
     pyslab_shrinker *shrinker = NULL;
     unsigned nr_asked = 0;
     uint64_t before;
@@ -586,13 +589,20 @@ static void forking_beside_waiters(void)
 }
 
 static const struct test tests[] = {
-    TEST(the_cache_comes_first),          TEST(the_reserve_serves_exactly_min_nr),
-    TEST(frees_refill_the_reserve_first), TEST(reclaim_comes_before_the_reserve),
-    TEST(every_kind_of_cache),            TEST(creation_is_all_or_nothing),
-    TEST(resizing),                       TEST(busy),
-    TEST(the_arena_goes_first),           TEST(misuse),
-    TEST(the_recount),                    TEST(waiting),
-    TEST(threads),                        TEST(forking),
+    TEST(the_cache_comes_first),
+    TEST(the_reserve_serves_exactly_min_nr),
+    TEST(frees_refill_the_reserve_first),
+    TEST(reclaim_comes_before_the_reserve),
+    TEST(every_kind_of_cache),
+    TEST(creation_is_all_or_nothing),
+    TEST(resizing),
+    TEST(busy),
+    TEST(the_arena_goes_first),
+    TEST(misuse),
+    TEST(the_recount),
+    TEST(waiting),
+    TEST(threads),
+    TEST(forking),
     TEST(forking_beside_waiters),
 };
 

@@ -316,13 +316,20 @@ static void heap_blocks_do_not_overlap(void)
 }
 
 static const struct test tests[] = {
-    TEST(reserve_is_aligned),   TEST(reserve_refuses_the_impossible),
-    TEST(commit_a_part),        TEST(reserved_is_inaccessible),
-    TEST(discard_reads_zero),   TEST(memfd_maps_twice),
-    TEST(commit_file_resident), TEST(uncommitted_is_inaccessible),
-    TEST(commit_file_refuses),  TEST(advice_is_harmless),
-    TEST(hugetlb_or_eos),       TEST(machine_facts),
-    TEST(heap_blocks_are_zeroed_and_counted), TEST(heap_blocks_do_not_overlap),
+    TEST(reserve_is_aligned),
+    TEST(reserve_refuses_the_impossible),
+    TEST(commit_a_part),
+    TEST(reserved_is_inaccessible),
+    TEST(discard_reads_zero),
+    TEST(memfd_maps_twice),
+    TEST(commit_file_resident),
+    TEST(uncommitted_is_inaccessible),
+    TEST(commit_file_refuses),
+    TEST(advice_is_harmless),
+    TEST(hugetlb_or_eos),
+    TEST(machine_facts),
+    TEST(heap_blocks_are_zeroed_and_counted),
+    TEST(heap_blocks_do_not_overlap),
 };
 
 TEST_MAIN(tests)

@@ -142,8 +142,7 @@ static void set_class_is_exact(void)
 static void make_residency(struct frame_map *map, struct rng *rng, uint32_t pfn, unsigned order,
                            bool *dirty)
 {
-    static const enum residency states[] = {RESIDENCY_UNTOUCHED, RESIDENCY_ZEROED,
-                                            RESIDENCY_DIRTY};
+    static const enum residency states[] = {RESIDENCY_UNTOUCHED, RESIDENCY_ZEROED, RESIDENCY_DIRTY};
     enum residency state = states[rng_below(rng, 3)];
 
     if (order > 0 && rng_below(rng, 3) != 0) {
@@ -186,8 +185,7 @@ static void clear_block_is_exact(void)
         cleared = page_clear_block(&map, 0, 6, nr);
         EXPECT_EQ(cleared, expected);
         for (uint32_t i = 0; i < NR_FRAMES; i++)
-            EXPECT(rig_is_filled(pfn_to_virt(&map, i), PAGE_SIZE,
-                                 i >= nr && dirty[i] ? 0xdd : 0));
+            EXPECT(rig_is_filled(pfn_to_virt(&map, i), PAGE_SIZE, i >= nr && dirty[i] ? 0xdd : 0));
     }
     map_end(&map);
 }
@@ -208,9 +206,15 @@ static void clear_block_trusts_clean(void)
 }
 
 static const struct test tests[] = {
-    TEST(init_leaves_nothing_to_chance), TEST(metadata_layout), TEST(arithmetic),           TEST(word_round_trip),
-    TEST(residency_bits),  TEST(block_pages_by_state), TEST(set_class_is_exact),
-    TEST(clear_block_is_exact), TEST(clear_block_trusts_clean),
+    TEST(init_leaves_nothing_to_chance),
+    TEST(metadata_layout),
+    TEST(arithmetic),
+    TEST(word_round_trip),
+    TEST(residency_bits),
+    TEST(block_pages_by_state),
+    TEST(set_class_is_exact),
+    TEST(clear_block_is_exact),
+    TEST(clear_block_trusts_clean),
 };
 
 TEST_MAIN(tests)

@@ -65,8 +65,7 @@ static void impossible_orders(void)
 /* Known bits alone, at most one zone; everything else is refused by every entry. */
 static void gfp_masks(void)
 {
-    static const uint32_t bad[] = {0x200,    0x100000,   0x80000000u, 0x3,
-                                   0x5,      0x6,        0x7,         0xffffffffu};
+    static const uint32_t bad[] = {0x200, 0x100000, 0x80000000u, 0x3, 0x5, 0x6, 0x7, 0xffffffffu};
     struct page_rig rig;
 
     page_rig_begin(&rig, 64, 4);
@@ -355,11 +354,20 @@ static void reclaim_is_asked(void)
 }
 
 static const struct test tests[] = {
-    TEST(blocks_of_each_order), TEST(impossible_orders),         TEST(gfp_masks),
-    TEST(references),           TEST(references_refuse),         TEST(double_put_after_a_merge),
-    TEST(frames_free_or_not),   TEST(zero_clears_what_is_dirty), TEST(zero_random_mix),
-    TEST(exact_runs),           TEST(exact_refuses),             TEST(exhaustion),
-    TEST(reclaim_is_asked),     TEST(lists_keep_clean_frames_clean),
+    TEST(blocks_of_each_order),
+    TEST(impossible_orders),
+    TEST(gfp_masks),
+    TEST(references),
+    TEST(references_refuse),
+    TEST(double_put_after_a_merge),
+    TEST(frames_free_or_not),
+    TEST(zero_clears_what_is_dirty),
+    TEST(zero_random_mix),
+    TEST(exact_runs),
+    TEST(exact_refuses),
+    TEST(exhaustion),
+    TEST(reclaim_is_asked),
+    TEST(lists_keep_clean_frames_clean),
 };
 
 TEST_MAIN(tests)

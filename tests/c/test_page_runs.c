@@ -115,7 +115,8 @@ static void reserve_high_frames(void)
     for (uint32_t pfn = 0; pfn + 3 <= 33 + 35 + 37; pfn++) {
         bool within = pyslab_page_to_zone(arena, pfn) == pyslab_page_to_zone(arena, pfn + 2);
 
-        EXPECT_EQ(page_reserve_range(&arena->pages, pfn, 3, PYSLAB_PAGE_LARGE), within ? pfn : PFN_NONE);
+        EXPECT_EQ(page_reserve_range(&arena->pages, pfn, 3, PYSLAB_PAGE_LARGE),
+                  within ? pfn : PFN_NONE);
         if (within)
             page_free_range(&arena->pages, pfn, 3);
     }
@@ -144,8 +145,11 @@ static void reserve_ignores_marks(void)
  * were a block, wherever it began; the next block of that order was not aligned. */
 static void freed_run_is_no_block(void)
 {
-    const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL, .nr_pages = 64 * 1024,
-                                      .batch = 16, .high_min = 64, .high_max = 64};
+    const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
+                                      .nr_pages = 64 * 1024,
+                                      .batch = 16,
+                                      .high_min = 64,
+                                      .high_max = 64};
     pyslab_arena *arena = rig_zones_arena(&zone, 1, 10);
     static const unsigned orders[] = {1, 2, 3, 9};
 
@@ -175,15 +179,15 @@ static void contig_errors(void)
         {0, 1, 0, PYSLAB_GFP_KERNEL},
         {NR_ALL + 1, 1, 0, PYSLAB_GFP_KERNEL},
         {UINT32_MAX, 1, 0, PYSLAB_GFP_KERNEL},
-        {1, 3, 0, PYSLAB_GFP_KERNEL},          /* no power of two */
+        {1, 3, 0, PYSLAB_GFP_KERNEL}, /* no power of two */
         {1, UINT32_MAX, 0, PYSLAB_GFP_KERNEL},
         {4, 1, 3, PYSLAB_GFP_KERNEL},
-        {4, 1, 2, PYSLAB_GFP_KERNEL},          /* shorter than the run */
+        {4, 1, 2, PYSLAB_GFP_KERNEL},             /* shorter than the run */
         {NR_NORMAL + 1, 1, 0, PYSLAB_GFP_KERNEL}, /* not in two zones */
         {NR_DMA + 1, 1, 0, PYSLAB_GFP_KERNEL | PYSLAB_GFP_DMA},
         {1, 256, 1, PYSLAB_GFP_KERNEL | PYSLAB_GFP_DMA | PYSLAB_GFP_DMA32},
         {1, 1, 0, PYSLAB_GFP_KERNEL | 1u << 31},
-        {1, 1, 0, PYSLAB_GFP_NOFAIL},          /* cannot wait */
+        {1, 1, 0, PYSLAB_GFP_NOFAIL},                     /* cannot wait */
         {3, 1, 0, PYSLAB_GFP_KERNEL | PYSLAB_GFP_NOFAIL}, /* order 2 */
     };
 
@@ -479,22 +483,14 @@ static void limit_refuses_only_the_greedy(void)
 }
 
 static const struct test tests[] = {
-    TEST(reserve_errors),
-    TEST(reserve_any_run),
-    TEST(reserve_high_frames),
-    TEST(reserve_ignores_marks),
-    TEST(freed_run_is_no_block),
-    TEST(contig_errors),
-    TEST(contig_somewhere),
-    TEST(bulk),
-    TEST(bulk_nofail),
-    TEST(split_errors),
-    TEST(split_and_free),
-    TEST(compound),
-    TEST(compound_single),
-    TEST(limit_counts_frames),
-    TEST(limit_below_a_frame),
-    TEST(limit_refuses_only_the_greedy),
+    TEST(reserve_errors),        TEST(reserve_any_run),
+    TEST(reserve_high_frames),   TEST(reserve_ignores_marks),
+    TEST(freed_run_is_no_block), TEST(contig_errors),
+    TEST(contig_somewhere),      TEST(bulk),
+    TEST(bulk_nofail),           TEST(split_errors),
+    TEST(split_and_free),        TEST(compound),
+    TEST(compound_single),       TEST(limit_counts_frames),
+    TEST(limit_below_a_frame),   TEST(limit_refuses_only_the_greedy),
 };
 
 TEST_MAIN(tests)

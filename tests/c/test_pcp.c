@@ -306,10 +306,15 @@ static void recount_notices(void)
 }
 
 static const struct test tests[] = {
-    TEST(which_orders_have_lists),       TEST(batch_and_high), TEST(youngest_first),
-    TEST(kept_pages_are_bounded),        TEST(drain),
-    TEST(thread_exit_empties_the_lists), TEST(drain_request_is_heeded),
-    TEST(recount_notices),               TEST(release_fails_no_other_request),
+    TEST(which_orders_have_lists),
+    TEST(batch_and_high),
+    TEST(youngest_first),
+    TEST(kept_pages_are_bounded),
+    TEST(drain),
+    TEST(thread_exit_empties_the_lists),
+    TEST(drain_request_is_heeded),
+    TEST(recount_notices),
+    TEST(release_fails_no_other_request),
     TEST(release_gives_free_frames_back),
 };
 

@@ -26,9 +26,8 @@ static uint32_t draw(uint32_t below)
 
 static void begin(uint64_t bytes)
 {
-    pyslab_arena_options options = {.struct_size = sizeof options,
-                                    .max_order = PYSLAB_DEFAULT_ORDER,
-                                    .size_bytes = bytes};
+    pyslab_arena_options options = {
+        .struct_size = sizeof options, .max_order = PYSLAB_DEFAULT_ORDER, .size_bytes = bytes};
 
     if (pyslab_arena_create(&options, &arena) != PYSLAB_OK)
         abort();

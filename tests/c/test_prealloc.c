@@ -94,8 +94,8 @@ static void count_down(void *object, void *context)
 /* Constructed with their slabs; a constructor that says no undoes it all. */
 static void constructed(void)
 {
-    pyslab_cache_options options = {.struct_size = sizeof options, .ctor = count_up,
-                                    .dtor = count_down};
+    pyslab_cache_options options = {
+        .struct_size = sizeof options, .ctor = count_up, .dtor = count_down};
     pyslab_arena *arena = rig_arena(64 * MIB, 14);
     pyslab_kmem_cache *cache = NULL;
 
@@ -226,9 +226,9 @@ static void pressure_takes_it(void)
 }
 
 static const struct test tests[] = {
-    TEST(on_the_empty_list),  TEST(nothing_asked),      TEST(all_or_nothing),
-    TEST(constructed),        TEST(trimming_leaves_it), TEST(slabs_in_use_count),
-    TEST(reaping_leaves_it),  TEST(shrinking_takes_it), TEST(pressure_takes_it),
+    TEST(on_the_empty_list), TEST(nothing_asked),      TEST(all_or_nothing),
+    TEST(constructed),       TEST(trimming_leaves_it), TEST(slabs_in_use_count),
+    TEST(reaping_leaves_it), TEST(shrinking_takes_it), TEST(pressure_takes_it),
 };
 
 TEST_MAIN(tests)

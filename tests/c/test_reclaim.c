@@ -17,17 +17,17 @@ static uint32_t pfns[8192], nr_held;
 /* What the callbacks do and have seen. */
 static struct {
     uint64_t freeable;
-    int64_t answer;        /* of scan */
-    uint32_t frees;        /* blocks of one frame that the next scans give back */
-    uint32_t oom_frees;    /* likewise the callback */
+    int64_t answer;     /* of scan */
+    uint32_t frees;     /* blocks of one frame that the next scans give back */
+    uint32_t oom_frees; /* likewise the callback */
     int oom_answer;
-    unsigned oom_until;    /* from this call on it says no; 0: never */
+    unsigned oom_until; /* from this call on it says no; 0: never */
     unsigned nr_counts, nr_scans, nr_ooms, nr_releases;
     size_t oom_bytes;
     uint32_t oom_zone;
     uint64_t at_count[PYSLAB_NR_VM_EVENTS], at_oom[PYSLAB_NR_VM_EVENTS]; /* first calls */
     uint64_t used_at_count;
-    char order[64];        /* of the first calls: c, s, o */
+    char order[64]; /* of the first calls: c, s, o */
     unsigned nr_order;
     char last;
 } seen;
@@ -93,11 +93,17 @@ static int oom(size_t nbytes, uint32_t zone, void *context)
 /* 64 frames, min 8, low 10, high 12, with everything that anyone may have taken. */
 static void begin_full(bool with_oom)
 {
-    static const pyslab_zone_options zone = {
-        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 64, .watermark = {8, 10, 12, 12}, .batch = 1,
-        .high_min = 4, .high_max = 4};
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 2, .count = count,
-                                       .scan = scan, .release = release};
+    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
+                                             .nr_pages = 64,
+                                             .watermark = {8, 10, 12, 12},
+                                             .batch = 1,
+                                             .high_min = 4,
+                                             .high_max = 4};
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = 2,
+                                       .count = count,
+                                       .scan = scan,
+                                       .release = release};
     pyslab_shrinker *shrinker = NULL;
 
     memset(&seen, 0, sizeof seen);
@@ -193,8 +199,8 @@ static void oom_serves(void)
 /* Page lists are emptied before anyone is asked: two listed frames merge to a block. */
 static void page_lists_first(void)
 {
-    const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL, .nr_pages = 4096, .batch = 4,
-                                      .high_min = 16, .high_max = 16};
+    const pyslab_zone_options zone = {
+        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 4096, .batch = 4, .high_min = 16, .high_max = 16};
     uint32_t nr, pfn;
 
     arena = rig_zones_arena(&zone, 1, 9);
@@ -368,8 +374,8 @@ static uint64_t count_waiting(void *unused)
 
 static void nofail_waits(void)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .count = count_waiting,
-                                       .scan = scan};
+    pyslab_shrinker_options options = {
+        .struct_size = sizeof options, .count = count_waiting, .scan = scan};
     pyslab_shrinker *shrinker;
     pthread_t thread;
     uint64_t nr_fails;
@@ -377,8 +383,8 @@ static void nofail_waits(void)
     for (uint32_t retry = 0; retry < 2; retry++) {
         begin_full(true);
         /* NOFAIL may take half of the reserve, as these may. */
-        nr_held += rig_take_all(arena, 0, PYSLAB_GFP_HIGH | PYSLAB_GFP_NOMEMALLOC,
-                                pfns + nr_held, 64);
+        nr_held += rig_take_all(arena, 0, PYSLAB_GFP_HIGH | PYSLAB_GFP_NOMEMALLOC, pfns + nr_held,
+                                64);
         nr_fails = rig_event(arena, PYSLAB_VM_ALLOC_FAIL);
         seen.freeable = 0;
         atomic_store(&waiting, 0);
@@ -441,11 +447,17 @@ static void give_up(void)
 /* Free frames are above min and below low: requests are served, and wake. */
 static void begin_below_low(void)
 {
-    static const pyslab_zone_options zone = {
-        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 64, .watermark = {4, 40, 50, 50}, .batch = 1,
-        .high_min = 4, .high_max = 4};
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 2, .count = count,
-                                       .scan = scan, .release = release};
+    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
+                                             .nr_pages = 64,
+                                             .watermark = {4, 40, 50, 50},
+                                             .batch = 1,
+                                             .high_min = 4,
+                                             .high_max = 4};
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = 2,
+                                       .count = count,
+                                       .scan = scan,
+                                       .release = release};
     pyslab_shrinker *shrinker;
 
     memset(&seen, 0, sizeof seen);
@@ -513,11 +525,14 @@ static void vain_runs_back_off(void)
  * Once: balanced at free == high. */
 static void balanced_above_high(uint32_t nr_left, uint64_t runs)
 {
-    static const pyslab_zone_options zone = {
-        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 64, .watermark = {4, 5, 10, 10}, .batch = 1,
-        .high_min = 4, .high_max = 4};
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 0, .batch = 1,
-                                       .count = count, .scan = scan};
+    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
+                                             .nr_pages = 64,
+                                             .watermark = {4, 5, 10, 10},
+                                             .batch = 1,
+                                             .high_min = 4,
+                                             .high_max = 4};
+    pyslab_shrinker_options options = {
+        .struct_size = sizeof options, .seeks = 0, .batch = 1, .count = count, .scan = scan};
     pyslab_shrinker *shrinker;
 
     memset(&seen, 0, sizeof seen);

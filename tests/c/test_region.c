@@ -344,13 +344,20 @@ static void use_after_reset(void)
 }
 
 static const struct test tests[] = {
-    TEST(objects_follow_each_other), TEST(sizes_and_contents),
-    TEST(alignment),                 TEST(zeroed),
-    TEST(blocks_grow),               TEST(hints),
-    TEST(rewinding),                 TEST(recycling),
-    TEST(stale_marks),               TEST(out_of_memory),
-    TEST(kfree_is_an_error),         TEST(the_recount),
-    TEST(use_after_reset),           TEST(constant_sizes),
+    TEST(objects_follow_each_other),
+    TEST(sizes_and_contents),
+    TEST(alignment),
+    TEST(zeroed),
+    TEST(blocks_grow),
+    TEST(hints),
+    TEST(rewinding),
+    TEST(recycling),
+    TEST(stale_marks),
+    TEST(out_of_memory),
+    TEST(kfree_is_an_error),
+    TEST(the_recount),
+    TEST(use_after_reset),
+    TEST(constant_sizes),
 };
 
 TEST_MAIN(tests)

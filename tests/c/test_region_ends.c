@@ -194,8 +194,11 @@ static int64_t scan_by_using(uint64_t nr, void *context)
 /* A shrinker may free, and allocate from the region that asked. */
 static void reentry(void)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 2, .batch = 128,
-                                       .count = count_some, .scan = scan_by_using};
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = 2,
+                                       .batch = 128,
+                                       .count = count_some,
+                                       .scan = scan_by_using};
     pyslab_shrinker *shrinker = NULL;
     void *held, *p;
 
@@ -284,10 +287,14 @@ static void forking(void)
 }
 
 static const struct test tests[] = {
-    TEST(ends_run_in_reverse),  TEST(children_end_in_any_order),
-    TEST(deep_nesting),         TEST(calls_in_an_end),
-    TEST(the_arena_goes_first), TEST(reentry),
-    TEST(threads),              TEST(forking),
+    TEST(ends_run_in_reverse),
+    TEST(children_end_in_any_order),
+    TEST(deep_nesting),
+    TEST(calls_in_an_end),
+    TEST(the_arena_goes_first),
+    TEST(reentry),
+    TEST(threads),
+    TEST(forking),
 };
 
 TEST_MAIN(tests)

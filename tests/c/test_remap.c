@@ -201,7 +201,9 @@ static void book_against_frames(void)
             EXPECT_GE(pkmap_flush(&pk), 0);
             EXPECT_EQ(pk.nr_mapped, pk.nr_in_use);
             break;
-        case 1: case 2: case 3:
+        case 1:
+        case 2:
+        case 3:
             slot = rng_below(&rng, 11);
             if (pk.counts[slot] >= 2)
                 (void)pkmap_put(&pk, slot);
@@ -263,9 +265,7 @@ static void refusals_change_nothing(void)
     frames_end(&map);
 }
 #else
-static void refusals_change_nothing(void)
-{
-}
+static void refusals_change_nothing(void) {}
 #endif
 
 /* The recount finds a count that nobody keeps, and a slot the hash has lost. */
@@ -298,9 +298,9 @@ static void a_wrong_book_is_found(void)
 }
 
 static const struct test tests[] = {
-    TEST(slots_are_refused),       TEST(slots_show_their_runs), TEST(runs_in_a_row),
+    TEST(slots_are_refused),        TEST(slots_show_their_runs),  TEST(runs_in_a_row),
     TEST(the_rest_is_inaccessible), TEST(counts_are_the_kernels), TEST(book_against_frames),
-    TEST(refusals_change_nothing), TEST(a_wrong_book_is_found),
+    TEST(refusals_change_nothing),  TEST(a_wrong_book_is_found),
 };
 
 TEST_MAIN(tests)

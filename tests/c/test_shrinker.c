@@ -46,18 +46,28 @@ static const struct vector vectors[] = {
     {1, 0, {{1000, 3, ALL, 3, 128, 128, 384, 384}, {1000, 3, ALL, 4, 128, 128, 512, 512}}},
     /* 62 * 2 = 124, too few: deferred; 124 >> 4 = 7, + 124 = 131: one batch; 120 left;
      * priority 12 neither adds nor takes; at 0: 120 + 2000, capped at 2000: 15 batches */
-    {2, 0, {{1000, 4, ALL, 0, 0, 0, 0, 0}, {1000, 4, ALL, 1, 128, 128, 128, 128},
-            {1000, 12, ALL, 0, 0, 0, 0, 0}, {1000, 0, ALL, 15, 128, 128, 1920, 1920}}},
+    {2,
+     0,
+     {{1000, 4, ALL, 0, 0, 0, 0, 0},
+      {1000, 4, ALL, 1, 128, 128, 128, 128},
+      {1000, 12, ALL, 0, 0, 0, 0, 0},
+      {1000, 0, ALL, 15, 128, 128, 1920, 1920}}},
     /* 1000 * 4 / 4 = 1000: seven batches, 104 left; the quotient is rounded down: 3 * 4 / 5 */
     {4, 0, {{1000, 0, ALL, 7, 128, 128, 896, 896}}},
     {5, 0, {{3, 0, ALL, 0, 0, 0, 0, 0}, {3, 0, ALL, 1, 4, 4, 4, 4}}},
     /* few objects: less than a batch, but twice all there are; nothing is left over */
-    {2, 0, {{5, 0, ALL, 1, 10, 10, 10, 10}, {5, 12, ALL, 0, 0, 0, 0, 0},
-            {5, 1, ALL, 0, 0, 0, 0, 0}, /* 2 * 2 = 4, deferred */
-            {5, 1, ALL, 1, 6, 6, 6, 6}}}, /* 4 >> 1 = 2, + 4 */
+    {2,
+     0,
+     {{5, 0, ALL, 1, 10, 10, 10, 10},
+      {5, 12, ALL, 0, 0, 0, 0, 0},
+      {5, 1, ALL, 0, 0, 0, 0, 0},   /* 2 * 2 = 4, deferred */
+      {5, 1, ALL, 1, 6, 6, 6, 6}}}, /* 4 >> 1 = 2, + 4 */
     /* 50, deferred; then 50 + 50 = all */
-    {0, 0, {{100, 0, ALL, 0, 0, 0, 0, 0}, {100, 0, ALL, 1, 100, 100, 100, 100},
-            {100, 0, ALL, 0, 0, 0, 0, 0}}},
+    {0,
+     0,
+     {{100, 0, ALL, 0, 0, 0, 0, 0},
+      {100, 0, ALL, 1, 100, 100, 100, 100},
+      {100, 0, ALL, 0, 0, 0, 0, 0}}},
     /* a batch of ten: 25 * 2 = 50 */
     {2, 10, {{100, 2, ALL, 5, 10, 10, 50, 50}}},
     /* a batch larger than everything: twice freeable in one scan */
@@ -67,13 +77,19 @@ static const struct vector vectors[] = {
     {2, 0, {{0, 0, ALL, 0, 0, 0, 0, 0}, {1, 0, ALL, 1, 2, 2, 2, 2}}},
     /* a stop is not counted; 200 deferred, then 400 but at most twice freeable: 200 again,
      * and at last 200 + 200, capped at 200, one batch, and 72 are too few */
-    {2, 0, {{100, 0, STOP, 1, 128, 128, 0, 0}, {100, 0, STOP, 1, 128, 128, 0, 0},
-            {100, 0, ALL, 1, 128, 128, 128, 128}}},
+    {2,
+     0,
+     {{100, 0, STOP, 1, 128, 128, 0, 0},
+      {100, 0, STOP, 1, 128, 128, 0, 0},
+      {100, 0, ALL, 1, 128, 128, 128, 128}}},
     /* what went is reported, what was asked for is counted */
     {2, 0, {{1000, 1, LITTLE, 7, 128, 128, 7, 896}}},
     /* only the shifted part of what was deferred counts: 2000 at 5 is 62, + 62 = 124 */
-    {2, 0, {{1000, 0, STOP, 1, 128, 128, 0, 0}, {1000, 5, ALL, 0, 0, 0, 0, 0},
-            {1000, 4, ALL, 1, 128, 128, 128, 128}}}, /* 2000 >> 4 = 125, + 124 */
+    {2,
+     0,
+     {{1000, 0, STOP, 1, 128, 128, 0, 0},
+      {1000, 5, ALL, 0, 0, 0, 0, 0},
+      {1000, 4, ALL, 1, 128, 128, 128, 128}}}, /* 2000 >> 4 = 125, + 124 */
 };
 
 static struct {
@@ -104,8 +120,10 @@ static uint64_t slabs_scanned(void)
 
 static void run_vector(const struct vector *vector)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = vector->seeks,
-                                       .batch = vector->batch, .count = vector_count,
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = vector->seeks,
+                                       .batch = vector->batch,
+                                       .count = vector_count,
                                        .scan = vector_scan};
     struct shrinker *shrinker = NULL;
 
@@ -152,8 +170,10 @@ static void absurd_counts(void)
     page_rig_begin(&rig, 64, 5);
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
         for (size_t j = 0; j < ARRAY_SIZE(seeks); j++) {
-            pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = seeks[j],
-                                               .count = vector_count, .scan = vector_scan};
+            pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                               .seeks = seeks[j],
+                                               .count = vector_count,
+                                               .scan = vector_scan};
             struct shrinker *shrinker = NULL;
             bool give_up = false;
 
@@ -173,8 +193,8 @@ static void absurd_counts(void)
 
 static void register_errors(void)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .count = vector_count,
-                                       .scan = vector_scan};
+    pyslab_shrinker_options options = {
+        .struct_size = sizeof options, .count = vector_count, .scan = vector_scan};
     pyslab_shrinker *shrinker = NULL;
 
     arena = rig_arena(MIB, 5);
@@ -239,11 +259,14 @@ static int64_t greedy_scan(uint64_t nr, void *unused)
 
 static void shrinker_uses_its_arena(void)
 {
-    static const pyslab_zone_options zone = {
-        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 64, .watermark = {7, 8, 12, 12}, .batch = 1,
-        .high_min = 4, .high_max = 4};
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 0,
-                                       .count = greedy_count, .scan = greedy_scan};
+    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
+                                             .nr_pages = 64,
+                                             .watermark = {7, 8, 12, 12},
+                                             .batch = 1,
+                                             .high_min = 4,
+                                             .high_max = 4};
+    pyslab_shrinker_options options = {
+        .struct_size = sizeof options, .seeks = 0, .count = greedy_count, .scan = greedy_scan};
     pyslab_shrinker *shrinker;
     uint32_t pfn;
 
@@ -255,7 +278,7 @@ static void shrinker_uses_its_arena(void)
     EXPECT_NE(pfn, PFN_NONE);
     EXPECT_EQ(greedy.deepest, 1); /* no reclaim within reclaim */
     EXPECT_EQ(greedy.got, 2 * greedy.nr_scans);
-    EXPECT(greedy.denied >= 1);   /* in the first scan; later ones find what it freed */
+    EXPECT(greedy.denied >= 1); /* in the first scan; later ones find what it freed */
     EXPECT_EQ(rig_event(arena, PYSLAB_VM_DIRECT_RECLAIM), 1);
     /* Afterwards the thread is anybody again. */
     EXPECT_EQ(pyslab_free_pages(arena, pfn, 0), PYSLAB_OK);
@@ -318,9 +341,13 @@ static void life_release(void *context)
 
 static void life_begin(struct life *life)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 0, .batch = 1,
-                                       .count = life_count, .scan = life_scan,
-                                       .release = life_release, .context = life};
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = 0,
+                                       .batch = 1,
+                                       .count = life_count,
+                                       .scan = life_scan,
+                                       .release = life_release,
+                                       .context = life};
 
     EXPECT_EQ(pyslab_register_shrinker(arena, &options, &life->shrinker), PYSLAB_OK);
 }
@@ -334,8 +361,8 @@ static void *run_shrinkers(void *unused)
 
 static void lives_begin(unsigned nr)
 {
-    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL, .nr_pages = 24,
-                                             .batch = 1, .high_min = 4, .high_max = 4};
+    static const pyslab_zone_options zone = {
+        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 24, .batch = 1, .high_min = 4, .high_max = 4};
 
     arena = rig_zones_arena(&zone, 1, 5);
     memset(lives, 0, sizeof lives);
@@ -501,8 +528,11 @@ static void pool_release(void *unused)
 
 static pyslab_shrinker *pool_register(void)
 {
-    pyslab_shrinker_options options = {.struct_size = sizeof options, .seeks = 2, .batch = 4,
-                                       .count = pool_count, .scan = pool_scan,
+    pyslab_shrinker_options options = {.struct_size = sizeof options,
+                                       .seeks = 2,
+                                       .batch = 4,
+                                       .count = pool_count,
+                                       .scan = pool_scan,
                                        .release = pool_release};
     pyslab_shrinker *shrinker = NULL;
 
@@ -540,9 +570,12 @@ static void *use_pool(void *seed)
 
 static void reclaim_in_threads(void)
 {
-    static const pyslab_zone_options zone = {
-        .type = PYSLAB_ZONE_NORMAL, .nr_pages = 48, .watermark = {5, 20, 30, 30}, .batch = 1,
-        .high_min = 4, .high_max = 4};
+    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
+                                             .nr_pages = 48,
+                                             .watermark = {5, 20, 30, 30},
+                                             .batch = 1,
+                                             .high_min = 4,
+                                             .high_max = 4};
     pthread_t thread[3];
 
     arena = rig_zones_arena(&zone, 1, 3);
@@ -559,16 +592,11 @@ static void reclaim_in_threads(void)
 }
 
 static const struct test tests[] = {
-    TEST(do_shrink_slab),
-    TEST(absurd_counts),
-    TEST(register_errors),
-    TEST(shrinker_uses_its_arena),
-    TEST(destroyed_with_its_arena),
-    TEST(ends_itself),
-    TEST(ended_by_another_thread),
-    TEST(run_by_two_threads),
-    TEST(forked_in_a_scan),
-    TEST(reclaim_in_threads),
+    TEST(do_shrink_slab),           TEST(absurd_counts),
+    TEST(register_errors),          TEST(shrinker_uses_its_arena),
+    TEST(destroyed_with_its_arena), TEST(ends_itself),
+    TEST(ended_by_another_thread),  TEST(run_by_two_threads),
+    TEST(forked_in_a_scan),         TEST(reclaim_in_threads),
 };
 
 TEST_MAIN(tests)

@@ -86,7 +86,7 @@ static void slab_orders(void)
             EXPECT_GE(bytes, stride);
             EXPECT_LE(bytes % stride, bytes / 2);
         }
-    EXPECT_EQ(slab_order_for(64, 2, 18), 0);  /* the kernel's: min_objects 4*(2+1) */
+    EXPECT_EQ(slab_order_for(64, 2, 18), 0); /* the kernel's: min_objects 4*(2+1) */
     EXPECT_EQ(slab_order_for(256, 2, 18), 0);
     EXPECT_EQ(slab_order_for(512, 2, 18), 1);
     EXPECT_EQ(slab_order_for(1024, 2, 18), 2);
@@ -128,7 +128,7 @@ static void check_objects_of(struct slab_rig *rig, size_t size, size_t align)
 
 static void objects_do_not_overlap(void)
 {
-    static const size_t sizes[] = {8,    9,    15,   16,   17,    24,    48,    100,  192,
+    static const size_t sizes[] = {8,    9,    15,   16,   17,    24,    48,     100,   192,
                                    1000, 4095, 4096, 4097, 12288, 65537, 200001, 262144};
     struct slab_rig rig;
 
@@ -332,9 +332,9 @@ static void ids_above_the_class_map(void)
 }
 
 static const struct test tests[] = {
-    TEST(bad_arguments),          TEST(slab_orders),  TEST(objects_do_not_overlap),
-    TEST(small_alignments),       TEST(supply_order), TEST(empty_slabs_are_bounded),
-    TEST(bulk_is_all_or_nothing), TEST(shrink),       TEST(destroy_busy_then_ok),
+    TEST(bad_arguments),           TEST(slab_orders),  TEST(objects_do_not_overlap),
+    TEST(small_alignments),        TEST(supply_order), TEST(empty_slabs_are_bounded),
+    TEST(bulk_is_all_or_nothing),  TEST(shrink),       TEST(destroy_busy_then_ok),
     TEST(ids_above_the_class_map),
 };
 

@@ -114,7 +114,7 @@ static void double_free_in_each_place(void)
 
 static int order_by_address(const void *a, const void *b)
 {
-    uintptr_t x = (uintptr_t) * (void *const *)a, y = (uintptr_t) * (void *const *)b;
+    uintptr_t x = (uintptr_t)*(void *const *)a, y = (uintptr_t)*(void *const *)b;
 
     return x < y ? -1 : x > y;
 }
@@ -230,7 +230,8 @@ static void only_starts_are_objects(void)
                 EXPECT_EQ(geometry_is_object(&own_slot(cache)->geometry,
                                              (size_t)(slab + offset - rig.pages.pa.map.base)),
                           offset % stride == 0);
-            if (!start && (offset % stride == 0 || offset < 64 || offset + 64 > bytes || offset % 61 == 0))
+            if (!start &&
+                (offset % stride == 0 || offset < 64 || offset + 64 > bytes || offset % 61 == 0))
                 refuse(cache, slab + offset, PYSLAB_EPOINTER);
         }
         give(cache, 0, 2 * per);
@@ -375,11 +376,16 @@ static void recount_sees_writes_to_free_objects(void)
 }
 
 static const struct test tests[] = {
-    TEST(double_free_in_each_place),  TEST(double_free_never_doubles),
-    TEST(double_free_of_eight_bytes), TEST(double_free_by_another_thread),
-    TEST(contents_do_not_matter),     TEST(only_starts_are_objects),
-    TEST(wrong_cache),                TEST(object_of_a_returned_slab),
-    TEST(never_handed_out),           TEST(recount_sees_writes_to_free_objects),
+    TEST(double_free_in_each_place),
+    TEST(double_free_never_doubles),
+    TEST(double_free_of_eight_bytes),
+    TEST(double_free_by_another_thread),
+    TEST(contents_do_not_matter),
+    TEST(only_starts_are_objects),
+    TEST(wrong_cache),
+    TEST(object_of_a_returned_slab),
+    TEST(never_handed_out),
+    TEST(recount_sees_writes_to_free_objects),
 };
 
 TEST_MAIN(tests)

@@ -93,8 +93,8 @@ static void *hoard(void *argument)
         object[i] = cache_alloc(meeting.cache, KERNEL);
     for (int i = 0; i < 1000; i++)
         EXPECT_EQ(cache_free(meeting.cache, object[i]), PYSLAB_OK);
-    pthread_barrier_wait(&meeting.barrier); /* this thread's sheaves hold objects */
-    pthread_barrier_wait(&meeting.barrier); /* a drain was asked for */
+    pthread_barrier_wait(&meeting.barrier);         /* this thread's sheaves hold objects */
+    pthread_barrier_wait(&meeting.barrier);         /* a drain was asked for */
     object[0] = cache_alloc(meeting.other, KERNEL); /* an exchange, in another cache */
     EXPECT_EQ(cache_free(meeting.other, object[0]), PYSLAB_OK);
     pthread_barrier_wait(&meeting.barrier); /* heeded */
@@ -259,12 +259,9 @@ static void statistics_beside_busy_threads(void)
 }
 
 static const struct test tests[] = {
-    TEST(exhaustion_and_recovery),
-    TEST(caches_give_to_each_other),
-    TEST(drain_reaches_another_thread),
-    TEST(destroy_by_a_thread_without_slots),
-    TEST(destroy_after_using_another_arena),
-    TEST(caches_come_and_go_under_pressure),
+    TEST(exhaustion_and_recovery),           TEST(caches_give_to_each_other),
+    TEST(drain_reaches_another_thread),      TEST(destroy_by_a_thread_without_slots),
+    TEST(destroy_after_using_another_arena), TEST(caches_come_and_go_under_pressure),
     TEST(statistics_beside_busy_threads),
 };
 

@@ -61,9 +61,11 @@ static void domain_begin(struct thread_domain *domain, struct counts *counts)
 {
     thread_domain_init(domain);
     domain->layer[THREAD_SLOT_PCP] = (struct thread_layer){.bytes = 100, .flush = pcp_flush};
-    domain->layer[THREAD_SLOT_SLAB] =
-        (struct thread_layer){.bytes = sizeof(struct slot), .context = counts, .init = slot_init,
-                              .flush = slab_flush, .discard = slot_discard};
+    domain->layer[THREAD_SLOT_SLAB] = (struct thread_layer){.bytes = sizeof(struct slot),
+                                                            .context = counts,
+                                                            .init = slot_init,
+                                                            .flush = slab_flush,
+                                                            .discard = slot_discard};
 }
 
 static struct slot *own(struct thread_domain *domain)
@@ -347,9 +349,9 @@ static void domains_come_and_go(void)
 }
 
 static const struct test tests[] = {
-    TEST(attach_once),          TEST(layers_are_optional),       TEST(many_domains),
-    TEST(exit_flushes),         TEST(domain_at_the_same_address), TEST(exit_flushes_every_domain),
-    TEST(domains_come_and_go),  TEST(domain_ends_under_a_thread), TEST(late_destructors_go_without),
+    TEST(attach_once),         TEST(layers_are_optional),        TEST(many_domains),
+    TEST(exit_flushes),        TEST(domain_at_the_same_address), TEST(exit_flushes_every_domain),
+    TEST(domains_come_and_go), TEST(domain_ends_under_a_thread), TEST(late_destructors_go_without),
 };
 
 TEST_MAIN(tests)

@@ -352,10 +352,14 @@ static void references(void)
 }
 
 static const struct test tests[] = {
-    TEST(random_use),             TEST(random_use_under_pressure),
-    TEST(producer_and_consumer),  TEST(blocks_move_between_threads),
-    TEST(thread_churn),           TEST(own_arenas_and_caches),
-    TEST(statistics_beside_work), TEST(release_beside_work),
+    TEST(random_use),
+    TEST(random_use_under_pressure),
+    TEST(producer_and_consumer),
+    TEST(blocks_move_between_threads),
+    TEST(thread_churn),
+    TEST(own_arenas_and_caches),
+    TEST(statistics_beside_work),
+    TEST(release_beside_work),
     TEST(references),
 };
 

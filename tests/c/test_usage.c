@@ -376,10 +376,11 @@ static void diverting_under_load(void)
 }
 
 static const struct test tests[] = {
-    TEST(objects),        TEST(page_blocks),           TEST(reserves),
-    TEST(regions),         TEST(blocks_overlap),  TEST(diverted),
-    TEST(pool_reserve),   TEST(peak_of_threads), TEST(blocks_under_load),
-    TEST(diverting_under_load),
+    TEST(objects),           TEST(page_blocks),
+    TEST(reserves),          TEST(regions),
+    TEST(blocks_overlap),    TEST(diverted),
+    TEST(pool_reserve),      TEST(peak_of_threads),
+    TEST(blocks_under_load), TEST(diverting_under_load),
 };
 
 TEST_MAIN(tests)

@@ -15,13 +15,15 @@ static pyslab_arena *arena;
 static void begin(uint32_t high_pages, uint32_t max_order)
 {
     static pyslab_zone_options zones[2];
-    pyslab_arena_options options = {.struct_size = sizeof options, .max_order = max_order,
+    pyslab_arena_options options = {.struct_size = sizeof options,
+                                    .max_order = max_order,
                                     .size_bytes = (uint64_t)(256 + high_pages) << PAGE_SHIFT,
-                                    .zones = zones, .nr_zones = 2};
+                                    .zones = zones,
+                                    .nr_zones = 2};
 
     zones[0] = (pyslab_zone_options){.type = PYSLAB_ZONE_NORMAL, .nr_pages = 256, .batch = 1};
-    zones[1] = (pyslab_zone_options){.type = PYSLAB_ZONE_HIGHMEM, .nr_pages = high_pages,
-                                     .batch = 1};
+    zones[1] = (pyslab_zone_options){
+        .type = PYSLAB_ZONE_HIGHMEM, .nr_pages = high_pages, .batch = 1};
     arena = NULL;
     if (pyslab_arena_create(&options, &arena) != PYSLAB_OK)
         abort();
@@ -29,8 +31,8 @@ static void begin(uint32_t high_pages, uint32_t max_order)
 
 static void begin_flat(uint64_t bytes)
 {
-    pyslab_arena_options options = {.struct_size = sizeof options, .max_order = 10,
-                                    .size_bytes = bytes};
+    pyslab_arena_options options = {
+        .struct_size = sizeof options, .max_order = 10, .size_bytes = bytes};
 
     arena = NULL;
     if (pyslab_arena_create(&options, &arena) != PYSLAB_OK)
@@ -315,8 +317,7 @@ static void refusals_lose_nothing(void)
             EXPECT_EQ(pyslab_vfree(arena, p), PYSLAB_OK);
             break;
         }
-        EXPECT(zone_free_pages(&arena->pages.zone[1]) + rig_pcp_pages(&arena->pages) >=
-               free_pages);
+        EXPECT(zone_free_pages(&arena->pages.zone[1]) + rig_pcp_pages(&arena->pages) >= free_pages);
         REQUIRE(n < 100);
     }
     end();
@@ -337,9 +338,11 @@ static void a_child_reads_and_leaves_alone(void)
     pid = fork();
     if (pid == 0)
         _exit(p[0] == 42 && pyslab_vfree(arena, p) == PYSLAB_EFORKED &&
-              pyslab_vmalloc(arena, 1, KERNEL) == NULL &&
-              pyslab_alloc_pages(arena, 0, PYSLAB_GFP_HIGHUSER) == PFN_NONE &&
-              pyslab_kmalloc(arena, 100, KERNEL) != NULL ? 0 : 1);
+                      pyslab_vmalloc(arena, 1, KERNEL) == NULL &&
+                      pyslab_alloc_pages(arena, 0, PYSLAB_GFP_HIGHUSER) == PFN_NONE &&
+                      pyslab_kmalloc(arena, 100, KERNEL) != NULL
+                  ? 0
+                  : 1);
     REQUIRE(waitpid(pid, &status, 0) == pid);
     EXPECT_EQ(status, 0);
     EXPECT_EQ(p[0], 42);
@@ -416,12 +419,14 @@ static void windows_show_frames(void)
 static void a_file_keeps_its_frames(void)
 {
     char path[] = "/tmp/pyslab-test-XXXXXX";
-    pyslab_zone_options zones[] = {
-        {.type = PYSLAB_ZONE_NORMAL, .nr_pages = 64, .batch = 1},
-        {.type = PYSLAB_ZONE_HIGHMEM, .nr_pages = 64, .batch = 1}};
-    pyslab_arena_options options = {.struct_size = sizeof options, .max_order = 6,
-                                    .size_bytes = 128 << PAGE_SHIFT, .zones = zones,
-                                    .nr_zones = 2, .highmem_path = path};
+    pyslab_zone_options zones[] = {{.type = PYSLAB_ZONE_NORMAL, .nr_pages = 64, .batch = 1},
+                                   {.type = PYSLAB_ZONE_HIGHMEM, .nr_pages = 64, .batch = 1}};
+    pyslab_arena_options options = {.struct_size = sizeof options,
+                                    .max_order = 6,
+                                    .size_bytes = 128 << PAGE_SHIFT,
+                                    .zones = zones,
+                                    .nr_zones = 2,
+                                    .highmem_path = path};
     pyslab_arena *other;
     uint32_t pfn, map_pfn;
     char *p;

@@ -65,8 +65,10 @@ static void one_below_the_other(void)
     static const struct {
         uint32_t gfp;
         uint32_t left;
-    } steps[] = {{PYSLAB_GFP_KERNEL, 41}, {PYSLAB_GFP_KERNEL | PYSLAB_GFP_HIGH, 21},
-                 {PYSLAB_GFP_ATOMIC, 16}, {PYSLAB_GFP_KERNEL | PYSLAB_GFP_MEMALLOC, 0}};
+    } steps[] = {{PYSLAB_GFP_KERNEL, 41},
+                 {PYSLAB_GFP_KERNEL | PYSLAB_GFP_HIGH, 21},
+                 {PYSLAB_GFP_ATOMIC, 16},
+                 {PYSLAB_GFP_KERNEL | PYSLAB_GFP_MEMALLOC, 0}};
     pyslab_zone_options zone = rig_zone(PYSLAB_ZONE_NORMAL, 100, 41);
     pyslab_arena *arena = rig_zones_arena(&zone, 1, 3);
     uint32_t nr = 0;
@@ -198,8 +200,8 @@ static void compare(uint32_t gfp, int highest, unsigned order)
 
 static void every_mask(void)
 {
-    static const uint32_t bits[] = {HIGH, DIRECT, PYSLAB_GFP_KSWAPD_RECLAIM, MEMALLOC, NOMEMALLOC,
-                                    PYSLAB_GFP_ZERO};
+    static const uint32_t bits[] = {HIGH,     DIRECT,     PYSLAB_GFP_KSWAPD_RECLAIM,
+                                    MEMALLOC, NOMEMALLOC, PYSLAB_GFP_ZERO};
     static const uint32_t zone_bits[] = {PYSLAB_GFP_DMA, 0, PYSLAB_GFP_HIGHMEM};
 
     for (uint32_t set = 0; set < 1u << ARRAY_SIZE(bits); set++)

@@ -343,8 +343,9 @@ static void fill_high(pyslab_arena *arena, uint32_t pfn, uint32_t nr, int byte)
 
     memset(frame, byte, sizeof frame);
     for (uint32_t i = 0; i < nr; i++)
-        EXPECT_EQ(pwrite(arena->pages.map.high_fd, frame, sizeof frame,
-                         high_offset(arena, pfn + i)), (ssize_t)sizeof frame);
+        EXPECT_EQ(
+            pwrite(arena->pages.map.high_fd, frame, sizeof frame, high_offset(arena, pfn + i)),
+            (ssize_t)sizeof frame);
 }
 
 static bool high_is(pyslab_arena *arena, uint32_t pfn, uint32_t nr, unsigned char byte)
@@ -354,7 +355,8 @@ static bool high_is(pyslab_arena *arena, uint32_t pfn, uint32_t nr, unsigned cha
 
     for (uint32_t i = 0; i < nr; i++)
         is &= pread(arena->pages.map.high_fd, frame, sizeof frame, high_offset(arena, pfn + i)) ==
-                  (ssize_t)sizeof frame && rig_is_filled(frame, sizeof frame, byte);
+                  (ssize_t)sizeof frame &&
+              rig_is_filled(frame, sizeof frame, byte);
     return is;
 }
 

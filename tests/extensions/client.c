@@ -15,7 +15,7 @@
 #ifdef __cplusplus
 extern "C"
 #endif
-void *second_kmalloc(pyslab_arena *arena, size_t size);
+    void *second_kmalloc(pyslab_arena *arena, size_t size);
 #endif
 
 /* --- families: without the GIL, here or in a thread that Python never saw --- */
@@ -118,9 +118,8 @@ static PyObject *cache_alloc(PyObject *module, PyObject *object)
     pyslab_kmem_cache *cache = pyslab_kmem_cache_from_object(object);
 
     (void)module;
-    return cache == NULL
-               ? NULL
-               : PyLong_FromVoidPtr(pyslab_kmem_cache_alloc(cache, PYSLAB_GFP_KERNEL));
+    return cache == NULL ? NULL
+                         : PyLong_FromVoidPtr(pyslab_kmem_cache_alloc(cache, PYSLAB_GFP_KERNEL));
 }
 
 static PyObject *cache_free(PyObject *module, PyObject *args)
@@ -150,8 +149,7 @@ static PyObject *region_alloc(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "On", &object, &size))
         return NULL;
     region = pyslab_region_from_object(object);
-    return region == NULL ? NULL
-                          : PyLong_FromVoidPtr(pyslab_region_alloc(region, (size_t)size));
+    return region == NULL ? NULL : PyLong_FromVoidPtr(pyslab_region_alloc(region, (size_t)size));
 }
 
 /* --- references --------------------------------------------------------- */
@@ -216,11 +214,11 @@ static PyObject *call(arena_call function, const char *name, PyObject *address)
     return error != PYSLAB_OK ? (PyObject *)pyslab_raise(error, name) : PyLong_FromLong(0);
 }
 
-#define ARENA_METHOD(name)                                              \
-    static PyObject *method_##name(PyObject *module, PyObject *address) \
-    {                                                                   \
-        (void)module;                                                   \
-        return call(name, #name, address);                              \
+#define ARENA_METHOD(name)                                                                         \
+    static PyObject *method_##name(PyObject *module, PyObject *address)                            \
+    {                                                                                              \
+        (void)module;                                                                              \
+        return call(name, #name, address);                                                         \
     }
 ARENA_METHOD(get)
 ARENA_METHOD(put)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK(condition)                                                                          \
+#define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition))                                                                          \
             return __LINE__;                                                                       \
@@ -118,7 +118,7 @@ enum { HOARD_OBJECTS = 1 << 14 }; /* it says so: enough that one pass asks for s
 
 struct hoard {
     pyslab_arena *arena;
-    void *p;      /* or NULL */
+    void *p; /* or NULL */
     int released;
 };
 
@@ -505,9 +505,14 @@ static const struct {
     const char *name;
     int (*run)(void);
 } families[] = {
-    {"arenas", arenas},     {"shrinkers", shrinkers}, {"kmallocs", kmallocs},
-    {"kmem_caches", kmem_caches}, {"mempools", mempools}, {"pages", pages},
-    {"vmallocs", vmallocs}, {"regions", regions},
+    {"arenas", arenas},
+    {"shrinkers", shrinkers},
+    {"kmallocs", kmallocs},
+    {"kmem_caches", kmem_caches},
+    {"mempools", mempools},
+    {"pages", pages},
+    {"vmallocs", vmallocs},
+    {"regions", regions},
     {"misuses_of_regions", misuses_of_regions},
     {"misuses_of_blocks", misuses_of_blocks},
 };

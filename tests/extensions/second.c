@@ -7,7 +7,7 @@
 #ifdef __cplusplus
 extern "C"
 #endif
-void *second_kmalloc(pyslab_arena *arena, size_t size);
+    void *second_kmalloc(pyslab_arena *arena, size_t size);
 
 void *second_kmalloc(pyslab_arena *arena, size_t size)
 {

@@ -17,23 +17,23 @@
 #include <unordered_map>
 #include <vector>
 
-#define CHECK(condition)     \
-    do {                     \
-        if (!(condition))    \
-            return __LINE__; \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            return __LINE__;                                                                       \
     } while (0)
 
-#define THROWS(type, the_code, statement)       \
-    do {                                        \
-        int code_ = PYSLAB_OK;                  \
-        try {                                   \
-            statement;                          \
-        } catch (const type &caught) {          \
-            code_ = caught.code();              \
-            if (std::strlen(caught.what()) < 5) \
-                return __LINE__;                \
-        }                                       \
-        CHECK(code_ == (the_code));             \
+#define THROWS(type, the_code, statement)                                                          \
+    do {                                                                                           \
+        int code_ = PYSLAB_OK;                                                                     \
+        try {                                                                                      \
+            statement;                                                                             \
+        } catch (const type &caught) {                                                             \
+            code_ = caught.code();                                                                 \
+            if (std::strlen(caught.what()) < 5)                                                    \
+                return __LINE__;                                                                   \
+        }                                                                                          \
+        CHECK(code_ == (the_code));                                                                \
     } while (0)
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
@@ -89,7 +89,7 @@ bool is_aligned(const void *p, std::size_t align)
 template <class T>
 using vector = std::vector<T, pyslab::allocator<T>>;
 
-}  // namespace
+} // namespace
 
 EXPORT int use_table(const void *table)
 {
@@ -155,7 +155,8 @@ EXPORT int allocators()
         using pair = std::pair<const int, long>;
         std::unordered_map<int, long, std::hash<int>, std::equal_to<>, pyslab::allocator<pair>> map{
             pyslab::allocator<pair>(arena)};
-        std::map<int, long, std::less<>, pyslab::allocator<pair>> tree{pyslab::allocator<pair>(arena)};
+        std::map<int, long, std::less<>, pyslab::allocator<pair>> tree{
+            pyslab::allocator<pair>(arena)};
         std::list<char, pyslab::allocator<char>> list{pyslab::allocator<char>(arena)};
         std::basic_string<char, std::char_traits<char>, pyslab::allocator<char>> text(
             1000, 'x', pyslab::allocator<char>(arena));
@@ -192,7 +193,8 @@ EXPORT int allocators_refuse()
         CHECK(overflow);
     }
     THROWS(pyslab::bad_alloc, PYSLAB_ENOMEM, (void)wide.allocate(MIB));
-    THROWS(pyslab::bad_alloc, PYSLAB_ENOMEM, vector<int>(40 * MIB, 1, pyslab::allocator<int>(arena)));
+    THROWS(pyslab::bad_alloc, PYSLAB_ENOMEM,
+           vector<int>(40 * MIB, 1, pyslab::allocator<int>(arena)));
     THROWS(pyslab::error, PYSLAB_EINVAL, (void)pyslab::allocator<int>(none));
     THROWS(pyslab::error, PYSLAB_EINVAL, (void)pyslab::arena_resource(none));
     THROWS(pyslab::error, PYSLAB_EINVAL, (void)pyslab::region_resource(nullptr));

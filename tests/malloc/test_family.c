@@ -98,8 +98,8 @@ static void zero_bytes(void)
 
 static void sizes_that_cannot_be(void)
 {
-    const size_t sizes[] = {size_max, size_max - 1, size_max - 4095, size_max - 4096,
-                            size_max / 2 + 1, ptrdiff_max, ptrdiff_max - 15, size_max / 2};
+    const size_t sizes[] = {size_max,         size_max - 1, size_max - 4095,  size_max - 4096,
+                            size_max / 2 + 1, ptrdiff_max,  ptrdiff_max - 15, size_max / 2};
     char *p = test_malloc(64);
 
     fill(p, 64, 3);

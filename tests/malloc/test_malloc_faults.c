@@ -73,8 +73,8 @@ static void *shrunk(void)
     return p;
 }
 
-static void *(*const operations[])(void) = {small,         medium, large,  cleared, aligned,
-                                            posix_aligned, grown,  shrunk};
+static void *(*const operations[])(void) = {small,   medium,        large, cleared,
+                                            aligned, posix_aligned, grown, shrunk};
 
 static void expect_valid(void)
 {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -177,7 +178,7 @@ class RegionMachine(RuleBasedStateMachine):
         if places:
             place = places[data.draw(st.integers(0, len(places) - 1))]
             mark = model.items[place]
-            self._go_back(model, place + 1, lambda: model.region.rewind(mark))  # type: ignore[arg-type]
+            self._go_back(model, place + 1, partial(model.region.rewind, mark))
 
     @rule(data=st.data())
     def reset(self, data: Any) -> None:

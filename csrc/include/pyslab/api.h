@@ -24,18 +24,20 @@
 
 typedef struct pyslab_python_api pyslab_python_api;
 
+/* clang-format off */
 #define PYSLAB_FN(type, name, parameters, arguments) type(*name) parameters;
 #define PYSLAB_PROC(name, parameters, arguments) void(*name) parameters;
 #define PYSLAB_INLINE(type, name, parameters) type(*name) parameters;
 #define PYSLAB_STATS(name, owner, stats) void (*name)(owner *of, stats *out, size_t size);
 #define PYSLAB_STATS_AT(name, owner, stats) \
     int (*name)(owner *of, uint32_t index, stats *out, size_t size);
+/* clang-format on */
 
 typedef struct pyslab_api {
-    uint32_t abi_major;                /* of the library */
+    uint32_t abi_major; /* of the library */
     uint32_t abi_minor;
-    size_t struct_size;                /* sizeof(pyslab_api) there */
-    const pyslab_python_api *python;   /* NULL: no interpreter */
+    size_t struct_size;              /* sizeof(pyslab_api) there */
+    const pyslab_python_api *python; /* NULL: no interpreter */
 #include "pyslab/functions.h"
 } pyslab_api;
 
@@ -51,7 +53,7 @@ typedef struct pyslab_api {
  * under the same version. */
 struct _object;
 struct pyslab_python_api {
-    size_t struct_size;  /* sizeof(pyslab_python_api) in the library */
+    size_t struct_size; /* sizeof(pyslab_python_api) in the library */
     pyslab_arena *(*arena_from_object)(struct _object *object);
     struct _object *(*arena_to_object)(pyslab_arena *arena);
     pyslab_kmem_cache *(*kmem_cache_from_object)(struct _object *object);

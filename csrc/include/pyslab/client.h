@@ -72,20 +72,26 @@ static inline int pyslab_set_api(const void *table)
 }
 #endif
 
-#define PYSLAB_FN(type, name, parameters, arguments) \
-    static inline type pyslab_##name parameters { return pyslab_get_api()->name arguments; }
-#define PYSLAB_PROC(name, parameters, arguments) \
-    static inline void pyslab_##name parameters { pyslab_get_api()->name arguments; }
-#define PYSLAB_INLINE(type, name, parameters)
-#define PYSLAB_STATS(name, owner, stats)                       \
-    static inline void pyslab_##name(owner *of, stats *out)    \
-    {                                                          \
-        pyslab_get_api()->name(of, out, sizeof *out);          \
+#define PYSLAB_FN(type, name, parameters, arguments)                                               \
+    static inline type pyslab_##name parameters                                                    \
+    {                                                                                              \
+        return pyslab_get_api()->name arguments;                                                   \
     }
-#define PYSLAB_STATS_AT(name, owner, stats)                                 \
-    static inline int pyslab_##name(owner *of, uint32_t index, stats *out)  \
-    {                                                                       \
-        return pyslab_get_api()->name(of, index, out, sizeof *out);         \
+#define PYSLAB_PROC(name, parameters, arguments)                                                   \
+    static inline void pyslab_##name parameters                                                    \
+    {                                                                                              \
+        pyslab_get_api()->name arguments;                                                          \
+    }
+#define PYSLAB_INLINE(type, name, parameters)
+#define PYSLAB_STATS(name, owner, stats)                                                           \
+    static inline void pyslab_##name(owner *of, stats *out)                                        \
+    {                                                                                              \
+        pyslab_get_api()->name(of, out, sizeof *out);                                              \
+    }
+#define PYSLAB_STATS_AT(name, owner, stats)                                                        \
+    static inline int pyslab_##name(owner *of, uint32_t index, stats *out)                         \
+    {                                                                                              \
+        return pyslab_get_api()->name(of, index, out, sizeof *out);                                \
     }
 
 #include "pyslab/functions.h"

@@ -12,8 +12,7 @@
  * stay what they are. */
 static inline int pyslab_import_failed(void)
 {
-    if (PyErr_ExceptionMatches(PyExc_AttributeError) ||
-        PyErr_ExceptionMatches(PyExc_ValueError)) {
+    if (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_ValueError)) {
         PyErr_Clear();
         PyErr_SetString(PyExc_ImportError,
                         "the pyslab that is installed has no C API (" PYSLAB_CAPSULE ")");

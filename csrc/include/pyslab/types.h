@@ -12,35 +12,35 @@
 #ifdef PYSLAB_CDEF
 #define PYSLAB_WIDE
 #else
-#define PYSLAB_WIDE __extension__  /* of an enum with a value beyond int */
+#define PYSLAB_WIDE __extension__ /* of an enum with a value beyond int */
 #endif
 
-#ifdef PYSLAB_CORE  /* whose names for them have no prefix */
+#ifdef PYSLAB_CORE /* whose names for them have no prefix */
 #define PYSLAB_TAG(name) name
 #else
 #define PYSLAB_TAG(name) pyslab_##name
 #endif
 
-typedef struct pyslab_arena pyslab_arena;                 /* one arena: zones, caches, kmalloc */
-typedef struct PYSLAB_TAG(kmem_cache) pyslab_kmem_cache;  /* objects of one size in one arena */
-typedef struct PYSLAB_TAG(sheaf) pyslab_sheaf;            /* objects set aside for one user */
-typedef struct PYSLAB_TAG(mempool) pyslab_mempool;        /* a reserve of objects of one cache */
-typedef struct PYSLAB_TAG(region) pyslab_region;          /* objects that go together */
-typedef struct PYSLAB_TAG(window) pyslab_window;          /* address space for high frames */
-typedef struct PYSLAB_TAG(shrinker) pyslab_shrinker;      /* a registered one */
+typedef struct pyslab_arena pyslab_arena;                /* one arena: zones, caches, kmalloc */
+typedef struct PYSLAB_TAG(kmem_cache) pyslab_kmem_cache; /* objects of one size in one arena */
+typedef struct PYSLAB_TAG(sheaf) pyslab_sheaf;           /* objects set aside for one user */
+typedef struct PYSLAB_TAG(mempool) pyslab_mempool;       /* a reserve of objects of one cache */
+typedef struct PYSLAB_TAG(region) pyslab_region;         /* objects that go together */
+typedef struct PYSLAB_TAG(window) pyslab_window;         /* address space for high frames */
+typedef struct PYSLAB_TAG(shrinker) pyslab_shrinker;     /* a registered one */
 
 enum pyslab_limits {
-    PYSLAB_PAGE_SHIFT = 12,     /* an arena frame is 4 KiB on every host */
-    PYSLAB_MAX_ORDER = 20,      /* largest max_order an arena may ask for: 4 GiB */
-    PYSLAB_DEFAULT_ORDER = 18,  /* default max_order: 1 GiB blocks */
-    PYSLAB_NAME_MAX = 32,       /* bytes of a cache name, its NUL included */
-    PYSLAB_ZERO_SIZE = 16,      /* the address kmalloc(0) returns, never memory */
-    PYSLAB_REGION_ALIGN = 16,   /* of every object of a region */
+    PYSLAB_PAGE_SHIFT = 12,    /* an arena frame is 4 KiB on every host */
+    PYSLAB_MAX_ORDER = 20,     /* largest max_order an arena may ask for: 4 GiB */
+    PYSLAB_DEFAULT_ORDER = 18, /* default max_order: 1 GiB blocks */
+    PYSLAB_NAME_MAX = 32,      /* bytes of a cache name, its NUL included */
+    PYSLAB_ZERO_SIZE = 16,     /* the address kmalloc(0) returns, never memory */
+    PYSLAB_REGION_ALIGN = 16,  /* of every object of a region */
 };
 
 PYSLAB_WIDE enum pyslab_purge {
-    PYSLAB_PURGE_DEFAULT_MS = 1000,   /* what a purge_delay_ms of 0 means */
-    PYSLAB_PURGE_NEVER = 0xffffffff,  /* a purge_delay_ms that never comes */
+    PYSLAB_PURGE_DEFAULT_MS = 1000,  /* what a purge_delay_ms of 0 means */
+    PYSLAB_PURGE_NEVER = 0xffffffff, /* a purge_delay_ms that never comes */
 };
 
 /* Kinds of zones, lowest first, as the kernel orders them. Frames of HIGHMEM and MOVABLE
@@ -55,15 +55,15 @@ enum pyslab_zone_type {
 };
 
 enum pyslab_zone_mark {
-    PYSLAB_MARK_MIN = 0,   /* below it only reserves are left */
-    PYSLAB_MARK_LOW = 1,   /* below it background reclaim is woken */
-    PYSLAB_MARK_HIGH = 2,  /* which then works up to here */
+    PYSLAB_MARK_MIN = 0,  /* below it only reserves are left */
+    PYSLAB_MARK_LOW = 1,  /* below it background reclaim is woken */
+    PYSLAB_MARK_HIGH = 2, /* which then works up to here */
     PYSLAB_MARK_PROMO = 3,
     PYSLAB_NR_MARKS = 4,
 };
 
 PYSLAB_WIDE enum pyslab_pfn {
-    PYSLAB_PFN_NONE = 0xffffffff,  /* no frame */
+    PYSLAB_PFN_NONE = 0xffffffff, /* no frame */
 };
 
 /* Bits and values as in Linux 6.12 gfp_types.h. */
@@ -95,148 +95,148 @@ enum pyslab_gfp {
 
 enum pyslab_error {
     PYSLAB_OK = 0,
-    PYSLAB_ENOMEM = -1,     /* no block of this size is free */
-    PYSLAB_EINVAL = -2,     /* an argument is outside its documented range */
-    PYSLAB_EPOINTER = -3,   /* not the start of a live allocation of this arena */
-    PYSLAB_EDOUBLE = -4,    /* the object or block is free already */
-    PYSLAB_ECORRUPT = -5,   /* metadata disagrees with itself */
-    PYSLAB_EBUSY = -6,      /* objects are live, or others have a reference */
-    PYSLAB_EOS = -7,        /* the operating system refused; see errno */
-    PYSLAB_ELIMIT = -8,     /* larger than this machine's memory, without overcommit */
-    PYSLAB_ECACHE = -9,     /* the object belongs to another cache */
-    PYSLAB_EFORKED = -10,   /* shared frames belong to the parent process */
-    PYSLAB_EMAPS = -11,     /* the budget of memory mappings is used up */
+    PYSLAB_ENOMEM = -1,   /* no block of this size is free */
+    PYSLAB_EINVAL = -2,   /* an argument is outside its documented range */
+    PYSLAB_EPOINTER = -3, /* not the start of a live allocation of this arena */
+    PYSLAB_EDOUBLE = -4,  /* the object or block is free already */
+    PYSLAB_ECORRUPT = -5, /* metadata disagrees with itself */
+    PYSLAB_EBUSY = -6,    /* objects are live, or others have a reference */
+    PYSLAB_EOS = -7,      /* the operating system refused; see errno */
+    PYSLAB_ELIMIT = -8,   /* larger than this machine's memory, without overcommit */
+    PYSLAB_ECACHE = -9,   /* the object belongs to another cache */
+    PYSLAB_EFORKED = -10, /* shared frames belong to the parent process */
+    PYSLAB_EMAPS = -11,   /* the budget of memory mappings is used up */
 };
 
 /* Flags of a cache; the bits are the kernel's. */
 enum pyslab_slab_flags {
-    PYSLAB_SLAB_HWCACHE_ALIGN = 0x2000,  /* to 64 bytes, less for objects below 33 */
-    PYSLAB_SLAB_CACHE_DMA = 0x4000,      /* its slabs lie in the DMA zone */
+    PYSLAB_SLAB_HWCACHE_ALIGN = 0x2000, /* to 64 bytes, less for objects below 33 */
+    PYSLAB_SLAB_CACHE_DMA = 0x4000,     /* its slabs lie in the DMA zone */
 };
 
 enum pyslab_hugepages {
     PYSLAB_HUGEPAGES_NO = 0,
-    PYSLAB_HUGEPAGES_TRY = 1,      /* transparent huge pages on large runs */
-    PYSLAB_HUGEPAGES_REQUIRE = 2,  /* reserved huge pages (hugetlb) or an error */
+    PYSLAB_HUGEPAGES_TRY = 1,     /* transparent huge pages on large runs */
+    PYSLAB_HUGEPAGES_REQUIRE = 2, /* reserved huge pages (hugetlb) or an error */
 };
 
 enum pyslab_kmalloc_classes {
-    PYSLAB_CLASSES_FINE = 0,   /* four classes per doubling, 16 B to 256 KiB */
-    PYSLAB_CLASSES_LINUX = 1,  /* the kernel's thirteen, 8 B to 8 KiB */
+    PYSLAB_CLASSES_FINE = 0,  /* four classes per doubling, 16 B to 256 KiB */
+    PYSLAB_CLASSES_LINUX = 1, /* the kernel's thirteen, 8 B to 8 KiB */
 };
 
 enum pyslab_page_state {
-    PYSLAB_PAGE_UNLISTED = 0,  /* never used, or inside a larger block */
-    PYSLAB_PAGE_BUDDY = 1,     /* head of a free block */
-    PYSLAB_PAGE_PCP = 2,       /* head of a block on a per-thread page list */
-    PYSLAB_PAGE_ALLOC = 3,     /* head of a block from alloc_pages */
-    PYSLAB_PAGE_LARGE = 4,     /* head of a large kmalloc block */
-    PYSLAB_PAGE_SLAB = 5,      /* head of a slab */
-    PYSLAB_PAGE_ISOLATED = 6,  /* head of a free block while it goes back to the OS */
+    PYSLAB_PAGE_UNLISTED = 0, /* never used, or inside a larger block */
+    PYSLAB_PAGE_BUDDY = 1,    /* head of a free block */
+    PYSLAB_PAGE_PCP = 2,      /* head of a block on a per-thread page list */
+    PYSLAB_PAGE_ALLOC = 3,    /* head of a block from alloc_pages */
+    PYSLAB_PAGE_LARGE = 4,    /* head of a large kmalloc block */
+    PYSLAB_PAGE_SLAB = 5,     /* head of a slab */
+    PYSLAB_PAGE_ISOLATED = 6, /* head of a free block while it goes back to the OS */
 };
 
 /* One zone of an arena. Zones follow one another without gaps, from frame 0 on and in the
  * order of their types. Numbers are frames. */
 typedef struct pyslab_zone_options {
-    uint32_t type;               /* enum pyslab_zone_type */
-    uint32_t nr_pages;           /* > 0 */
-    uint32_t watermark[4];       /* by enum pyslab_zone_mark; not decreasing */
-    uint32_t lowmem_reserve[5];  /* kept from requests that may use the zone of this index */
-    uint32_t batch;              /* page lists: moved at once, > 0 */
-    uint32_t high_min;           /* page lists: kept at least */
-    uint32_t high_max;           /* page lists: kept at most, in the kernel */
+    uint32_t type;              /* enum pyslab_zone_type */
+    uint32_t nr_pages;          /* > 0 */
+    uint32_t watermark[4];      /* by enum pyslab_zone_mark; not decreasing */
+    uint32_t lowmem_reserve[5]; /* kept from requests that may use the zone of this index */
+    uint32_t batch;             /* page lists: moved at once, > 0 */
+    uint32_t high_min;          /* page lists: kept at least */
+    uint32_t high_max;          /* page lists: kept at most, in the kernel */
 } pyslab_zone_options;
 
 typedef struct pyslab_arena_options {
-    uint32_t struct_size;      /* sizeof(pyslab_arena_options) of the caller */
-    uint32_t max_order;        /* largest buddy block, 0 (a frame)..PYSLAB_MAX_ORDER */
-    uint64_t size_bytes;       /* rounded up to whole frames */
-    uint32_t overcommit;       /* non-zero: may be larger than physical memory */
-    uint32_t hugepages;        /* enum pyslab_hugepages */
-    uint32_t kmalloc_classes;  /* enum pyslab_kmalloc_classes */
-    uint32_t purge_delay_ms;   /* surplus memory goes back so soon; 0: after 1000 ms */
-    uint32_t prefault;         /* non-zero: make every frame resident at creation */
-    uint32_t mlock;            /* non-zero: keep every frame in physical memory */
-    const pyslab_zone_options *zones;  /* nr_zones of them, of size_bytes together */
-    uint32_t nr_zones;         /* 0: one NORMAL zone without reserves */
-    const char *highmem_path;  /* file on disk for the high zones; NULL: memory */
+    uint32_t struct_size;             /* sizeof(pyslab_arena_options) of the caller */
+    uint32_t max_order;               /* largest buddy block, 0 (a frame)..PYSLAB_MAX_ORDER */
+    uint64_t size_bytes;              /* rounded up to whole frames */
+    uint32_t overcommit;              /* non-zero: may be larger than physical memory */
+    uint32_t hugepages;               /* enum pyslab_hugepages */
+    uint32_t kmalloc_classes;         /* enum pyslab_kmalloc_classes */
+    uint32_t purge_delay_ms;          /* surplus memory goes back so soon; 0: after 1000 ms */
+    uint32_t prefault;                /* non-zero: make every frame resident at creation */
+    uint32_t mlock;                   /* non-zero: keep every frame in physical memory */
+    const pyslab_zone_options *zones; /* nr_zones of them, of size_bytes together */
+    uint32_t nr_zones;                /* 0: one NORMAL zone without reserves */
+    const char *highmem_path;         /* file on disk for the high zones; NULL: memory */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
-    uint32_t struct_size;        /* sizeof(pyslab_zone_stats) of the library */
-    uint32_t type;               /* enum pyslab_zone_type */
+    uint32_t struct_size; /* sizeof(pyslab_zone_stats) of the library */
+    uint32_t type;        /* enum pyslab_zone_type */
     uint32_t start_pfn;
-    uint32_t nr_pages;           /* frames it manages */
-    uint32_t watermark[4];       /* by enum pyslab_zone_mark */
-    uint32_t lowmem_reserve[5];  /* by index of the highest zone a request may use */
-    uint32_t batch;              /* of the page lists, frames */
+    uint32_t nr_pages;          /* frames it manages */
+    uint32_t watermark[4];      /* by enum pyslab_zone_mark */
+    uint32_t lowmem_reserve[5]; /* by index of the highest zone a request may use */
+    uint32_t batch;             /* of the page lists, frames */
     uint32_t high_min;
     uint32_t high_max;
-    uint32_t has_address;        /* zero for high memory */
-    uint64_t free_pages;         /* in the buddy */
-    uint64_t dirty_free_pages;   /* of these, resident with old content */
-    uint64_t pcp_pages;          /* on threads' page lists */
-    uint64_t pages_allocated;    /* frames taken from the buddy since creation */
-    uint64_t pages_freed;        /* frames given back to it */
-    uint64_t nr_fallbacks;       /* blocks for requests that would rather have had a higher zone */
-    uint64_t nr_stalls;          /* direct reclaims of requests for this zone */
+    uint32_t has_address;      /* zero for high memory */
+    uint64_t free_pages;       /* in the buddy */
+    uint64_t dirty_free_pages; /* of these, resident with old content */
+    uint64_t pcp_pages;        /* on threads' page lists */
+    uint64_t pages_allocated;  /* frames taken from the buddy since creation */
+    uint64_t pages_freed;      /* frames given back to it */
+    uint64_t nr_fallbacks;     /* blocks for requests that would rather have had a higher zone */
+    uint64_t nr_stalls;        /* direct reclaims of requests for this zone */
 } pyslab_zone_stats;
 
 /* What the slow path did, counted since creation. */
 enum pyslab_vm_event {
-    PYSLAB_VM_KSWAPD_WAKE = 0,     /* background reclaim was woken */
-    PYSLAB_VM_MIN_RETRY = 1,       /* retries at the min mark */
-    PYSLAB_VM_PCP_DRAIN = 2,       /* page lists emptied for want of memory */
-    PYSLAB_VM_DIRECT_RECLAIM = 3,  /* passes of direct reclaim */
-    PYSLAB_VM_PGSTEAL_DIRECT = 4,  /* frames that came back in them */
-    PYSLAB_VM_SLABS_SCANNED = 5,   /* objects that shrinkers were asked to scan */
-    PYSLAB_VM_RECLAIM_RETRY = 6,   /* retries after direct reclaim */
-    PYSLAB_VM_PAGEOUTRUN = 7,      /* passes of background reclaim */
-    PYSLAB_VM_PGSTEAL_KSWAPD = 8,  /* frames that came back in them */
-    PYSLAB_VM_OOM_CALL = 9,        /* calls of the out-of-memory callback */
-    PYSLAB_VM_ALLOC_FAIL = 10,     /* requests that failed for good */
-    PYSLAB_VM_LIMIT_HIT = 11,      /* refusals by the arena's limit */
+    PYSLAB_VM_KSWAPD_WAKE = 0,    /* background reclaim was woken */
+    PYSLAB_VM_MIN_RETRY = 1,      /* retries at the min mark */
+    PYSLAB_VM_PCP_DRAIN = 2,      /* page lists emptied for want of memory */
+    PYSLAB_VM_DIRECT_RECLAIM = 3, /* passes of direct reclaim */
+    PYSLAB_VM_PGSTEAL_DIRECT = 4, /* frames that came back in them */
+    PYSLAB_VM_SLABS_SCANNED = 5,  /* objects that shrinkers were asked to scan */
+    PYSLAB_VM_RECLAIM_RETRY = 6,  /* retries after direct reclaim */
+    PYSLAB_VM_PAGEOUTRUN = 7,     /* passes of background reclaim */
+    PYSLAB_VM_PGSTEAL_KSWAPD = 8, /* frames that came back in them */
+    PYSLAB_VM_OOM_CALL = 9,       /* calls of the out-of-memory callback */
+    PYSLAB_VM_ALLOC_FAIL = 10,    /* requests that failed for good */
+    PYSLAB_VM_LIMIT_HIT = 11,     /* refusals by the arena's limit */
     PYSLAB_NR_VM_EVENTS = 12,
 };
 
 /* One area of virtually contiguous memory. */
 typedef struct pyslab_vm_area {
-    uint32_t struct_size;  /* sizeof(pyslab_vm_area) of the library */
-    uint32_t nr_pages;     /* frames */
-    uint32_t nr_copies;    /* 2: a ring, mapped twice in a row */
-    uint32_t nr_blocks;    /* blocks that the frames came in */
-    uint32_t nr_mappings;  /* of the address space, guards included */
-    uint32_t is_map;       /* vmap: the frames are others' */
+    uint32_t struct_size; /* sizeof(pyslab_vm_area) of the library */
+    uint32_t nr_pages;    /* frames */
+    uint32_t nr_copies;   /* 2: a ring, mapped twice in a row */
+    uint32_t nr_blocks;   /* blocks that the frames came in */
+    uint32_t nr_mappings; /* of the address space, guards included */
+    uint32_t is_map;      /* vmap: the frames are others' */
     uint64_t address;
 } pyslab_vm_area;
 
 typedef struct pyslab_vm_stats {
-    uint32_t struct_size;  /* sizeof(pyslab_vm_stats) of the library */
+    uint32_t struct_size; /* sizeof(pyslab_vm_stats) of the library */
     uint32_t reserved;
-    uint64_t nr_areas;     /* in use */
-    uint64_t nr_pages;     /* their frames */
-    uint64_t nr_mappings;  /* of areas in use and of freed ones not yet unmapped */
-    uint64_t lazy_pages;   /* addresses freed and not yet unmapped */
-    uint64_t budget;       /* mappings that all arenas of the process may have */
+    uint64_t nr_areas;    /* in use */
+    uint64_t nr_pages;    /* their frames */
+    uint64_t nr_mappings; /* of areas in use and of freed ones not yet unmapped */
+    uint64_t lazy_pages;  /* addresses freed and not yet unmapped */
+    uint64_t budget;      /* mappings that all arenas of the process may have */
 } pyslab_vm_stats;
 
 enum pyslab_shrink {
-    PYSLAB_SHRINK_BATCH = 128,  /* objects to scan at once where batch is 0 */
-    PYSLAB_SHRINK_SEEKS = 2,    /* the usual cost of an object */
+    PYSLAB_SHRINK_BATCH = 128, /* objects to scan at once where batch is 0 */
+    PYSLAB_SHRINK_SEEKS = 2,   /* the usual cost of an object */
 };
 
 /* A cache outside the allocator that can give memory back. Both functions run in the
  * thread that is short of memory, without any lock of the core, and may allocate and
  * free; what they allocate may use the reserves and starts no further reclaim. */
 typedef struct pyslab_shrinker_options {
-    uint32_t struct_size;  /* sizeof(pyslab_shrinker_options) of the caller */
-    uint32_t seeks;        /* what an object costs to make again; 0: nothing */
-    uint64_t batch;        /* objects per call of scan; 0: PYSLAB_SHRINK_BATCH */
-    uint64_t (*count)(void *context);               /* objects that could go; UINT64_MAX: give
+    uint32_t struct_size;             /* sizeof(pyslab_shrinker_options) of the caller */
+    uint32_t seeks;                   /* what an object costs to make again; 0: nothing */
+    uint64_t batch;                   /* objects per call of scan; 0: PYSLAB_SHRINK_BATCH */
+    uint64_t (*count)(void *context); /* objects that could go; UINT64_MAX: give
                                                        the request up */
-    int64_t (*scan)(uint64_t nr, void *context);    /* frees up to nr; how many went; -1:
+    int64_t (*scan)(uint64_t nr, void *context); /* frees up to nr; how many went; -1:
                                                        no more now, -2: give the request up */
-    void (*release)(void *context);                 /* NULL, or: nobody runs it any more */
+    void (*release)(void *context);              /* NULL, or: nobody runs it any more */
     void *context;
 } pyslab_shrinker_options;
 
@@ -274,48 +274,48 @@ typedef int (*pyslab_ctor)(void *object, void *context);
 typedef void (*pyslab_dtor)(void *object, void *context);
 
 typedef struct pyslab_cache_options {
-    uint32_t struct_size;  /* sizeof(pyslab_cache_options) of the caller */
-    uint32_t flags;        /* enum pyslab_slab_flags */
-    size_t align;          /* 0 (8 bytes) or a power of two up to a page */
-    pyslab_ctor ctor;      /* or NULL; callers must free objects in constructed state */
-    pyslab_dtor dtor;      /* or NULL */
-    void *context;         /* passed to both */
+    uint32_t struct_size; /* sizeof(pyslab_cache_options) of the caller */
+    uint32_t flags;       /* enum pyslab_slab_flags */
+    size_t align;         /* 0 (8 bytes) or a power of two up to a page */
+    pyslab_ctor ctor;     /* or NULL; callers must free objects in constructed state */
+    pyslab_dtor dtor;     /* or NULL */
+    void *context;        /* passed to both */
 } pyslab_cache_options;
 
 typedef struct pyslab_cache_stats {
-    char name[32];              /* PYSLAB_NAME_MAX */
-    uint32_t object_size;       /* bytes asked for at creation */
-    uint32_t stride;            /* bytes from one object to the next */
-    uint32_t align;             /* bytes */
-    uint32_t slab_order;        /* a slab is 2**slab_order frames */
+    char name[32];        /* PYSLAB_NAME_MAX */
+    uint32_t object_size; /* bytes asked for at creation */
+    uint32_t stride;      /* bytes from one object to the next */
+    uint32_t align;       /* bytes */
+    uint32_t slab_order;  /* a slab is 2**slab_order frames */
     uint32_t objects_per_slab;
-    uint32_t sheaf_capacity;    /* objects a sheaf holds; 0: the cache has none */
-    uint64_t nr_full;           /* slabs with no free object */
-    uint64_t nr_partial;        /* slabs with some */
-    uint64_t nr_empty;          /* slabs with nothing but */
-    uint64_t live_objects;      /* in callers' hands */
-    uint64_t cached_objects;    /* free, in sheaves and the barn */
-    uint64_t total_allocs;      /* objects handed out since creation */
-    uint64_t supply_sheaf;      /* of these, without an exchange */
-    uint64_t supply_swap;       /* exchanges of main and spare */
-    uint64_t supply_barn;       /* full sheaves taken from the barn */
-    uint64_t supply_partial;    /* refills' visits to a partial slab */
-    uint64_t supply_empty;      /* ... to an empty slab */
-    uint64_t supply_buddy;      /* slabs bought from the buddy */
+    uint32_t sheaf_capacity; /* objects a sheaf holds; 0: the cache has none */
+    uint64_t nr_full;        /* slabs with no free object */
+    uint64_t nr_partial;     /* slabs with some */
+    uint64_t nr_empty;       /* slabs with nothing but */
+    uint64_t live_objects;   /* in callers' hands */
+    uint64_t cached_objects; /* free, in sheaves and the barn */
+    uint64_t total_allocs;   /* objects handed out since creation */
+    uint64_t supply_sheaf;   /* of these, without an exchange */
+    uint64_t supply_swap;    /* exchanges of main and spare */
+    uint64_t supply_barn;    /* full sheaves taken from the barn */
+    uint64_t supply_partial; /* refills' visits to a partial slab */
+    uint64_t supply_empty;   /* ... to an empty slab */
+    uint64_t supply_buddy;   /* slabs bought from the buddy */
 } pyslab_cache_stats;
 
 typedef struct pyslab_mempool_stats {
-    uint32_t min_nr;           /* objects that the reserve is for */
-    uint32_t curr_nr;          /* objects in it now */
-    uint64_t nr_outstanding;   /* objects of the pool in callers' hands */
-    uint64_t nr_from_reserve;  /* allocations that the reserve served */
+    uint32_t min_nr;          /* objects that the reserve is for */
+    uint32_t curr_nr;         /* objects in it now */
+    uint64_t nr_outstanding;  /* objects of the pool in callers' hands */
+    uint64_t nr_from_reserve; /* allocations that the reserve served */
 } pyslab_mempool_stats;
 
 /* The first fields of every region, which pyslab_region_alloc() bumps where it stands in a
  * client. Both NULL in a checked build: there every call comes to the library. */
 typedef struct pyslab_region_head {
-    char *cur;  /* next byte, aligned to PYSLAB_REGION_ALIGN */
-    char *end;  /* of the block */
+    char *cur; /* next byte, aligned to PYSLAB_REGION_ALIGN */
+    char *end; /* of the block */
 } pyslab_region_head;
 
 /* Called before a region's memory goes. It may allocate from the region; every other call
@@ -323,10 +323,10 @@ typedef struct pyslab_region_head {
 typedef void (*pyslab_region_exit)(void *context);
 
 typedef struct pyslab_region_stats {
-    uint64_t used_bytes;      /* handed out and not given back, with padding; large objects by frames */
-    uint64_t reserved_bytes;  /* of its frames, large objects' included */
-    uint32_t nr_blocks;       /* page blocks that objects share */
-    uint32_t nr_large;        /* objects that have frames of their own */
+    uint64_t used_bytes; /* handed out and not given back, with padding; large objects by frames */
+    uint64_t reserved_bytes; /* of its frames, large objects' included */
+    uint32_t nr_blocks;      /* page blocks that objects share */
+    uint32_t nr_large;       /* objects that have frames of their own */
 } pyslab_region_stats;
 
 #endif

@@ -34,7 +34,8 @@ static void handler()
 
 static volatile std::size_t huge = PTRDIFF_MAX;
 
-template <class Call> static bool throws(Call call)
+template <class Call>
+static bool throws(Call call)
 {
     try {
         call();
