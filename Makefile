@@ -3,7 +3,7 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about ten minutes)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | c-tests | asan | tsan | clean
+# Also: make lint | programs | c-tests | asan | tsan | clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +15,7 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test lint c-tests asan tsan clean
+.PHONY: bench bench-malloc test programs lint c-tests asan tsan clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -48,6 +48,10 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py lint > $(VENV)/requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-lint.txt
 	@touch $@
+
+# Servers, interpreters and tools of the system on the malloc library; not in CI.
+programs: $(VENV)/.stamp-install
+	$(BIN)/python -m tests.malloc.system $(PROGRAMS_ARGS)
 
 $(VENV)/.stamp-tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
