@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from pathlib import Path
 
+import pyslab
 from tests.utils import REPO
 
 SOURCES = ("csrc", "src", "tests", "bench", "tools", "examples", "cmake", "docs")
@@ -135,6 +137,39 @@ def steps(text: str) -> list[tuple[str, str]]:
 def glossary(text: str) -> list[tuple[str, str]]:
     """Return the words of a glossary, each with its page."""
     return _TERM.findall(text)
+
+
+# --- names of Python -------------------------------------------------------------
+
+
+def _leads_to(module: str, names: str) -> bool:
+    """Tell whether a dotted name can be reached by imports and attributes."""
+    found = importlib.import_module(module)
+    for name in names.split("."):
+        if not hasattr(found, name):
+            try:
+                importlib.import_module(f"{found.__name__}.{name}")
+            except ImportError:
+                return False
+        found = getattr(found, name)
+    return True
+
+
+def missing_python(text: str) -> list[str]:
+    """Return the names of pyslab, and of an arena, that a page uses and nobody has."""
+    missing = [
+        f"{module}.{name}"
+        for module, names in re.findall(r"\bfrom (pyslab[\w.]*) import ([\w, ]+)", text)
+        for name in re.findall(r"(\w+)(?: as \w+)?", names)
+        if not _leads_to("pyslab", f"{module}.{name}".removeprefix("pyslab."))
+    ]
+    for name in re.findall(r"`(?:with )?pyslab\.(?!(?:h|hpp|py)\b)([A-Za-z_][\w.]*\w)", text):
+        if not _leads_to("pyslab", name):
+            missing.append(f"pyslab.{name}")
+    for name in re.findall(r"`(?:with )?arena\.(?!(?:c|h|py)\b)([a-z]\w+)", text):
+        if not hasattr(pyslab.Arena, name):
+            missing.append(f"arena.{name}")
+    return missing
 
 
 # --- prose -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The documents name what the code has, and are short; their links lead somewhere."""
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,28 @@ def test_public_names_have_docstrings(kind: type) -> None:
 def test_named_files_and_functions_exist(path: Path) -> None:
     """Each file, folder and name of the code that these pages mention is there."""
     assert [] == documents.missing_names(_read(path))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_named_python_exists(path: Path) -> None:
+    """Each name of pyslab that is imported or mentioned in a page is there."""
+    assert [] == documents.missing_python(_read(path))
+
+
+def test_the_table_of_calls_is_true() -> None:
+    """The calls in the first column of docs/api-overview.md are an arena's, or pyslab's."""
+    table, _, _ = _read(DOCS / "api-overview.md").partition("\n## Errors\n")
+    rows = re.findall(r"^\| (`.+?) \| ", table, re.MULTILINE)
+    spans = [span for row in rows for span in re.findall(r"`([^`]+)`", row)]
+    first = [
+        word
+        for span in spans
+        for word in re.findall(r"[\w.]+", span)[: None if re.fullmatch(r"[\w. ()]+", span) else 1]
+    ]
+    names = [name.removeprefix("pyslab.") for name in first]
+    assert len(names) > 50
+    known = {*dir(pyslab), *dir(pyslab.Arena)}
+    assert [] == [name for name in names if name.split(".")[0] not in known | set(OPTIONS)]
 
 
 def test_the_walk_is_true() -> None:
@@ -157,6 +180,15 @@ def test_every_page_can_be_found() -> None:
 def test_missing_names_are_found(text: str, missing: list[str]) -> None:
     """A file that is gone, or a name that no source has, is reported; code blocks are not read."""
     assert missing == documents.missing_names(text)
+
+
+def test_missing_python_is_found() -> None:
+    """Names that are gone are told, in prose and in code."""
+    text = "`pyslab.Arena` `arena.kmalloc(1)` from pyslab.errors import PyslabError, Gone\n"
+    assert [] == documents.missing_python(text.replace(", Gone", ""))
+    text += "`pyslab.gone` `arena.gone()` from pyslab import Arena as A\n"
+    found = documents.missing_python(text)
+    assert ["pyslab.errors.Gone", "pyslab.gone", "arena.gone"] == found
 
 
 @pytest.mark.parametrize(
