@@ -17,7 +17,9 @@ ROOTS = (REPO, REPO / "csrc", REPO / "csrc" / "include", REPO / "src")
 # Names of others that the pages mention: the kernel's, Python's, NumPy's, C++'s.
 FOREIGN = {"lazy_max_pages", "max_map_count", "gen_src", "min_partial", "get_new_handler"}
 FOREIGN |= {"__throw_bad_alloc", "_multiarray_umath", "PyDataMem_SetHandler", "Python.h"}
-FOREIGN |= {"noun_verb"}  # how names are made
+FOREIGN |= {"PY_ARRAY_UNIQUE_SYMBOL", "NO_IMPORT_ARRAY", "MALLOC_MMAP_THRESHOLD_"}
+FOREIGN |= {"monotonic_buffer_resource", "unsynchronized_pool_resource"}
+FOREIGN |= {"noun_verb", "build/workloads/bin/"}  # how names are made; what a build makes
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -98,13 +100,16 @@ def _is_path(span: str) -> bool:
     )
 
 
-def missing_names(text: str) -> list[str]:
-    """Return the files, folders and identifiers in a page's code spans that do not exist."""
+def missing_names(text: str, folder: Path = REPO) -> list[str]:
+    """Return what the code spans of a page in a folder name, and does not exist.
+
+    That is files, folders, and identifiers with an underscore.
+    """
     missing = []
     for span in _SPAN.findall(without_code(text)):
         identifier = _IDENTIFIER.fullmatch(span)
         if _is_path(span):
-            if span not in FOREIGN and not _resolve(span):
+            if not (span in FOREIGN or _resolve(span) or (folder / span).exists()):
                 missing.append(span)
         elif identifier is not None and not _is_known(identifier[1]):
             missing.append(identifier[1])
