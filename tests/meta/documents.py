@@ -74,6 +74,10 @@ def _files() -> list[Path]:
     return [path for folder in SOURCES for path in sorted((REPO / folder).rglob("*.*"))]
 
 
+def _folders(name: str) -> list[Path]:
+    return [path for folder in SOURCES for path in (REPO / folder).rglob(name) if path.is_dir()]
+
+
 @functools.cache
 def _words() -> set[str]:
     """Return every word of the sources; pages and these tests do not bear witness."""
@@ -88,8 +92,10 @@ def _resolve(name: str) -> list[Path]:
     """Return the files or folders that a name in a page can mean."""
     if "*" in name:
         return [path for root in ROOTS for path in root.glob(name.rstrip("/"))]
-    if "/" in name:
+    if "/" in name.rstrip("/"):
         return [root / name for root in ROOTS if (root / name).exists()]
+    if name.endswith("/"):
+        return [REPO / name] if (REPO / name).is_dir() else _folders(name.rstrip("/"))
     roots = [REPO / name] if (REPO / name).is_file() else []
     return roots + [path for path in _files() if path.name == name]
 

@@ -171,6 +171,7 @@ def test_every_page_can_be_found() -> None:
         ("`csrc/base/` `page_alloc/*.c`", []),
         ("`slab/no_such_file.c`", ["slab/no_such_file.c"]),
         ("`csrc/no_such_folder/`", ["csrc/no_such_folder/"]),
+        ("`workloads/` `no_such_folder/`", ["no_such_folder/"]),
         ("`no_such_file.py`", ["no_such_file.py"]),
         ("`no_such_function_anywhere()`", ["no_such_function_anywhere"]),
         ("```\n`no_such_file.py`\n```\n", []),
