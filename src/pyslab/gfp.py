@@ -1,7 +1,7 @@
 """GFP: the kernel's allocation flags, with the names and the bits of Linux 6.12.
 
 The values come from the C header, which is the one truth for them. What each flag
-means here is told in docs/design.md.
+means here is told in docs/design/zones.md.
 """
 
 from __future__ import annotations

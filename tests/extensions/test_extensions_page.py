@@ -1,4 +1,4 @@
-"""docs/extensions.md: each section of a language is copied out, built, and run.
+"""docs/extensions/: each language's page is copied out, built, and run.
 
 A block whose first line is a comment with a file's name is that file; `sh` blocks are the
 commands, the other `python` blocks the use of what they made.
@@ -17,33 +17,36 @@ import pytest
 from tests.extensions.venv import clean_venv
 from tests.utils import REPO
 
-PAGE = (REPO / "docs" / "extensions.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+PAGES = {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in sorted((REPO / "docs" / "extensions").glob("*.md"))
+}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"(?:/\*|//|#) ?([\w./-]+\.\w+)(?: \*/)?\n")
-LANGUAGES = [name for name, text in SECTIONS.items() if "```sh\n" in text]
-NEEDED = {"C++": "c++", "Rust": "rustc"}  # others: cc
+LANGUAGES = [name for name, text in PAGES.items() if "```sh\n" in text]
+NEEDED = {"cpp": "c++", "rust": "rustc"}  # others: cc
 
 
-def test_there_is_a_section_for_each_language() -> None:
-    """And those that explain."""
-    assert {"C", "C++", "cffi", "Rust"} <= set(LANGUAGES)
-    assert {"Lifetimes", "Threads", "Misuse"} <= set(SECTIONS)
+def test_there_is_a_page_for_each_language() -> None:
+    """And what holds in all of them is explained."""
+    assert {"c", "cpp", "cffi", "rust"} <= set(LANGUAGES)
+    explained = re.findall(r"^## (.+)$", PAGES["README"], re.MULTILINE)
+    assert {"Lifetimes", "Threads", "Misuse"} <= set(explained)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_section(language: str, tmp_path: Path) -> None:
+def test_page(language: str, tmp_path: Path) -> None:
     """Its files, commands and use, in an empty folder."""
     compiler = NEEDED.get(language, "cc")
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is missing (a compiler)")
-    if language == "C++":
+    if language == "cpp":
         pytest.importorskip("pybind11")
     python = clean_venv().python
     environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
     nr_run = 0
-    blocks = BLOCK.findall(SECTIONS[language])
+    blocks = BLOCK.findall(PAGES[language])
     for kind, text in blocks:
         if (named := FILE.match(text)) is not None:
             (tmp_path / named[1]).write_text(text, encoding="utf-8")

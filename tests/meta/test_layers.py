@@ -1,6 +1,6 @@
 """The layers of the C core: who may include whom, and how long a file may get.
 
-The rule is docs/design.md's: a file includes headers of its own folder and of the
+The rule is docs/design/README.md's: a file includes headers of its own folder and of the
 folders before it in LAYERS, no other; sys/ headers belong to os/, Python.h to python/.
 """
 
