@@ -1,7 +1,4 @@
-"""What the sections of the benchmark produce and the report reads.
-
-Plain data and look-ups. Nothing here measures, judges or prints.
-"""
+"""Times of contenders in workloads, one figure for every round, and ratios between them."""
 
 from __future__ import annotations
 
@@ -10,16 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pyslab.bench._depth_results import DepthResults
-from pyslab.bench._numpy_results import NumpyResults
-
-PYSLAB = "pyslab"
-
-JsonObject = dict[str, Any]
-
-
-class BenchError(Exception):
-    """Something that keeps the benchmark from running; its text is for the user."""
+PYSLAB = "pyslab"  # the contender that all others are compared with
 
 
 @dataclass(frozen=True)
@@ -78,6 +66,14 @@ class SeriesSet:
                 return item
         return None
 
+    def fastest(
+        self, section: str, group: str, workload: str, contenders: Iterable[str]
+    ) -> Series | None:
+        """Of these contenders, the one whose fastest round is the shortest."""
+        tried = (self.find(section, group, workload, name) for name in contenders)
+        measured = [item for item in tried if item]
+        return min(measured, key=lambda item: item.minimum, default=None)
+
     def workloads(self, section: str, group: str) -> list[str]:
         """Names of a group's workloads, in the order measured."""
         return _unique(i.workload for i in self.items if (i.section, i.group) == (section, group))
@@ -87,82 +83,9 @@ class SeriesSet:
         names = _unique(i.contender for i in self.items if (i.section, i.group) == (section, group))
         return sorted(names, key=lambda name: name != PYSLAB)
 
-    def to_json(self) -> list[JsonObject]:
+    def to_json(self) -> list[dict[str, Any]]:
         """Every figure of every round."""
         return [asdict(item) for item in self.items]
-
-
-@dataclass(frozen=True)
-class LiveSet:
-    """Resident size of a contender that holds, and then half drops, many blocks."""
-
-    language: str  # "C" or "Python"
-    contender: str
-    requested_bytes: int  # while all blocks are live
-    rounded_bytes: int | None  # the same as the allocator rounds it; None if it cannot say
-    resident_bytes: int  # growth of the process
-    half_requested_bytes: int  # after a random half was freed
-    half_resident_bytes: int
-    empty_resident_bytes: int  # after all were freed
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """An arena of which every frame was taken and written."""
-
-    frame_bytes: int
-    resident_bytes: int  # frames and all that describes them
-    reserved_bytes: int  # address space reserved for metadata
-    heap_bytes: int  # process-local tables
-
-    @property
-    def share(self) -> float:
-        """Resident bytes beyond the frames, as a share of the frames."""
-        return (self.resident_bytes - self.frame_bytes) / self.frame_bytes
-
-
-@dataclass(frozen=True)
-class Untouched:
-    """An arena that was made and left alone."""
-
-    size_bytes: int
-    max_order: int
-    resident_bytes: int  # growth of the process
-
-
-@dataclass
-class MemoryResults:
-    """Section 4."""
-
-    live_sets: list[LiveSet] = field(default_factory=list)
-    metadata: Metadata | None = None
-    untouched: list[Untouched] = field(default_factory=list)
-
-
-@dataclass
-class Results:
-    """A whole run."""
-
-    machine: JsonObject
-    options: JsonObject
-    series: SeriesSet = field(default_factory=SeriesSet)
-    memory: MemoryResults = field(default_factory=MemoryResults)
-    depth: DepthResults = field(default_factory=DepthResults)
-    numpy: NumpyResults = field(default_factory=NumpyResults)
-    notes: list[str] = field(default_factory=list)  # what was skipped, and why
-
-    def to_json(self) -> JsonObject:
-        """The document that --json writes."""
-        return {
-            "format": 1,
-            "machine": self.machine,
-            "options": self.options,
-            "series": self.series.to_json(),
-            "memory": asdict(self.memory),
-            "depth": asdict(self.depth),
-            "numpy": asdict(self.numpy),
-            "notes": self.notes,
-        }
 
 
 def _divide(time: float, base: float) -> float:

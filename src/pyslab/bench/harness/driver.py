@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyslab.bench
-from pyslab.bench._results import BenchError, JsonObject
+import pyslab
+from pyslab.bench.harness.results import BenchError, JsonObject
 
 _EXECUTABLE = "driver"
 _PRELOAD_FAILED = "cannot be preloaded"
@@ -67,12 +67,12 @@ def _search(patterns: Sequence[str]) -> str | None:
 
 def find_driver() -> Path:
     """The driver's executable; BenchError if this installation has none."""
-    for folder in pyslab.bench.__path__:
-        path = Path(folder) / _EXECUTABLE
+    for folder in pyslab.__path__:
+        path = Path(folder) / "bench" / _EXECUTABLE
         if os.access(path, os.X_OK):
             return path
     raise BenchError(
-        f"the benchmark driver is missing beside {pyslab.bench.__file__}: "
+        f"the benchmark driver is missing in bench/ beside {pyslab.__file__}: "
         "install pyslab with `pip install .`, which builds it"
     )
 

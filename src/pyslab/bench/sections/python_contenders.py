@@ -1,6 +1,6 @@
 """How each Python contender allocates a buffer, and how it is best filled.
 
-What is here: one entry per contender; the statements that section 1 times. What
+What is here: one entry per contender, and the statements that `python_buffers.py` times. What
 is not: the timing.
 
 Every contender gets its constructor prepared in advance where that is possible
@@ -26,8 +26,9 @@ from multiprocessing import shared_memory
 from types import ModuleType
 
 import pyslab
-from pyslab.bench._results import PYSLAB
-from pyslab.bench._timing import Statement
+from pyslab.bench.harness.optional import optional
+from pyslab.bench.harness.series import PYSLAB
+from pyslab.bench.harness.timing import Statement
 
 _SHM_FOLDER = "/dev/shm"
 _SHM_RESERVE = 2  # the file system must hold the block this many times over
@@ -50,14 +51,6 @@ class Contender:
     def fill_statement(self, data: bytes) -> Statement:
         """Allocate a buffer as long as data, write every byte and drop it."""
         return Statement(self.name, self.fills, self.bind(len(data), data))
-
-
-def optional(module: str) -> ModuleType | None:
-    """The module, or None where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        return None
 
 
 def contenders(arena: pyslab.Arena) -> tuple[list[Contender], list[str]]:

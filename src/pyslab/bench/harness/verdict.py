@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyslab.bench._results import Ratio, Series
+from pyslab.bench.harness.series import Ratio, Series
 
 NOT_MEASURED = "not measured"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 KIB = 1 << 10
 MIB = 1 << 20
+GIB = 1 << 30
 MISSING = "-"
 
 _THOUSANDS_FROM = 10_000
@@ -22,6 +23,7 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    labels: int = 1  # so many first columns say what a row is about; the others have its figures
 
 
 def format_ns(ns: float) -> str:
@@ -44,3 +46,11 @@ def format_ratio(value: float) -> str:
     if value >= _THOUSANDS_FROM:
         return f"{value / 1000:.0f}k"
     return _three_figures(value)
+
+
+def format_size(size: int) -> str:
+    """A size in bytes as the tables write it: 64 B, 4 KiB, 16 MiB."""
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} B"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from pyslab.bench._results import JsonObject
+from pyslab.bench.harness.results import JsonObject
 
 _PACKAGES = ("pyslab-alloc", "cffi", "numpy", "pyarrow", "psutil")
 _CPUINFO = Path("/proc/cpuinfo")
