@@ -1,8 +1,9 @@
-"""Whole programs under glibc, pyslab, mimalloc, jemalloc and tcmalloc: time and peak memory.
+"""Whole programs under glibc, pyslab and other mallocs of this machine: time and peak memory.
 
     python bench/workloads/run.py                      all of it, five rounds
     python bench/workloads/run.py --only larson --allocators glibc,pyslab --pyslab LIBRARY
     python bench/workloads/run.py --only larson --show-commands --work FOLDER
+    python bench/workloads/run.py --peer snmalloc=LIBRARY --peer rpmalloc=LIBRARY
 
 What is here: the command line; it builds the C workloads, finds the allocators, runs and
 reports. What is not: the rest of this folder, which does each of these.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,19 +26,27 @@ import programs
 from catalogue import Workload, ours
 from figures import PYSLAB, Figures
 from measure import Allocator, Runner, measure
-from report import check_picture, tables, write_picture
+from report import tables, write_picture
 
 import pyslab
-from pyslab.bench._driver import find_peers
-from pyslab.bench._machine import describe, machine_line
-from pyslab.bench._progress import make_progress
-from pyslab.bench._report import print_tables
-from pyslab.bench._results import BenchError
+from pyslab.bench.harness.driver import PEERS, Peer, find_peers
+from pyslab.bench.harness.machine import describe
+from pyslab.bench.harness.outputs import check_outputs
+from pyslab.bench.harness.progress import make_progress
+from pyslab.bench.harness.report import print_ending, print_tables
+from pyslab.bench.harness.results import BenchError
 
 REPO = Path(__file__).resolve().parents[2]
 BUILD = REPO / "build" / "workloads"
 GLIBC = "glibc"
 ROUNDS, QUICK_ROUNDS = 5, 1
+# Mallocs that distributions do not package, beside those of `pyslab bench`.
+WORKLOAD_PEERS = {
+    **PEERS,
+    "snmalloc": ("snmallocshim", ("libsnmallocshim.so", "libsnmallocshim-*.so")),
+    "rpmalloc": ("rpmallocwrap", ("librpmallocwrap.so", "librpmalloc.so")),
+}
+PEERS_VARIABLE = "BENCH_PEERS"  # NAME=LIBRARY, several with commas between them
 _INTERRUPTED = 130
 
 
@@ -48,6 +58,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", type=_names, metavar="A,B", help="these workloads alone")
     parser.add_argument("--allocators", type=_names, metavar="A,B", help="these allocators alone")
     parser.add_argument("--pyslab", type=Path, metavar="LIBRARY", help="libpyslab_malloc.so to use")
+    parser.add_argument(
+        "--peer", type=_peer, action="append", default=[], metavar="NAME=LIBRARY",
+        help=f"a malloc library to run as well, or instead of the one found; ${PEERS_VARIABLE} too",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="of the order of runs (1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw a picture")
@@ -58,6 +72,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="print a line for the shell per run, and end; needs --work",
     )  # fmt: skip
     options = parser.parse_args(argv)
+    try:
+        named = [_peer(text) for text in os.environ.get(PEERS_VARIABLE, "").split(",") if text]
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"${PEERS_VARIABLE}: {error}")
+    options.peer = [*named, *options.peer]
+    check_outputs(parser, options.json, options.svg)
     if options.show_commands and not options.work:
         parser.error("--show-commands needs --work, or the inputs would be gone")
     known = {item.name for item in ours(BUILD, quick=True)} | set(programs.NAMES)
@@ -81,6 +101,17 @@ def _names(text: str) -> list[str]:
     return names
 
 
+def _peer(text: str) -> Peer:
+    name, _, library = text.partition("=")
+    if not name or not library:
+        raise argparse.ArgumentTypeError(f"must be NAME=LIBRARY: {text}")
+    if name in (GLIBC, PYSLAB):
+        raise argparse.ArgumentTypeError(f"{name} is no peer's name")
+    if not Path(library).is_file():
+        raise argparse.ArgumentTypeError(f"{library} is not a file")
+    return Peer(name, str(Path(library).resolve()))
+
+
 def build() -> Path:
     """Return the folder of the C workloads, built if anything has changed."""
     beside = Path(sys.executable).with_name("cmake")
@@ -99,10 +130,15 @@ def build() -> Path:
 
 
 def find_allocators(
-    library: Path | None, wanted: Sequence[str] | None
+    library: Path | None, wanted: Sequence[str] | None, named: Sequence[Peer] = ()
 ) -> tuple[list[Allocator], list[str]]:
-    """Return the allocators to run, glibc first, and a note on each that is not here."""
-    peers, notes = find_peers()
+    """Return the allocators to run, glibc first, and a note on each that is not here.
+
+    A peer that is named by its library takes the place of the one found under that name.
+    """
+    given = {peer.name: peer for peer in named}
+    searched, notes = find_peers({n: w for n, w in WORKLOAD_PEERS.items() if n not in given})
+    peers = [*searched, *given.values()]
     found = [Allocator(GLIBC)]
     try:
         found.append(Allocator(PYSLAB, _pyslab_library(library)))
@@ -168,9 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, work: Path) -> int:
-    if options.svg:
-        check_picture()
-    allocators, notes = find_allocators(options.pyslab, options.allocators)
+    allocators, notes = find_allocators(options.pyslab, options.allocators, options.peer)
     built = build()
     options.quick |= options.list  # the names alone need no long inputs
     workloads, missing = find_workloads(options, built, work)
@@ -188,9 +222,7 @@ def _run(options: argparse.Namespace, work: Path) -> int:
     figures = Figures(runs, [item.name for item in allocators])
     machine = describe()
     print_tables(tables(figures))
-    for note in notes:
-        print(f"note: {note}")
-    print(machine_line(machine))
+    print_ending(notes, machine)
     if options.json:
         document = {
             "format": 1,
@@ -203,7 +235,7 @@ def _run(options: argparse.Namespace, work: Path) -> int:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         print(f"figures: {options.json}")
     if options.svg:
-        write_picture(figures, options.svg, machine_line(machine))
+        write_picture(figures, options.svg, machine)
         print(f"picture: {options.svg}")
     return 1 if figures.failures() else 0
 

@@ -23,8 +23,7 @@ from pyslab.bench.harness.progress import make_progress
 from pyslab.bench.harness.report import print_report
 from pyslab.bench.harness.results import BenchError, Results
 from pyslab.bench.harness.run import document, measure
-from pyslab.bench.harness.section import Plan, Run
-from pyslab.bench.harness.timing import Pace
+from pyslab.bench.harness.section import FULL, QUICK, Run
 from pyslab.bench.sections import SECTIONS
 
 __all__ = ["main"]
@@ -69,34 +68,10 @@ def _positive(text: str) -> int:
     return value
 
 
-def _full(rounds: int | None) -> Plan:
-    return Plan(
-        pace=Pace(rounds or 21, round_s=0.004),
-        block_passes=min(3, rounds or 3),
-        block_scale=1.0,
-        memory_scale=1.0,
-        thread_rounds=31,
-        latency_rounds=5,
-        depth_scale=1.0,
-        peak_scale=1.0,
-    )
-
-
-def _quick(rounds: int | None) -> Plan:
-    return Plan(
-        pace=Pace(rounds or 4, round_s=0.001),
-        block_passes=1,
-        block_scale=0.25,
-        memory_scale=0.25,
-        thread_rounds=11,
-        latency_rounds=3,
-        depth_scale=0.5,
-        peak_scale=0.125,
-    )
-
-
 def _run(options: argparse.Namespace) -> None:
-    plan = (_quick if options.quick else _full)(options.rounds)
+    plan = QUICK if options.quick else FULL
+    if options.rounds:
+        plan = plan.with_rounds(options.rounds)
     find_driver()  # before anything is measured
     peers, notes = find_peers()
     results = Results(

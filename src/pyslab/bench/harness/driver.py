@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,19 +35,21 @@ class Peer:
     library: str  # a path, or a soname that the loader finds
 
 
-# Name, what ctypes.util.find_library looks for, and file names to try after it.
-_KNOWN_PEERS = (
-    ("mimalloc", "mimalloc", ("libmimalloc.so", "libmimalloc.so.*")),
-    ("jemalloc", "jemalloc", ("libjemalloc.so.2",)),
-    ("tcmalloc", "tcmalloc_minimal", ("libtcmalloc_minimal.so.4",)),
-)
+# By name: what ctypes.util.find_library looks for, and file names to try after it.
+PEERS = {
+    "mimalloc": ("mimalloc", ("libmimalloc.so", "libmimalloc.so.*")),
+    "jemalloc": ("jemalloc", ("libjemalloc.so.2",)),
+    "tcmalloc": ("tcmalloc_minimal", ("libtcmalloc_minimal.so.4",)),
+}
 
 
-def find_peers() -> tuple[list[Peer], list[str]]:
+def find_peers(
+    wanted: Mapping[str, tuple[str, Sequence[str]]] = PEERS,
+) -> tuple[list[Peer], list[str]]:
     """The preloadable libraries of this machine, and notes about those not found."""
     found = []
     notes = []
-    for name, stem, patterns in _KNOWN_PEERS:
+    for name, (stem, patterns) in wanted.items():
         library = ctypes.util.find_library(stem) or _search(patterns)
         if library:
             found.append(Peer(name, library))

@@ -8,7 +8,7 @@ and its name in the list of `sections/__init__.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pyslab.bench.harness.driver import Peer
@@ -34,6 +34,33 @@ class Plan:
     latency_rounds: int
     depth_scale: float  # of the operations in depth; below 1 without the largest live set
     peak_scale: float  # of the peaks that are freed again
+
+    def with_rounds(self, rounds: int) -> Plan:
+        """The same with so many rounds of the statements and of the blocks in C."""
+        pace = Pace(rounds, self.pace.round_s)
+        return replace(self, pace=pace, block_passes=min(self.block_passes, rounds))
+
+
+FULL = Plan(
+    pace=Pace(rounds=21, round_s=0.004),
+    block_passes=3,
+    block_scale=1.0,
+    memory_scale=1.0,
+    thread_rounds=31,
+    latency_rounds=5,
+    depth_scale=1.0,
+    peak_scale=1.0,
+)
+QUICK = Plan(
+    pace=Pace(rounds=4, round_s=0.001),
+    block_passes=1,
+    block_scale=0.25,
+    memory_scale=0.25,
+    thread_rounds=11,
+    latency_rounds=3,
+    depth_scale=0.5,
+    peak_scale=0.125,
+)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from pyslab.bench.harness.child import call_in_child
 from pyslab.bench.harness.optional import required_numpy
 from pyslab.bench.harness.picture import minimum
 from pyslab.bench.harness.results import BenchError, Results
-from pyslab.bench.harness.section import Plan, Run, Section
+from pyslab.bench.harness.section import Run, Section
 from pyslab.bench.harness.series import PYSLAB, Ratio, Series
 from pyslab.bench.harness.table import (
     KIB,
@@ -105,6 +105,11 @@ def _chains(sizes: Sequence[int]) -> list[tuple[int, str]]:
     """Sizes and heaps."""
     grown = range(_GROWN_FROM, _GROWN_BELOW)
     return [(size, heap) for size in sizes for heap in (FRESH, GROWN)[: 1 + (size in grown)]]
+
+
+def steps(sizes: Sequence[int]) -> int:
+    """How often `measure_chain` advances the progress bar."""
+    return len(_chains(sizes))
 
 
 def _rounds(size: int, pace: Pace) -> int:
@@ -276,13 +281,9 @@ def _draw(axes: Axes, results: Results) -> None:
     axes.legend(fontsize="small")
 
 
-def _steps(_: Plan) -> int:
-    return len(_chains(CHAIN_SIZES))
-
-
 SECTION = Section(
     bar="NumPy",
-    steps=_steps,
+    steps=lambda _: steps(CHAIN_SIZES),
     steps_per_peer=lambda _: 0,
     measure=measure_chain,
     tables=_tables,

@@ -78,13 +78,20 @@ def _peak_bytes() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
+def peak_of(results: Results, contender: str, workload: str) -> PeakMemory | None:
+    """Peak memory of a contender with arrays of one size."""
+    for item in results.of(PeakMemory):
+        if (item.contender, item.workload) == (contender, workload):
+            return item
+    return None
+
+
 def _compared(results: Results) -> list[tuple[PeakMemory, PeakMemory]]:
     """pyslab's process and NumPy's own, for each size that has both."""
-    base = {item.workload: item for item in results.of(PeakMemory) if item.contender == NUMPY}
     return [
-        (item, base[item.workload])
+        (item, base)
         for item in results.of(PeakMemory)
-        if item.contender == PYSLAB and item.workload in base
+        if item.contender == PYSLAB and (base := peak_of(results, NUMPY, item.workload))
     ]
 
 
