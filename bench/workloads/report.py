@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from figures import PYSLAB, TIME_WORST, Cell, Figures, ratios, verdicts
 
+from pyslab.bench.harness.command import picture_format
 from pyslab.bench.harness.machine import machine_line
-from pyslab.bench.harness.outputs import picture_format
 from pyslab.bench.harness.results import JsonObject
 from pyslab.bench.harness.table import MISSING, Table, format_ratio
 

@@ -29,9 +29,9 @@ from measure import Allocator, Runner, measure
 from report import tables, write_picture
 
 import pyslab
+from pyslab.bench.harness.command import add_outputs, check_outputs, positive, run_command
 from pyslab.bench.harness.driver import PEERS, Peer, find_peers
 from pyslab.bench.harness.machine import describe
-from pyslab.bench.harness.outputs import check_outputs
 from pyslab.bench.harness.progress import make_progress
 from pyslab.bench.harness.report import print_ending, print_tables
 from pyslab.bench.harness.results import BenchError
@@ -47,13 +47,12 @@ WORKLOAD_PEERS = {
     "rpmalloc": ("rpmallocwrap", ("librpmallocwrap.so", "librpmalloc.so")),
 }
 PEERS_VARIABLE = "BENCH_PEERS"  # NAME=LIBRARY, several with commas between them
-_INTERRUPTED = 130
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; ends the process if one is wrong."""
     parser = argparse.ArgumentParser(description="Time whole programs under several mallocs.")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"rounds ({ROUNDS})")
+    parser.add_argument("--rounds", type=positive, metavar="N", help=f"rounds ({ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="small inputs, one round")
     parser.add_argument("--only", type=_names, metavar="A,B", help="these workloads alone")
     parser.add_argument("--allocators", type=_names, metavar="A,B", help="these allocators alone")
@@ -63,8 +62,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"a malloc library to run as well, or instead of the one found; ${PEERS_VARIABLE} too",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="of the order of runs (1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw a picture")
+    add_outputs(parser)
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep the inputs there")
     parser.add_argument("--list", action="store_true", help="name the workloads, and end")
     parser.add_argument(
@@ -85,13 +83,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     return options
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1: {text}")
-    return value
 
 
 def _names(text: str) -> list[str]:
@@ -190,17 +181,14 @@ def find_workloads(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status is 1 if a run failed or none was possible."""
     options = parse(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="workloads-") as scratch:
-            work = options.work or Path(scratch)
-            work.mkdir(parents=True, exist_ok=True)
-            return _run(options, work.resolve())
-    except (BenchError, OSError) as error:
-        print(f"bench/workloads: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench/workloads: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+    return run_command("bench/workloads", lambda: _run_in_folder(options))
+
+
+def _run_in_folder(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="workloads-") as scratch:
+        work = options.work or Path(scratch)
+        work.mkdir(parents=True, exist_ok=True)
+        return _run(options, work.resolve())
 
 
 def _run(options: argparse.Namespace, work: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyslab import bench
-from pyslab.bench.harness.outputs import check_outputs, picture_format
+from pyslab.bench.harness.command import check_outputs, picture_format
 
 
 def _check(figures: Path | None = None, picture: Path | None = None) -> None:

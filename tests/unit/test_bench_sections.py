@@ -83,17 +83,8 @@ def test_the_document_has_every_place() -> None:
         found
     )
     assert {"live_sets": [], "untouched": [], "metadata": None} == found["memory"]
-    names = [
-        "threads",
-        "latencies",
-        "peaks",
-        "small",
-        "zeroed",
-        "aligned",
-        "fragmentation",
-        "supply",
-    ]
-    assert dict.fromkeys(names, []) == found["depth"]
+    names = "threads latencies peaks small zeroed aligned fragmentation supply"
+    assert {name: [] for name in names.split()} == found["depth"]
     assert {"faults": [], "peaks": []} == found["numpy"]
 
 

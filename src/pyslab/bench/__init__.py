@@ -10,39 +10,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
+from pyslab.bench.harness.command import add_outputs, check_outputs, positive, run_command
 from pyslab.bench.harness.driver import find_driver, find_peers
 from pyslab.bench.harness.machine import describe
-from pyslab.bench.harness.outputs import check_outputs
 from pyslab.bench.harness.picture import write_picture
 from pyslab.bench.harness.progress import make_progress
 from pyslab.bench.harness.report import print_report
-from pyslab.bench.harness.results import BenchError, Results
+from pyslab.bench.harness.results import Results
 from pyslab.bench.harness.run import document, measure
 from pyslab.bench.harness.section import FULL, QUICK, Run
 from pyslab.bench.sections import SECTIONS
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status, 2 for a usage error."""
     options = _parse(argv)
-    try:
-        _run(options)
-    except (BenchError, OSError) as error:
-        print(f"pyslab bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("pyslab bench: interrupted", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return run_command("pyslab bench", lambda: _run(options))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -51,24 +39,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Measure pyslab against other buffers, allocators and mmap.",
     )
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of each workload")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
-    parser.add_argument(
-        "--svg", type=Path, metavar="FILE", help="draw a picture; the suffix is the format"
-    )
+    parser.add_argument("--rounds", type=positive, metavar="N", help="rounds of each workload")
+    add_outputs(parser)
     options = parser.parse_args(argv)
     check_outputs(parser, options.json, options.svg)
     return options
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1: {text}")
-    return value
-
-
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     plan = QUICK if options.quick else FULL
     if options.rounds:
         plan = plan.with_rounds(options.rounds)
@@ -89,3 +67,4 @@ def _run(options: argparse.Namespace) -> None:
     if options.svg:
         write_picture(SECTIONS, results, options.svg)
         print(f"picture: {options.svg}")
+    return 0

@@ -1,6 +1,7 @@
-"""Modes of the C driver, each run plain and, where that makes sense, with each malloc library.
+"""Sections of which the C driver measures everything, in modes of its own.
 
-A preloaded run measures the driver's "libc" contender, which is then the library; its rows
+Each mode runs plain and, where that makes sense, with each malloc library preloaded. In a
+preloaded run the driver measures only its "libc" contender, which then is the library; the rows
 take the library's name. A library that does not run is left out with a note.
 """
 
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyslab.bench.harness.driver import Peer, run_driver
-from pyslab.bench.harness.results import BenchError, JsonObject
-from pyslab.bench.harness.section import Run
+from pyslab.bench.harness.results import BenchError, JsonObject, Results
+from pyslab.bench.harness.section import Plan, Run, Section
 from pyslab.bench.harness.series import PYSLAB
+from pyslab.bench.harness.table import Table
+from pyslab.bench.harness.verdict import Verdict
 
 LIBC = "libc"
 NO_ALLOCATOR = "none"  # the same work without allocating
@@ -44,13 +47,41 @@ class _Process:
             return error
 
 
+def driver_section(
+    place: str,
+    record: type,
+    key: str,
+    modes: Callable[[Plan], Sequence[Mode]],
+    tables: Callable[[Results], list[Table]],
+    verdicts: Callable[[Results], list[Verdict]] = lambda _: [],
+    make: Callable[..., object] | None = None,
+    at_once: Callable[[Plan], int] = lambda _: 1,
+) -> Section:
+    """A section in depth: its records are the rows that the driver prints under a key.
+
+    `place` is where the JSON document has them; `make` makes a record of a row's fields where
+    the class alone does not; `at_once` is how many processes run side by side, which is for
+    what is no time.
+    """
+
+    def measure(run: Run) -> None:
+        measure_modes(run, key, make or record, modes(run.plan), at_once(run.plan))
+
+    return Section(
+        bar="In depth",
+        steps=lambda plan: len(modes(plan)),
+        steps_per_peer=lambda plan: sum(mode.with_peers for mode in modes(plan)),
+        measure=measure,
+        tables=tables,
+        verdicts=verdicts,
+        records={place: record},
+    )
+
+
 def measure_modes(
     run: Run, key: str, record: Callable[..., object], modes: Sequence[Mode], at_once: int = 1
 ) -> None:
-    """Runs the modes and keeps record(**row) of each row that the documents have under key.
-
-    `at_once` above 1 is for what is no time: so many processes run side by side.
-    """
+    """Runs the modes and keeps record(**row) of each row that the documents have under key."""
     processes = [
         _Process(mode, peer)
         for mode in modes

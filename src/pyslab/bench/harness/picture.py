@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyslab.bench.harness.command import picture_format
 from pyslab.bench.harness.machine import machine_line
-from pyslab.bench.harness.outputs import picture_format
 from pyslab.bench.harness.results import Results
 from pyslab.bench.harness.section import Section
 from pyslab.bench.harness.series import PYSLAB, SeriesSet

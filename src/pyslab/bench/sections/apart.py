@@ -9,9 +9,9 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from pyslab.bench.harness.driver_modes import Mode, measure_modes
+from pyslab.bench.harness.driver_modes import Mode, driver_section
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.table import KIB, MISSING, Table, format_ns, format_ratio
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
 
@@ -36,9 +36,8 @@ class Aligned:
     ns_per_op: tuple[float, ...]
 
 
-def _measure(run: Run) -> None:
-    mode = Mode(("--aligned", "--rounds", str(run.plan.thread_rounds)), with_peers=False)
-    measure_modes(run, "aligned", Aligned, [mode])
+def _modes(plan: Plan) -> list[Mode]:
+    return [Mode(("--aligned", "--rounds", str(plan.thread_rounds)), with_peers=False)]
 
 
 def _layouts(results: Results) -> dict[str, Aligned]:
@@ -75,12 +74,11 @@ def _verdict(name: str, ours: Aligned | None, base: Aligned | None) -> Verdict:
     return Verdict(claim, asked, measured, ratio <= FRAGMENTED_COST)
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 0,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.aligned",
+    Aligned,
+    key="aligned",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.aligned": Aligned},
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyslab.bench.harness.driver_modes import Mode, measure_modes
+from pyslab.bench.harness.driver_modes import Mode, driver_section
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.series import PYSLAB
 from pyslab.bench.harness.table import MIB, Table
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
@@ -35,9 +35,8 @@ class Fragmentation:
         return (self.held_bytes - self.requested_bytes) / self.held_bytes
 
 
-def _measure(run: Run) -> None:
-    mode = Mode(("--fragmentation",), with_peers=False)
-    measure_modes(run, "fragmentation", Fragmentation, [mode])
+def _modes(_: Plan) -> list[Mode]:
+    return [Mode(("--fragmentation",), with_peers=False)]
 
 
 def _tables(results: Results) -> list[Table]:
@@ -64,12 +63,11 @@ def _verdicts(results: Results) -> list[Verdict]:
     return [Verdict(claim, asked, measured, ours <= FRAGMENTATION_SHARE)]
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 0,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.fragmentation",
+    Fragmentation,
+    key="fragmentation",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.fragmentation": Fragmentation},
 )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyslab.bench.harness.driver_modes import Mode, measure_modes, peer_names
+from pyslab.bench.harness.driver_modes import Mode, driver_section, peer_names
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.series import PYSLAB
 from pyslab.bench.harness.table import MISSING, Table, format_ns
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
@@ -41,10 +41,9 @@ class Latencies:
         return min(self.p99_9)
 
 
-def _measure(run: Run) -> None:
-    rounds, scale = str(run.plan.latency_rounds), str(run.plan.depth_scale)
-    mode = Mode(("--latency", "--rounds", rounds, "--scale", scale), with_peers=True)
-    measure_modes(run, "latency", Latencies, [mode])
+def _modes(plan: Plan) -> list[Mode]:
+    rounds, scale = str(plan.latency_rounds), str(plan.depth_scale)
+    return [Mode(("--latency", "--rounds", rounds, "--scale", scale), with_peers=True)]
 
 
 def _tail_growth(items: Sequence[Latencies], contender: str, many: int) -> float | None:
@@ -88,12 +87,11 @@ def _verdicts(results: Results) -> list[Verdict]:
     return [Verdict(claim, f"<= {best:.1f}x ({name})", f"{ours:.1f}x", ours <= best)]
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 1,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.latencies",
+    Latencies,
+    key="latency",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.latencies": Latencies},
 )

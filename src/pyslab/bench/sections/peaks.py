@@ -12,9 +12,9 @@ from typing import Any
 
 import psutil
 
-from pyslab.bench.harness.driver_modes import Mode, measure_modes, peer_names
+from pyslab.bench.harness.driver_modes import Mode, driver_section, peer_names
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Plan, Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.series import PYSLAB
 from pyslab.bench.harness.table import MIB, Table
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
@@ -55,9 +55,8 @@ class Peak:
         return self.samples[-1].resident_bytes
 
 
-def _measure(run: Run) -> None:
-    mode = Mode(("--residency", "--scale", str(run.plan.peak_scale)), with_peers=True)
-    measure_modes(run, "peaks", _peak, [mode], _nr_together(run.plan))
+def _modes(plan: Plan) -> list[Mode]:
+    return [Mode(("--residency", "--scale", str(plan.peak_scale)), with_peers=True)]
 
 
 def _nr_together(plan: Plan) -> int:
@@ -117,12 +116,13 @@ def _scattered(results: Results) -> Verdict:
     return Verdict(claim, asked, f"{settled / MIB:.0f} MiB", settled <= best)
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 1,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.peaks",
+    Peak,
+    key="peaks",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.peaks": Peak},
+    make=_peak,
+    at_once=_nr_together,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyslab.bench.harness.driver_modes import LIBC, Mode, measure_modes
+from pyslab.bench.harness.driver_modes import LIBC, Mode, driver_section
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.series import PYSLAB
 from pyslab.bench.harness.table import MIB, Table
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
@@ -22,13 +22,12 @@ class Small:
     resident_bytes: int
 
 
-def _measure(run: Run) -> None:
+def _modes(_: Plan) -> list[Mode]:
     """A process for each, so that neither finds the other's memory."""
-    modes = [
+    return [
         Mode(("--small", "--only", PYSLAB), with_peers=False),
         Mode(("--small", "--only", LIBC), with_peers=True),
     ]
-    measure_modes(run, "small", Small, modes)
 
 
 def _tables(results: Results) -> list[Table]:
@@ -47,12 +46,11 @@ def _verdicts(results: Results) -> list[Verdict]:
     return [Verdict(claim, asked, NOT_MEASURED, None)]
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 2,
-    steps_per_peer=lambda _: 1,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.small",
+    Small,
+    key="small",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.small": Small},
 )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from pyslab.bench.harness.driver_modes import Mode, measure_modes
+from pyslab.bench.harness.driver_modes import Mode, driver_section
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.table import MISSING, Table
 
 _SHOWN_SHARE = 0.02  # of all objects: caches below are in the sum only
@@ -38,9 +38,8 @@ class Supply:
 _COUNTS = [field.name for field in fields(Supply)[3:]]  # "objects" and the events
 
 
-def _measure(run: Run) -> None:
-    mode = Mode(("--supply", "--scale", str(run.plan.depth_scale)), with_peers=False)
-    measure_modes(run, "supply", Supply, [mode])
+def _modes(plan: Plan) -> list[Mode]:
+    return [Mode(("--supply", "--scale", str(plan.depth_scale)), with_peers=False)]
 
 
 def _tables(results: Results) -> list[Table]:
@@ -65,11 +64,10 @@ def _row(item: Supply) -> list[str]:
     ]
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 0,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.supply",
+    Supply,
+    key="supply",
+    modes=_modes,
     tables=_tables,
-    records={"depth.supply": Supply},
 )

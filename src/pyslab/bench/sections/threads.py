@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from pyslab.bench.harness.driver_modes import NO_ALLOCATOR, Mode, measure_modes
+from pyslab.bench.harness.driver_modes import NO_ALLOCATOR, Mode, driver_section
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.series import PYSLAB
 from pyslab.bench.harness.table import Table, format_ns
 from pyslab.bench.harness.verdict import Verdict
@@ -37,10 +37,9 @@ class ThreadTimes:
         return _NR_THREADS * statistics.median(self.one_ns) / statistics.median(self.two_ns)
 
 
-def _measure(run: Run) -> None:
-    rounds, scale = str(run.plan.thread_rounds), str(run.plan.depth_scale)
-    mode = Mode(("--threads", "--rounds", rounds, "--scale", scale), with_peers=True)
-    measure_modes(run, "threads", ThreadTimes, [mode])
+def _modes(plan: Plan) -> list[Mode]:
+    rounds, scale = str(plan.thread_rounds), str(plan.depth_scale)
+    return [Mode(("--threads", "--rounds", rounds, "--scale", scale), with_peers=True)]
 
 
 def _tables(results: Results) -> list[Table]:
@@ -70,12 +69,11 @@ def _verdicts(results: Results) -> list[Verdict]:
     ]
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 1,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.threads",
+    ThreadTimes,
+    key="threads",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.threads": ThreadTimes},
 )

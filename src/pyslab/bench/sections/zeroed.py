@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyslab.bench.harness.driver_modes import Mode, measure_modes
+from pyslab.bench.harness.driver_modes import Mode, driver_section
 from pyslab.bench.harness.results import Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan
 from pyslab.bench.harness.series import PYSLAB
 from pyslab.bench.harness.table import MISSING, Table, format_ns
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
@@ -30,9 +30,8 @@ class Zeroed:
     known_zero: int | None
 
 
-def _measure(run: Run) -> None:
-    mode = Mode(("--zeroed", "--rounds", str(run.plan.latency_rounds)), with_peers=True)
-    measure_modes(run, "zeroed", Zeroed, [mode])
+def _modes(plan: Plan) -> list[Mode]:
+    return [Mode(("--zeroed", "--rounds", str(plan.latency_rounds)), with_peers=True)]
 
 
 def _tables(results: Results) -> list[Table]:
@@ -65,12 +64,11 @@ def _cleared(state: str, frames: int, item: Zeroed | None) -> Verdict:
     return Verdict(claim, str(frames), measured, item.cleared == frames)
 
 
-SECTION = Section(
-    bar="In depth",
-    steps=lambda _: 1,
-    steps_per_peer=lambda _: 1,
-    measure=_measure,
+SECTION = driver_section(
+    "depth.zeroed",
+    Zeroed,
+    key="zeroed",
+    modes=_modes,
     tables=_tables,
     verdicts=_verdicts,
-    records={"depth.zeroed": Zeroed},
 )

@@ -1,20 +1,54 @@
-"""Tries where --json and --svg would write, before anything is measured.
+"""What the command lines of `pyslab bench` and bench/workloads/run.py share.
 
-A wrong path or picture format ends the process with status 2 and leaves nothing behind:
-otherwise it would show after minutes of measuring, and the figures would be lost.
+The files that --json and --svg name are tried before anything is measured. A wrong path or
+picture format ends the process with status 2 and leaves nothing behind: otherwise it would
+show after minutes of measuring, and the figures would be lost.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-DEFAULT_FORMAT = "svg"
+from pyslab.bench.harness.results import BenchError
+
+_DEFAULT_FORMAT = "svg"
+_INTERRUPTED = 130
+
+
+def run_command(name: str, work: Callable[[], int]) -> int:
+    """The exit status: work's, or 1 with a message, or what a shell calls interrupted."""
+    try:
+        return work()
+    except (BenchError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def positive(text: str) -> int:
+    """An option's value of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1: {text}")
+    return value
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """The options that `check_outputs` checks."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
+    parser.add_argument(
+        "--svg", type=Path, metavar="FILE", help="draw a picture; the suffix is the format"
+    )
 
 
 def picture_format(path: Path) -> str:
     """The format that the suffix of the path names; without one it is SVG."""
-    return path.suffix[1:].lower() or DEFAULT_FORMAT
+    return path.suffix[1:].lower() or _DEFAULT_FORMAT
 
 
 def check_outputs(
