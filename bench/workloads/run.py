@@ -5,8 +5,9 @@
     python bench/workloads/run.py --only larson --show-commands --work FOLDER
     python bench/workloads/run.py --peer snmalloc=LIBRARY --peer rpmalloc=LIBRARY
 
-What is here: the command line; it builds the C workloads, finds the allocators, runs and
-reports. What is not: the rest of this folder, which does each of these.
+What is here: the command line, and the order of work: build the C workloads, find the
+allocators, run, report. What is not: how a program is run (`measure.py`), which there are
+(`catalogue.py`, `programs.py`), and how figures look (`report.py`).
 """
 
 from __future__ import annotations
