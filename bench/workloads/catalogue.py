@@ -86,15 +86,15 @@ _OURS = (
         "a thread per request, eight at a time: set-up and tear-down of per-thread state",
     ),
     _Ours(
-        "sizes-1", "random_sizes", {"threads": 1, "ops": 30_000_000}, {"ops": 300_000},
+        "sizes-1", "random_sizes", {"threads": 1, "ops": 10_000_000}, {"ops": 300_000},
         "one thread, 16-8192 bytes, 64 live: the caches of many size classes at once",
     ),
     _Ours(
-        "sizes-2", "random_sizes", {"threads": 2, "ops": 30_000_000}, {"ops": 300_000},
+        "sizes-2", "random_sizes", {"threads": 2, "ops": 10_000_000}, {"ops": 300_000},
         "the same in two threads, each with its own: whether they slow each other down",
     ),
     _Ours(
-        "stress", "stress", {"rounds": 50, "objects": 60_000}, {"rounds": 4, "objects": 6000},
+        "stress", "stress", {"rounds": 50, "objects": 20_000}, {"rounds": 4, "objects": 2000},
         "four new threads a round, each with some MiB, objects swapped among all: reuse of what "
         "ended threads leave, frees by others",
     ),

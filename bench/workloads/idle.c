@@ -6,8 +6,8 @@
  * What it stresses: whether memory that one kind of object has left is there for the next kind,
  * or is given back meanwhile: a program that keeps it has three times the peak. The sleep is
  * part of the time, and the same for every allocator.
- * Data structure: an array of pointers, and a list of survivors. Invariant: the object at i of a
- * phase carries the tag i. Lock: none; one thread.
+ * Data structure: a list of the phase's objects, and one of those that survived. Invariant: an
+ * object's last byte is the low one of its tag, its number in the phase. Lock: none; one thread.
  */
 #include "workload.h"
 
@@ -27,68 +27,70 @@ static const struct argument arguments[] = {
     {"seed", &seed, "of the generator"},
 };
 
+/* An object of a burst; its list is linked through it, so that no table adds to the peak. */
 struct item {
-    void *p;
-    size_t bytes;
+    struct item *next;
+    size_t bytes; /* of all of it */
     uint64_t tag;
+    unsigned char content[]; /* the tag's low byte in each */
 };
 
-struct list {
-    struct item *items;
-    size_t nr, capacity;
-};
-
-static void list_add(struct list *list, struct item item)
+static struct item *item_new(size_t bytes, uint64_t tag)
 {
-    if (list->nr == list->capacity) {
-        list->capacity = list->capacity > 0 ? 2 * list->capacity : 1024;
-        list->items = must(realloc(list->items, list->capacity * sizeof(*list->items)));
-    }
-    list->items[list->nr++] = item;
+    struct item *item = must(malloc(bytes));
+
+    memset(item, (int)(tag & 0xff), bytes);
+    item->bytes = bytes;
+    item->tag = tag;
+    return item;
 }
 
+/* Checks and frees an item; returns its share of the checksum. */
 static uint64_t item_drop(struct item *item)
 {
-    uint64_t share = object_check(item->p, item->bytes, item->tag);
+    uint64_t share = item->tag * item->bytes;
 
-    free(item->p);
+    if (((unsigned char *)item)[item->bytes - 1] != (unsigned char)item->tag)
+        workload_die("an object lost its content");
+    free(item);
     return share;
 }
 
-static uint64_t list_drop(struct list *list)
+static void item_push(struct item **list, struct item *item)
 {
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < list->nr; i++)
-        sum += item_drop(&list->items[i]);
-    free(list->items);
-    *list = (struct list){0};
-    return sum;
+    item->next = *list;
+    *list = item;
 }
 
-/* Fills the memory, writing every page; all but few of the objects go again. */
-static uint64_t burst(size_t kind_bytes, struct list *survivors, struct rng *rng)
+static struct item *item_pop(struct item **list)
 {
-    struct list list = {0};
+    struct item *item = *list;
+
+    *list = item->next;
+    return item;
+}
+
+/* Fills the memory and writes all of it; all but few of the objects go again. */
+static uint64_t burst(size_t kind_bytes, struct item **survivors, struct rng *rng)
+{
+    struct item *list = NULL;
     size_t filled = 0;
-    uint64_t sum = 0;
+    uint64_t sum = 0, nr = 0;
 
     while (filled < megabytes << 20) {
         size_t bytes = rng_between(rng, kind_bytes, 2 * kind_bytes);
-        struct item item = {must(malloc(bytes)), bytes, list.nr};
 
-        memset(item.p, (int)(item.tag & 0xff), bytes);
-        object_fill(item.p, bytes, item.tag);
-        list_add(&list, item);
+        item_push(&list, item_new(bytes, nr++));
         filled += bytes;
     }
-    for (size_t i = 0; i < list.nr; i++) {
-        if (i % SURVIVOR_EVERY == 0)
-            list_add(survivors, list.items[i]);
+    while (list != NULL) {
+        struct item *item = item_pop(&list);
+
+        if (item->tag % SURVIVOR_EVERY == 0)
+            item_push(survivors, item);
         else
-            sum += item_drop(&list.items[i]);
+            sum += item_drop(item);
     }
-    free(list.items);
     return sum;
 }
 
@@ -120,7 +122,7 @@ static void idle(void)
 
 int main(int argc, char **argv)
 {
-    struct list survivors = {0};
+    struct item *survivors = NULL;
     struct rng rng;
     uint64_t sum = 0;
 
@@ -131,7 +133,8 @@ int main(int argc, char **argv)
         idle();
         sum += small_work(&rng);
     }
-    sum += list_drop(&survivors);
+    while (survivors != NULL)
+        sum += item_drop(item_pop(&survivors));
     workload_report("idle", sum);
     return 0;
 }

@@ -17,7 +17,7 @@
 enum { THREADS_MAX = 64, SHARED = 1000, SWAP_EVERY = 8, LARGE_EVERY = 1024 };
 enum { SMALL_MIN = 24, SMALL_DOUBLINGS = 7, LARGE_MIN = 16384, LARGE_DOUBLINGS = 4 };
 
-static uint64_t rounds = 50, threads = 4, objects = 60000, seed = 1;
+static uint64_t rounds = 50, threads = 4, objects = 20000, seed = 1;
 
 static const struct argument arguments[] = {
     {"rounds", &rounds, "each with new threads"},

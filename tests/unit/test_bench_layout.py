@@ -7,7 +7,7 @@ import pytest
 
 from pyslab.bench.harness import report
 from pyslab.bench.harness.layout import layout
-from pyslab.bench.harness.table import Table
+from pyslab.bench.harness.table import Table, format_ns, format_ratio, format_size
 
 WIDE = Table(
     "wide",
@@ -102,3 +102,27 @@ def test_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert "\033" not in text
     assert [] == [line for line in text.splitlines() if line != line.rstrip()]
     assert any(TEXTS.rows[0][0] in line and "yes" in line for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("ns", "expected"),
+    [(0.0123, "0.012 ns"), (9.994, "9.99 ns"), (9.996, "10.0 ns"), (123.4, "123 ns"),
+     (1500.0, "1.50 us"), (2.5e6, "2.50 ms"), (-155.203, "-155 ns"), (-1500.0, "-1.50 us")],
+)  # fmt: skip
+def test_times(ns: float, expected: str) -> None:
+    """Three figures and a unit, below zero as above."""
+    assert expected == format_ns(ns)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(0.35, "0.35"), (99.96, "100"), (12345.0, "12k"), (float("inf"), "inf")]
+)
+def test_ratios(ratio: float, expected: str) -> None:
+    """Three figures, or thousands; where the base is nothing, infinite."""
+    assert expected == format_ratio(ratio)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(64, "64 B"), (4096, "4 KiB"), (1 << 26, "64 MiB")])
+def test_sizes(size: int, expected: str) -> None:
+    """The largest unit that leaves a whole number of at least 1."""
+    assert expected == format_size(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,22 +28,24 @@ class Table:
 
 
 def format_ns(ns: float) -> str:
-    """A time with three figures and a unit."""
+    """A time with three figures and a unit; net of an empty loop, noise can make it negative."""
     for scale, unit in _TIME_UNITS:
-        if ns >= scale:
+        if abs(ns) >= scale:
             return f"{_three_figures(ns / scale)} {unit}"
     return f"{_three_figures(ns)} ns"
 
 
 def _three_figures(value: float) -> str:
     for digits, limit in _DECIMALS:
-        if value < limit:
+        if abs(value) < limit:
             return f"{value:.{digits}f}"
     return f"{value:.0f}"
 
 
 def format_ratio(value: float) -> str:
     """A ratio with three figures, or in thousands."""
+    if math.isinf(value):
+        return "inf"
     if value >= _THOUSANDS_FROM:
         return f"{value / 1000:.0f}k"
     return _three_figures(value)
