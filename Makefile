@@ -1,6 +1,6 @@
 # make bench   set up .venv and run the main job: the benchmark against other allocators
 # make test    set up .venv and run every test
-# make bench-malloc   whole programs under pyslab and other mallocs (about ten minutes)
+# make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
 # Also: make lint | programs | c-tests | asan | tsan | clean

@@ -51,7 +51,7 @@ static void blocks_take(pyslab_arena *arena, const struct layout *layout, void *
     }
 }
 
-/* In the reverse order. */
+/* Frees the blocks in the reverse order of their allocation, so that all can merge. */
 static void blocks_free(pyslab_arena *arena, void **blocks, uint64_t nr)
 {
     while (nr-- > 0)

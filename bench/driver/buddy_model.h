@@ -36,7 +36,7 @@ struct buddy_model {
 
 void buddy_model_create(struct buddy_model *model);
 void buddy_model_destroy(struct buddy_model *model);
-/* Memory runs out with bench_die. */
+/* A block of at least so many bytes; the process ends (bench_die) when memory runs out. */
 void *buddy_model_alloc(struct buddy_model *model, size_t bytes);
 void buddy_model_release(struct buddy_model *model, void *p);
 /* Bytes of the pages of which any part is allocated. */

@@ -5,7 +5,8 @@
  * allocation of 64 bytes, a byte written and a free; objects of 32 bytes of a region, bumped
  * in the header, with one reset for each 10000. Times are nanoseconds a pair or an object, in
  * rounds of all contenders in turn; the fastest round counts, and the median.
- * What it is not: a measurement of anything but the way to the functions; others have those.
+ * What it is not: a measurement of anything but the way to the functions; what the functions
+ * themselves cost is measured by the other modes.
  *
  * Output: {"capi": [{"contender", "min_ns", "median_ns"}]}
  */

@@ -78,7 +78,8 @@ struct bench_methods {
                            struct bench_latencies *latencies);
 };
 
-/* An allocator behind function pointers, for what is not about time. */
+/* An allocator behind function pointers: for memory and for single large blocks. Loops that time
+ * small blocks call their allocator directly (malloc_template.h). */
 struct bench_heap {
     const char *name;
     enum bench_allocator allocator;
@@ -110,12 +111,12 @@ struct bench_workload {
     struct bench_contender contenders[BENCH_CONTENDERS_MAX];
 };
 
-/* Of a contest, where all contenders have one task. */
+/* A contender of a contest: all contenders of one do the same task (contest.c). */
 struct bench_entry {
     const char *name;
     enum bench_allocator allocator; /* what --only looks at */
     void (*run)(void *task);        /* all operations of a round */
-    uint64_t nr_objects;            /* given back together; 0: not told */
+    uint64_t nr_objects; /* that are given back together, for the output; 0: not printed */
 };
 
 struct bench_options {
@@ -162,8 +163,8 @@ uint64_t bench_now_ns(void);
 void bench_sleep_ms(uint64_t ms);
 /* Resident set of this process, exact; allocates nothing. */
 uint64_t bench_resident_bytes(void);
-/* The anonymous part of it. A forked child faults code in again that its parent has had
- * resident; so growth is measured without code. */
+/* The anonymous part of the resident set, without code and files: a forked child takes page
+ * faults on code that was resident in its parent, which would count as growth. */
 uint64_t bench_anonymous_bytes(void);
 /* Whether --only lets this allocator take part. */
 bool bench_takes_part(const struct bench_options *options, enum bench_allocator allocator);

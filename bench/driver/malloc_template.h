@@ -54,13 +54,44 @@ static uint64_t churn_run(struct bench_state *state, uint64_t nr_ops)
     return bench_now_ns() - start;
 }
 
-/* --- random sizes over a live set ---------------------------------------- */
+/* --- blocks of random sizes over a live set -------------------------------- */
 
-static void live_set_fill(struct bench_state *state)
+/* The sizes are drawn by a function that the compiler knows where it inlines these two. */
+typedef size_t draw_size(uint64_t *random);
+
+static inline __attribute__((always_inline)) void slots_fill(struct bench_state *state,
+                                                             draw_size *draw)
 {
     slots_create(state);
     for (uint64_t i = 0; i < state->nr_slots; i++)
-        state->slots[i] = checked_alloc(state->arena, bench_random_size(&state->random));
+        state->slots[i] = checked_alloc(state->arena, draw(&state->random));
+}
+
+static inline __attribute__((always_inline)) uint64_t slots_replace(struct bench_state *state,
+                                                                    uint64_t nr_ops,
+                                                                    draw_size *draw)
+{
+    pyslab_arena *arena = state->arena;
+    void **slots = state->slots;
+    uint64_t nr_slots = state->nr_slots;
+    uint64_t random = state->random;
+    uint64_t start = bench_now_ns();
+    uint64_t elapsed;
+
+    for (uint64_t i = 0; i < nr_ops; i++) {
+        void **slot = &slots[bench_random_below(&random, nr_slots)];
+
+        release(arena, *slot);
+        *slot = checked_alloc(arena, draw(&random));
+    }
+    elapsed = bench_now_ns() - start;
+    state->random = random;
+    return elapsed;
+}
+
+static void live_set_fill(struct bench_state *state)
+{
+    slots_fill(state, bench_random_size);
 }
 
 static void live_set_free(struct bench_state *state)
@@ -72,51 +103,19 @@ static void live_set_free(struct bench_state *state)
 
 static uint64_t random_run(struct bench_state *state, uint64_t nr_ops)
 {
-    pyslab_arena *arena = state->arena;
-    void **slots = state->slots;
-    uint64_t nr_slots = state->nr_slots;
-    uint64_t random = state->random;
-    uint64_t start = bench_now_ns();
-    uint64_t elapsed;
-
-    for (uint64_t i = 0; i < nr_ops; i++) {
-        void **slot = &slots[bench_random_below(&random, nr_slots)];
-
-        release(arena, *slot);
-        *slot = checked_alloc(arena, bench_random_size(&random));
-    }
-    elapsed = bench_now_ns() - start;
-    state->random = random;
-    return elapsed;
+    return slots_replace(state, nr_ops, bench_random_size);
 }
 
 /* --- small objects over a live set ---------------------------------------- */
 
 static void objects_fill(struct bench_state *state)
 {
-    slots_create(state);
-    for (uint64_t i = 0; i < state->nr_slots; i++)
-        state->slots[i] = checked_alloc(state->arena, bench_object_size(&state->random));
+    slots_fill(state, bench_object_size);
 }
 
 static uint64_t objects_run(struct bench_state *state, uint64_t nr_ops)
 {
-    pyslab_arena *arena = state->arena;
-    void **slots = state->slots;
-    uint64_t nr_slots = state->nr_slots;
-    uint64_t random = state->random;
-    uint64_t start = bench_now_ns();
-    uint64_t elapsed;
-
-    for (uint64_t i = 0; i < nr_ops; i++) {
-        void **slot = &slots[bench_random_below(&random, nr_slots)];
-
-        release(arena, *slot);
-        *slot = checked_alloc(arena, bench_object_size(&random));
-    }
-    elapsed = bench_now_ns() - start;
-    state->random = random;
-    return elapsed;
+    return slots_replace(state, nr_ops, bench_object_size);
 }
 
 /* The slot is read before the clock: its cache miss is not the allocator's. A block's

@@ -15,7 +15,8 @@ enum { NR_OBJECTS = 5000, SMALL_MIN = 16, SMALL_MAX = 500 };
 
 static const uint64_t arena_bytes = (uint64_t)16 << 30;
 
-/* The first reading makes what it needs itself resident. */
+/* The resident set is read twice before the work: the first reading makes the code and buffers
+ * of the reading itself resident, the second one is the base. */
 static uint64_t growth_measure(const struct bench_heap *heap)
 {
     uint64_t random = 0x9e3779b97f4a7c15u;

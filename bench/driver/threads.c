@@ -95,7 +95,7 @@ static const struct contender contenders[] = {
 
 enum { NR_CONTENDERS = sizeof(contenders) / sizeof(contenders[0]) };
 
-/* To the processor of this number among those that the process may use. */
+/* Binds the calling thread to one of the processors that the process may use, by number. */
 static void worker_pin(unsigned number)
 {
     cpu_set_t allowed, one;
@@ -129,7 +129,7 @@ static void *worker_main(void *argument)
     while (atomic_load_explicit(&start->ready, memory_order_acquire) < start->nr_threads)
         sched_yield();
     worker->ns = worker->method->run(&worker->state, worker->nr_ops);
-    /* Nobody cleans up while another one's clock runs. */
+    /* A thread that is done waits here: its clean-up would disturb one that is still timed. */
     atomic_fetch_add_explicit(&start->ready, 1, memory_order_acq_rel);
     while (atomic_load_explicit(&start->ready, memory_order_acquire) < 2 * start->nr_threads)
         sched_yield();

@@ -6,7 +6,7 @@ Compiles pmr.cpp with the system's C++ compiler against the installed header, an
 contender once in each round, in turn. A figure is nanoseconds for each element, building and
 teardown together: of the fastest round, and of the median one. `--json PATH` keeps them.
 
-What it is not: a test; nothing here has to be fast enough.
+What it is not: a test; there is no limit that a figure must meet.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import pyslab
-from pyslab.bench._timing import Statement
+from pyslab.bench.harness.timing import Statement
 
 ARENA_SIZE = "1GiB"
 SECONDS_PER_TEST = 0.1

@@ -8,16 +8,17 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import pyslab
-from pyslab.bench._contenders import Contender, contenders
-from pyslab.bench._python import REFILL_SIZE, SIZES, size_name
-from pyslab.bench._timing import Statement
+from pyslab.bench.harness.table import format_size
+from pyslab.bench.harness.timing import Statement
+from pyslab.bench.sections.python_buffers import REFILL_SIZE, SIZES
+from pyslab.bench.sections.python_contenders import Contender, contenders
 
 Compiled = Callable[[Statement, str], Callable[[], None]]
 
 NAMES = ("pyslab", "bytearray", "numpy", "ctypes", "cffi", "mmap", "SharedMemory", "pyarrow")
 FILL_BYTE = b"\xa5"
 
-sizes = pytest.mark.parametrize("size", SIZES, ids=size_name)
+sizes = pytest.mark.parametrize("size", SIZES, ids=format_size)
 names = pytest.mark.parametrize("name", NAMES)
 
 
@@ -27,7 +28,7 @@ def contender(arena: pyslab.Arena, name: str, size: int) -> Contender:
     for item in found:
         if item.name == name and item.fits(size):
             return item
-    pytest.skip("; ".join(notes) or f"no room for {size_name(size)}")
+    pytest.skip("; ".join(notes) or f"no room for {format_size(size)}")
 
 
 @sizes
@@ -36,7 +37,7 @@ def test_allocate_and_drop(
     benchmark: BenchmarkFixture, arena: pyslab.Arena, compiled: Compiled, name: str, size: int
 ) -> None:
     """A buffer is made and dropped, untouched."""
-    benchmark.group = f"allocate + drop, {size_name(size)}"
+    benchmark.group = f"allocate + drop, {format_size(size)}"
     statement = contender(arena, name, size).allocate_statement(FILL_BYTE * size)
     benchmark(compiled(statement, statement.candidates[0]))
 
@@ -47,7 +48,7 @@ def test_allocate_fill_and_drop(
     benchmark: BenchmarkFixture, arena: pyslab.Arena, compiled: Compiled, name: str, size: int
 ) -> None:
     """A buffer is made, every byte is written, and it is dropped."""
-    benchmark.group = f"allocate + write every byte + drop, {size_name(size)}"
+    benchmark.group = f"allocate + write every byte + drop, {format_size(size)}"
     statement = contender(arena, name, size).fill_statement(FILL_BYTE * size)
     benchmark(compiled(statement, statement.candidates[0]))
 
@@ -55,7 +56,7 @@ def test_allocate_fill_and_drop(
 @pytest.mark.parametrize("kind", ["new each time", "resident Buffer", "resident bytearray"])
 def test_refill(benchmark: BenchmarkFixture, arena: pyslab.Arena, kind: str) -> None:
     """A large buffer made and filled each time, against one that is filled again."""
-    benchmark.group = f"refill, {size_name(REFILL_SIZE)}"
+    benchmark.group = f"refill, {format_size(REFILL_SIZE)}"
     data = FILL_BYTE * REFILL_SIZE
     resident: pyslab.Buffer | bytearray
 

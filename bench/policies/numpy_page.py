@@ -13,12 +13,21 @@ from xml.sax.saxutils import escape
 
 from which_call_page import machine
 
-from pyslab.bench import _numpy
-from pyslab.bench._format import MISSING, format_ns
-from pyslab.bench._numpy_probe import FRESH, GROWN, NUMPY, OUTPUTS
-from pyslab.bench._numpy_verdict import faster_outputs
-from pyslab.bench._results import PYSLAB, Results, Series
-from pyslab.sizes import parse_bytes
+from pyslab import parse_bytes
+from pyslab.bench.harness.results import Results
+from pyslab.bench.harness.series import PYSLAB, Series
+from pyslab.bench.harness.table import MISSING, format_ns, format_size
+from pyslab.bench.sections import numpy_empty
+from pyslab.bench.sections.numpy_arrays import NUMPY
+from pyslab.bench.sections.numpy_chain import (
+    FRESH,
+    GROWN,
+    OUTPUTS,
+    SECTION_NAME,
+    faster_outputs,
+    faults_of,
+)
+from pyslab.bench.sections.numpy_peak import peak_of
 
 BEGIN, END = "<!-- figures: numpy_temporaries.py writes them -->", "<!-- end of figures -->"
 COMMAND = "python bench/policies/numpy_temporaries.py --write-docs"
@@ -37,14 +46,14 @@ def tables(results: Results) -> str:
         f"{results.machine['transparent_hugepages']}. Fastest and (median) of {rounds} "
         "interleaved rounds, above 4 MiB of a third of them."
     ]
-    sizes = series.workloads(_numpy.SECTION, FRESH)
+    sizes = series.workloads(SECTION_NAME, FRESH)
     heading = [
         "each array", "NumPy", "NumPy, grown heap", "in the arena", "outputs made before",
         "speed-up", "over a grown heap", "bound", "page faults", "peak memory",
     ]  # fmt: skip
     rows = [_chain_row(results, size) for size in sizes]
     parts.append(_table("`a*b + c*d - a`", heading, rows))
-    empty = series.workloads(_numpy.SECTION, _numpy.NP_EMPTY)
+    empty = series.workloads(*numpy_empty.WHERE)
     cells = [[size, *_empty_cells(results, size)] for size in empty]
     parts.append(_table("`np.empty`, made and dropped", ["", "NumPy", "arena", "ratio"], cells))
     return "\n\n".join(parts)
@@ -66,12 +75,12 @@ def _times(series: Series | None, base: Series | None) -> str:
 
 def _chain_row(results: Results, size: str) -> list[str]:
     def find(heap: str, name: str) -> Series | None:
-        return results.series.find(_numpy.SECTION, heap, size, name)
+        return results.series.find(SECTION_NAME, heap, size, name)
 
     theirs, ours = find(FRESH, NUMPY), find(FRESH, PYSLAB)
     bound = faster_outputs(results, FRESH, size)
-    faults = [results.numpy.faults_of(name, FRESH, size) for name in (NUMPY, PYSLAB)]
-    peaks = [results.numpy.peak(name, size) for name in (NUMPY, PYSLAB)]
+    faults = [faults_of(results, name, FRESH, size) for name in (NUMPY, PYSLAB)]
+    peaks = [peak_of(results, name, size) for name in (NUMPY, PYSLAB)]
     return [
         size,
         _time(theirs),
@@ -87,7 +96,7 @@ def _chain_row(results: Results, size: str) -> list[str]:
 
 
 def _empty_cells(results: Results, size: str) -> list[str]:
-    where = (_numpy.SECTION, _numpy.NP_EMPTY, size)
+    where = (*numpy_empty.WHERE, size)
     theirs, ours = results.series.find(*where, NUMPY), results.series.find(*where, PYSLAB)
     return [_time(theirs), _time(ours), _times(ours, theirs)]
 
@@ -126,12 +135,12 @@ def _speeds(results: Results, heap: str, name: str) -> list[tuple[int, float]]:
     both, tells how fast the machine was in each.
     """
     found = []
-    for size in results.series.workloads(_numpy.SECTION, FRESH):
+    for size in results.series.workloads(SECTION_NAME, FRESH):
         base, ours = (
-            results.series.find(_numpy.SECTION, FRESH, size, way) for way in (NUMPY, PYSLAB)
+            results.series.find(SECTION_NAME, FRESH, size, way) for way in (NUMPY, PYSLAB)
         )
-        item = results.series.find(_numpy.SECTION, heap, size, name)
-        there = results.series.find(_numpy.SECTION, heap, size, PYSLAB)
+        item = results.series.find(SECTION_NAME, heap, size, name)
+        there = results.series.find(SECTION_NAME, heap, size, PYSLAB)
         if base and ours and item and there:
             machine_speed = there.minimum / ours.minimum
             found.append((parse_bytes(size), base.minimum / item.minimum * machine_speed))
@@ -163,7 +172,7 @@ def picture(results: Results) -> str:
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{speed}x</text>')
     for size in sizes[:: 2 if len(sizes) > 3 else 1]:
         x = at(size, 0)[0]
-        label = _numpy.size_name(size)
+        label = format_size(size)
         parts.append(f'<text x="{x:.1f}" y="{_TOP + _H + 16}" text-anchor="middle">{label}</text>')
     for number, (points, (label, colour, stroke)) in enumerate(lines):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*point) for point in points))

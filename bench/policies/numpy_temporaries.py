@@ -2,8 +2,8 @@
 
 ``a*b + c*d - a`` on float64 arrays with NumPy's own allocator, in a fresh heap and in one
 that has learnt to keep large blocks, inside ``arena.numpy_allocator()``, and on outputs made
-before. It is section 6 of ``pyslab bench`` (src/pyslab/bench/_numpy.py) at more sizes. Run it
-with the environment that pyslab is installed in:
+before. These are the NumPy sections of ``pyslab bench`` (src/pyslab/bench/sections/numpy_*.py)
+at more sizes. Run it with the environment that pyslab is installed in:
 
     python bench/policies/numpy_temporaries.py               print the tables; under a minute
     python bench/policies/numpy_temporaries.py --write-docs  and put them into the page
@@ -13,14 +13,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy_page as page
 
-from pyslab.bench import _machine, _numpy
-from pyslab.bench._progress import make_progress
-from pyslab.bench._results import Results
-from pyslab.bench._timing import Pace
+from pyslab.bench.harness.machine import describe
+from pyslab.bench.harness.progress import make_progress
+from pyslab.bench.harness.results import Results
+from pyslab.bench.harness.run import document
+from pyslab.bench.harness.section import FULL, Run
+from pyslab.bench.harness.timing import Pace
+from pyslab.bench.sections import SECTIONS, numpy_chain, numpy_empty, numpy_peak
 
 KIB = 1 << 10
 SIZES = tuple(64 * KIB << step for step in range(11))  # to 64 MiB
@@ -30,16 +35,16 @@ QUICK_PACE = Pace(rounds=2, round_s=0.0005)
 
 
 def measure(quick: bool) -> Results:
-    """Run the section; SystemExit where it cannot."""
-    results = Results(machine=_machine.describe(), options={"quick": quick})
-    progress = make_progress()
-    try:
-        if quick:
-            _numpy.measure(results, QUICK_PACE, progress, QUICK_SIZES)
-        else:
-            _numpy.measure(results, PACE, progress, SIZES)
-    finally:
-        progress.close()
+    """Run the sections; SystemExit where it cannot."""
+    results = Results(machine=describe(), options={"quick": quick})
+    plan = replace(FULL, pace=QUICK_PACE if quick else PACE)
+    sizes = QUICK_SIZES if quick else SIZES
+    with closing(make_progress()) as progress:
+        run = Run(results, plan, progress)
+        progress.start("NumPy", numpy_chain.steps(sizes) + len(numpy_empty.SIZES) + 2 * len(sizes))
+        numpy_chain.measure_chain(run, sizes)
+        numpy_empty.measure_empty(run)
+        numpy_peak.measure_peaks(run, sizes)
     if results.notes:
         raise SystemExit("; ".join(results.notes))
     return results
@@ -58,7 +63,7 @@ def main() -> None:
     text = page.tables(results)
     print(text)
     if options.json:
-        options.json.write_text(json.dumps(results.to_json(), indent=1), encoding="utf-8")
+        options.json.write_text(json.dumps(document(SECTIONS, results), indent=1), encoding="utf-8")
     if options.write_docs:
         page.write(text, results)
 

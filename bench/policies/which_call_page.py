@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from pyslab.bench._format import MISSING, format_ns
+from pyslab.bench.harness.table import MISSING, format_ns
 from pyslab.sizes import format_bytes
 
 if TYPE_CHECKING:

@@ -85,6 +85,33 @@ _OURS = (
         "thread-churn", "thread_churn", {"requests": 6000}, {"requests": 200},
         "a thread per request, eight at a time: set-up and tear-down of per-thread state",
     ),
+    _Ours(
+        "sizes-1", "random_sizes", {"threads": 1, "ops": 10_000_000}, {"ops": 300_000},
+        "one thread, 16-8192 bytes, 64 live: the caches of many size classes at once",
+    ),
+    _Ours(
+        "sizes-2", "random_sizes", {"threads": 2, "ops": 10_000_000}, {"ops": 300_000},
+        "the same in two threads, each with its own: whether they slow each other down",
+    ),
+    _Ours(
+        "stress", "stress", {"rounds": 50, "objects": 20_000}, {"rounds": 4, "objects": 2000},
+        "four new threads a round, each with some MiB, objects swapped among all: reuse of what "
+        "ended threads leave, frees by others",
+    ),
+    _Ours(
+        "nodes", "nodes", {"levels": 19, "times": 12}, {"levels": 14, "times": 3},
+        "half a million nodes of 24 bytes, built and dropped: slabs that fill and empty",
+    ),
+    _Ours(
+        "growing", "growing", {"ops": 20_000_000}, {"ops": 200_000},
+        "a few strings grown by a few bytes each time: realloc in place, class by class",
+    ),
+    _Ours(
+        "idle", "idle", {"megabytes": 128, "phases": 9, "idle": 150},
+        {"megabytes": 8, "phases": 3, "idle": 20},
+        "bursts of small, middle and large objects with sleep between: memory that goes from "
+        "one kind to the next, or back to the system",
+    ),
 )  # fmt: skip
 
 

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from figures import PYSLAB, TIME_WORST, Cell, Figures, ratios, verdicts
 
-from pyslab.bench._format import MISSING, Table, format_ratio
-from pyslab.bench._results import BenchError
+from pyslab.bench.harness.command import picture_format
+from pyslab.bench.harness.machine import machine_line
+from pyslab.bench.harness.results import JsonObject
+from pyslab.bench.harness.table import MISSING, Table, format_ratio
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _KIB_PER_MIB = 1024
 _HOLDS = {True: "yes", False: "NO", None: "?"}
-_DEFAULT_FORMAT = "svg"
 _FIGURE_INCHES = (14.0, 12.0)
 _CAPTION_COLUMNS = 160
 _BAR_SHARE = 0.85  # of the space between two groups of bars
@@ -55,7 +56,8 @@ def _times(figures: Figures) -> Table:
             name = workload if kind == "min" else ""
             rows.append([name, kind, best, *_cells(figures, values)])
     columns = ["", "of", "best", *(f"{name} x" for name in figures.allocators)]
-    return Table("Time relative to the best allocator at each workload", columns, rows)
+    title = "Time relative to the best allocator at each workload"
+    return Table(title, columns, rows, labels=2)
 
 
 def _memory(figures: Figures) -> Table:
@@ -101,17 +103,7 @@ def _verdict(figures: Figures) -> Table:
     return Table(title, ("", "asked", "measured", "holds"), rows)
 
 
-def check_picture() -> None:
-    """BenchError, naming the remedy, where matplotlib is not installed."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise BenchError(
-            "a picture needs matplotlib: run `pip install pyslab-alloc[bench]`"
-        ) from error
-
-
-def write_picture(figures: Figures, path: Path, caption: str) -> None:
+def write_picture(figures: Figures, path: Path, machine: JsonObject) -> None:
     """Draw time and peak memory, each relative to the best; the suffix is the format."""
     from matplotlib.figure import Figure
 
@@ -124,9 +116,9 @@ def write_picture(figures: Figures, path: Path, caption: str) -> None:
     _bars(right, figures, _peak, {name: sums[name].memory for name in sums})
     right.set_title("peak memory relative to the lowest")
     right.legend(fontsize="small")
-    text = textwrap.fill(caption, _CAPTION_COLUMNS)
+    text = textwrap.fill(machine_line(machine), _CAPTION_COLUMNS)
     figure.suptitle(f"bench/workloads\n{text}", fontsize="small")
-    figure.savefig(path, format=path.suffix[1:] or _DEFAULT_FORMAT)
+    figure.savefig(path, format=picture_format(path))
 
 
 def _bars(

@@ -1,17 +1,20 @@
-"""Whole programs under glibc, pyslab, mimalloc, jemalloc and tcmalloc: time and peak memory.
+"""Whole programs under glibc, pyslab and other mallocs of this machine: time and peak memory.
 
     python bench/workloads/run.py                      all of it, five rounds
     python bench/workloads/run.py --only larson --allocators glibc,pyslab --pyslab LIBRARY
     python bench/workloads/run.py --only larson --show-commands --work FOLDER
+    python bench/workloads/run.py --peer snmalloc=LIBRARY --peer rpmalloc=LIBRARY
 
-What is here: the command line; it builds the C workloads, finds the allocators, runs and
-reports. What is not: the rest of this folder, which does each of these.
+What is here: the command line, and the order of work: build the C workloads, find the
+allocators, run, report. What is not: how a program is run (`measure.py`), which there are
+(`catalogue.py`, `programs.py`), and how figures look (`report.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,33 +27,43 @@ import programs
 from catalogue import Workload, ours
 from figures import PYSLAB, Figures
 from measure import Allocator, Runner, measure
-from report import check_picture, tables, write_picture
+from report import tables, write_picture
 
 import pyslab
-from pyslab.bench._driver import find_peers
-from pyslab.bench._machine import describe, machine_line
-from pyslab.bench._progress import make_progress
-from pyslab.bench._report import print_tables
-from pyslab.bench._results import BenchError
+from pyslab.bench.harness.command import add_outputs, check_outputs, positive, run_command
+from pyslab.bench.harness.driver import PEERS, Peer, find_peers
+from pyslab.bench.harness.machine import describe
+from pyslab.bench.harness.progress import make_progress
+from pyslab.bench.harness.report import print_ending, print_tables
+from pyslab.bench.harness.results import BenchError
 
 REPO = Path(__file__).resolve().parents[2]
 BUILD = REPO / "build" / "workloads"
 GLIBC = "glibc"
 ROUNDS, QUICK_ROUNDS = 5, 1
-_INTERRUPTED = 130
+# Mallocs that distributions do not package, beside those of `pyslab bench`.
+WORKLOAD_PEERS = {
+    **PEERS,
+    "snmalloc": ("snmallocshim", ("libsnmallocshim.so", "libsnmallocshim-*.so")),
+    "rpmalloc": ("rpmallocwrap", ("librpmallocwrap.so", "librpmalloc.so")),
+}
+PEERS_VARIABLE = "BENCH_PEERS"  # NAME=LIBRARY, several with commas between them
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options; ends the process if one is wrong."""
     parser = argparse.ArgumentParser(description="Time whole programs under several mallocs.")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"rounds ({ROUNDS})")
+    parser.add_argument("--rounds", type=positive, metavar="N", help=f"rounds ({ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="small inputs, one round")
     parser.add_argument("--only", type=_names, metavar="A,B", help="these workloads alone")
     parser.add_argument("--allocators", type=_names, metavar="A,B", help="these allocators alone")
     parser.add_argument("--pyslab", type=Path, metavar="LIBRARY", help="libpyslab_malloc.so to use")
+    parser.add_argument(
+        "--peer", type=_peer, action="append", default=[], metavar="NAME=LIBRARY",
+        help=f"a malloc library to run as well, or instead of the one found; ${PEERS_VARIABLE} too",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="of the order of runs (1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw a picture")
+    add_outputs(parser)
     parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep the inputs there")
     parser.add_argument("--list", action="store_true", help="name the workloads, and end")
     parser.add_argument(
@@ -58,6 +71,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="print a line for the shell per run, and end; needs --work",
     )  # fmt: skip
     options = parser.parse_args(argv)
+    try:
+        named = [_peer(text) for text in os.environ.get(PEERS_VARIABLE, "").split(",") if text]
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"${PEERS_VARIABLE}: {error}")
+    options.peer = [*named, *options.peer]
+    check_outputs(parser, options.json, options.svg)
     if options.show_commands and not options.work:
         parser.error("--show-commands needs --work, or the inputs would be gone")
     known = {item.name for item in ours(BUILD, quick=True)} | set(programs.NAMES)
@@ -67,18 +86,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1: {text}")
-    return value
-
-
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise argparse.ArgumentTypeError("names nothing")
     return names
+
+
+def _peer(text: str) -> Peer:
+    name, _, library = text.partition("=")
+    if not name or not library:
+        raise argparse.ArgumentTypeError(f"must be NAME=LIBRARY: {text}")
+    if name in (GLIBC, PYSLAB):
+        raise argparse.ArgumentTypeError(f"{name} is no peer's name")
+    if not Path(library).is_file():
+        raise argparse.ArgumentTypeError(f"{library} is not a file")
+    return Peer(name, str(Path(library).resolve()))
 
 
 def build() -> Path:
@@ -99,10 +122,15 @@ def build() -> Path:
 
 
 def find_allocators(
-    library: Path | None, wanted: Sequence[str] | None
+    library: Path | None, wanted: Sequence[str] | None, named: Sequence[Peer] = ()
 ) -> tuple[list[Allocator], list[str]]:
-    """Return the allocators to run, glibc first, and a note on each that is not here."""
-    peers, notes = find_peers()
+    """Return the allocators to run, glibc first, and a note on each that is not here.
+
+    A peer that is named by its library takes the place of the one found under that name.
+    """
+    given = {peer.name: peer for peer in named}
+    searched, notes = find_peers({n: w for n, w in WORKLOAD_PEERS.items() if n not in given})
+    peers = [*searched, *given.values()]
     found = [Allocator(GLIBC)]
     try:
         found.append(Allocator(PYSLAB, _pyslab_library(library)))
@@ -154,23 +182,18 @@ def find_workloads(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status is 1 if a run failed or none was possible."""
     options = parse(argv)
-    try:
-        with tempfile.TemporaryDirectory(prefix="workloads-") as scratch:
-            work = options.work or Path(scratch)
-            work.mkdir(parents=True, exist_ok=True)
-            return _run(options, work.resolve())
-    except (BenchError, OSError) as error:
-        print(f"bench/workloads: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench/workloads: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+    return run_command("bench/workloads", lambda: _run_in_folder(options))
+
+
+def _run_in_folder(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="workloads-") as scratch:
+        work = options.work or Path(scratch)
+        work.mkdir(parents=True, exist_ok=True)
+        return _run(options, work.resolve())
 
 
 def _run(options: argparse.Namespace, work: Path) -> int:
-    if options.svg:
-        check_picture()
-    allocators, notes = find_allocators(options.pyslab, options.allocators)
+    allocators, notes = find_allocators(options.pyslab, options.allocators, options.peer)
     built = build()
     options.quick |= options.list  # the names alone need no long inputs
     workloads, missing = find_workloads(options, built, work)
@@ -188,9 +211,7 @@ def _run(options: argparse.Namespace, work: Path) -> int:
     figures = Figures(runs, [item.name for item in allocators])
     machine = describe()
     print_tables(tables(figures))
-    for note in notes:
-        print(f"note: {note}")
-    print(machine_line(machine))
+    print_ending(notes, machine)
     if options.json:
         document = {
             "format": 1,
@@ -203,7 +224,7 @@ def _run(options: argparse.Namespace, work: Path) -> int:
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         print(f"figures: {options.json}")
     if options.svg:
-        write_picture(figures, options.svg, machine_line(machine))
+        write_picture(figures, options.svg, machine)
         print(f"picture: {options.svg}")
     return 1 if figures.failures() else 0
 

@@ -13,38 +13,56 @@ import pytest
 
 pytest.importorskip("numpy")
 
-from pyslab.bench import _numpy, _numpy_probe
-from pyslab.bench._child import run_module
-from pyslab.bench._numpy_probe import ARENA_OUTPUTS, FRESH, GROWN, NUMPY, OUTPUTS
-from pyslab.bench._numpy_results import Faults, PeakMemory
-from pyslab.bench._numpy_tables import numpy_tables
-from pyslab.bench._numpy_verdict import numpy_verdicts
-from pyslab.bench._progress import PlainProgress
-from pyslab.bench._python import size_name
-from pyslab.bench._results import PYSLAB, BenchError, Results, Series
-from pyslab.bench._timing import EMPTY, Pace
+from pyslab.bench.harness.child import call_in_child
+from pyslab.bench.harness.progress import PlainProgress
+from pyslab.bench.harness.results import BenchError, Results
+from pyslab.bench.harness.section import QUICK, Run, Section
+from pyslab.bench.harness.series import PYSLAB, Series
+from pyslab.bench.harness.table import Table, format_size
+from pyslab.bench.harness.timing import EMPTY
+from pyslab.bench.harness.verdict import Verdict
+from pyslab.bench.sections import numpy_chain, numpy_empty, numpy_peak
+from pyslab.bench.sections.numpy_arrays import CHAIN_SIZES, NUMPY
+from pyslab.bench.sections.numpy_chain import (
+    ARENA_OUTPUTS,
+    CONTENDERS,
+    FRESH,
+    GROWN,
+    OUTPUTS,
+    SECTION_NAME,
+    Faults,
+)
+from pyslab.bench.sections.numpy_peak import PeakMemory
 from tests.utils import REPO
 
-CONTENDERS = (NUMPY, PYSLAB, OUTPUTS, ARENA_OUTPUTS)
+SECTIONS: tuple[Section, ...] = (numpy_chain.SECTION, numpy_empty.SECTION, numpy_peak.SECTION)
 POLICIES = REPO / "bench" / "policies"
 MARKERS = ("<!-- figures: numpy_temporaries.py writes them -->", "<!-- end of figures -->")
-TINY = ("2", "0.0001")  # rounds, and seconds of each
+TINY = (2, 0.0001)  # rounds, and seconds of each
+
+
+def _verdicts(results: Results) -> list[Verdict]:
+    return [verdict for section in SECTIONS for verdict in section.verdicts(results)]
+
+
+def _tables(results: Results) -> list[Table]:
+    return [table for section in SECTIONS for table in section.tables(results)]
 
 
 def _results(speed_up: float, empty: float, peak: float) -> Results:
     """Return figures in which pyslab takes 1000 ns for every expression."""
     results = Results(machine={}, options={})
     ns = {NUMPY: 1000 * speed_up, PYSLAB: 1000.0, OUTPUTS: 900.0, ARENA_OUTPUTS: 870.0}
-    for size in map(size_name, _numpy.SIZES):
+    for size in map(format_size, CHAIN_SIZES):
         for name in CONTENDERS:
-            series = Series(_numpy.SECTION, FRESH, size, name, (ns[name], 2 * ns[name]))
+            series = Series(SECTION_NAME, FRESH, size, name, (ns[name], 2 * ns[name]))
             results.series.extend([series])
-            results.numpy.faults.append(Faults(name, FRESH, size, 7.0))
+            results.add(Faults(name, FRESH, size, 7.0))
         for name, nbytes in ((NUMPY, 1000), (PYSLAB, int(1000 * peak))):
-            results.numpy.peaks.append(PeakMemory(name, size, nbytes, nbytes))
-    for size in map(size_name, _numpy_probe.EMPTY_SIZES):
+            results.add(PeakMemory(name, size, nbytes, nbytes))
+    for size in map(format_size, numpy_empty.SIZES):
         for name, value in ((NUMPY, 100.0), (PYSLAB, empty)):
-            results.series.extend([Series(_numpy.SECTION, _numpy.NP_EMPTY, size, name, (value,))])
+            results.series.extend([Series(*numpy_empty.WHERE, size, name, (value,))])
     return results
 
 
@@ -58,16 +76,16 @@ def _results(speed_up: float, empty: float, peak: float) -> Results:
 )
 def test_the_verdicts(figures: tuple[float, float, float], expected: list[bool]) -> None:
     """Each promise holds up to its figure and not beyond; 1000 / 870 is within 1.15."""
-    assert expected == [item.holds for item in numpy_verdicts(_results(*figures))]
+    assert expected == [item.holds for item in _verdicts(_results(*figures))]
 
 
 def test_slower_than_the_faster_outputs() -> None:
     """The bound is the faster one of the outputs, whoever made them."""
     results = _results(4, 100, 1)
-    large = Series(_numpy.SECTION, FRESH, "64 MiB", ARENA_OUTPUTS, (869.0,))
+    large = Series(SECTION_NAME, FRESH, "64 MiB", ARENA_OUTPUTS, (869.0,))
     kept = [item for item in results.series if (item.workload, item.contender) != _key(large)]
     results.series.items = [*kept, large]
-    (verdict,) = (item for item in numpy_verdicts(results) if "64 MiB, pyslab" in item.claim)
+    (verdict,) = (item for item in _verdicts(results) if "64 MiB, pyslab" in item.claim)
     assert verdict.holds is False
 
 
@@ -78,13 +96,13 @@ def _key(series: Series) -> tuple[str, str]:
 def test_not_measured() -> None:
     """Without figures there is no judgement, and no row."""
     results = Results(machine={}, options={})
-    assert {None} == {item.holds for item in numpy_verdicts(results)}
-    assert [0] * 4 == [len(table.rows) for table in numpy_tables(results)]
+    assert {None} == {item.holds for item in _verdicts(results)}
+    assert [0] * 4 == [len(table.rows) for table in _tables(results)]
 
 
 def test_the_tables() -> None:
     """Two rows for each expression; each with as many cells as columns."""
-    tables = numpy_tables(_results(2.5, 100, 1.05))
+    tables = _tables(_results(2.5, 100, 1.05))
     fresh, grown, empty, peaks = tables
     assert [12, 0, 9, 6] == [len(table.rows) for table in (fresh, grown, empty, peaks)]
     for table in tables:
@@ -96,7 +114,7 @@ def test_the_tables() -> None:
 @pytest.mark.parametrize("heap", [FRESH, GROWN])
 def test_the_chain(heap: str) -> None:
     """Every contender has positive times, and in an arena nothing faults."""
-    found = run_module("_numpy_probe", "chain", str(256 << 10), heap, *TINY)
+    found = call_in_child(numpy_chain.chain, 256 << 10, heap, *TINY)
     assert set(CONTENDERS) == set(found)
     for row in found.values():
         assert 2 == len(row["ns"])
@@ -111,7 +129,7 @@ def test_the_ways_give_the_same() -> None:
     import pyslab
 
     with pyslab.Arena("64MiB") as arena:
-        for statement in _numpy_probe._statements(arena, 8000):
+        for statement in numpy_chain.chain_statements(arena, 8000):
             names = dict(statement.names)
             expected = names["a"] * names["b"] + names["c"] * names["d"] - names["a"]
             source = statement.candidates[0]
@@ -127,34 +145,35 @@ def test_the_ways_give_the_same() -> None:
 
 def test_np_empty() -> None:
     """Every size, of both and of the empty loop."""
-    found = run_module("_numpy_probe", "empty", *TINY)
-    assert {str(size) for size in _numpy_probe.EMPTY_SIZES} == set(found)
+    found = call_in_child(numpy_empty.empty, *TINY)
+    assert {str(size) for size in numpy_empty.SIZES} == set(found)
     assert {frozenset((NUMPY, PYSLAB, EMPTY))} == {frozenset(row) for row in found.values()}
 
 
 @pytest.mark.parametrize("name", [NUMPY, PYSLAB])
 def test_peak_memory(name: str) -> None:
     """Four operands and two temporaries of 4 MiB, and little more."""
-    row = run_module("_numpy_probe", "peak", name, str(4 << 20))
+    row = call_in_child(numpy_peak.peak, name, 4 << 20)
     assert 24 << 20 <= row["growth_bytes"] <= 27 << 20
     assert row["growth_bytes"] < row["peak_bytes"]
 
 
 def test_a_probe_that_fails() -> None:
-    """Its last line is the error's text, and the section leaves a note."""
-    with pytest.raises(BenchError, match="unknown measurement 'nothing'"):
-        run_module("_numpy_probe", "nothing")
+    """Its last line is the error's text."""
+    with pytest.raises(BenchError, match="TypeError"):
+        call_in_child(numpy_chain.chain, 8000, FRESH, 0, "no number")
 
 
 def test_without_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The section is left out with a note, and the others go on."""
+    """The sections are left out with one note, and the others go on."""
 
-    def missing(module: str, *arguments: str) -> None:
+    def missing(*_: object) -> None:
         raise BenchError("numpy is not installed")
 
-    monkeypatch.setattr(_numpy, "run_module", missing)
     results = Results(machine={}, options={})
-    _numpy.measure(results, Pace(1, 0.001), PlainProgress())
+    for module, section in zip((numpy_chain, numpy_empty, numpy_peak), SECTIONS, strict=True):
+        monkeypatch.setattr(module, "call_in_child", missing)
+        section.measure(Run(results, QUICK, PlainProgress()))
     assert ["NumPy's arrays left out: numpy is not installed"] == results.notes
     assert [] == list(results.series)
 
@@ -165,12 +184,11 @@ def test_the_picture(measured: bool) -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    from pyslab.bench import _plot
-
     results = _results(2, 90, 1) if measured else Results(machine={}, options={})
     panels = Figure().subplots(1, 2)
-    _plot._numpy_chain(panels[0], results.series)
-    _plot._numpy_empty(panels[1], results.series)
+    draw = [panel for section in SECTIONS for panel in section.panels]
+    for axes, panel in zip(panels, draw, strict=True):
+        panel(axes, results)
     assert [4, 2] == [len(axes.lines) for axes in panels] or not measured
     assert [measured] * 2 == [axes.axison for axes in panels]
 
@@ -204,7 +222,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert f"{begin}\n{done.stdout.strip()}\n{end}" in new
     chain, empty = done.stdout.split("\n\n**")[1:]
     assert [1, 1] == [chain.count(f"\n| {size} KiB |") for size in (64, 256)]
-    assert len(_numpy_probe.EMPTY_SIZES) == empty.count("\n| ") - 1
+    assert len(numpy_empty.SIZES) == empty.count("\n| ") - 1
     root = ET.parse(tmp_path / "docs" / "numpy.svg").getroot()
     lines = [line.attrib["points"] for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
     assert [2, 2, 1, 2] == [len(points.split()) for points in lines]

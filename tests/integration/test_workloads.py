@@ -192,7 +192,7 @@ def test_the_schedule() -> None:
 def test_allocators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What is not here leaves a note; what was asked for by name is an error instead."""
     library = tmp_path / "libpyslab_malloc.so"
-    monkeypatch.setattr(run, "find_peers", lambda: ([], ["mimalloc: no library"]))
+    monkeypatch.setattr(run, "find_peers", lambda _: ([], ["mimalloc: no library"]))
     monkeypatch.setattr(run.pyslab, "malloc_library", lambda: library, raising=False)
     found, notes = run.find_allocators(None, None)
     assert [GLIBC] == [item.name for item in found]
@@ -210,6 +210,29 @@ def test_allocators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert ([measure.Allocator(GLIBC)], []) == run.find_allocators(library, [GLIBC])
     with pytest.raises(run.BenchError, match=r"no allocator mimalloc; here are glibc, pyslab"):
         run.find_allocators(library, ["mimalloc"])
+
+
+def test_named_peers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Named by the option or the variable, a library runs, and none of its name is looked for."""
+    libraries = {name: tmp_path / f"lib{name}.so" for name in ("snmalloc", "rpmalloc")}
+    for library in libraries.values():
+        library.touch()
+    monkeypatch.setenv("BENCH_PEERS", f"rpmalloc={libraries['rpmalloc']}")
+    options = run.parse(["--peer", f"snmalloc={libraries['snmalloc']}"])
+    looked_for: list[str] = []
+    monkeypatch.setattr(run, "find_peers", lambda wanted: (looked_for.extend(wanted), ([], []))[1])
+    found, _ = run.find_allocators(None, None, options.peer)
+    assert set(libraries) <= {item.name for item in found}
+    assert {str(library) for library in libraries.values()} <= {item.library for item in found}
+    assert ["mimalloc", "jemalloc", "tcmalloc"] == looked_for
+
+
+def test_bad_peers_in_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the variable."""
+    monkeypatch.setenv("BENCH_PEERS", "snmalloc")
+    done = _command("--list")
+    assert 2 == done.returncode
+    assert "$BENCH_PEERS: must be NAME=LIBRARY: snmalloc" in done.stderr
 
 
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -245,7 +268,8 @@ def test_a_run_that_fails_is_the_commands_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["--only", "nothing"], ["--rounds", "0"], ["--rounds", "x"], ["--only", ","],
-     ["--show-commands"], ["--seed", "x"]],
+     ["--show-commands"], ["--seed", "x"], ["--peer", "snmalloc"], ["--peer", "a=/none"],
+     ["--peer", "glibc=/bin/sh"], ["--json", "/nonexistent/x.json"], ["--svg", "x.foo"]],
 )  # fmt: skip
 def test_bad_options(arguments: list[str]) -> None:
     """They end with status 2 and say why."""
