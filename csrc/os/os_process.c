@@ -1,5 +1,5 @@
-/* os_process.c - what the process is told from outside, read without allocating: the malloc
- * library asks while nothing can be allocated yet. Not here: memory (os.c). */
+/* os_process.c - what the process can learn of itself and of its environment without allocating:
+ * the malloc library asks while nothing can be allocated yet. Not here: memory (os.c). */
 #include "os/os.h"
 
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-/* To open and to read ends a thread that is to be cancelled; to allocate must not. Returns what
- * cancel_restore wants. */
+/* open and read are cancellation points, where pthread_cancel ends a thread. malloc must not be
+ * one, so cancellation is off around them. Returns what cancel_restore takes. */
 static int cancel_disable(void)
 {
     int state;
@@ -50,16 +50,16 @@ uint64_t os_mapped_bytes(void)
 
 /* --- the environment ---------------------------------------------------- */
 
-/* A scan of text that comes in pieces: entries "name=value", each ended by a NUL. */
+/* A search through text that is read in pieces: entries "name=value", each ended by a NUL. */
 struct scan {
-    const char *name;
-    size_t matched; /* bytes of "name=" that this entry has matched */
-    bool differs;   /* this entry is another variable's */
-    char *value;
-    size_t room; /* bytes left for the value, with its NUL */
+    const char *name; /* of the variable that is looked for */
+    size_t matched;   /* bytes of "name=" that this entry has matched */
+    bool differs;     /* this entry is another variable's */
+    char *value;      /* where the next byte of the value goes */
+    size_t room;      /* bytes left for the value, with its NUL */
 };
 
-/* One byte more; true: the value is complete. */
+/* Takes the next byte of the text. True: it ended the value. */
 static bool scan_byte(struct scan *scan, char c)
 {
     size_t length = strlen(scan->name);
@@ -84,7 +84,8 @@ static bool scan_byte(struct scan *scan, char c)
     return false;
 }
 
-/* What the process was started with: the C library's copy is not there yet. */
+/* Looks in the environment that the process was started with, as the kernel shows it: for the
+ * time before the C library has set up its own copy. */
 static bool initial_environment(struct scan *scan)
 {
     char buffer[512];
