@@ -184,10 +184,12 @@ void os_heap_free(void *p, size_t bytes)
     shift = heap_shift(bytes);
     lock_acquire(&heap.lock);
     if (shift > HEAP_MAX_SHIFT) {
+        CHECK(heap.live_bytes >= heap_large_bytes(bytes));
         heap.live_bytes -= heap_large_bytes(bytes);
         heap.mapped_bytes -= heap_large_bytes(bytes);
         os_release(p, heap_large_bytes(bytes));
     } else {
+        CHECK(heap.live_bytes >= (size_t)1 << shift);
         heap.live_bytes -= (size_t)1 << shift;
         block->next = heap.free[shift];
         heap.free[shift] = block;

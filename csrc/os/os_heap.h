@@ -20,7 +20,8 @@
 /* A block that reads zero, aligned to 64 bytes; NULL if there is no memory. */
 void *os_heap_alloc(size_t bytes);
 /* Takes a block back. p may be NULL.
- * pre: p is a block of so many bytes (unchecked: blocks have no header to compare with) */
+ * pre: p is a block of so many bytes (unchecked: blocks have no header to compare with; what is
+ * checked is that callers have so many bytes at all) */
 void os_heap_free(void *p, size_t bytes);
 /* Bytes of the blocks that callers have, each rounded up to its power of two or whole pages. */
 size_t os_heap_live_bytes(void);

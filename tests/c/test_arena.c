@@ -364,6 +364,47 @@ static void validate_notices(void)
     rig_end(arena);
 }
 
+/* --- contracts ----------------------------------------------------------- */
+
+static void init_over_an_arena(void)
+{
+    static struct pyslab_arena twice;
+    const pyslab_arena_options options = rig_options(MIB, 8);
+
+    (void)arena_init(&twice, &options);
+    (void)arena_init(&twice, &options);
+}
+
+/* A zone that has lost count of a frame is found when its arena goes. */
+static void lose_a_frame(void)
+{
+    pyslab_arena *arena = rig_arena(MIB, 8);
+
+    (void)pyslab_alloc_pages(arena, 0, KERNEL);
+    arena->pages.zone[0].used_pages++;
+    arena_destroy(arena);
+}
+
+/* A page block that says it is a slab is on no cache's list. */
+static void change_a_state(void)
+{
+    pyslab_arena *arena = rig_arena(MIB, 8);
+    uint32_t pfn = pyslab_alloc_pages(arena, 4, KERNEL);
+    struct page *page = pfn_to_page(&arena->pages.map, pfn);
+
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_SLAB, 4, page_zone(page)));
+    arena_destroy(arena);
+}
+
+static void contracts(void)
+{
+    EXPECT(check_stops(init_over_an_arena, "arena->bytes == 0"));
+    if (PYSLAB_CHECK_LEVEL >= 2) {
+        EXPECT(check_stops(lose_a_frame, "frames free"));
+        EXPECT(check_stops(change_a_state, "arena: "));
+    }
+}
+
 static const struct test tests[] = {
     TEST(bad_options),
     TEST(size_limits),
@@ -376,6 +417,7 @@ static const struct test tests[] = {
     TEST(release_unused_gives_all_back),
     TEST(validate_notices),
     TEST(untouched_arena_is_cheap),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)
