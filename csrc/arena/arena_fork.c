@@ -8,10 +8,12 @@
  * takes nor returns them.
  *
  * Data structure: a list of all arenas of the process.
- * Lock: arena_list.lock, of rank FORK. The handlers take it first, and all others after it.
+ * Lock: arena_list.lock, of rank FORK. The handlers take the C library's list of FILEs, then this
+ * lock, and all others after it.
  */
 #include "arena/arena_fork.h"
 
+#include "os/os.h"
 #include "os/os_heap.h"
 #include "slab/mempool.h"
 
@@ -87,6 +89,7 @@ static void arenas_each(size_t rank, lock_action act)
 
 static void fork_prepare(void)
 {
+    os_stdio_hold();
     lock_acquire_for_fork(&arena_list.lock);
     thread_fork_prepare();
     for (size_t rank = 0; rank < NR_RANKS; rank++)
@@ -108,6 +111,7 @@ static void fork_parent(void)
     fork_release();
     thread_fork_parent();
     lock_release_after_fork(&arena_list.lock);
+    os_stdio_release();
 }
 
 /* In the child the parent's other threads do not exist. What they were giving back to the system,
@@ -142,6 +146,7 @@ static void fork_child(void)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
     lock_release_after_fork(&arena_list.lock);
+    os_stdio_reset();
 }
 
 /* --- the list ----------------------------------------------------------- */

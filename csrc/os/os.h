@@ -100,6 +100,14 @@ void os_write_error(const char *text, size_t bytes);
 /* Keeps a duplicate of the standard error, so that os_write_error still works after the program
  * has closed descriptor 2, as some do before they end. */
 void os_keep_error(void);
+/* For fork handlers: the C library's list of open FILEs stays still from os_stdio_hold, which
+ * comes before the first lock of ours, to os_stdio_release in the parent and os_stdio_reset in
+ * the child. fork() itself takes that list, but only after the handlers: by then a thread may
+ * hold it in fflush(NULL) while it waits for a FILE whose owner waits for a lock of ours. May be
+ * nested. Nothing where the C library is not glibc. */
+void os_stdio_hold(void);
+void os_stdio_release(void);
+void os_stdio_reset(void);
 /* Bytes of one host page. */
 size_t os_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */

@@ -1,5 +1,6 @@
-/* os_process.c - what the process can learn of itself and of its environment without allocating:
- * the malloc library asks while nothing can be allocated yet. Not here: memory (os.c). */
+/* os_process.c - what the process can learn of itself and of its environment without allocating,
+ * because the malloc library asks while nothing can be allocated yet; and stdio around fork().
+ * What it is not: memory (os.c). Lock: none of its own. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -120,4 +121,35 @@ bool os_environment(const char *name, char *value, size_t bytes)
     memcpy(value, text, length);
     value[length] = '\0';
     return true;
+}
+
+/* --- stdio around fork -------------------------------------------------- */
+
+/* The lock of glibc's list of FILEs. It is recursive: a thread may take it several times. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+static bool has_stdio_list(void)
+{
+    return _IO_list_lock != NULL && _IO_list_unlock != NULL && _IO_list_resetlock != NULL;
+}
+
+void os_stdio_hold(void)
+{
+    if (has_stdio_list())
+        _IO_list_lock();
+}
+
+void os_stdio_release(void)
+{
+    if (has_stdio_list())
+        _IO_list_unlock();
+}
+
+/* glibc does so itself before the handlers of the child, but only in a process with threads. */
+void os_stdio_reset(void)
+{
+    if (has_stdio_list())
+        _IO_list_resetlock();
 }

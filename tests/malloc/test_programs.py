@@ -55,6 +55,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands.append(["gcc", "-O1", "-o", "early_and_late", early, "-lpthread", "-ldl"])
     edges = str(PROGRAMS / "thread_edges.c")
     commands.append(["gcc", "-O0", "-fno-builtin", "-o", "thread_edges", edges, "-lpthread"])
+    forks = str(PROGRAMS / "stdio_forks.c")
+    commands.append(["gcc", "-O1", "-o", "stdio_forks", forks, "-lpthread"])
     if shutil.which("g++") is not None:
         options = ["-std=c++17", "-O0", "-w", "-fsized-deallocation", "-pthread"]
         commands.append(["g++", *options, "-o", "operators", str(PROGRAMS / "operators.cc")])
@@ -80,6 +82,11 @@ def test_early_and_late(built: Path, environment: dict[str, str]) -> None:
 def test_thread_edges(keys: int, built: Path, environment: dict[str, str]) -> None:
     """Thread keys beyond the first 32, or none left; fork handlers; cancellation."""
     assert "ok" == _run(["./thread_edges", str(keys)], environment, built).strip()
+
+
+def test_stdio_forks(built: Path, environment: dict[str, str]) -> None:
+    """fork while other threads are in getline and fflush(NULL) does not hang."""
+    assert "ok" == _run(["./stdio_forks"], environment, built).strip()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
