@@ -175,6 +175,7 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
         return error;
     }
     os_advise_hugepages(arena->metadata, bytes, false);
+    os_dump((char *)arena->metadata + bytes, METADATA_GUARD, false);
     arena->metadata_bytes = reserved;
     return PYSLAB_OK;
 }
@@ -204,6 +205,23 @@ static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *opti
     }
 }
 
+/* Closes what a large arena does not need yet: a zone opens the records of its frames, and takes
+ * the frames into core dumps, as it comes to use them (buddy/buddy.h). A small arena has it all,
+ * with fewer mappings. */
+static int close_records(struct page_alloc *pages, const pyslab_arena_options *options)
+{
+    bool resident = options->prefault != 0 || options->mlock != 0 ||
+                    options->hugepages == PYSLAB_HUGEPAGES_REQUIRE;
+    int error = PYSLAB_OK;
+
+    if (resident || pages->map.nr_pages <= ZONE_RECORDS_STEP)
+        return PYSLAB_OK;
+    error = frame_map_close(&pages->map);
+    for (uint32_t i = 0; i < pages->nr_zones && error == PYSLAB_OK; i++)
+        error = zone_open_first_records(&pages->zone[i], &pages->map);
+    return error;
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
                         const struct high_file *high)
 {
@@ -224,7 +242,8 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
                          options->purge_delay_ms != 0 ? options->purge_delay_ms
                                                       : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
                          options->mlock != 0 || options->hugepages == PYSLAB_HUGEPAGES_REQUIRE);
-    if (options->hugepages == PYSLAB_HUGEPAGES_TRY)
+    error = close_records(&arena->pages, options);
+    if (error == PYSLAB_OK && options->hugepages == PYSLAB_HUGEPAGES_TRY)
         error = page_alloc_set_hugepages(&arena->pages);
     if (error == PYSLAB_OK)
         error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,

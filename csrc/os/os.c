@@ -116,6 +116,20 @@ int os_allow(void *p, size_t bytes)
     return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
+int os_deny_writes(void *p, size_t bytes)
+{
+    CHECK(is_whole_pages(p, bytes));
+    if (fault_here())
+        return PYSLAB_EOS;
+    return mprotect(p, bytes, PROT_READ) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+void os_dump(void *p, size_t bytes, bool wanted)
+{
+    CHECK(is_whole_pages(p, bytes));
+    (void)madvise(p, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+}
+
 void os_release(void *p, size_t bytes)
 {
     CHECK(is_whole_pages(p, bytes));

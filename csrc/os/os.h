@@ -46,6 +46,15 @@ int os_uncommit(void *p, size_t bytes);
 int os_deny(void *p, size_t bytes);
 int os_allow(void *p, size_t bytes);
 
+/* Takes only the right to write away; os_allow gives it back. The content stays.
+ * pre: whole pages; committed (unchecked: the system knows, and refuses). EOS */
+int os_deny_writes(void *p, size_t bytes);
+
+/* Leaves a range out of core dumps, the kernel's and gcore's, or takes it in again. The range
+ * becomes a mapping of its own, unless its neighbour is like it in this and in its access.
+ * pre: whole pages */
+void os_dump(void *p, size_t bytes, bool wanted);
+
 /* Ends a reservation, or a part of one.
  * pre: whole pages; nobody uses the range (unchecked: who does is not known here) */
 void os_release(void *p, size_t bytes);
