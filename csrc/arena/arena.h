@@ -27,15 +27,15 @@ struct pyslab_arena {
     struct thread_domain domain;         /* the threads' page lists and sheaves */
     struct pyslab_arena *next;           /* in the process's list of arenas, under its lock */
     struct pyslab_arena *prev;           /* likewise */
-    void *metadata;               /* cache descriptors, class map, mem_map; constant */
-    size_t metadata_bytes;        /* bytes reserved for them; constant */
-    size_t bytes;                 /* bytes of all frames; constant */
-    size_t mapped_bytes;          /* bytes of the frames that have an address; constant */
-    _Atomic uint64_t limit_bytes; /* the limit that was set; 0: none */
-    uint32_t hugepages;           /* enum pyslab_hugepages; constant */
-    uint32_t purge_delay_ms;      /* as in the options; constant */
-    _Atomic uint32_t nr_refs;     /* references to the arena; see arena_life.c */
-    void *object;                 /* the Python object over this arena, or NULL; only csrc/python
+    void *metadata;                      /* cache descriptors, class map, mem_map; constant */
+    size_t metadata_bytes;               /* bytes reserved for them; constant */
+    size_t bytes;                        /* bytes of all frames; constant */
+    size_t mapped_bytes;                 /* bytes of the frames that have an address; constant */
+    _Atomic uint64_t limit_bytes;        /* the limit that was set; 0: none */
+    uint32_t hugepages;                  /* enum pyslab_hugepages; constant */
+    uint32_t purge_delay_ms;             /* as in the options; constant */
+    _Atomic uint32_t nr_refs;            /* references to the arena; see arena_life.c */
+    void *object; /* the Python object over this arena, or NULL; only csrc/python
                                      uses it, with the GIL held */
 };
 

@@ -107,9 +107,9 @@ int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_sta
 struct frames_recount {
     const struct frame_map *map; /* of the arena */
     struct finding *finding;     /* where to report */
-    uint64_t nr_slab_pages;  /* frames of slabs */
-    uint64_t nr_large_pages; /* frames of large kmalloc blocks */
-    uint64_t nr_alloc_pages; /* frames of page blocks */
+    uint64_t nr_slab_pages;      /* frames of slabs */
+    uint64_t nr_large_pages;     /* frames of large kmalloc blocks */
+    uint64_t nr_alloc_pages;     /* frames of page blocks */
 };
 
 /* Adds one block to the recount; its class bytes must say a slab's class if it is one. */

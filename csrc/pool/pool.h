@@ -64,18 +64,18 @@ struct pool_chunk {
 };
 
 struct pool {
-    char *cur;                /* next byte of the current chunk */
-    char *end;                /* end of the current chunk */
-    uint16_t *cur_table;      /* the table entry of the granule at cur */
-    uint32_t free_max;        /* no free block has more granules than this */
-    uint32_t bins;            /* bit i: bin i is not empty */
-    size_t size;              /* bytes of blocks in use, as asked for */
-    struct pool_chunk *chunk; /* the current one */
+    char *cur;                 /* next byte of the current chunk */
+    char *end;                 /* end of the current chunk */
+    uint16_t *cur_table;       /* the table entry of the granule at cur */
+    uint32_t free_max;         /* no free block has more granules than this */
+    uint32_t bins;             /* bit i: bin i is not empty */
+    size_t size;               /* bytes of blocks in use, as asked for */
+    struct pool_chunk *chunk;  /* the current one */
     struct pool_chunk *chunks; /* list of all */
     pyslab_arena *arena;       /* where memory comes from; constant */
     pool_malloc malloc;        /* the caller's; NULL: memory is the arena's; constant */
     pool_mfree free;           /* goes with it */
-    struct index index;                                      /* chunks and large blocks */
+    struct index index;        /* chunks and large blocks */
     uint32_t nr_chunks[POOL_MAX_SHIFT - POOL_MIN_SHIFT + 1]; /* by shift */
     struct pool_free *bin[POOL_NR_BINS]; /* lists of free blocks by size; see bin_least */
     struct pool_chunk first; /* the last field: its table and granules follow it in memory */

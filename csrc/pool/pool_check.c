@@ -78,7 +78,8 @@ static const char *bins_add_up(const struct pool *pool, uint32_t nr_free)
     for (uint32_t bin = 0; bin < POOL_NR_BINS; bin++) {
         if ((pool->bins >> bin & 1) != (pool->bin[bin] != NULL))
             return "pool: bins does not say which lists are empty";
-        for (const struct pool_free *at = pool->bin[bin]; at != NULL && nr <= nr_free; at = at->next)
+        for (const struct pool_free *at = pool->bin[bin]; at != NULL && nr <= nr_free;
+             at = at->next)
             if (++nr > nr_free || (at->next != NULL && at->next->prev != at))
                 return "pool: a list of free blocks is broken";
     }

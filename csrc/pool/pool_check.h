@@ -15,8 +15,7 @@
 /* Ends the process if a condition does not hold, at check level 1 and 2. At level 0 the compiler
  * reads the condition and evaluates nothing. */
 #if PYSLAB_CHECK_LEVEL >= 1
-#define CHECK(condition)                                                                           \
-    ((condition) ? (void)0 : pool_check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition) ((condition) ? (void)0 : pool_check_failed(#condition, __FILE__, __LINE__))
 #else
 #define CHECK(condition) ((void)sizeof((condition) ? 1 : 0))
 #endif

@@ -171,8 +171,12 @@ static void contracts(void)
 }
 
 static const struct test tests[] = {
-    TEST(references),           TEST(references_of_threads),      TEST(default_arena),
-    TEST(stats_of_other_sizes), TEST(options_of_a_later_version), TEST(table_is_full),
+    TEST(references),
+    TEST(references_of_threads),
+    TEST(default_arena),
+    TEST(stats_of_other_sizes),
+    TEST(options_of_a_later_version),
+    TEST(table_is_full),
     TEST(contracts),
 };
 

@@ -285,8 +285,8 @@ static void *fork_on(void *unused)
  * that FILE, and a third forks: it must not hold the arena while it waits for the list. */
 static void forks_beside_stdio(void)
 {
-    void *(*const run[])(void *) = {write_on, write_on, write_on, write_on,    write_on, fork_on,
-                                    fork_on,  fork_on,  fork_on,  flush_all_on};
+    void *(*const run[])(void *) = {write_on, write_on, write_on, write_on, write_on,
+                                    fork_on,  fork_on,  fork_on,  fork_on,  flush_all_on};
     pthread_t thread[ARRAY_SIZE(run)];
 
     if (UNDER_TSAN || UNDER_ASAN)

@@ -265,11 +265,7 @@ static void contracts(void)
 }
 
 static const struct test tests[] = {
-    TEST(random_work),
-    TEST(exhaustion),
-    TEST(the_index),
-    TEST(the_recount),
-    TEST(contracts),
+    TEST(random_work), TEST(exhaustion), TEST(the_index), TEST(the_recount), TEST(contracts),
 };
 
 TEST_MAIN(tests)

@@ -346,8 +346,7 @@ static void contracts(void)
 static const struct test tests[] = {
     TEST(slots_are_refused),        TEST(slots_show_their_runs),  TEST(runs_in_a_row),
     TEST(the_rest_is_inaccessible), TEST(counts_are_the_kernels), TEST(book_against_frames),
-    TEST(refusals_change_nothing),  TEST(a_wrong_book_is_found),
-    TEST(contracts),
+    TEST(refusals_change_nothing),  TEST(a_wrong_book_is_found),  TEST(contracts),
 };
 
 TEST_MAIN(tests)

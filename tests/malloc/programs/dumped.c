@@ -1,5 +1,5 @@
-/* dumped.c - prints the MiB of mappings that gcore would write: those without the flag "dd" in
- * /proc/self/smaps, of whatever access. With an argument it then waits to be dumped. */
+/* dumped.c - prints the MiB of the mappings in /proc/self/smaps that have no flag "dd" (left out of
+ * core dumps): as much as gcore may write. With an argument it then waits to be dumped. */
 #include "require.h"
 
 #include <stdlib.h>
