@@ -139,12 +139,14 @@ bool region_adds_up(const struct region *region, struct finding *f)
            region_stacks_are_ordered(region, f);
 }
 
+#if PYSLAB_CHECK_LEVEL >= 2
 void region_recount(const struct region *region)
 {
     struct finding f = {{0}};
 
     CHECK_RECOUNT(16, region_adds_up(region, &f), &f);
 }
+#endif
 
 bool region_check(struct region_set *set, struct finding *f)
 {

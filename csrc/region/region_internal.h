@@ -36,6 +36,13 @@ void region_free_memory(struct region *region);
 void region_delete(struct region *region);
 /* At check level 2, on the way out of slow paths: region_adds_up, one time in 16, because it
  * looks at each unused byte. */
+#if PYSLAB_CHECK_LEVEL >= 2
 void region_recount(const struct region *region);
+#else
+static inline void region_recount(const struct region *region)
+{
+    (void)region;
+}
+#endif
 
 #endif
