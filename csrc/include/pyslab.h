@@ -82,10 +82,10 @@ void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes);
 uint64_t pyslab_arena_limit(const pyslab_arena *arena);
 /* Bytes of the frames that are not free: in blocks that callers have, in slabs, on page lists. */
 uint64_t pyslab_arena_used(const pyslab_arena *arena);
-/* Sets the function that is asked what to do when a request of nbytes that may use zones up to this index would fail:
- * positive to try again (at most 16 times in a row), 0 to fail, negative to give the request
- * up: nothing smaller is tried in its place. NULL: fail. What the callback itself allocates
- * may use the reserves and starts no reclaim. */
+/* Sets the function that is asked what to do when a request of nbytes that may use zones up to
+ * this index would fail: positive to try again (at most 16 times in a row), 0 to fail, negative
+ * to give the request up: nothing smaller is tried in its place. NULL: fail. What the callback
+ * itself allocates may use the reserves and starts no reclaim. */
 void pyslab_arena_set_oom(pyslab_arena *arena,
                           int (*oom)(size_t nbytes, uint32_t zone, void *context), void *context);
 /* Errors: EINVAL, ENOMEM. */
@@ -250,11 +250,11 @@ int pyslab_arena_cache_stats(pyslab_arena *arena, uint32_t index, pyslab_cache_s
 /* A pool over the cache with min_nr >= 1 objects in reserve. Its own objects go back to
  * it, not to the cache. Errors: EINVAL; ENOMEM: min_nr objects are not to be had. */
 int pyslab_mempool_create(pyslab_kmem_cache *cache, size_t min_nr, pyslab_mempool **out);
-/* Takes an object from the cache without reclaim; else with it, if gfp has DIRECT_RECLAIM; else from
- * the reserve. NULL only if that is empty too, or for a bad gfp. Never asks on_oom. */
+/* Takes an object from the cache without reclaim; else with it, if gfp has DIRECT_RECLAIM; else
+ * from the reserve. NULL only if that is empty too, or for a bad gfp. Never asks on_oom. */
 void *pyslab_mempool_alloc(pyslab_mempool *pool, uint32_t gfp);
-/* Gives an object back: to the reserve while it has fewer than min_nr, else to the cache. NULL is a no-op. Errors:
- * EPOINTER (also when the pool has no object out), EDOUBLE, ECACHE. */
+/* Gives an object back: to the reserve while it has fewer than min_nr, else to the cache. NULL
+ * is a no-op. Errors: EPOINTER (also when the pool has no object out), EDOUBLE, ECACHE. */
 int pyslab_mempool_free(pyslab_mempool *pool, void *p);
 /* A larger reserve is filled at once: ENOMEM leaves it as it was. A smaller one gives the
  * rest back and cannot fail. EINVAL: min_nr is 0. */
@@ -276,7 +276,8 @@ int pyslab_region_create(pyslab_arena *arena, size_t size_hint, pyslab_region **
 /* A region that ends with its parent at the latest: at its rewind to an earlier mark, its
  * reset or destroy. Errors: EINVAL, ENOMEM, EBUSY. */
 int pyslab_region_create_child(pyslab_region *region, pyslab_region **out);
-/* Hands out size bytes aligned to 16. Size 0 gives PYSLAB_ZERO_SIZE. NULL: no memory; nothing has changed. */
+/* Hands out size bytes aligned to 16. Size 0 gives PYSLAB_ZERO_SIZE. NULL: no memory; nothing
+ * has changed. */
 void *pyslab_region_alloc(pyslab_region *region, size_t size);
 /* The same, aligned to any power of two up to the largest block. */
 void *pyslab_region_alloc_aligned(pyslab_region *region, size_t size, size_t align);
