@@ -39,9 +39,9 @@ void region_delete(struct region *region);
 #if PYSLAB_CHECK_LEVEL >= 2
 void region_recount(const struct region *region);
 #else
-static inline void region_recount(const struct region *region)
+static inline void region_recount(const struct region *of)
 {
-    (void)region;
+    (void)of;
 }
 #endif
 
