@@ -52,11 +52,6 @@ static void budget_uncharge(uint64_t nr)
     atomic_fetch_sub(&mappings_in_use, nr);
 }
 
-static size_t area_bytes(const struct vm_area *area)
-{
-    return ((size_t)area->nr_pages * area->nr_copies) << PAGE_SHIFT;
-}
-
 /* --- recount ------------------------------------------------------------ */
 
 /* The sums of vmalloc.h's invariant, over the table and the lazy list. */
@@ -86,7 +81,7 @@ static struct vm_sums vm_sum_locked(const struct vm *vm)
     }
     for (const struct vm_area *area = vm->lazy; area != NULL; area = area->next) {
         sums.nr_mappings += area->nr_mappings;
-        sums.lazy_pages += area_bytes(area) >> PAGE_SHIFT;
+        sums.lazy_pages += vm_area_bytes(area) >> PAGE_SHIFT;
     }
     return sums;
 }
@@ -127,7 +122,7 @@ static void vm_recount_locked(const struct vm *vm)
 
 static void addresses_release(const struct vm_area *area)
 {
-    os_release(area->base - GUARD_BYTES, area_bytes(area) + 2 * GUARD_BYTES);
+    os_release(area->base - GUARD_BYTES, vm_area_bytes(area) + 2 * GUARD_BYTES);
 }
 
 /* Takes over the addresses of a freed area of this length; the old area is deleted. */
@@ -137,7 +132,7 @@ static char *addresses_reuse(struct vm *vm, size_t bytes)
     char *base;
 
     lock_acquire(&vm->lock);
-    for (at = &vm->lazy; *at != NULL && area_bytes(*at) != bytes; at = &(*at)->next)
+    for (at = &vm->lazy; *at != NULL && vm_area_bytes(*at) != bytes; at = &(*at)->next)
         continue;
     found = *at;
     if (found != NULL) {
@@ -158,7 +153,7 @@ static char *addresses_reuse(struct vm *vm, size_t bytes)
 
 static int addresses_take(struct vm *vm, struct vm_area *area)
 {
-    size_t bytes = area_bytes(area);
+    size_t bytes = vm_area_bytes(area);
     void *base;
     int error;
 
@@ -299,14 +294,9 @@ static int area_map(struct vm *vm, const struct vm_area *area)
     return PYSLAB_OK;
 }
 
-static uint32_t hash_index(const void *p)
-{
-    return ((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE;
-}
-
 static struct vm_area **hash_slot(struct vm *vm, const void *p)
 {
-    return &vm->hash[hash_index(p)];
+    return &vm->hash[vm_hash_index(p)];
 }
 
 /* Puts an area that is mapped into the table. */
@@ -317,7 +307,7 @@ static void area_enter(struct vm *vm, struct vm_area *area)
     lock_acquire(&vm->lock);
     area->next = *slot;
     *slot = area;
-    vm->nr_hashed[hash_index(area->base)]++;
+    vm->nr_hashed[vm_hash_index(area->base)]++;
     vm->nr_areas++;
     vm->nr_pages += area->nr_pages;
     vm->nr_mappings += area->nr_mappings;
@@ -359,7 +349,7 @@ static struct vm_area *area_take(struct vm *vm, const void *p)
     area = *at;
     if (area != NULL) {
         *at = area->next;
-        vm->nr_hashed[hash_index(p)]--;
+        vm->nr_hashed[vm_hash_index(p)]--;
         vm->nr_areas--;
         vm->nr_pages -= area->nr_pages;
         vm->nr_mappings -= area->nr_mappings;
@@ -386,7 +376,7 @@ static void area_retire(struct vm *vm, const struct vm_area *area)
     lock_acquire(&vm->lock);
     lazy->next = vm->lazy;
     vm->lazy = lazy;
-    vm->lazy_pages += area_bytes(lazy) >> PAGE_SHIFT;
+    vm->lazy_pages += vm_area_bytes(lazy) >> PAGE_SHIFT;
     vm->nr_mappings += lazy->nr_mappings;
     purge = vm->lazy_pages > vm->lazy_max_pages;
     purge |= atomic_fetch_add(&mappings_lazy, lazy->nr_mappings) + lazy->nr_mappings >
@@ -559,7 +549,7 @@ size_t vm_size(struct vm *vm, const void *p)
     for (area = *hash_slot(vm, p); area != NULL && area->base != p; area = area->next)
         continue;
     if (area != NULL)
-        bytes = area_bytes(area);
+        bytes = vm_area_bytes(area);
     lock_release(&vm->lock);
     return bytes;
 }

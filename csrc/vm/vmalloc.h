@@ -57,6 +57,18 @@ struct vm {
     uint64_t nr_mappings;             /* of the areas in the table and on the lazy list */
 };
 
+/* Bytes of addresses between an area's guard pages. */
+static inline size_t vm_area_bytes(const struct vm_area *area)
+{
+    return ((size_t)area->nr_pages * area->nr_copies) << PAGE_SHIFT;
+}
+
+/* The hash chain of an area that starts at p. */
+static inline uint32_t vm_hash_index(const void *p)
+{
+    return ((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE;
+}
+
 void vm_init(struct vm *vm, struct page_alloc *pages);
 /* Unmaps everything. Frames are not returned to the zones, which the arena ends next. */
 void vm_destroy(struct vm *vm);
