@@ -1,4 +1,5 @@
-/* api.c - every function of pyslab.h: argument checks and error codes, nothing else. */
+/* api.c - the functions of pyslab.h for arenas, kmalloc, page frames and caches: argument checks
+ * and error codes. What it is not: the work, which the layers below do. Lock: none. */
 #include "arena/arena.h"
 
 #include "api/copy_struct.h"
@@ -185,7 +186,7 @@ size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size)
 
 /* --- page frames -------------------------------------------------------- */
 
-/* The record of an allocated block's head; NULL for any other frame. */
+/* The record of a frame that heads an allocated block; NULL for any other frame. */
 static const struct page *allocated_page(const pyslab_arena *arena, uint32_t pfn)
 {
     const struct page *page;

@@ -1,4 +1,5 @@
-/* api_mempool.c - mempools and preallocation in pyslab.h: argument checks, nothing else. */
+/* api_mempool.c - the functions of pyslab.h for mempools and preallocation: argument checks.
+ * What it is not: the work (slab/mempool.h). Lock: none. */
 #include "arena/arena.h"
 #include "slab/mempool.h"
 

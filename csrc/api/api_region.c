@@ -1,4 +1,5 @@
-/* api_region.c - regions in pyslab.h: argument checks, nothing else. */
+/* api_region.c - the functions of pyslab.h for regions: argument checks.
+ * What it is not: the work (region/region.h). Lock: none. */
 #include "arena/arena.h"
 
 int pyslab_region_create(pyslab_arena *arena, size_t size_hint, pyslab_region **out)

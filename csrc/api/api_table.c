@@ -1,7 +1,8 @@
 /* api_table.c - the table of the C API: every function of pyslab/functions.h.
  *
- * What it is not: code, but for the functions that fill a struct: they get the size of the
- * caller's, which may be of another version.
+ * The functions that fill a struct stand here once more, with one argument: the size that the
+ * struct has in the caller's version of the header.
+ * What it is not: any other code. The table itself is constant.
  */
 #include "api/api_table.h"
 

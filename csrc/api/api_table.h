@@ -1,10 +1,11 @@
-/* api_table.h - the table that the capsule pyslab._C_API holds. */
+/* api_table.h - the table of functions that the capsule pyslab._C_API holds.
+ * What it is not: for clients, which have pyslab/api.h. */
 #ifndef API_API_TABLE_H
 #define API_API_TABLE_H
 
 #include "pyslab.h"
 
-/* Constant once python/ has set `python`, before it is published. */
+/* csrc/python fills the field `python` before it publishes the table. After that it is constant. */
 extern pyslab_api api_table;
 
 #endif

@@ -1,4 +1,5 @@
-/* api_vm.c - the functions of pyslab.h about vmalloc: argument checks, nothing else. */
+/* api_vm.c - the functions of pyslab.h for vmalloc, windows and the file of high memory: argument
+ * checks. What it is not: the work (vm/vmalloc.h, vm/remap.h). Lock: none. */
 #include "arena/arena.h"
 
 #include "os/os.h"
@@ -86,9 +87,10 @@ void pyslab_arena_vm_stats(pyslab_arena *arena, pyslab_vm_stats *out)
 
 /* --- windows ------------------------------------------------------------ */
 
+/* A window of C callers, which has no book of its slots. */
 struct window {
-    struct remap remap;
-    pyslab_arena *arena;
+    struct remap remap;  /* the slots */
+    pyslab_arena *arena; /* whose frames they show; constant */
 };
 
 int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order,

@@ -12,7 +12,9 @@
 #include <stddef.h>
 #include <string.h>
 
-/* least: what the first version had. */
+/* Copies a struct of `given` bytes from the caller into one of `size` bytes. False: it has fewer
+ * than `least` bytes, which is what the first version had, or something other than zero where this
+ * version knows no field. */
 static inline bool copy_struct_in(void *dst, size_t size, const void *src, size_t given,
                                   size_t least)
 {
@@ -28,6 +30,8 @@ static inline bool copy_struct_in(void *dst, size_t size, const void *src, size_
     return true;
 }
 
+/* Copies a struct of `size` bytes into one of `wanted` bytes of the caller's; what is left of that
+ * one is zero. */
 static inline void copy_struct_out(void *dst, size_t wanted, const void *src, size_t size)
 {
     memcpy(dst, src, wanted < size ? wanted : size);
@@ -35,7 +39,7 @@ static inline void copy_struct_out(void *dst, size_t wanted, const void *src, si
         memset((char *)dst + size, 0, wanted - size);
 }
 
-/* Bytes of a struct up to a field, that one included. */
+/* Bytes of a struct up to the end of a field. */
 #define UP_TO(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
 
 #endif

@@ -1,4 +1,5 @@
-/* arena.c - making and unmaking an arena. */
+/* arena.c - making and unmaking an arena. What it is not: references (arena_life.c), figures
+ * (arena_stats.c). Lock: none of its own; nobody else knows an arena that is being made. */
 #include "arena/arena.h"
 
 #include "arena/arena_fork.h"
@@ -6,12 +7,13 @@
 #include "os/os_heap.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define MIN_ARENA_ALIGN ((size_t)2 << 20) /* of an arena at least as large */
 
 /* --- options ------------------------------------------------------------ */
 
-/* Unit of the mapping. */
+/* The page size of the mapping: its length is a multiple. */
 static size_t arena_granule(const pyslab_arena_options *options)
 {
     if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE && os_hugepage_bytes() != 0)
@@ -19,8 +21,8 @@ static size_t arena_granule(const pyslab_arena_options *options)
     return os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
 }
 
-/* Zones are taken as they are: nothing is rounded. A frame of a file is mapped alone, which
- * takes host pages no larger than a frame. */
+/* The sizes of zones are used as they are, without rounding. Frames of high memory are mapped
+ * one by one, so there can be none where a host page is larger than a frame. */
 static int zones_check(const pyslab_arena_options *options)
 {
     uint64_t mapped;
@@ -86,7 +88,7 @@ static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_op
         error = os_commit(base, arena->mapped_bytes, options->overcommit != 0);
     if (error != PYSLAB_OK)
         return error;
-    /* Until a trial has shown that they pay (page_alloc/hugepage.h). */
+    /* No huge pages until a trial has shown that they pay (page_alloc/hugepage.h). */
     if (options->hugepages != PYSLAB_HUGEPAGES_REQUIRE)
         os_advise_hugepages(base, arena->mapped_bytes, false);
     if (options->mlock != 0)
@@ -98,8 +100,8 @@ static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_op
 
 /* The file of the frames without an address. */
 struct high_file {
-    int fd;       /* -1: there are none */
-    bool is_disk; /* not memory */
+    int fd;       /* -1: there are no such frames */
+    bool is_disk; /* a file on disk; false: in memory */
     bool fresh;   /* all of it reads zero */
 };
 
@@ -121,7 +123,7 @@ static int make_high_file(const struct pyslab_arena *arena, const pyslab_arena_o
     return error;
 }
 
-/* Without changing errno, which tells why. */
+/* Unmaps the frames after an error. errno stays: it tells the caller what went wrong. */
 static void unmap_frames(const struct pyslab_arena *arena, void *base, int high_fd)
 {
     int saved = errno;
@@ -154,8 +156,9 @@ static size_t descs_bytes(void)
     return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), PAGE_SIZE);
 }
 
-/* Without access. The system mostly places one mapping below the one before, so that the
- * metadata ends where the frames begin: nobody gets there by a step too far. */
+/* Addresses without access behind the metadata. The system mostly places a mapping right below
+ * the one before, so that the frames would begin where the metadata ends, and a write that runs
+ * past the one would damage the other. */
 #define METADATA_GUARD ((size_t)2 << 20)
 
 static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
@@ -172,6 +175,7 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
         return error;
     }
     os_advise_hugepages(arena->metadata, bytes, false);
+    os_dump((char *)arena->metadata + bytes, METADATA_GUARD, false);
     arena->metadata_bytes = reserved;
     return PYSLAB_OK;
 }
@@ -185,7 +189,7 @@ static bool arena_reclaim(void *context)
     return slab_reclaim(&arena->kmalloc.slabs) != 0;
 }
 
-/* What is known of frames before their first use. */
+/* Tells the zones what the content of frames is before their first use. */
 static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *options,
                       const struct high_file *high)
 {
@@ -199,6 +203,23 @@ static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *opti
         if (zone->type >= PYSLAB_ZONE_HIGHMEM && !high->fresh)
             zone->fresh = RESIDENCY_DIRTY;
     }
+}
+
+/* Closes what a large arena does not need yet: a zone opens the records of its frames, and takes
+ * the frames into core dumps, as it comes to use them (buddy/buddy.h). A small arena has it all,
+ * with fewer mappings. */
+static int close_records(struct page_alloc *pages, const pyslab_arena_options *options)
+{
+    bool resident = options->prefault != 0 || options->mlock != 0 ||
+                    options->hugepages == PYSLAB_HUGEPAGES_REQUIRE;
+    int error = PYSLAB_OK;
+
+    if (resident || pages->map.nr_pages <= ZONE_RECORDS_STEP)
+        return PYSLAB_OK;
+    error = frame_map_close(&pages->map);
+    for (uint32_t i = 0; i < pages->nr_zones && error == PYSLAB_OK; i++)
+        error = zone_open_first_records(&pages->zone[i], &pages->map);
+    return error;
 }
 
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
@@ -221,7 +242,8 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
                          options->purge_delay_ms != 0 ? options->purge_delay_ms
                                                       : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
                          options->mlock != 0 || options->hugepages == PYSLAB_HUGEPAGES_REQUIRE);
-    if (options->hugepages == PYSLAB_HUGEPAGES_TRY)
+    error = close_records(&arena->pages, options);
+    if (error == PYSLAB_OK && options->hugepages == PYSLAB_HUGEPAGES_TRY)
         error = page_alloc_set_hugepages(&arena->pages);
     if (error == PYSLAB_OK)
         error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
@@ -238,12 +260,22 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     return PYSLAB_OK;
 }
 
+/* At check level 2, while no other thread can be in the arena. A forked child's copy misses what
+ * other threads of its parent had in hand. */
+static void arena_recount(struct pyslab_arena *arena)
+{
+    struct finding f = {{0}};
+
+    CHECK_RECOUNT(1, arena->pages.forked || arena_check(arena, &f), &f);
+}
+
 int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options)
 {
     void *base;
     struct high_file high;
     int error = options_check(options);
 
+    CHECK(arena->bytes == 0 && arena->metadata == NULL);
     if (error != PYSLAB_OK)
         return error;
     arena->bytes = arena_bytes(options);
@@ -251,13 +283,16 @@ int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options)
     arena->hugepages = options->hugepages;
     arena->purge_delay_ms = options->purge_delay_ms;
     error = map_frames(arena, options, &base, &high);
-    if (error != PYSLAB_OK)
-        return error;
-    error = arena_set_up(arena, options, base, &high);
+    if (error == PYSLAB_OK) {
+        error = arena_set_up(arena, options, base, &high);
+        if (error != PYSLAB_OK)
+            unmap_frames(arena, base, high.fd);
+    }
     if (error != PYSLAB_OK) {
-        unmap_frames(arena, base, high.fd);
+        memset(arena, 0, sizeof *arena);
         return error;
     }
+    arena_recount(arena);
     arena_list_add(arena);
     return PYSLAB_OK;
 }
@@ -283,6 +318,7 @@ void arena_destroy(struct pyslab_arena *arena)
 {
     struct frame_map map = arena->pages.map;
 
+    arena_recount(arena);
     if (load_relaxed(&arena->side) != NULL)
         arena_destroy(load_relaxed(&arena->side));
     arena_list_remove(arena);
@@ -308,7 +344,7 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
 
 /* --- high memory for vmalloc where an arena has none -------------------- */
 
-#define SIDE_LOW_PAGES 1u /* an arena needs a zone with addresses */
+#define SIDE_LOW_PAGES 1u /* every arena needs a zone with addresses: here it is one frame */
 
 static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **out)
 {

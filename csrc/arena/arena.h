@@ -7,7 +7,8 @@
  * Data structure: frames lie at `base`, those of high memory in a file; the metadata (cache
  * descriptors, class map, mem_map) in a mapping of its own; this struct, process-local, on the
  * core's heap.
- * Invariant: managed == free + on page lists + slabs + large blocks + page blocks.
+ * Invariant (arena_adds_up): managed frames == free + on page lists + of slabs + of large blocks
+ * + of page blocks + given back to the system at this moment.
  * Lock: the list of arenas has one of rank FORK; the layers have their own.
  */
 #ifndef ARENA_ARENA_H
@@ -24,23 +25,26 @@ struct pyslab_arena {
     struct region_set regions;           /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */
     struct thread_domain domain;         /* the threads' page lists and sheaves */
-    struct pyslab_arena *next;           /* list of arenas */
-    struct pyslab_arena *prev;
-    void *metadata;               /* descriptors, class map, mem_map */
-    size_t metadata_bytes;        /* reserved for them */
-    size_t bytes;                 /* of all frames */
-    size_t mapped_bytes;          /* of those that have an address */
-    _Atomic uint64_t limit_bytes; /* as it was set; 0: none */
-    uint32_t hugepages;           /* enum pyslab_hugepages */
-    uint32_t purge_delay_ms;      /* as in the options */
-    _Atomic uint32_t nr_refs;     /* see arena_life.c */
-    void *object;                 /* the Python layer's, under the GIL: its object, or NULL */
+    struct pyslab_arena *next;           /* in the process's list of arenas, under its lock */
+    struct pyslab_arena *prev;           /* likewise */
+    void *metadata;                      /* cache descriptors, class map, mem_map; constant */
+    size_t metadata_bytes;               /* bytes reserved for them; constant */
+    size_t bytes;                        /* bytes of all frames; constant */
+    size_t mapped_bytes;                 /* bytes of the frames that have an address; constant */
+    _Atomic uint64_t limit_bytes;        /* the limit that was set; 0: none */
+    uint32_t hugepages;                  /* enum pyslab_hugepages; constant */
+    uint32_t purge_delay_ms;             /* as in the options; constant */
+    _Atomic uint32_t nr_refs;            /* references to the arena; see arena_life.c */
+    void *object; /* the Python object over this arena, or NULL; only csrc/python
+                                     uses it, with the GIL held */
 };
 
+/* Makes an arena with one reference. Errors: EINVAL, ELIMIT, ENOMEM, EOS. */
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
-/* The same in memory of the caller's, which is zero; an arena made so is never destroyed. */
+/* Makes an arena in memory of the caller's, which is zero again after an error. Such an arena is
+ * never destroyed. pre: the memory is zero */
 int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options);
-/* Whatever the references. */
+/* Ends an arena without a look at its references. */
 void arena_destroy(struct pyslab_arena *arena);
 /* The functions of the public header; it has their contracts. */
 struct pyslab_arena *arena_default(void);
@@ -50,10 +54,11 @@ int arena_destroy_sole(struct pyslab_arena *arena);
 void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out);
 /* EINVAL: no such zone. */
 int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_stats *out);
+/* Recounts every layer, and the invariant above. Quiescence: no other thread in the arena. */
 bool arena_check(struct pyslab_arena *arena, struct finding *f);
 uint64_t arena_release_unused(struct pyslab_arena *arena);
-/* Where vmalloc's areas are: the arena's own, or those of a side arena, which is made if
- * it may be. NULL: there is none. */
+/* The arena's vmalloc areas. An arena without high memory keeps them in a side arena that has
+ * some. make: the side arena is made if there is none yet. NULL: there is none. */
 struct vm *arena_vm(struct pyslab_arena *arena, bool make);
 
 #endif

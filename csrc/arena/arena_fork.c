@@ -1,14 +1,19 @@
 /* arena_fork.c - fork(): every lock is held while the process is copied, so that the
- * child's copy of each structure is whole.
+ * child's copy of each structure is whole. What it is not: destruction of arenas (arena.c).
  *
  * Anonymous frames are copied with the process: parent and child each go on with an
  * arena of their own. What other threads had in their sheaves and page lists stays
  * theirs in the parent; in the child it is unreachable and remains counted as cached.
  * Frames of high memory are shared with the parent and stay its own: the child neither
  * takes nor returns them.
+ *
+ * Data structure: a list of all arenas of the process.
+ * Lock: arena_list.lock, of rank FORK. The handlers take the C library's list of FILEs, then this
+ * lock, and all others after it.
  */
 #include "arena/arena_fork.h"
 
+#include "os/os.h"
 #include "os/os_heap.h"
 #include "slab/mempool.h"
 
@@ -38,6 +43,7 @@ static void table_locks(struct pyslab_arena *arena, lock_action act)
     act(&arena->kmalloc.slabs.lock);
 }
 
+/* Also those of the mempools, which are made of caches. */
 static void cache_locks(struct pyslab_arena *arena, lock_action act)
 {
     struct slab_alloc *sa = &arena->kmalloc.slabs;
@@ -73,15 +79,17 @@ static void (*const by_rank[])(struct pyslab_arena *, lock_action) = {
 
 /* --- around fork() ------------------------------------------------------ */
 
-/* The locks of one rank, of every arena. */
+/* Takes or releases the locks of one rank, of every arena. The caller holds arena_list.lock. */
 static void arenas_each(size_t rank, lock_action act)
 {
+    lock_assert_held(&arena_list.lock);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         by_rank[rank](a, act);
 }
 
 static void fork_prepare(void)
 {
+    os_stdio_hold();
     lock_acquire_for_fork(&arena_list.lock);
     thread_fork_prepare();
     for (size_t rank = 0; rank < NR_RANKS; rank++)
@@ -89,8 +97,10 @@ static void fork_prepare(void)
     os_heap_fork_prepare();
 }
 
+/* Releases what fork_prepare took, but for the first two. The caller holds arena_list.lock. */
 static void fork_release(void)
 {
+    lock_assert_held(&arena_list.lock);
     os_heap_fork_done();
     for (size_t rank = NR_RANKS; rank > 0; rank--)
         arenas_each(rank - 1, lock_release_after_fork);
@@ -101,27 +111,42 @@ static void fork_parent(void)
     fork_release();
     thread_fork_parent();
     lock_release_after_fork(&arena_list.lock);
+    os_stdio_release();
 }
 
-/* What the parent's other threads had on its way to the system, or to themselves, never comes
- * back here: nobody may wait for it. */
+/* In the child the parent's other threads do not exist. What they were giving back to the system,
+ * or had just taken from a zone, never comes back here: nobody may wait for it. The caller holds
+ * arena_list.lock. */
 static void child_set_up(struct page_alloc *pages)
 {
+    lock_assert_held(&arena_list.lock);
     pages->forked = true;
     for (uint32_t i = 0; i < pages->nr_zones; i++)
         pages->zone[i].torn = true;
     atomic_store(&pages->nr_isolated, 0);
 }
 
+/* What holds whenever a lock is free holds in the child's copy too. Other layers are not
+ * recounted here: what other threads had in hand is missing from them. */
+static void child_recount(struct pyslab_arena *arena)
+{
+    struct finding f = {{0}};
+
+    CHECK_RECOUNT(1, vm_check(&arena->vm, &f), &f);
+}
+
 static void fork_child(void)
 {
     fork_release();
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         child_set_up(&a->pages);
+        child_recount(a);
+    }
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
     lock_release_after_fork(&arena_list.lock);
+    os_stdio_reset();
 }
 
 /* --- the list ----------------------------------------------------------- */

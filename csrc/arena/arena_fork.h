@@ -1,9 +1,11 @@
-/* arena_fork.h - the process's list of arenas, which fork() needs. */
+/* arena_fork.h - the process's list of arenas: the fork handlers take the locks of each.
+ * What it is not: for other layers. */
 #ifndef ARENA_ARENA_FORK_H
 #define ARENA_ARENA_FORK_H
 
 #include "arena/arena.h"
 
+/* The first call registers the fork handlers. */
 void arena_list_add(struct pyslab_arena *arena);
 void arena_list_remove(struct pyslab_arena *arena);
 

@@ -1,7 +1,8 @@
-/* arena_life.c - who has a reference to an arena, and the process's own arena.
+/* arena_life.c - references to an arena, and the process's own (default) arena.
+ * What it is not: making and unmaking (arena.c).
  *
- * Data structure: a count in the arena. Its creator has one reference, and whoever else
- * must keep it one more.
+ * Data structure: a count in the arena. Its creator has one reference; whoever else needs the
+ * arena to stay takes one more.
  * Invariant: an arena is mapped while its count is positive. The default arena, once there
  * is one, has a reference that is never given back.
  * Lock: none. Threads that want the default arena at once may each make one; one stays.
@@ -39,7 +40,10 @@ struct pyslab_arena *arena_default(void)
 
 void arena_get(struct pyslab_arena *arena)
 {
-    atomic_fetch_add_explicit(&arena->nr_refs, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_add_explicit(&arena->nr_refs, 1, memory_order_relaxed);
+
+    CHECK(before != 0);
+    (void)before;
 }
 
 int arena_put(struct pyslab_arena *arena)

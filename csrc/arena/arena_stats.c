@@ -1,4 +1,6 @@
-/* arena_stats.c - statistics and validation: sums over the layers' own counts. */
+/* arena_stats.c - statistics and validation: sums over the layers' own counts.
+ * What it is not: the counts themselves. Lock: each layer's own, one after the other, so that
+ * sums are exact only while no other thread is in the arena. */
 #include "arena/arena.h"
 
 #include "os/os_heap.h"
@@ -102,15 +104,18 @@ int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_sta
     return PYSLAB_OK;
 }
 
-struct slab_recount {
-    const struct frame_map *map;
-    struct finding *finding;
-    uint64_t nr_pages; /* of slabs */
+struct frames_recount {
+    const struct frame_map *map; /* of the arena */
+    struct finding *finding;     /* where to report */
+    uint64_t nr_slab_pages;      /* frames of slabs */
+    uint64_t nr_large_pages;     /* frames of large kmalloc blocks */
+    uint64_t nr_alloc_pages;     /* frames of page blocks */
 };
 
-static bool recount_slab(void *context, uint32_t pfn, const struct page *page)
+/* Adds one block to the recount; its class bytes must say a slab's class if it is one. */
+static bool recount_block(void *context, uint32_t pfn, const struct page *page)
 {
-    struct slab_recount *count = context;
+    struct frames_recount *count = context;
     bool slab = page_state(page) == PYSLAB_PAGE_SLAB;
     uint32_t nr = page_block_pages(page);
 
@@ -122,23 +127,35 @@ static bool recount_slab(void *context, uint32_t pfn, const struct page *page)
                                   "arena: frame %u in a block of state %u has class %u", pfn + i,
                                   page_state(page), class);
     }
-    count->nr_pages += slab ? nr : 0;
+    count->nr_slab_pages += slab ? nr : 0;
+    count->nr_large_pages += page_state(page) == PYSLAB_PAGE_LARGE ? nr : 0;
+    count->nr_alloc_pages += page_state(page) == PYSLAB_PAGE_ALLOC ? nr : 0;
     return true;
 }
 
-/* Slabs on the caches' lists are all the slabs there are, and the class map shows them. */
-static bool check_slab_frames(struct pyslab_arena *arena, struct finding *f)
+/* The invariant of arena.h, by the state of each block: slabs on the caches' lists are all the
+ * slabs there are, and the class map shows them; every frame is of one of the kinds. A forked
+ * child misses what other threads of its parent had in hand. */
+static bool arena_adds_up(struct pyslab_arena *arena, struct finding *f)
 {
-    struct slab_recount count = {.map = &arena->pages.map, .finding = f};
-    pyslab_arena_stats stats = {0};
+    struct frames_recount count = {.map = &arena->pages.map, .finding = f};
+    pyslab_arena_stats stats;
+    uint64_t isolated = 0, sum;
 
-    add_caches(arena, &stats);
-    if (!page_alloc_each_block(&arena->pages, recount_slab, &count))
+    arena_stats(arena, &stats);
+    for (uint32_t i = 0; i < arena->pages.nr_zones; i++)
+        isolated += arena->pages.zone[i].isolated_pages;
+    if (!page_alloc_each_block(&arena->pages, recount_block, &count))
         return false;
-    if (count.nr_pages != stats.slab_pages)
+    if (count.nr_slab_pages != stats.slab_pages)
         return finding_report(f, "arena: %llu frames of slabs, caches list %llu",
-                              (unsigned long long)count.nr_pages,
+                              (unsigned long long)count.nr_slab_pages,
                               (unsigned long long)stats.slab_pages);
+    sum = stats.free_pages + stats.pcp_pages + count.nr_slab_pages + count.nr_large_pages +
+          count.nr_alloc_pages + isolated;
+    if (sum != stats.managed_pages && !arena->pages.forked)
+        return finding_report(f, "arena: %llu frames, %llu are accounted for",
+                              (unsigned long long)stats.managed_pages, (unsigned long long)sum);
     return true;
 }
 
@@ -150,11 +167,12 @@ static bool check_layers(struct pyslab_arena *arena, struct finding *f)
         return false;
     return page_alloc_check(&arena->pages, f) && vm_check(&arena->vm, f) &&
            region_check(&arena->regions, f) && slab_check(&arena->kmalloc.slabs, f) &&
-           kmalloc_check(&arena->kmalloc, f) && check_slab_frames(arena, f);
+           kmalloc_check(&arena->kmalloc, f) && arena_adds_up(arena, f);
 }
 
-/* A thread that ends gives back what it holds, which a recount may meet half done. Its
- * caller cannot wait for that: Python's join() returns before it. So it counts again. */
+/* A thread that ends gives back what it holds, and a recount may see that half done. Callers
+ * cannot wait for the end of it, because Python's join() returns before it. So after a finding
+ * it counts again if a thread has ended meanwhile. */
 bool arena_check(struct pyslab_arena *arena, struct finding *f)
 {
     uint64_t nr_ended;

@@ -174,6 +174,39 @@ static void block_list_merged(struct zone *zone, const struct frame_map *map, ui
  * each order on the way: small requests move the frontier by this much instead. */
 #define FRONTIER_STEP_ORDER 9u
 
+/* Opens an eighth more than what is open, so that a large arena makes few calls; whole huge pages,
+ * because core dumps' flag cuts the frames' mapping there. */
+static slow_path bool records_open(struct zone *zone, const struct frame_map *map, uint32_t end)
+{
+    uint32_t start = zone->records_end;
+    uint32_t step = max_uint((start - zone->start_pfn) / 8, ZONE_RECORDS_STEP);
+    uint64_t wanted = align_up((uint64_t)start + step, 1u << FRONTIER_STEP_ORDER);
+    uint32_t until = wanted < zone->end_pfn ? max_uint(end, (uint32_t)wanted) : zone->end_pfn;
+
+    if (frame_map_open(map, start, until) != PYSLAB_OK) {
+        until = end;
+        if (frame_map_open(map, start, until) != PYSLAB_OK)
+            return false;
+    }
+    zone->records_end = until;
+    return true;
+}
+
+int zone_open_first_records(struct zone *zone, const struct frame_map *map)
+{
+    CHECK(zone->frontier == zone->start_pfn);
+    zone->records_end = zone->start_pfn;
+    return records_open(zone, map, zone->start_pfn + 1) ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+bool frontier_ready(struct zone *zone, const struct frame_map *map, unsigned max_order)
+{
+    uint32_t pfn = zone->frontier;
+    uint32_t end = pfn + (1u << min_uint(frontier_order(zone, pfn), max_order));
+
+    return likely(end <= zone->records_end) || records_open(zone, map, end);
+}
+
 unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsigned max_order)
 {
     uint32_t pfn = zone->frontier;
@@ -188,8 +221,10 @@ unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsig
 /* Lists blocks from the frontier until one of at least this order is among them. */
 static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order)
 {
-    while (zone->frontier < zone->end_pfn)
-        if (frontier_list_one(zone, map, max_uint(order, FRONTIER_STEP_ORDER)) >= order)
+    unsigned step = max_uint(order, FRONTIER_STEP_ORDER);
+
+    while (zone->frontier < zone->end_pfn && frontier_ready(zone, map, step))
+        if (frontier_list_one(zone, map, step) >= order)
             return true;
     return false;
 }
@@ -212,7 +247,7 @@ void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t 
     pfn = block_join(zone, map, pfn, &order, state);
     block_list_merged(zone, map, pfn, order);
     /* No free buddies, whichever side of the frontier they are on. */
-    while (frontier_is_buddy(zone, pfn, order))
+    while (frontier_is_buddy(zone, pfn, order) && frontier_ready(zone, map, order))
         order = frontier_list_one(zone, map, order);
 }
 
@@ -241,6 +276,7 @@ void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t sta
     zone->end_pfn = start_pfn + nr_pages;
     zone->max_order = max_order;
     zone->frontier = start_pfn;
+    zone->records_end = zone->end_pfn;
     zone->fresh = RESIDENCY_UNTOUCHED;
     for (unsigned order = 0; order < NR_ORDERS; order++)
         for (unsigned kind = 0; kind < NR_FREE_KINDS; kind++)

@@ -48,7 +48,9 @@ struct zone {
     uint32_t end_pfn;                    /* one past the last frame; constant */
     uint32_t max_order;                  /* largest block; constant */
     uint32_t frontier;                   /* frames from here to end_pfn are on no list */
-    enum residency fresh;                /* what is known of these; constant */
+    uint32_t records_end;                /* frames from here on have records that cannot be
+                                            written yet; never below frontier */
+    enum residency fresh;                /* what is known of frames from frontier on; constant */
     uint32_t free_pages;                 /* frames on the lists */
     uint32_t dirty_pages;                /* of these, resident ones */
     uint32_t min_dirty_pages;            /* fewest of them since page_alloc last asked */
@@ -76,6 +78,10 @@ struct zone {
 void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t start_pfn,
                uint32_t nr_pages, unsigned max_order);
 void zone_destroy(struct zone *zone);
+/* For an arena whose records are closed (frame_map_close), before its first block: opens those of
+ * the zone's first ZONE_RECORDS_STEP frames. More are opened as the frontier moves. EOS */
+#define ZONE_RECORDS_STEP 32768u /* frames; a mebibyte of records */
+int zone_open_first_records(struct zone *zone, const struct frame_map *map);
 
 static inline uint32_t zone_managed_pages(const struct zone *zone)
 {

@@ -62,8 +62,11 @@ static inline unsigned frontier_order(const struct zone *zone, uint32_t pfn)
     return min_uint(order, ilog2(zone->end_pfn - pfn));
 }
 
+/* Makes the records of the block at the frontier, of at most this order, writable; false: the
+ * system refuses. pre: frontier < end_pfn */
+bool frontier_ready(struct zone *zone, const struct frame_map *map, unsigned max_order);
 /* Lists the block at the frontier, of at most this order, merged with its free buddies;
- * returns the order it has then. pre: frontier < end_pfn */
+ * returns the order it has then. pre: frontier < end_pfn, frontier_ready */
 unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsigned max_order);
 
 /* Gives the halves of a block in hand their own records. */

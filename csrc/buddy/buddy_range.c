@@ -182,8 +182,11 @@ bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uin
     if (pfn < zone->start_pfn || pfn >= zone->end_pfn || nr_pages > zone->end_pfn - pfn ||
         !range_is_free(zone, map, pfn, end))
         return false;
-    while (zone->frontier < end)
+    while (zone->frontier < end) {
+        if (!frontier_ready(zone, map, zone->max_order))
+            return false;
         frontier_list_one(zone, map, zone->max_order);
+    }
     for (uint32_t at = pfn; at < end;) {
         struct extent block = extent_of(zone, map, at);
         unsigned order = ilog2(block.end - block.first);

@@ -50,9 +50,9 @@ extern "C" {
 
 /* Makes an arena. *out is written on success only. Errors: EINVAL, ELIMIT, EOS. */
 int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out);
-/* The process's own arena, made at the first call: of the size of physical memory, reserved
- * and not committed. It is pyslab.default_arena() in Python, and never goes. NULL: the
- * address space for it is not to be had. */
+/* The process's own arena, made at the first call: as large as physical memory, of which it uses
+ * nothing until blocks are used. It is pyslab.default_arena() in Python, and is never destroyed.
+ * NULL: the process may not have that much address space. */
 pyslab_arena *pyslab_default_arena(void);
 /* An arena counts its references: one from create, one from each get; a Python Arena has
  * two. The last put unmaps everything, as destroy does. EINVAL: there is none to put; the
@@ -71,20 +71,21 @@ void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
 /* Drains the calling thread's caches, barns and empty slabs, and gives free
  * resident frames back to the operating system. Returns bytes given back. */
 uint64_t pyslab_arena_release_unused(pyslab_arena *arena);
-/* Of the zone with this index, lowest first; EINVAL past the end. */
+/* Takes a snapshot of one zone; index 0 is the lowest. EINVAL: there are not so many. */
 int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out);
 /* Writes up to nr counters, by enum pyslab_vm_event; returns how many there are. */
 uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t nr);
-/* At most so many bytes outside the buddy, in whole frames; 0: no limit. It may be below what is
- * in use: then requests fail until enough has come back. */
+/* Limits the arena to so many bytes, in whole frames; 0: no limit. Counted is what
+ * pyslab_arena_used tells. A limit below what is in use makes requests fail until enough has been
+ * freed. */
 void pyslab_arena_set_limit(pyslab_arena *arena, uint64_t bytes);
 uint64_t pyslab_arena_limit(const pyslab_arena *arena);
-/* Bytes outside the buddy now: in callers' hands, in slabs, on page lists. */
+/* Bytes of the frames that are not free: in blocks that callers have, in slabs, on page lists. */
 uint64_t pyslab_arena_used(const pyslab_arena *arena);
-/* What to do when a request of nbytes that may use zones up to this index would fail:
- * positive to try again (at most 16 times in a row), 0 to fail, negative to give the request
- * up: nothing smaller is tried in its place. NULL: fail. What the callback itself allocates
- * may use the reserves and starts no reclaim. */
+/* Sets the function that is asked what to do when a request of nbytes that may use zones up to
+ * this index would fail: positive to try again (at most 16 times in a row), 0 to fail, negative
+ * to give the request up: nothing smaller is tried in its place. NULL: fail. What the callback
+ * itself allocates may use the reserves and starts no reclaim. */
 void pyslab_arena_set_oom(pyslab_arena *arena,
                           int (*oom)(size_t nbytes, uint32_t zone, void *context), void *context);
 /* Errors: EINVAL, ENOMEM. */
@@ -107,7 +108,7 @@ uint32_t pyslab_arena_max_order(const pyslab_arena *arena);
  * to 8). size 0 gives PYSLAB_ZERO_SIZE. NULL: no memory, or a bad gfp. */
 void *pyslab_kmalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
 void *pyslab_kzalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
-/* align: any power of two up to the largest block. */
+/* As kmalloc, aligned to any power of two up to the largest block. */
 void *pyslab_kmalloc_aligned(pyslab_arena *arena, size_t size, size_t align, uint32_t gfp);
 /* Resizes, in place where it fits; NULL leaves p as it was. p may be NULL.
  * With GFP_ZERO every call on the block must carry it; bytes beyond the old
@@ -130,22 +131,21 @@ int pyslab_gfp_zone(const pyslab_arena *arena, uint32_t gfp);
 uint32_t pyslab_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
 /* Drops one reference; the last one frees. order must be the block's. */
 int pyslab_free_pages(pyslab_arena *arena, uint32_t pfn, uint32_t order);
-/* The same by address. */
+/* As free_pages, by the block's address. */
 void *pyslab_get_free_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
 int pyslab_free_pages_address(pyslab_arena *arena, void *p, uint32_t order);
-/* Up to nr single frames at once; returns how many there were. */
+/* Takes up to nr single frames at once; returns how many it got. */
 uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr, uint32_t *pfn);
-/* Whole frames for this many bytes and no more, as large blocks of kmalloc are: freed
- * with kfree. */
+/* Takes whole frames for this many bytes and no more. Freed with kfree. */
 void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* A run of nr_pages frames, of any length, aligned to align frames and not crossing a
  * multiple of nocross frames (powers of two; 0: any); freed with kfree. */
 void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
                           uint32_t gfp);
-/* Takes exactly these frames, if all are free; freed with kfree. NULL: not to be had. */
+/* Takes exactly these frames; freed with kfree. NULL: not all of them are free. */
 void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
-/* The same two as blocks of alloc_pages, for high memory too: freed with
- * pyslab_put_page(arena, first frame). */
+/* The same two, but what they take are blocks as alloc_pages makes them, of high memory too. Freed
+ * with pyslab_put_page(arena, first frame). */
 uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
                           uint32_t gfp);
 uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
@@ -178,20 +178,20 @@ void *pyslab_vzalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
 void *pyslab_vmap(pyslab_arena *arena, const uint32_t *pfn, uint32_t nr);
 /* size bytes (whole frames), mapped twice in a row. */
 void *pyslab_vm_ring(pyslab_arena *arena, size_t size, uint32_t gfp);
-/* Ends any of these. Errors: EPOINTER, EFORKED. NULL is a no-op. */
+/* Ends an area of any of these functions. Errors: EPOINTER, EFORKED. NULL is a no-op. */
 int pyslab_vfree(pyslab_arena *arena, void *p);
 int pyslab_vunmap(pyslab_arena *arena, void *p);
-/* Bytes at p; 0 if no area starts there. */
+/* Bytes of the area that starts at p; 0: none does. */
 size_t pyslab_vsize(pyslab_arena *arena, const void *p);
-/* kmalloc without much trying for more than a page, then vmalloc. */
+/* Tries kmalloc, for more than a page without reclaim, and then vmalloc. */
 void *pyslab_kvmalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
 int pyslab_kvfree(pyslab_arena *arena, void *p);
-/* The area with this index, in no order; EINVAL past the end. */
+/* Describes the area with this index, in no particular order; EINVAL: there are not so many. */
 int pyslab_arena_vm_area(pyslab_arena *arena, uint32_t index, pyslab_vm_area *out);
 void pyslab_arena_vm_stats(pyslab_arena *arena, pyslab_vm_stats *out);
-/* Address space in nr_slots slots of 2**order frames each, in which high frames are made
- * visible. It keeps no record of what is where, and is the caller's to guard. Errors:
- * EINVAL, EOS, ENOMEM. */
+/* Makes a window: addresses for nr_slots slots of 2**order frames each, in which high frames are
+ * made visible. It keeps no record of what is mapped where, and its owner makes one call at a
+ * time. Errors: EINVAL, EOS, ENOMEM. */
 int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order,
                          pyslab_window **out);
 /* Maps the aligned run of 2**order frames that holds frame pfn into a slot, whatever was in
@@ -200,7 +200,7 @@ int pyslab_window_create(pyslab_arena *arena, uint32_t nr_slots, uint32_t order,
 void *pyslab_window_map(pyslab_window *window, uint32_t slot, uint32_t pfn);
 /* Makes nr slots inaccessible. Errors: EINVAL, EOS. */
 int pyslab_window_unmap(pyslab_window *window, uint32_t slot, uint32_t nr);
-/* Before the arena goes. NULL is a no-op. */
+/* Ends a window. Call it before the arena is destroyed. NULL is a no-op. */
 void pyslab_window_destroy(pyslab_window *window);
 /* Waits until the file behind the high zones is on the disk; 0 at once without one. EOS. */
 int pyslab_arena_flush(pyslab_arena *arena);
@@ -213,18 +213,18 @@ int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size,
 void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp);
 /* Errors: EPOINTER, EDOUBLE, ECACHE (pyslab_kmem_cache_of tells which). */
 int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p);
-/* All or nothing: returns nr or 0. */
+/* Takes nr objects, or none; returns how many. */
 size_t pyslab_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr, void **p);
 /* Frees each; returns how many were freed before the first error, nr if none. */
 size_t pyslab_kmem_cache_free_bulk(pyslab_kmem_cache *cache, size_t nr, void **p);
 /* Sets nr objects aside, so that the next nr calls of alloc_from_sheaf cannot fail;
  * NULL without memory. The sheaf is the caller's: one thread at a time. */
 pyslab_sheaf *pyslab_kmem_cache_prefill_sheaf(pyslab_kmem_cache *cache, uint32_t gfp, size_t nr);
-/* NULL once the sheaf is used up. */
+/* Takes one object of the sheaf; NULL: it is used up. */
 void *pyslab_kmem_cache_alloc_from_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *sheaf);
-/* Gives back what is left, and the sheaf. */
+/* Gives the objects that are left back, and the sheaf. */
 void pyslab_kmem_cache_return_sheaf(pyslab_kmem_cache *cache, pyslab_sheaf *sheaf);
-/* The cache that a live object belongs to; NULL if p is none. */
+/* The cache that a live object belongs to; NULL: p is no live object of a cache. */
 pyslab_kmem_cache *pyslab_kmem_cache_of(pyslab_arena *arena, const void *p);
 const char *pyslab_kmem_cache_name(const pyslab_kmem_cache *cache);
 /* Writes the addresses of up to nr live objects; returns how many there are. Objects in
@@ -250,11 +250,11 @@ int pyslab_arena_cache_stats(pyslab_arena *arena, uint32_t index, pyslab_cache_s
 /* A pool over the cache with min_nr >= 1 objects in reserve. Its own objects go back to
  * it, not to the cache. Errors: EINVAL; ENOMEM: min_nr objects are not to be had. */
 int pyslab_mempool_create(pyslab_kmem_cache *cache, size_t min_nr, pyslab_mempool **out);
-/* From the cache without reclaim; then with it, if gfp has DIRECT_RECLAIM; then from the
- * reserve. NULL only if that is empty too, or for a bad gfp. Never asks on_oom. */
+/* Takes an object from the cache without reclaim; else with it, if gfp has DIRECT_RECLAIM; else
+ * from the reserve. NULL only if that is empty too, or for a bad gfp. Never asks on_oom. */
 void *pyslab_mempool_alloc(pyslab_mempool *pool, uint32_t gfp);
-/* To the reserve while it is short of min_nr, else to the cache. NULL is a no-op. Errors:
- * EPOINTER (also when the pool has no object out), EDOUBLE, ECACHE. */
+/* Gives an object back: to the reserve while it has fewer than min_nr, else to the cache. NULL
+ * is a no-op. Errors: EPOINTER (also when the pool has no object out), EDOUBLE, ECACHE. */
 int pyslab_mempool_free(pyslab_mempool *pool, void *p);
 /* A larger reserve is filled at once: ENOMEM leaves it as it was. A smaller one gives the
  * rest back and cannot fail. EINVAL: min_nr is 0. */
@@ -270,14 +270,16 @@ void pyslab_mempool_stats_read(pyslab_mempool *pool, pyslab_mempool_stats *out);
  * Its memory is page blocks (block_pages in the statistics): kfree of an object is an
  * EPOINTER. EBUSY: in the middle of a call on the region or a child of it. */
 
-/* size_hint bytes are had at once: ENOMEM. 0: the first block comes with the first object. */
+/* Makes a region whose first block has size_hint bytes; 0: the first block is taken with the first
+ * object. Errors: EINVAL, ENOMEM. */
 int pyslab_region_create(pyslab_arena *arena, size_t size_hint, pyslab_region **out);
 /* A region that ends with its parent at the latest: at its rewind to an earlier mark, its
  * reset or destroy. Errors: EINVAL, ENOMEM, EBUSY. */
 int pyslab_region_create_child(pyslab_region *region, pyslab_region **out);
-/* size bytes aligned to 16. 0 gives PYSLAB_ZERO_SIZE. NULL: no memory; nothing has changed. */
+/* Hands out size bytes aligned to 16. Size 0 gives PYSLAB_ZERO_SIZE. NULL: no memory; nothing
+ * has changed. */
 void *pyslab_region_alloc(pyslab_region *region, size_t size);
-/* align: a power of two up to the largest block. */
+/* The same, aligned to any power of two up to the largest block. */
 void *pyslab_region_alloc_aligned(pyslab_region *region, size_t size, size_t align);
 void *pyslab_region_zalloc(pyslab_region *region, size_t size);
 /* Where the region is now, for rewind: never 0, and of no other region. Two marks without a

@@ -70,21 +70,30 @@ void quarantine_unlock(void)
     lock_release(&lock);
 }
 
+/* These handlers run before those of the arena, so they hold stdio first themselves. */
 static void fork_prepare(void)
 {
+    os_stdio_hold();
     lock_acquire_for_fork(&lock);
 }
 
-static void fork_done(void)
+static void fork_parent(void)
 {
     lock_release_after_fork(&lock);
+    os_stdio_release();
+}
+
+static void fork_child(void)
+{
+    lock_release_after_fork(&lock);
+    os_stdio_reset();
 }
 
 void quarantine_init(void)
 {
     lock_init(&lock, LOCK_RANK_FORK);
     frames.max_bytes = malloc_arena.mapped_bytes / FRAMES_SHARE;
-    pthread_atfork(fork_prepare, fork_done, fork_done);
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 /* --- objects ------------------------------------------------------------ */

@@ -1,8 +1,13 @@
-/* os.c - os.h on Linux. */
+/* os.c - os.h on Linux: mappings, files, and what the machine says of itself.
+ *
+ * What it is not: it keeps no record of what it has mapped; each caller does.
+ * Lock: none.
+ */
 #include "os/os.h"
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/fault.h"
 
 #include <errno.h>
@@ -21,10 +26,18 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older headers lack it */
 #endif
 
+/* The range starts at a host page and is some of them long. */
+static bool is_whole_pages(const void *p, size_t bytes)
+{
+    return bytes != 0 && (((uintptr_t)p | bytes) & (os_page_bytes() - 1)) == 0;
+}
+
+/* Replaces what is mapped in the range. */
 static int map_fixed_as(void *p, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
     void *got;
 
+    CHECK(is_whole_pages(p, bytes));
     if (fault_here())
         return PYSLAB_EOS;
     got = mmap(p, bytes, protection, flags | MAP_FIXED, fd, offset);
@@ -43,6 +56,7 @@ int os_reserve(size_t bytes, size_t align, void **out)
     size_t head, tail;
     void *p;
 
+    CHECK(is_whole_pages(NULL, bytes) && is_power_of_two(align) && align >= os_page_bytes());
     if (bytes + slack < bytes || fault_here())
         return PYSLAB_EOS;
     p = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -69,6 +83,7 @@ int os_commit(void *p, size_t bytes, bool overcommit)
 
 int os_commit_hugetlb(void *p, size_t bytes)
 {
+    CHECK((((uintptr_t)p | bytes) & (os_hugepage_bytes() - (os_hugepage_bytes() != 0))) == 0);
     return map_fixed(p, bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 }
 
@@ -89,38 +104,59 @@ int os_uncommit(void *p, size_t bytes)
 
 int os_deny(void *p, size_t bytes)
 {
+    CHECK(is_whole_pages(p, bytes));
     return mprotect(p, bytes, PROT_NONE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_allow(void *p, size_t bytes)
 {
+    CHECK(is_whole_pages(p, bytes));
     if (fault_here())
         return PYSLAB_EOS;
     return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
+int os_deny_writes(void *p, size_t bytes)
+{
+    CHECK(is_whole_pages(p, bytes));
+    if (fault_here())
+        return PYSLAB_EOS;
+    return mprotect(p, bytes, PROT_READ) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
+void os_dump(void *p, size_t bytes, bool wanted)
+{
+    CHECK(is_whole_pages(p, bytes));
+    (void)madvise(p, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+}
+
 void os_release(void *p, size_t bytes)
 {
+    CHECK(is_whole_pages(p, bytes));
     munmap(p, bytes);
 }
 
 int os_discard(void *p, size_t bytes)
 {
+    CHECK(is_whole_pages(p, bytes));
     return madvise(p, bytes, MADV_DONTNEED) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 void os_advise_hugepages(void *p, size_t bytes, bool wanted)
 {
+    CHECK(is_whole_pages(p, bytes));
     (void)madvise(p, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 int os_prefault(void *p, size_t bytes)
 {
+    CHECK(is_whole_pages(p, bytes));
     return madvise(p, bytes, MADV_POPULATE_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_lock_memory(void *p, size_t bytes)
 {
+    CHECK(is_whole_pages(p, bytes));
     return mlock(p, bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
@@ -145,7 +181,7 @@ int os_file_discard(int fd, uint64_t offset, uint64_t bytes)
     return fallocate(fd, mode, (off_t)offset, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
-/* The size is right, or can be made so; the lock is taken. */
+/* Takes the file's lock, and gives an empty file its size. An old file must have it already. */
 static int disk_file_prepare(int fd, uint64_t bytes, bool *fresh)
 {
     struct stat status;
@@ -162,7 +198,7 @@ static int disk_file_prepare(int fd, uint64_t bytes, bool *fresh)
     if (error == 0)
         return PYSLAB_OK;
     if (*fresh && ftruncate(fd, 0) != 0) {
-        /* The file keeps what it has; the error to tell is the first. */
+        /* The file keeps the blocks it got: the error to report is that of the allocation. */
     }
     errno = error;
     return PYSLAB_EOS;
@@ -238,11 +274,11 @@ uint64_t os_address_space_bytes(void)
     return bytes;
 }
 
-static int kept_error = -1; /* a second descriptor of the standard error */
+static int kept_error = -1; /* a duplicate of descriptor 2, or -1: none was made */
 
 void os_keep_error(void)
 {
-    kept_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200); /* where few programs look */
+    kept_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200); /* out of the way of programs */
 }
 
 void os_write_error(const char *text, size_t bytes)
@@ -283,7 +319,7 @@ size_t os_hugepage_bytes(void)
 
 unsigned os_nr_cpus(void)
 {
-    static _Atomic unsigned known; /* asking opens a file */
+    static _Atomic unsigned known; /* the answer, once there is one: to ask opens a file */
     long nr;
 
     if (load_relaxed(&known) == 0) {

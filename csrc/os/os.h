@@ -8,65 +8,88 @@
  * The life of a mapping: os_reserve takes address space without memory, os_commit
  * makes a part of it usable, os_discard gives the memory back and keeps the part
  * usable (it reads as zero again), os_release ends it.
+ *
+ * Ranges are whole pages of the host everywhere. "EOS" behind a description means that the
+ * function returns PYSLAB_EOS when the system refuses; errno then says why.
  */
 #ifndef OS_OS_H
 #define OS_OS_H
 
 #include "base/config.h"
 
-/* pre: bytes > 0, a multiple of the page; align is a power of two >= the page.
- * Address space of that size and alignment, inaccessible. EOS. */
+/* Takes address space of that size and alignment, without access.
+ * pre: bytes > 0, a multiple of the page; align is a power of two >= the page. EOS */
 int os_reserve(size_t bytes, size_t align, void **out);
 
-/* pre: inside a reservation. Private zero-filled memory, readable and writable.
- * overcommit: do not count it against the machine's commit limit. EOS. */
+/* Makes a range private memory, readable and writable, that reads zero. overcommit: do not
+ * count it against the machine's commit limit.
+ * pre: whole pages; inside a reservation (unchecked: nobody keeps a list of those). EOS */
 int os_commit(void *p, size_t bytes, bool overcommit);
 
-/* pre: inside a reservation, both multiples of the huge page size.
- * As os_commit, from the reserved huge pages. EOS when there are too few. */
+/* As os_commit, from the huge pages that the administrator has set aside. EOS also when there
+ * are too few of them.
+ * pre: both multiples of the huge page; inside a reservation (unchecked: as os_commit) */
 int os_commit_hugetlb(void *p, size_t bytes);
 
-/* pre: inside a reservation. Maps bytes of file fd from offset, shared. EOS. */
+/* Maps bytes of file fd from offset on, shared with all other mappings of the file.
+ * pre: whole pages; inside a reservation (unchecked: as os_commit). EOS */
 int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset);
-/* The same, and every page of it becomes resident now, as far as there is memory. EOS. */
+/* The same, and every page of it becomes resident now, as far as there is memory. EOS */
 int os_commit_file_resident(void *p, size_t bytes, int fd, uint64_t offset);
 
-/* pre: inside a reservation. Back to what os_reserve made of it: inaccessible. EOS. */
+/* Makes a range what os_reserve gave: address space without memory and without access.
+ * pre: whole pages; inside a reservation (unchecked: as os_commit). EOS */
 int os_uncommit(void *p, size_t bytes);
 
-/* pre: committed. Takes the access away, and gives it back; the content stays. EOS. */
+/* os_deny takes the access to a range away and os_allow gives it back; the content stays.
+ * pre: whole pages; committed (unchecked: the system knows, and refuses). EOS */
 int os_deny(void *p, size_t bytes);
 int os_allow(void *p, size_t bytes);
 
-/* pre: p and bytes describe a whole reservation, or a part cut at pages. */
+/* Takes only the right to write away; os_allow gives it back. The content stays.
+ * pre: whole pages; committed (unchecked: the system knows, and refuses). EOS */
+int os_deny_writes(void *p, size_t bytes);
+
+/* Leaves a range out of core dumps, the kernel's and gcore's, or takes it in again. The range
+ * becomes a mapping of its own, unless its neighbour is like it in this and in its access.
+ * pre: whole pages */
+void os_dump(void *p, size_t bytes, bool wanted);
+
+/* Ends a reservation, or a part of one.
+ * pre: whole pages; nobody uses the range (unchecked: who does is not known here) */
 void os_release(void *p, size_t bytes);
 
-/* pre: committed, whole pages. The memory goes back; it reads as zero afterwards.
- * Only for private memory; for a file see os_file_discard. EOS. */
+/* Gives the memory of a range back to the system; the range reads zero afterwards. For
+ * private memory only: os_file_discard is for files.
+ * pre: whole pages; committed (unchecked: the system knows, and refuses). EOS */
 int os_discard(void *p, size_t bytes);
 
 /* Asks for transparent huge pages on a range, or forbids them there. A kernel
- * without them is not an error. */
+ * without them is not an error.
+ * pre: whole pages */
 void os_advise_hugepages(void *p, size_t bytes, bool wanted);
 
-/* pre: committed. Makes every page resident now, writable, all zero. EOS. */
+/* Makes every page of a range resident now, writable, all zero.
+ * pre: whole pages; committed (unchecked: the system knows, and refuses). EOS */
 int os_prefault(void *p, size_t bytes);
-/* pre: committed. Makes every page resident and keeps it so. EOS (RLIMIT_MEMLOCK). */
+/* Makes every page of a range resident and keeps it so. EOS, also over RLIMIT_MEMLOCK.
+ * pre: whole pages; committed (unchecked: the system knows, and refuses) */
 int os_lock_memory(void *p, size_t bytes);
 
-/* A file in memory without a name, of this size, all zero. EOS. */
+/* Makes a file in memory, without a name, of this size, all zero. EOS */
 int os_memfd_create(const char *name, uint64_t bytes, int *fd);
-/* Gives the memory of a range of it back; it reads as zero afterwards. EOS. */
+/* Gives the memory, or the blocks on disk, of a range of a file back; it reads zero
+ * afterwards. EOS */
 int os_file_discard(int fd, uint64_t offset, uint64_t bytes);
 /* Opens, or makes, a file on disk of exactly this size with all its blocks allocated, and
- * locks it against other arenas. *fresh: it was made now, or was empty. Errors: EOS (errno
- * tells; ESTALE stands for another size, EWOULDBLOCK for another arena's file). */
+ * locks it against other arenas. *fresh becomes true if the file was made now or was empty.
+ * EOS: errno is ESTALE for a file of another size, EWOULDBLOCK for another arena's file. */
 int os_disk_file_open(const char *path, uint64_t bytes, int *fd, bool *fresh);
-/* Waits until what was written is on the disk. EOS. */
+/* Waits until what was written to the file is on the disk. EOS */
 int os_file_sync(int fd);
-/* Makes a range read zero. keep_blocks: without giving its blocks back. */
+/* Makes a range of a file read zero. keep_blocks: its blocks stay allocated. */
 void os_file_clear(int fd, uint64_t offset, uint64_t bytes, bool keep_blocks);
-/* Gives the first bytes of the file memory now. EOS. */
+/* Allocates the memory of the first bytes of a file now. EOS */
 int os_file_prefault(int fd, uint64_t bytes);
 void os_file_close(int fd);
 
@@ -77,26 +100,35 @@ uint64_t os_physical_bytes(void);
 uint64_t os_address_space_bytes(void);
 /* Bytes of addresses that the process has mapped; 0 if unknown. */
 uint64_t os_mapped_bytes(void);
-/* Copies the value of an environment variable, as far as it fits, without allocating and
- * before the C library is ready. False: it is not set, or the process runs with other rights
- * than its user's. */
+/* Copies the value of an environment variable, as far as it fits. Allocates nothing, and works
+ * before the C library has set up its own copy. False: the variable is not set, or the process
+ * runs with other rights than its user's (set-user-id), and then no variable is believed. */
 bool os_environment(const char *name, char *value, size_t bytes);
-/* Writes to the standard error, as far as it goes. */
+/* Writes to the standard error, as much of the text as the system takes. */
 void os_write_error(const char *text, size_t bytes);
-/* From now on also after the program has closed it, as some do when they end. */
+/* Keeps a duplicate of the standard error, so that os_write_error still works after the program
+ * has closed descriptor 2, as some do before they end. */
 void os_keep_error(void);
+/* For fork handlers: the C library's list of open FILEs stays still from os_stdio_hold, which
+ * comes before the first lock of ours, to os_stdio_release in the parent and os_stdio_reset in
+ * the child. fork() itself takes that list, but only after the handlers: by then a thread may
+ * hold it in fflush(NULL) while it waits for a FILE whose owner waits for a lock of ours. May be
+ * nested. Nothing where the C library is not glibc. */
+void os_stdio_hold(void);
+void os_stdio_release(void);
+void os_stdio_reset(void);
 /* Bytes of one host page. */
 size_t os_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */
 size_t os_hugepage_bytes(void);
-/* Online when it was first asked. */
+/* CPUs that were online at the first call. */
 unsigned os_nr_cpus(void);
 /* Milliseconds of a monotonic clock that is cheap to read (resolution about 4 ms).
  * Wraps after 49 days: compare differences only. */
 uint32_t os_time_ms(void);
 /* Nanoseconds of the same clock at its full resolution. */
 uint64_t os_time_ns(void);
-/* Mappings that a process may have (vm.max_map_count). */
+/* The most mappings that a process may have (vm.max_map_count). */
 uint64_t os_max_mappings(void);
 /* Lets another thread run. */
 void os_yield(void);

@@ -1,7 +1,9 @@
-/* os_heap.c - see os_heap.h. */
+/* os_heap.c - the free lists, chunks and large mappings of os_heap.h, which says what they are.
+ * What it is not: arena memory. Lock: heap.lock. */
 #include "os/os_heap.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/fault.h"
 #include "base/lock.h"
 #include "os/os.h"
@@ -21,7 +23,8 @@ static struct {
     struct heap_block *free[HEAP_MAX_SHIFT + 1]; /* free blocks of 2**i bytes */
     char *chunk;                                 /* unused rest of the newest chunk */
     size_t chunk_bytes;                          /* bytes of that rest */
-    size_t live_bytes;                           /* in callers' hands, rounded */
+    size_t live_bytes;                           /* of blocks that callers have, rounded */
+    size_t mapped_bytes;                         /* of all chunks and large mappings */
 } heap;
 
 static pthread_once_t heap_once = PTHREAD_ONCE_INIT;
@@ -41,9 +44,48 @@ static size_t heap_large_bytes(size_t bytes)
     return (size_t)align_up(bytes, os_page_bytes());
 }
 
-/* The rest of a chunk that is too small for the request becomes free blocks. */
+/* --- recount ------------------------------------------------------------ */
+
+#if PYSLAB_CHECK_LEVEL >= 2
+/* Every byte that was mapped is a caller's, on a free list, or in the newest chunk. */
+static bool os_heap_adds_up_locked(struct finding *f)
+{
+    size_t free_bytes = 0;
+
+    lock_assert_held(&heap.lock);
+    for (unsigned shift = HEAP_MIN_SHIFT; shift <= HEAP_MAX_SHIFT; shift++)
+        for (const struct heap_block *at = heap.free[shift]; at != NULL; at = at->next) {
+            free_bytes += (size_t)1 << shift;
+            if (free_bytes > heap.mapped_bytes)
+                return finding_report(f, "heap: the free list of %zu bytes has no end",
+                                      (size_t)1 << shift);
+        }
+    if (heap.live_bytes + free_bytes + heap.chunk_bytes == heap.mapped_bytes)
+        return true;
+    return finding_report(f, "heap: %zu bytes live, %zu free, %zu unused of %zu mapped",
+                          heap.live_bytes, free_bytes, heap.chunk_bytes, heap.mapped_bytes);
+}
+#endif
+
+/* At check level 2, after work that changed the chunks or the lists. */
+static void heap_recount_locked(uint32_t one_in)
+{
+    lock_assert_held(&heap.lock);
+#if PYSLAB_CHECK_LEVEL >= 2
+    struct finding f = {{0}};
+
+    CHECK_RECOUNT(one_in, os_heap_adds_up_locked(&f), &f);
+#else
+    (void)one_in;
+#endif
+}
+
+/* --- chunks ------------------------------------------------------------- */
+
+/* Makes free blocks of what the newest chunk has left: too little for the request at hand. */
 static void heap_retire_chunk_locked(void)
 {
+    lock_assert_held(&heap.lock);
     while (heap.chunk_bytes >= (size_t)1 << HEAP_MIN_SHIFT) {
         unsigned shift = min_uint(ilog2(heap.chunk_bytes), HEAP_MAX_SHIFT);
         struct heap_block *block = (struct heap_block *)(void *)heap.chunk;
@@ -53,6 +95,7 @@ static void heap_retire_chunk_locked(void)
         heap.chunk += (size_t)1 << shift;
         heap.chunk_bytes -= (size_t)1 << shift;
     }
+    CHECK(heap.chunk_bytes == 0);
 }
 
 static void *heap_map(size_t bytes)
@@ -67,11 +110,13 @@ static void *heap_map(size_t bytes)
     return NULL;
 }
 
+/* A block from the newest chunk, or from a new one. */
 static void *heap_carve_locked(unsigned shift)
 {
     size_t bytes = (size_t)1 << shift;
     void *p;
 
+    lock_assert_held(&heap.lock);
     if (heap.chunk_bytes < bytes) {
         char *chunk = heap_map(HEAP_CHUNK_BYTES);
 
@@ -80,6 +125,7 @@ static void *heap_carve_locked(unsigned shift)
         heap_retire_chunk_locked();
         heap.chunk = chunk;
         heap.chunk_bytes = HEAP_CHUNK_BYTES;
+        heap.mapped_bytes += HEAP_CHUNK_BYTES;
     }
     p = heap.chunk;
     heap.chunk += bytes;
@@ -94,6 +140,8 @@ static void *heap_alloc_large(size_t bytes)
     if (p != NULL) {
         lock_acquire(&heap.lock);
         heap.live_bytes += heap_large_bytes(bytes);
+        heap.mapped_bytes += heap_large_bytes(bytes);
+        heap_recount_locked(16);
         lock_release(&heap.lock);
     }
     return p;
@@ -118,6 +166,7 @@ void *os_heap_alloc(size_t bytes)
         block = heap_carve_locked(shift);
     if (block != NULL)
         heap.live_bytes += (size_t)1 << shift;
+    heap_recount_locked(256);
     lock_release(&heap.lock);
     if (block != NULL)
         memset(block, 0, bytes);
@@ -131,16 +180,21 @@ void os_heap_free(void *p, size_t bytes)
 
     if (p == NULL)
         return;
+    CHECK(bytes != 0 && ((uintptr_t)p & 63) == 0);
     shift = heap_shift(bytes);
     lock_acquire(&heap.lock);
     if (shift > HEAP_MAX_SHIFT) {
+        CHECK(heap.live_bytes >= heap_large_bytes(bytes));
         heap.live_bytes -= heap_large_bytes(bytes);
+        heap.mapped_bytes -= heap_large_bytes(bytes);
         os_release(p, heap_large_bytes(bytes));
     } else {
+        CHECK(heap.live_bytes >= (size_t)1 << shift);
         heap.live_bytes -= (size_t)1 << shift;
         block->next = heap.free[shift];
         heap.free[shift] = block;
     }
+    heap_recount_locked(256);
     lock_release(&heap.lock);
 }
 
@@ -163,5 +217,6 @@ void os_heap_fork_prepare(void)
 
 void os_heap_fork_done(void)
 {
+    lock_assert_held(&heap.lock);
     lock_release_after_fork(&heap.lock);
 }

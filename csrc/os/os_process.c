@@ -1,5 +1,6 @@
-/* os_process.c - what the process is told from outside, read without allocating: the malloc
- * library asks while nothing can be allocated yet. Not here: memory (os.c). */
+/* os_process.c - what the process can learn of itself and of its environment without allocating,
+ * because the malloc library asks while nothing can be allocated yet; and stdio around fork().
+ * What it is not: memory (os.c). Lock: none of its own. */
 #include "os/os.h"
 
 #include <errno.h>
@@ -10,8 +11,8 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-/* To open and to read ends a thread that is to be cancelled; to allocate must not. Returns what
- * cancel_restore wants. */
+/* open and read are cancellation points, where pthread_cancel ends a thread. malloc must not be
+ * one, so cancellation is off around them. Returns what cancel_restore takes. */
 static int cancel_disable(void)
 {
     int state;
@@ -50,16 +51,16 @@ uint64_t os_mapped_bytes(void)
 
 /* --- the environment ---------------------------------------------------- */
 
-/* A scan of text that comes in pieces: entries "name=value", each ended by a NUL. */
+/* A search through text that is read in pieces: entries "name=value", each ended by a NUL. */
 struct scan {
-    const char *name;
-    size_t matched; /* bytes of "name=" that this entry has matched */
-    bool differs;   /* this entry is another variable's */
-    char *value;
-    size_t room; /* bytes left for the value, with its NUL */
+    const char *name; /* of the variable that is looked for */
+    size_t matched;   /* bytes of "name=" that this entry has matched */
+    bool differs;     /* this entry is another variable's */
+    char *value;      /* where the next byte of the value goes */
+    size_t room;      /* bytes left for the value, with its NUL */
 };
 
-/* One byte more; true: the value is complete. */
+/* Takes the next byte of the text. True: it ended the value. */
 static bool scan_byte(struct scan *scan, char c)
 {
     size_t length = strlen(scan->name);
@@ -84,7 +85,8 @@ static bool scan_byte(struct scan *scan, char c)
     return false;
 }
 
-/* What the process was started with: the C library's copy is not there yet. */
+/* Looks in the environment that the process was started with, as the kernel shows it: for the
+ * time before the C library has set up its own copy. */
 static bool initial_environment(struct scan *scan)
 {
     char buffer[512];
@@ -119,4 +121,35 @@ bool os_environment(const char *name, char *value, size_t bytes)
     memcpy(value, text, length);
     value[length] = '\0';
     return true;
+}
+
+/* --- stdio around fork -------------------------------------------------- */
+
+/* The lock of glibc's list of FILEs. It is recursive: a thread may take it several times. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+static bool has_stdio_list(void)
+{
+    return _IO_list_lock != NULL && _IO_list_unlock != NULL && _IO_list_resetlock != NULL;
+}
+
+void os_stdio_hold(void)
+{
+    if (has_stdio_list())
+        _IO_list_lock();
+}
+
+void os_stdio_release(void)
+{
+    if (has_stdio_list())
+        _IO_list_unlock();
+}
+
+/* glibc does so itself before the handlers of the child, but only in a process with threads. */
+void os_stdio_reset(void)
+{
+    if (has_stdio_list())
+        _IO_list_resetlock();
 }

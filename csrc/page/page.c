@@ -1,6 +1,7 @@
 /* page.c - see page.h. */
 #include "page/page.h"
 
+#include "base/check.h"
 #include "os/os.h"
 
 #include <string.h>
@@ -44,6 +45,51 @@ void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd)
     map->nr_mapped = nr_mapped;
     map->bytes = (size_t)nr_mapped << PAGE_SHIFT;
     map->high_fd = fd;
+}
+
+/* Whole host pages around some bytes. */
+struct page_span {
+    char *start;
+    size_t bytes;
+};
+
+static struct page_span span_around(void *first, void *behind)
+{
+    uintptr_t mask = os_page_bytes() - 1;
+    uintptr_t start = (uintptr_t)first & ~mask;
+
+    return (struct page_span){(char *)first - ((uintptr_t)first - start),
+                              (((uintptr_t)behind + mask) & ~mask) - start};
+}
+
+int frame_map_close(struct frame_map *map)
+{
+    struct page_span all = span_around(map->classes, map->pages + map->nr_pages);
+    int error = os_deny_writes(all.start, all.bytes);
+
+    if (error != PYSLAB_OK)
+        return error;
+    os_dump(all.start, all.bytes, false);
+    os_dump(map->base, map->bytes, false);
+    map->dump_follows = true;
+    return PYSLAB_OK;
+}
+
+int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end)
+{
+    struct page_span records = span_around(map->pages + start, map->pages + end);
+    struct page_span classes = span_around(map->classes + start, map->classes + end);
+    uint32_t last = min_uint(end, map->nr_mapped);
+
+    CHECK(start < end && end <= map->nr_pages);
+    if (os_allow(records.start, records.bytes) != PYSLAB_OK ||
+        os_allow(classes.start, classes.bytes) != PYSLAB_OK)
+        return PYSLAB_EOS;
+    os_dump(records.start, records.bytes, true);
+    os_dump(classes.start, classes.bytes, true);
+    if (map->dump_follows && start < last)
+        os_dump(pfn_to_virt(map, start), (size_t)(last - start) << PAGE_SHIFT, true);
+    return PYSLAB_OK;
 }
 
 void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)

@@ -83,6 +83,7 @@ struct frame_map {
     uint32_t nr_mapped; /* frames with an address: the first ones */
     int high_fd;        /* file of the others, from its offset 0 on; -1: there are none */
     bool high_is_disk;  /* that file outlives the arena: its blocks stay allocated */
+    bool dump_follows;  /* frames come into core dumps when frame_map_open opens their records */
 };
 
 static always_inline struct page *pfn_to_page(const struct frame_map *map, uint32_t pfn)
@@ -157,6 +158,14 @@ size_t frame_map_bytes(uint32_t nr_pages);
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata);
 /* The frames behind the first nr_mapped are in file fd. */
 void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd);
+
+/* Takes the right to write away from all records and class bytes, and them and the frames out of
+ * core dumps: what was never used costs nothing then, even where mlockall makes resident all that
+ * can be written. They read zero. pre: they do so already (unchecked: to look makes them
+ * resident). EOS */
+int frame_map_close(struct frame_map *map);
+/* Gives it back for the frames from start to end. pre: start < end <= nr_pages. EOS */
+int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end);
 
 /* Marks the frames of a block in the class map. */
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,

@@ -15,9 +15,12 @@ int page_alloc_close(struct page_alloc *pa)
 {
     int error = os_deny(pa->map.base, pa->map.bytes);
 
-    if (error == PYSLAB_OK)
-        pa->open_end = 0;
-    return error;
+    if (error != PYSLAB_OK)
+        return error;
+    pa->open_end = 0;
+    pa->map.dump_follows = false; /* frames come into core dumps with their access instead */
+    os_dump(pa->map.base, pa->map.bytes, false);
+    return PYSLAB_OK;
 }
 
 slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
@@ -31,6 +34,7 @@ slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
         if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
             return PYSLAB_EOS;
     }
+    os_dump(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT, true);
     pa->open_end = wanted;
     return PYSLAB_OK;
 }

@@ -1,12 +1,13 @@
-/* chunk.c - see pool.h: chunks, and the free blocks in them. */
-#include "pool/pool_internal.h"
+/* chunk.c - the chunks of a pool, and the free blocks in them; pool.h explains both.
+ * What it is not: large blocks (pool.c). Lock: none; see pool.h. */
+#include "pool/pool_check.h"
 
 #include <stddef.h>
 
 #define POOL_FEWEST 4u       /* blocks of the size that asks for a new chunk in it */
 #define POOL_CHUNK_SHARE 64u /* a chunk is at most this part of the arena */
 
-/* For a chunk: not a reason to reclaim, nor to touch reserves. */
+/* How a chunk is asked for: memory is not reclaimed for it, and reserves stay untouched. */
 #define GFP_CHUNK ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
 
 /* --- free blocks -------------------------------------------------------- */
@@ -28,6 +29,7 @@ static uint32_t bin_of(uint32_t nr)
     return 8 + (log - 3) * 2 + (nr >> (log - 1)) - 2;
 }
 
+/* Sets free_max after a list has become empty, or no longer is. */
 static void bins_changed(struct pool *pool)
 {
     if (pool->bins == 0)
@@ -36,7 +38,7 @@ static void bins_changed(struct pool *pool)
         pool->free_max = bin_least[32 - __builtin_clz(pool->bins)] - 1;
 }
 
-/* Onto its list; its neighbours are in use. */
+/* Makes granules i to i + nr a free block on its list. The neighbours are in use. */
 static void free_link(struct pool *pool, struct pool_chunk *chunk, uint32_t i, uint32_t nr)
 {
     struct pool_free *block = (struct pool_free *)(void *)(chunk->base + i * POOL_GRANULE);
@@ -53,7 +55,7 @@ static void free_link(struct pool *pool, struct pool_chunk *chunk, uint32_t i, u
     bins_changed(pool);
 }
 
-/* Off it; returns its granules. */
+/* Takes the free block at granule i off its list; returns the number of its granules. */
 static uint32_t free_unlink(struct pool *pool, struct pool_chunk *chunk, uint32_t i)
 {
     struct pool_free *block = (struct pool_free *)(void *)(chunk->base + i * POOL_GRANULE);
@@ -77,7 +79,8 @@ static uint32_t free_unlink(struct pool *pool, struct pool_chunk *chunk, uint32_
 
 /* --- chunks ------------------------------------------------------------- */
 
-/* Granules of a chunk of so many bytes behind the header: 16 bytes and an entry each. */
+/* How many granules, each with its entry in the table, fit in so many bytes behind a chunk's
+ * header. */
 static uint32_t granules_in(size_t bytes)
 {
     return (uint32_t)((bytes - (POOL_GRANULE - 1)) / (POOL_GRANULE + sizeof(uint16_t)));
@@ -109,11 +112,11 @@ void chunk_give(struct pool *pool, struct pool_chunk *chunk)
         pyslab_kfree(pool->arena, chunk);
 }
 
-/* Nothing in it is in use or on a list. */
+/* Ends a chunk in which no block is in use or on a list. */
 static void chunk_release(struct pool *pool, struct pool_chunk *chunk)
 {
     if (chunk->shift == 0)
-        return; /* it stays with the pool, and is used up */
+        return; /* the one in the pool's own block stays, and is not used again */
     if (chunk->next != NULL)
         chunk->next->prev = chunk->prev;
     if (chunk->prev != NULL)
@@ -143,7 +146,8 @@ void chunk_enter(struct pool *pool, struct pool_chunk *chunk)
     pool->cur_table = chunk->table;
 }
 
-/* At most a quarter of what the pool holds: so much may be unused. */
+/* log2 of the next chunk's bytes: at most a quarter of what the pool holds, since a chunk may turn
+ * out to be unused. */
 static uint32_t next_shift(const struct pool *pool)
 {
     uint32_t shift = POOL_MIN_SHIFT;
@@ -278,7 +282,8 @@ void granules_free(struct pool *pool, struct pool_chunk *chunk, uint32_t i, uint
     uint32_t before = i > 0 ? chunk->table[i - 1] : 0;
     bool current = chunk == pool->chunk;
 
-    if (before >= POOL_BACK) { /* FREE: of one granule */
+    CHECK(nr != 0 && chunk->table[i] == 0 && chunk->table[i + nr - 1] == 0);
+    if (before >= POOL_BACK) { /* a free block ends there; one of a granule has POOL_FREE */
         i -= before & POOL_COUNT;
         nr += free_unlink(pool, chunk, i);
     }

@@ -1,5 +1,8 @@
-/* index.c - see index.h. */
+/* index.c - the hash table of index.h. What it is not: a table of small blocks (chunk.c).
+ * Lock: none; see index.h. */
 #include "pool/index.h"
+
+#include "pool/pool_check.h"
 
 #define SLOTS_MIN 8u
 #define GOLDEN_RATIO 0x9e3779b97f4a7c15u /* Fibonacci hashing: Knuth, TAOCP 3, 6.4 */
@@ -9,12 +12,14 @@ static size_t slot_of(const struct index *index, uintptr_t address)
     return (size_t)(((uint64_t)address * GOLDEN_RATIO) >> index->shift);
 }
 
+/* One more entry leaves a quarter of the slots free. */
 static bool has_room(const struct index *index)
 {
     return index->nr_used < index->nr_slots - index->nr_slots / 4;
 }
 
-/* Above the largest page block it is vmalloc's. */
+/* Memory for the slots, zeroed: kmalloc's, or vmalloc's if it is more than the largest page
+ * block. */
 static struct index_entry *slots_take(pyslab_arena *arena, size_t nr)
 {
     size_t bytes = nr * sizeof(struct index_entry);
@@ -33,7 +38,7 @@ bool index_reserve(struct index *index, pyslab_arena *arena)
         new.slots = slots_take(arena, new.nr_slots);
         if (new.slots == NULL)
             return false;
-        if (index->nr_slots != old.nr_slots) { /* a callback has been here */
+        if (index->nr_slots != old.nr_slots) { /* a callback has made the table larger */
             index_destroy(&new, arena);
             continue;
         }
@@ -51,6 +56,7 @@ void index_insert(struct index *index, uintptr_t address, size_t value)
 {
     size_t i = slot_of(index, address);
 
+    CHECK(address != 0 && has_room(index) && index_find(index, address) == NULL);
     while (index->slots[i].address != 0)
         i = (i + 1) & (index->nr_slots - 1);
     index->slots[i] = (struct index_entry){.address = address, .value = value};
@@ -69,7 +75,8 @@ struct index_entry *index_find(const struct index *index, uintptr_t address)
     }
 }
 
-/* An entry may move back to the hole if its run began at the hole or before. */
+/* Moves the entries behind the hole back, so that a search that passes the hole still finds them.
+ * An entry may move to the hole unless its search begins behind it. */
 void index_remove(struct index *index, struct index_entry *entry)
 {
     size_t mask = index->nr_slots - 1;

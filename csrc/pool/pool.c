@@ -1,5 +1,6 @@
-/* pool.c - see pool.h. Order of the text: large blocks, allocation, free, realloc, life. */
-#include "pool/pool_internal.h"
+/* pool.c - the calls of pool.h. Order of the text: large blocks, allocation, free, realloc, life.
+ * What it is not: chunks (chunk.c). Lock: none; see pool.h. */
+#include "pool/pool_check.h"
 
 #include <stddef.h>
 
@@ -98,20 +99,25 @@ void *pool_alloc_slow(struct pool *pool, size_t size)
     if (size <= POOL_SMALL_BYTES && pool->malloc == NULL) {
         uint32_t nr = granules_of(size);
 
-        if (chunk_add(pool, nr * POOL_GRANULE))
-            return bump(pool, nr, size);
+        if (chunk_add(pool, nr * POOL_GRANULE)) {
+            p = bump(pool, nr, size);
+            pool_recount(pool);
+            return p;
+        }
     }
-    return large_alloc(pool, size);
+    p = large_alloc(pool, size);
+    pool_recount(pool);
+    return p;
 }
 
 /* --- free --------------------------------------------------------------- */
 
 /* Where a block in use is. */
 struct place {
-    struct pool_chunk *chunk;  /* or NULL: large */
-    struct index_entry *entry; /* of a large one */
-    uint32_t granule;          /* its first, in the chunk */
-    size_t size;
+    struct pool_chunk *chunk;  /* the chunk of a small block; NULL: the block is large */
+    struct index_entry *entry; /* the index's entry of a large block */
+    uint32_t granule;          /* the first granule of a small block */
+    size_t size;               /* bytes, as they were asked for */
 };
 
 static bool find(struct pool *pool, const void *p, struct place *out)
@@ -152,12 +158,14 @@ int pool_free(struct pool *pool, void *p)
     if (!find(pool, p, &at))
         return POOL_EUNKNOWN;
     place_free(pool, &at);
+    pool_recount(pool);
     return POOL_OK;
 }
 
 /* --- realloc ------------------------------------------------------------ */
 
-/* Where it is, with what is free behind it; false: it must move. */
+/* Makes a small block larger where it is, with the free granules behind it; false: it has to
+ * move. */
 static bool small_grow(struct pool *pool, struct pool_chunk *chunk, uint32_t i, size_t size)
 {
     uint32_t had = granules_of(chunk->table[i] - 1u), nr = granules_of(size);
@@ -192,7 +200,7 @@ static int realloc_by_move(struct pool *pool, void **p, size_t size)
     return POOL_OK;
 }
 
-/* krealloc, which may extend in place. */
+/* Makes a large block larger by krealloc, which may extend it in place. */
 static int realloc_large(struct pool *pool, void **p, size_t old, size_t size)
 {
     size_t usable = pyslab_ksize(pool->arena, *p); /* 0: vmalloc's */
@@ -237,8 +245,10 @@ int pool_realloc(struct pool *pool, void **p, size_t size)
 
 struct pool *pool_create(pyslab_arena *arena, pool_malloc malloc, pool_mfree free)
 {
-    struct pool *pool = pyslab_kmalloc(arena, POOL_BLOCK_BYTES, PYSLAB_GFP_KERNEL);
+    struct pool *pool;
 
+    CHECK((malloc == NULL) == (free == NULL));
+    pool = pyslab_kmalloc(arena, POOL_BLOCK_BYTES, PYSLAB_GFP_KERNEL);
     if (pool == NULL)
         return NULL;
     memset(pool, 0, sizeof *pool);

@@ -18,10 +18,12 @@
  * so that a pool of a few small blocks is one kmalloc. Larger blocks are kmalloc's (vmalloc's
  * above the largest page block), and in the index with their size; the other chunks too.
  * With a malloc of the caller's every block is its, and in the index.
- * Invariant: free blocks have no free neighbours, nor the unused end of the current chunk;
- * a chunk that is not current has a block in use.
- * Lock: none. Requests for memory may run callbacks of the arena, which may use the pool:
- * its fields are looked at after that, not before.
+ * Invariant (pool_adds_up): blocks tile each chunk up to its unused end; no free block lies next
+ * to another one or to the unused end of the current chunk; a chunk that is not current has a
+ * block in use; free blocks are on the list of their size; size == sum of the sizes of blocks in
+ * use.
+ * Lock: none. Requests for memory may run callbacks of the arena, and these may use the pool: so
+ * its fields are read after a request, not before.
  */
 #ifndef POOL_POOL_H
 #define POOL_POOL_H
@@ -46,37 +48,37 @@ enum pool_error {
     POOL_ESMALLER = -3, /* the new size is not larger than the old one */
 };
 
-/* The links of a free block, in it. */
+/* The links of a free block; they lie in the block. */
 struct pool_free {
-    struct pool_free *next;
+    struct pool_free *next; /* NULL: the last of its bin */
     struct pool_free *prev; /* NULL: the first of its bin */
 };
 
 struct pool_chunk {
-    struct pool_chunk *next; /* list of the pool's */
+    struct pool_chunk *next; /* list of the pool's chunks */
     struct pool_chunk *prev; /* NULL: the first */
     char *base;              /* address of granule 0 */
-    uint32_t nr_granules;
-    uint32_t shift;   /* log2 of its bytes; 0: it is in the pool's block */
-    uint16_t table[]; /* nr_granules */
+    uint32_t nr_granules;    /* of it */
+    uint32_t shift;          /* log2 of its bytes; 0: it is in the pool's block */
+    uint16_t table[];        /* nr_granules entries */
 };
 
 struct pool {
-    char *cur;                /* next byte of the current chunk */
-    char *end;                /* of it */
-    uint16_t *cur_table;      /* the entry of cur */
-    uint32_t free_max;        /* no free block has more granules */
-    uint32_t bins;            /* bit i: bin i is not empty */
-    size_t size;              /* bytes of blocks in use, as asked for */
-    struct pool_chunk *chunk; /* the current one */
-    struct pool_chunk *chunks;
-    pyslab_arena *arena;
-    pool_malloc malloc; /* NULL: memory is the arena's */
-    pool_mfree free;
-    struct index index;                                      /* chunks and large blocks */
+    char *cur;                 /* next byte of the current chunk */
+    char *end;                 /* end of the current chunk */
+    uint16_t *cur_table;       /* the table entry of the granule at cur */
+    uint32_t free_max;         /* no free block has more granules than this */
+    uint32_t bins;             /* bit i: bin i is not empty */
+    size_t size;               /* bytes of blocks in use, as asked for */
+    struct pool_chunk *chunk;  /* the current one */
+    struct pool_chunk *chunks; /* list of all */
+    pyslab_arena *arena;       /* where memory comes from; constant */
+    pool_malloc malloc;        /* the caller's; NULL: memory is the arena's; constant */
+    pool_mfree free;           /* goes with it */
+    struct index index;        /* chunks and large blocks */
     uint32_t nr_chunks[POOL_MAX_SHIFT - POOL_MIN_SHIFT + 1]; /* by shift */
-    struct pool_free *bin[POOL_NR_BINS];
-    struct pool_chunk first; /* last: its table and granules follow */
+    struct pool_free *bin[POOL_NR_BINS]; /* lists of free blocks by size; see bin_least */
+    struct pool_chunk first; /* the last field: its table and granules follow it in memory */
 };
 
 struct pool_block {
@@ -84,22 +86,25 @@ struct pool_block {
     size_t size;
 };
 
-/* The arena is the caller's to keep. malloc and free: both or neither. NULL: no memory. */
+/* Makes a pool. The caller sees to it that the arena outlives it. NULL: no memory.
+ * pre: malloc and free are both given, or neither */
 struct pool *pool_create(pyslab_arena *arena, pool_malloc malloc, pool_mfree free);
 /* Frees every block. */
 void pool_destroy(struct pool *pool);
+/* pool_alloc where the fast path has no room. */
 void *pool_alloc_slow(struct pool *pool, size_t size);
-/* Of memory that the pool has; NULL: there is none. After a request failed whose callbacks may
- * have freed some. */
+/* Allocates from memory that the pool has already; NULL: it has no room. For a second try, when a
+ * request has failed and callbacks may have freed blocks of the pool. */
 void *pool_alloc_own(struct pool *pool, size_t size);
-/* POOL_EUNKNOWN */
+/* Frees a block. POOL_EUNKNOWN */
 int pool_free(struct pool *pool, void *p);
-/* Errors leave the block as it was. What is new is zero. */
+/* Makes a block larger; *p becomes its new place. The new bytes are zero. An error leaves the
+ * block as it was. */
 int pool_realloc(struct pool *pool, void **p, size_t size);
 /* Writes up to nr blocks in use; returns how many there are. */
 size_t pool_blocks(const struct pool *pool, struct pool_block *out, size_t nr);
 
-/* Of whole granules. */
+/* Clears whole granules. */
 static inline void pool_zero(char *p, size_t bytes)
 {
     if (bytes <= 2 * POOL_GRANULE) {
@@ -113,7 +118,7 @@ static inline void pool_zero(char *p, size_t bytes)
     }
 }
 
-/* Any size, 0 included; zeroed. NULL: no memory. */
+/* A block of any size, 0 included, that reads zero. NULL: no memory. */
 static inline void *pool_alloc(struct pool *pool, size_t size)
 {
     size_t bytes = (size + POOL_GRANULE - 1) & ~(POOL_GRANULE - 1);

@@ -1,41 +1,46 @@
-/* pool_internal.h - what the files of csrc/pool share. */
+/* pool_internal.h - what the files of csrc/pool share. Not for others. */
 #ifndef POOL_POOL_INTERNAL_H
 #define POOL_POOL_INTERNAL_H
 
 #include "pool/pool.h"
 
+/* Entries of a chunk's table; pool.h explains them. */
 #define POOL_FREE 0x8000u
 #define POOL_BACK 0x4000u
-#define POOL_COUNT 0x1fffu /* granules, of either */
+#define POOL_COUNT 0x1fffu /* mask of the number of granules in either of these */
 
-#define POOL_BLOCK_BYTES ((size_t)640) /* of the pool itself, with its first chunk */
-#define INDEX_CHUNK ((size_t)1 << 63)  /* its value of a chunk, with the shift */
+#define POOL_BLOCK_BYTES ((size_t)640) /* of struct pool and its first chunk together */
+/* The index has INDEX_CHUNK | shift for a chunk, and the size for a large block. */
+#define INDEX_CHUNK ((size_t)1 << 63)
 
-/* A block of 0 bytes has one. */
+/* Granules of a block. One of 0 bytes has one too, so that it has an address of its own. */
 static inline uint32_t granules_of(size_t size)
 {
     return size == 0 ? 1 : (uint32_t)((size + POOL_GRANULE - 1) / POOL_GRANULE);
 }
 
-/* Into the pool's list; nothing of it is in use. shift 0: in the pool's own block. */
+/* Makes an empty chunk of so many bytes and puts it on the pool's list. shift 0: it is the one in
+ * the pool's own block. */
 void chunk_init(struct pool *pool, struct pool_chunk *chunk, size_t bytes, uint32_t shift);
-/* Its memory goes back to the arena. */
+/* Gives a chunk's memory back to the arena. */
 void chunk_give(struct pool *pool, struct pool_chunk *chunk);
-/* Bumping goes on in this one; what the last one had left is a free block. */
+/* Makes a chunk the current one. The unused end of the one before becomes a free block. */
 void chunk_enter(struct pool *pool, struct pool_chunk *chunk);
-/* A new current chunk for small blocks of so many bytes, a smaller one if there is none of the
- * size; false: they had better be large. */
+/* Makes a new current chunk for small blocks of so many bytes: of the size that the pool has grown
+ * to, or smaller if there is no memory for that. False: there is no chunk in which some of them
+ * fit, so the block should be allocated as a large one. */
 bool chunk_add(struct pool *pool, size_t bytes);
-/* The chunk that an address is in, if one is. */
+/* The chunk that an address lies in, or NULL. */
 struct pool_chunk *chunk_of(struct pool *pool, const void *p);
 /* The granule where a block in use starts, or nr_granules: none does. */
 uint32_t granule_of(const struct pool_chunk *chunk, const void *p);
 
-/* A free block becomes one in use, of size bytes in nr granules. NULL: there is none. */
+/* Allocates size bytes, in nr granules, from a free block. NULL: none is large enough. */
 void *free_take(struct pool *pool, uint32_t nr, size_t size);
-/* Takes granules from the free block at i; false: it has not so many. */
+/* Takes nr granules from the start of the free block at granule i; false: it has not so many. */
 bool free_shorten(struct pool *pool, struct pool_chunk *chunk, uint32_t i, uint32_t nr);
-/* Joins granules i to i + nr, of no block, with what is free around them. */
+/* Makes granules i to i + nr free, joined with free blocks and the unused end next to them.
+ * pre: their table entries are 0 */
 void granules_free(struct pool *pool, struct pool_chunk *chunk, uint32_t i, uint32_t nr);
 
 #endif

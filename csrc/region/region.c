@@ -1,8 +1,9 @@
-/* region.c - see region.h. Order of the text: blocks, allocation, large objects, marks,
- * ends, life.
+/* region.c - allocation, marks and memory of the regions of region.h. Order of the text: busy,
+ * frames, blocks, allocation, marks, going back, life. What it is not: ends (region_ends.c).
  *
- * Callbacks of a request that is short of memory may allocate from the region that makes
- * it: each step looks at the region's fields after the frames have come, not before.
+ * A request for frames that is short of memory runs callbacks, and these may allocate from the
+ * region that makes it. So each step reads the region's fields after the frames have come.
+ * Lock: none; see region.h.
  */
 #include "region/region_internal.h"
 
@@ -15,13 +16,15 @@
 #define MARKS_MIN 8u           /* room for marks at the first one */
 #define MARKS_MAX (1u << 26)
 
-/* For a block larger than needed: not a reason to reclaim, nor to touch reserves. */
+/* How a block that is larger than needed is asked for: memory is not reclaimed for it, and the
+ * reserves stay untouched. */
 #define GFP_GROW ((uint32_t)(PYSLAB_GFP_NOWARN | PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOMEMALLOC))
 #define GFP_NEED ((uint32_t)PYSLAB_GFP_KERNEL)
 
 /* --- busy --------------------------------------------------------------- */
 
-/* Callbacks may run: nothing on the way to the root may be emptied or go. */
+/* Before callbacks may run: until region_leave neither the region nor its ancestors may be
+ * rewound, reset or destroyed. */
 static void region_enter(struct region *region)
 {
     for (; region != NULL; region = region->parent)
@@ -43,7 +46,8 @@ static void *count_failure(struct region *region, void *p)
     return p;
 }
 
-/* Whole frames in state ALLOC, so that kfree of what begins in them is an error. */
+/* Takes whole frames in state ALLOC, in which no kmalloc allocation starts, so that kfree of
+ * an object in them is an error. */
 static uint32_t take_frames(struct page_alloc *pages, uint32_t nr_pages, unsigned align_order,
                             uint32_t gfp)
 {
@@ -72,13 +76,13 @@ static void give_frames(struct page_alloc *pages, uint32_t pfn)
 {
     int code = page_put(pages, pfn, page_order(region_page(pages, pfn)));
 
-    CHECK(code == PYSLAB_OK); /* else somebody freed a block of the region */
+    CHECK(code == PYSLAB_OK); /* otherwise somebody else has freed a block of the region */
     (void)code;
 }
 
 /* --- blocks ------------------------------------------------------------- */
 
-/* Bumping goes on in this block, behind what is in it already. */
+/* Makes a block the current one. cur: the next byte to hand out; NULL: the block's first. */
 static void block_enter(struct region *region, uint32_t pfn, char *cur)
 {
     struct page_alloc *pages = region->set->pages;
@@ -130,6 +134,7 @@ static bool take_spare(struct region *region, size_t size)
     return false;
 }
 
+/* Puts new frames into the chain as a spare block. */
 static void block_adopt(struct region *region, uint32_t pfn)
 {
     struct page_alloc *pages = region->set->pages;
@@ -140,7 +145,7 @@ static void block_adopt(struct region *region, uint32_t pfn)
     region->block_pages += page_block_pages(region_page(pages, pfn));
 }
 
-/* As large as all blocks so far. */
+/* Order of the next block: as large as all blocks so far, within the limits. */
 static unsigned growth_order(const struct region *region)
 {
     const struct page_alloc *pages = region->set->pages;
@@ -151,7 +156,8 @@ static unsigned growth_order(const struct region *region)
     return min_uint(order, share != 0 ? ilog2(share) : 0);
 }
 
-/* A new block for an object of size bytes; a smaller one than wished for will do. */
+/* Takes a block for an object of size bytes: of the order that growth asks for if there is one,
+ * else the smallest that holds the object. */
 static uint32_t take_block(struct region *region, size_t size)
 {
     struct page_alloc *pages = region->set->pages;
@@ -167,7 +173,8 @@ static uint32_t take_block(struct region *region, size_t size)
     return pfn;
 }
 
-/* Makes a block current that has room for size bytes; false: nothing has changed. */
+/* Makes a block current that has room for size bytes; false: there is no memory, nothing has
+ * changed. */
 static bool next_block(struct region *region, size_t size)
 {
     if (!take_spare(region, size)) {
@@ -213,6 +220,7 @@ static void *alloc_large(struct region *region, size_t size, size_t align, uint3
     region->large = pfn;
     region->nr_large++;
     region->large_pages += nr_pages;
+    region_recount(region);
     return pfn_to_virt(&pages->map, pfn);
 }
 
@@ -229,6 +237,7 @@ slow_path void *region_alloc_slow(struct region *region, size_t size, size_t ali
     if (!next_block(region, size))
         return count_failure(region, NULL);
     p = bump(region, 0, size); /* a block's start is aligned to a page */
+    region_recount(region);
     return zero != 0 ? memset(p, 0, size) : p;
 }
 
@@ -280,7 +289,7 @@ static bool marks_grow(struct region *region)
     return true;
 }
 
-/* Nothing has happened since this mark was made, or rewound to. */
+/* Nothing was allocated or registered since this mark was made, or last rewound to. */
 static bool mark_is_here(const struct region *region, const struct region_mark *mark)
 {
     return region->changed <= mark->serial && region->cur == mark->cur &&
@@ -334,6 +343,7 @@ bool region_mark_is_live(const struct region *region, uint64_t mark)
 
 /* --- going back --------------------------------------------------------- */
 
+/* Frees the large objects that are younger than the one at frame below. */
 static void free_large_above(struct region *region, uint32_t below)
 {
     struct page_alloc *pages = region->set->pages;
@@ -348,8 +358,8 @@ static void free_large_above(struct region *region, uint32_t below)
     }
 }
 
-/* Poisons what is no longer handed out: the current block's rest and those up to the
- * one that was current. */
+/* Poisons what is no longer handed out after going back: the rest of the current block, and the
+ * blocks behind it up to the one that was current before (last). */
 static void poison_up_to(struct region *region, uint32_t last)
 {
     struct page_alloc *pages = region->set->pages;
@@ -362,7 +372,7 @@ static void poison_up_to(struct region *region, uint32_t last)
     }
 }
 
-/* Back to where mark was made. */
+/* Puts the region back where it was when the mark was made. */
 static void position_set(struct region *region, const struct region_mark *mark)
 {
     uint32_t last = region->block;
@@ -378,7 +388,8 @@ static void position_set(struct region *region, const struct region_mark *mark)
 
 static const struct region_mark beginning = {.block = PFN_NONE, .large = PFN_NONE};
 
-/* number 0: to the beginning. */
+/* Ends what is younger than the mark of this number (0: everything), and unless keep, takes the
+ * memory back that was handed out since. */
 static int go_back(struct region *region, uint64_t number, bool keep)
 {
     const struct region_mark *mark = number != 0 ? mark_find(region, number) : &beginning;
@@ -396,6 +407,7 @@ static int go_back(struct region *region, uint64_t number, bool keep)
         position_set(region, &to);
     region->nr_marks = number != 0 ? (uint32_t)(mark - region->marks) + 1 : 0;
     region->changed = to.serial;
+    region_recount(region);
     return PYSLAB_OK;
 }
 
@@ -431,7 +443,6 @@ void region_free_memory(struct region *region)
     os_heap_free(region->marks, region->max_marks * sizeof *region->marks);
 }
 
-/* The first block, of whole frames for so many bytes. */
 int region_reserve(struct region *region, size_t bytes)
 {
     struct page_alloc *pages = region->set->pages;

@@ -13,8 +13,16 @@
  * as large as all before it together, up to REGION_MAX_ORDER. Objects of more than
  * REGION_LARGE_BYTES, or aligned to more than a page, have a block of their own, on a
  * second chain, youngest first. Marks and ends are stacks on the process-local heap.
- * Invariant: passed_bytes + (cur - start) == bytes bumped since the last reset.
- * Lock: region_set.lock guards the list of an arena's regions; a region has none.
+ * To bump is to hand out the bytes at `cur` by moving it up. Spare blocks are those behind the
+ * current one.
+ * Invariants, after every call (region_adds_up):
+ * - region_chain_adds_up: nr_blocks and block_pages are the blocks of the first chain and their
+ *   frames; start <= cur <= end are in the current block, which is in the chain;
+ *   passed_bytes <= the bytes of the blocks before it;
+ * - region_large_adds_up: nr_large and large_pages are those of the second chain;
+ * - region_stacks_are_ordered: serials rise from the oldest mark, and end, to the youngest.
+ * Lock: region_set.lock guards the list of an arena's regions; a region has none: its owner
+ * makes one call at a time.
  */
 #ifndef REGION_REGION_H
 #define REGION_REGION_H
@@ -34,18 +42,18 @@ struct region_end {
     struct region_end *below; /* registered before; NULL: none */
     struct region_end *above; /* registered after */
     uint64_t serial;          /* of the region when it was registered */
-    pyslab_region_exit fn;    /* NULL: child is one */
+    pyslab_region_exit fn;    /* the function; NULL: this is the end of a child */
     void *context;            /* passed to fn */
-    struct region *child;     /* or NULL */
+    struct region *child;     /* the child; NULL: this is a function */
 };
 
 /* Where a region was when a mark was made. */
 struct region_mark {
-    uint64_t serial; /* of the region then: no two marks of it have the same */
-    char *cur;
-    size_t passed_bytes;
-    uint32_t block;
-    uint32_t large;
+    uint64_t serial;     /* of the region then: no two marks of it have the same */
+    char *cur;           /* the region's fields of these names, as they were then */
+    size_t passed_bytes; /* likewise */
+    uint32_t block;      /* likewise */
+    uint32_t large;      /* likewise */
 };
 
 struct region_set {
@@ -58,34 +66,36 @@ struct region {
 #if PYSLAB_CHECK_LEVEL >= 1
     pyslab_region_head no_head; /* NULL: clients bump nothing that is checked */
 #endif
-    char *cur;   /* next byte; aligned to REGION_ALIGN */
-    char *end;   /* of the current block */
-    char *start; /* of it; NULL: there is none yet */
-    struct region_set *set;
-    struct region *next; /* list of the set; its lock */
-    struct region *prev;
-    struct region *parent;        /* NULL: none */
-    struct region_end *in_parent; /* its record there */
-    struct region_end *ends;      /* youngest first */
-    struct region_mark *marks;    /* stack of the live ones, oldest first */
-    uint32_t nr_marks;
-    uint32_t max_marks; /* room in it */
-    uint64_t serial;    /* counts marks, ends and touches */
-    uint64_t changed;   /* serial of the last end or touch that is in force */
-    uint64_t mark_base; /* what a mark's number is counted from */
-    uint32_t first;     /* block, or PFN_NONE */
-    uint32_t block;     /* current one, or PFN_NONE: none of the chain is in use */
-    uint32_t large;     /* youngest large object, or PFN_NONE */
-    uint32_t nr_busy;   /* ends and slow allocations under way, here and in children */
-    uint32_t nr_blocks; /* of the chain */
-    uint32_t nr_large;
-    uint64_t block_pages; /* frames of the chain */
-    uint64_t large_pages; /* frames of large objects */
-    size_t passed_bytes;  /* bumped in blocks before the current one */
+    char *cur;                    /* next byte to hand out; aligned to REGION_ALIGN */
+    char *end;                    /* end of the current block */
+    char *start;                  /* start of the current block; NULL: there is none yet */
+    struct region_set *set;       /* the list it is on; constant */
+    struct region *next;          /* on that list, under its lock */
+    struct region *prev;          /* likewise */
+    struct region *parent;        /* NULL: none; constant */
+    struct region_end *in_parent; /* the parent's record of this child; constant */
+    struct region_end *ends;      /* stack of functions and children, youngest first */
+    struct region_mark *marks;    /* stack of the live marks, oldest first */
+    uint32_t nr_marks;            /* on that stack */
+    uint32_t max_marks;           /* for how many it has room */
+    uint64_t serial;              /* counts marks, ends and touches */
+    uint64_t changed;             /* serial of the last end or touch that is in force */
+    uint64_t mark_base;           /* a mark's number is this plus its serial; constant */
+    uint32_t first;               /* first block of the chain, or PFN_NONE */
+    uint32_t block;               /* the current block, or PFN_NONE: none is in use yet */
+    uint32_t large;               /* block of the youngest large object, or PFN_NONE */
+    uint32_t nr_busy;             /* ends and slow allocations that are running, here and in
+                                     children: callbacks may come in meanwhile */
+    uint32_t nr_blocks;           /* blocks of the chain */
+    uint32_t nr_large;            /* large objects */
+    uint64_t block_pages;         /* frames of the chain */
+    uint64_t large_pages;         /* frames of large objects */
+    size_t passed_bytes;          /* bumped in the blocks before the current one */
 };
 
 void region_set_init(struct region_set *set, struct page_alloc *pages);
-/* Forgets regions that are left: nothing is called, their frames go with the arena. */
+/* Deletes the records of regions that still exist. Their ends are not called, and their frames
+ * are not given back: the arena unmaps them. */
 void region_set_destroy(struct region_set *set);
 
 /* The functions of the public header; it has their contracts. */
@@ -100,16 +110,16 @@ void region_stats(const struct region *region, pyslab_region_stats *out);
 
 /* Whether rewind would accept it. */
 bool region_mark_is_live(const struct region *region, uint64_t mark);
-/* As rewind, and as reset for mark 0, but what was handed out is not handed out again
- * before the next rewind or reset. */
+/* Calls the ends as a rewind to that mark does, or as a reset for mark 0, but keeps the memory:
+ * what was handed out is not handed out again before the next rewind or reset. */
 int region_rewind_keeping(struct region *region, uint64_t mark);
-/* The next mark is another one than the last, even if nothing is allocated between them. */
+/* Makes the next mark another one than the last, even if nothing is allocated between them. */
 static inline void region_touch(struct region *region)
 {
     region->changed = ++region->serial;
 }
 
-/* Any size and alignment. zero: GFP_ZERO or 0. */
+/* Allocates what the fast path could not: any size and alignment. zero: GFP_ZERO or 0. */
 void *region_alloc_slow(struct region *region, size_t size, size_t align, uint32_t zero);
 
 #if PYSLAB_CHECK_LEVEL >= 1
@@ -122,8 +132,9 @@ static always_inline void region_check_unused(const char *p, size_t size)
 }
 #endif
 
-/* size - 1: 0 bytes are the slow path's. Both ends are aligned, so that what fits fits
- * rounded up too. A size that the compiler knows costs five instructions. */
+/* Hands out size bytes aligned to REGION_ALIGN. A size of 0 goes to the slow path, which is why
+ * the compare is with size - 1. cur and end are both aligned, so a size that fits also fits when
+ * it is rounded up. A size that the compiler knows costs five instructions. */
 static always_inline void *region_alloc(struct region *region, size_t size)
 {
     char *p = region->cur;
@@ -147,6 +158,8 @@ static always_inline void *region_alloc(struct region *region, size_t size)
 void *region_alloc_aligned(struct region *region, size_t size, size_t align);
 void *region_alloc_zeroed(struct region *region, size_t size, size_t align);
 
+/* Recounts one region: the invariants above. For its owner. */
+bool region_adds_up(const struct region *region, struct finding *f);
 /* Recounts every region. Quiescence: no other thread in the arena. */
 bool region_check(struct region_set *set, struct finding *f);
 

@@ -1,6 +1,9 @@
-/* region_check.c - the recount of an arena's regions, and the look at unused bytes. */
+/* region_check.c - the recount of an arena's regions, and the look at bytes that nobody has:
+ * in checked builds they hold REGION_POISON, so that a stray write to them is noticed.
+ * What it is not: arena-wide checks (arena/arena_stats.c). Lock: the list's, for region_check. */
 #include "region/region_internal.h"
 
+/* The first byte that does not hold REGION_POISON, or size: all do. */
 static size_t first_written(const char *p, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -18,7 +21,7 @@ void region_check_unused(const char *p, size_t size)
 }
 #endif
 
-/* Bytes that are not handed out are as they were left. */
+/* Bytes that are not handed out still hold REGION_POISON. */
 static bool check_unused(const struct region *region, const char *p, size_t size, struct finding *f)
 {
     size_t at = PYSLAB_CHECK_LEVEL >= 1 ? first_written(p, size) : size;
@@ -29,6 +32,7 @@ static bool check_unused(const struct region *region, const char *p, size_t size
                           (const void *)region, (const void *)(p + at));
 }
 
+/* The frame heads a page block with one reference, which is the region's. */
 static bool check_block(const struct region *region, uint32_t pfn, struct finding *f)
 {
     const struct page_alloc *pages = region->set->pages;
@@ -42,10 +46,10 @@ static bool check_block(const struct region *region, uint32_t pfn, struct findin
 
 /* What a walk over the chain of blocks has seen. */
 struct recount {
-    uint64_t nr;
-    uint64_t nr_pages;
-    uint64_t passed; /* bytes of the blocks before the current one */
-    bool current;    /* it was among them */
+    uint64_t nr;       /* blocks */
+    uint64_t nr_pages; /* their frames */
+    uint64_t passed;   /* bytes of the blocks before the current one */
+    bool current;      /* the current block was among them */
 };
 
 static bool recount_block(const struct region *region, uint32_t pfn, struct recount *count,
@@ -74,7 +78,7 @@ static bool recount_block(const struct region *region, uint32_t pfn, struct reco
     return ok;
 }
 
-static bool check_chain(const struct region *region, struct finding *f)
+static bool region_chain_adds_up(const struct region *region, struct finding *f)
 {
     const struct page_alloc *pages = region->set->pages;
     struct recount count = {0};
@@ -92,7 +96,7 @@ static bool check_chain(const struct region *region, struct finding *f)
     return true;
 }
 
-static bool check_large(const struct region *region, struct finding *f)
+static bool region_large_adds_up(const struct region *region, struct finding *f)
 {
     const struct page_alloc *pages = region->set->pages;
     uint64_t nr = 0, nr_pages = 0;
@@ -111,7 +115,7 @@ static bool check_large(const struct region *region, struct finding *f)
     return true;
 }
 
-static bool check_stacks(const struct region *region, struct finding *f)
+static bool region_stacks_are_ordered(const struct region *region, struct finding *f)
 {
     uint64_t last = region->serial + 1;
 
@@ -129,13 +133,28 @@ static bool check_stacks(const struct region *region, struct finding *f)
     return true;
 }
 
+bool region_adds_up(const struct region *region, struct finding *f)
+{
+    return region_chain_adds_up(region, f) && region_large_adds_up(region, f) &&
+           region_stacks_are_ordered(region, f);
+}
+
+#if PYSLAB_CHECK_LEVEL >= 2
+void region_recount(const struct region *region)
+{
+    struct finding f = {{0}};
+
+    CHECK_RECOUNT(16, region_adds_up(region, &f), &f);
+}
+#endif
+
 bool region_check(struct region_set *set, struct finding *f)
 {
     bool ok = true;
 
     lock_acquire(&set->lock);
     for (const struct region *region = set->regions; region != NULL && ok; region = region->next)
-        ok = check_chain(region, f) && check_large(region, f) && check_stacks(region, f);
+        ok = region_adds_up(region, f);
     lock_release(&set->lock);
     return ok;
 }

@@ -1,13 +1,15 @@
 /* region_ends.c - what is to be done before a region's memory goes, the tree of regions,
- * and an arena's list of them.
+ * and an arena's list of them. What it is not: the memory itself (region.c).
  *
- * Trees are walked without recursion: their depth is the caller's.
+ * Trees are walked without recursion, because callers nest regions as deep as they like.
+ * Lock: region_set.lock, for the list.
  */
 #include "region/region_internal.h"
 
 #include "os/os_heap.h"
 
-/* Regions made so far in this process. Their mark numbers begin far apart. */
+/* Regions made so far in this process. The mark numbers of two regions begin far apart, so that
+ * a mark of one is not taken for a mark of another. */
 static _Atomic uint64_t nr_regions_made;
 
 #define MARK_SPACING UINT64_C(0x9e3779b97f4a7c15) /* 2**64 over the golden ratio: even gaps */
@@ -54,6 +56,7 @@ void region_run_ends(struct region *root, uint64_t serial)
 {
     struct region *at = root;
 
+    CHECK(root->nr_busy != 0);
     for (;;) {
         struct region_end *end = at->ends;
 
@@ -128,6 +131,7 @@ int region_create(struct region_set *set, size_t size_hint, struct region **out)
         os_heap_free(region, sizeof *region);
         return error;
     }
+    region_recount(region);
     set_add(set, region);
     *out = region;
     return PYSLAB_OK;
@@ -157,6 +161,7 @@ int region_create_child(struct region *parent, struct region **out)
 
 void region_delete(struct region *region)
 {
+    CHECK(region->ends == NULL);
     region_free_memory(region);
     if (region->parent != NULL)
         end_remove(region->parent, region->in_parent);

@@ -1,4 +1,4 @@
-/* region_internal.h - what the files of csrc/region share. */
+/* region_internal.h - what the files of csrc/region share. Not for other layers. */
 #ifndef REGION_REGION_INTERNAL_H
 #define REGION_REGION_INTERNAL_H
 
@@ -11,25 +11,38 @@ static inline struct page *region_page(const struct page_alloc *pages, uint32_t 
     return pfn_to_page(&pages->map, pfn);
 }
 
+/* Bytes of the page block that a frame heads. */
 static inline size_t region_block_bytes(const struct page_alloc *pages, uint32_t pfn)
 {
     return (size_t)page_block_pages(region_page(pages, pfn)) << PAGE_SHIFT;
 }
 
-/* Of bytes that are not handed out; nothing at check level 0. */
+/* Marks bytes as not handed out; nothing at check level 0. */
 static inline void region_poison(void *p, size_t bytes)
 {
     if (PYSLAB_CHECK_LEVEL >= 1)
         memset(p, REGION_POISON, bytes);
 }
 
-/* Calls, and takes off, every end that is younger than serial, youngest first; children go
- * with all they have. pre: the region is busy. */
+/* Calls every end that is younger than serial, youngest first, and removes it; a child ends with
+ * all that it has. pre: the region is busy, so that no callback can empty it */
 void region_run_ends(struct region *root, uint64_t serial);
-/* The first block. ENOMEM */
+/* Takes the first block, of whole frames for so many bytes. ENOMEM */
 int region_reserve(struct region *region, size_t bytes);
+/* Gives back the frames and the marks. */
 void region_free_memory(struct region *region);
-/* Off every list. pre: it has no ends. */
+/* Takes a region off the lists it is on, gives its memory back and deletes its record.
+ * pre: it has no ends */
 void region_delete(struct region *region);
+/* At check level 2, on the way out of slow paths: region_adds_up, one time in 16, because it
+ * looks at each unused byte. */
+#if PYSLAB_CHECK_LEVEL >= 2
+void region_recount(const struct region *region);
+#else
+static inline void region_recount(const struct region *of)
+{
+    (void)of;
+}
+#endif
 
 #endif

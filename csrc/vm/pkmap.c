@@ -1,9 +1,19 @@
-/* pkmap.c - pkmap.h: arrays on the core's heap, chains of slot numbers. */
+/* pkmap.c - the book of pkmap.h: arrays on the core's heap, chains of slot numbers.
+ * What it is not: mappings (remap.c). Lock: none; see pkmap.h. */
 #include "vm/pkmap.h"
 
 #include "os/os_heap.h"
 
 #include <string.h>
+
+/* At check level 2, on the way out of calls that changed the book. One in 16: a window may have
+ * a million slots. */
+static void recount(const struct pkmap *pk)
+{
+    struct finding f = {{0}};
+
+    CHECK_RECOUNT(16, pkmap_check(pk, &f), &f);
+}
 
 static size_t nr_buckets(const struct pkmap *pk)
 {
@@ -58,25 +68,29 @@ uint32_t pkmap_next_free(const struct pkmap *pk, uint32_t start)
 int pkmap_map(struct pkmap *pk, const struct frame_map *map, uint32_t slot, uint32_t run,
               uint32_t nr, bool resident)
 {
-    int error = remap_map(&pk->remap, map, slot, run, nr, resident);
+    int error;
 
+    for (uint32_t i = 0; i < nr; i++)
+        CHECK(pk->counts[slot + i] == 0 && pkmap_find(pk, run + i) == PKMAP_NONE);
+    error = remap_map(&pk->remap, map, slot, run, nr, resident);
     if (error != PYSLAB_OK)
         return error;
     for (uint32_t i = 0; i < nr; i++) {
         uint32_t *bucket = pkmap_bucket(pk, run + i);
 
-        CHECK(pk->counts[slot + i] == 0 && pkmap_find(pk, run + i) == PKMAP_NONE);
         pk->counts[slot + i] = 1;
         pk->runs[slot + i] = run + i;
         pk->next[slot + i] = *bucket;
         *bucket = slot + i;
     }
     pk->nr_mapped += nr;
+    recount(pk);
     return PYSLAB_OK;
 }
 
 /* --- flush -------------------------------------------------------------- */
 
+/* Takes a slot that is mapped and unused out of the hash; it is free then. */
 static void forget(struct pkmap *pk, uint32_t slot)
 {
     uint32_t *link = pkmap_bucket(pk, pk->runs[slot]);
@@ -88,8 +102,8 @@ static void forget(struct pkmap *pk, uint32_t slot)
     pk->nr_mapped--;
 }
 
-/* A stretch of slots of which none is in use: what is mapped among them goes. Returns
- * how many that were, or EOS. */
+/* Unmaps what is mapped in a stretch of slots of which none is in use. Returns how many slots
+ * that were, or EOS. */
 static int64_t flush_stretch(struct pkmap *pk, uint32_t start, uint32_t end)
 {
     int64_t freed = 0;
@@ -124,6 +138,7 @@ int64_t pkmap_flush(struct pkmap *pk)
             start = slot + 1;
         }
     pk->nr_flushes += freed != 0;
+    recount(pk);
     return now < 0 ? now : freed;
 }
 

@@ -2,17 +2,19 @@
  *
  * What it is: the kernel's pkmap_count array and the hash from frame to slot
  * (mm/highmem.c), with the calls that keep both and the mappings (remap.h) in step.
- * What it is not: policy. Which slot is taken, when unused ones are flushed, and who
- * waits, is decided in src/pyslab/highmem.py.
+ * A run is 2**order frames of high memory that are mapped together; a slot is a place in the
+ * window's addresses that shows one run.
+ * What it is not: policy. Which slot is taken, when unused ones are unmapped (flushed), and
+ * who waits, is decided in src/pyslab/highmem.py.
  *
  * Counts, exactly as the kernel keeps them:
  *   0      free: inaccessible, in no hash chain
  *   1      mapped but unused: the next kmap of its run finds it, a flush frees it
  *   n + 1  in use n times: nothing moves it
  * Data structure: arrays by slot; a hash of runs whose chains are slot numbers.
- * Invariant: slots with count >= 1 == slots in the hash, each under its own run;
+ * Invariant (pkmap_check): slots with count >= 1 == slots in the hash, each under its own run;
  * nr_mapped and nr_in_use are the slots with count >= 1 and >= 2.
- * Lock: none; the caller's (Python holds the GIL around each call).
+ * Lock: none. Calls exclude each other: Python makes them with the GIL held.
  */
 #ifndef VM_PKMAP_H
 #define VM_PKMAP_H
@@ -24,7 +26,7 @@
 #define PKMAP_NONE UINT32_MAX      /* no slot */
 
 struct pkmap {
-    struct remap remap;
+    struct remap remap;    /* the addresses of the slots */
     uint32_t *counts;      /* by slot; see above */
     uint32_t *runs;        /* by slot: the run it shows; meaningful from count 1 on */
     uint32_t *next;        /* by slot: the next of its hash chain, or PKMAP_NONE */
@@ -35,25 +37,26 @@ struct pkmap {
     uint32_t nr_in_use;    /* slots with count >= 2 */
     uint64_t nr_hits;      /* gets of a run that was mapped */
     uint64_t nr_misses;    /* gets that mapped it */
-    uint64_t nr_ahead;     /* runs mapped before anybody asked */
+    uint64_t nr_ahead;     /* runs that were mapped before anybody asked for them */
     uint64_t nr_flushes;   /* flushes that freed at least one slot */
 };
 
-/* EINVAL, ENOMEM, EOS. */
+/* Makes a window of free slots over an arena whose first nr_mapped frames have addresses of
+ * their own. Errors: EINVAL, ENOMEM, EOS. */
 int pkmap_create(struct pkmap *pk, uint32_t nr_slots, unsigned order, uint32_t nr_mapped);
-/* pre: no slot is in use. */
+/* pre: no slot is in use */
 void pkmap_destroy(struct pkmap *pk);
 
 /* The first free slot from start on, or PKMAP_NONE. */
 uint32_t pkmap_next_free(const struct pkmap *pk, uint32_t start);
-/* pre: the slots are free, the runs not mapped. Their counts become 1. EOS: all are as
- * before. */
+/* Maps nr runs from run on into as many slots from slot on; their counts become 1. EOS: all are
+ * as before. pre: the slots are free, the runs not mapped */
 int pkmap_map(struct pkmap *pk, const struct frame_map *map, uint32_t slot, uint32_t run,
               uint32_t nr, bool resident);
-/* Frees every unused slot: one system call for each stretch without a slot in use, so a
- * single one if none is. Returns how many, or EOS with what it had reached freed. */
+/* Frees every unused slot, with one system call for each stretch of slots in which none is in
+ * use. Returns how many it freed, or EOS; then the stretches before the refused one are free. */
 int64_t pkmap_flush(struct pkmap *pk);
-/* Recounts all of it. */
+/* Recounts slots, counts and hash. */
 bool pkmap_check(const struct pkmap *pk, struct finding *f);
 
 static always_inline uint32_t *pkmap_bucket(const struct pkmap *pk, uint32_t run)
@@ -71,7 +74,7 @@ static always_inline uint32_t pkmap_find(const struct pkmap *pk, uint32_t run)
     return slot;
 }
 
-/* pre: count >= 1 */
+/* One more user of a slot. pre: count >= 1 */
 static always_inline void pkmap_get(struct pkmap *pk, uint32_t slot)
 {
     CHECK(pk->counts[slot] >= 1);
@@ -79,7 +82,7 @@ static always_inline void pkmap_get(struct pkmap *pk, uint32_t slot)
         pk->nr_in_use++;
 }
 
-/* pre: count >= 2. True: the slot is unused now. */
+/* One user less. True: the slot is unused now. pre: count >= 2 */
 static always_inline bool pkmap_put(struct pkmap *pk, uint32_t slot)
 {
     CHECK(pk->counts[slot] >= 2);

@@ -1,4 +1,5 @@
-/* remap.c - remap.h over os.h. */
+/* remap.c - maps and unmaps the slots of remap.h, each with one call of os.h.
+ * What it is not: the book of what is mapped (pkmap.c). Lock: none; see remap.h. */
 #include "vm/remap.h"
 
 #include "os/os.h"

@@ -8,7 +8,7 @@
  * Data structure: one reservation. Run r is the frames r << order and following; slot s
  * is the bytes base + s * slot_bytes and following. Frames that have an address already,
  * or that the arena does not have, stay inaccessible in their place of the slot.
- * Lock: none; the caller's.
+ * Lock: none. Calls for one window exclude each other: Python makes them with the GIL held.
  */
 #ifndef VM_REMAP_H
 #define VM_REMAP_H
@@ -17,12 +17,12 @@
 #include "page/page.h"
 
 struct remap {
-    char *base;        /* of slot 0; NULL: destroyed */
-    size_t lead_bytes; /* reserved before it */
+    char *base;        /* address of slot 0; NULL: destroyed */
+    size_t lead_bytes; /* reserved before slot 0, so that it is aligned as the file is */
     size_t slot_bytes; /* PAGE_SIZE << order */
-    uint32_t nr_slots;
-    uint32_t order;    /* a slot shows 2**order frames */
-    uint64_t nr_calls; /* to the operating system since it was made */
+    uint32_t nr_slots; /* constant */
+    uint32_t order;    /* a slot shows 2**order frames; constant */
+    uint64_t nr_calls; /* system calls since it was made */
 };
 
 /* Reserves the slots, all inaccessible. nr_mapped: of the frame map; the slots are placed
@@ -31,13 +31,15 @@ struct remap {
  * times as long). EINVAL: no slots, or more than address space has; EOS. *remap is
  * written on success only. */
 int remap_create(struct remap *remap, uint32_t nr_slots, unsigned order, uint32_t nr_mapped);
-/* Safe to call again. pre: nobody uses the addresses any more. */
+/* Ends the reservation. May be called again.
+ * pre: nobody uses the addresses any more (unchecked: users are not counted here) */
 void remap_destroy(struct remap *remap);
 
-/* pre: the slots exist and are inaccessible, the runs hold at least one high frame.
- * Maps nr runs from run on into as many slots from slot on. resident: gives them page
+/* Maps nr runs from run on into as many slots from slot on. resident: gives them page
  * tables, and memory where they have none, in the same call. On an error the slots are
- * inaccessible. EOS */
+ * inaccessible. EOS
+ * pre: the slots exist, the runs hold at least one high frame; the slots are inaccessible
+ * (unchecked: what is mapped is in the caller's book) */
 int remap_map(struct remap *remap, const struct frame_map *map, uint32_t slot, uint32_t run,
               uint32_t nr, bool resident);
 /* Makes nr slots from slot on inaccessible. On an error they are as before. EOS */
@@ -48,9 +50,10 @@ static inline char *remap_address(const struct remap *remap, uint32_t slot)
     return remap->base + (size_t)slot * remap->slot_bytes;
 }
 
-/* pre: p is inside a slot. */
+/* The slot that an address lies in. pre: it lies in one */
 static inline uint32_t remap_slot_of(const struct remap *remap, const void *p)
 {
+    CHECK((uintptr_t)p - (uintptr_t)remap->base < remap->nr_slots * remap->slot_bytes);
     return (uint32_t)(((uintptr_t)p - (uintptr_t)remap->base) >> (PAGE_SHIFT + remap->order));
 }
 

@@ -1,4 +1,5 @@
-/* vmalloc.c - see vmalloc.h. Order of the text: budget, addresses, frames, areas, calls. */
+/* vmalloc.c - the areas of vmalloc.h. Order of the text: budget, recount, addresses, frames,
+ * areas, calls, figures. What it is not: windows (pkmap.c). Lock: vm->lock. */
 #include "vm/vmalloc.h"
 
 #include "os/os.h"
@@ -7,7 +8,8 @@
 #include <stdlib.h>
 
 #define GUARD_BYTES PAGE_SIZE
-/* What a request for a large block leaves out: a smaller one will do as well. */
+/* What is left out of the mask of a request for a large block: if there is none, smaller ones
+ * will do, so no memory is reclaimed for it. */
 #define TROUBLE_BITS                                                                               \
     ((uint32_t)(PYSLAB_GFP_DIRECT_RECLAIM | PYSLAB_GFP_KSWAPD_RECLAIM | PYSLAB_GFP_RETRY_MAYFAIL | \
                 PYSLAB_GFP_NOFAIL))
@@ -15,10 +17,11 @@
 
 /* --- budget of mappings, of the whole process --------------------------- */
 
-static _Atomic uint64_t mappings_in_use;
-static _Atomic uint64_t mappings_lazy; /* of these, of freed areas */
+static _Atomic uint64_t mappings_in_use; /* of the areas of all arenas, freed ones included */
+static _Atomic uint64_t mappings_lazy;   /* of these, of areas on lazy lists */
 
-/* Three quarters of what the system allows: the rest is the program's. */
+/* Three quarters of the mappings that the system allows the process. The program keeps the
+ * rest for itself. */
 static uint64_t mappings_budget(void)
 {
     static _Atomic uint64_t budget;
@@ -28,42 +31,98 @@ static uint64_t mappings_budget(void)
     return load_relaxed(&budget);
 }
 
-/* What freed areas may keep of it: an arena can unmap its own, but not another's. */
+/* How many of them may belong to freed areas. It is little, because an arena that runs short can
+ * unmap the freed areas of its own, but not those of another arena. */
 static uint64_t mappings_lazy_max(void)
 {
     return mappings_budget() / 8;
 }
 
-static bool budget_charge(struct vm *vm, uint64_t nr)
+static bool budget_charge(uint64_t nr)
 {
     if (atomic_fetch_add(&mappings_in_use, nr) + nr > mappings_budget()) {
         atomic_fetch_sub(&mappings_in_use, nr);
         return false;
     }
-    lock_acquire(&vm->lock);
-    vm->nr_mappings += nr;
-    lock_release(&vm->lock);
     return true;
 }
 
-static void budget_uncharge(struct vm *vm, uint64_t nr)
+static void budget_uncharge(uint64_t nr)
 {
     atomic_fetch_sub(&mappings_in_use, nr);
+}
+
+/* --- recount ------------------------------------------------------------ */
+
+/* The sums of vmalloc.h's invariant, over the table and the lazy list. */
+struct vm_sums {
+    uint64_t nr_areas;
+    uint64_t nr_pages;
+    uint64_t nr_mappings;
+    uint64_t lazy_pages;
+    bool chains_agree; /* each chain is as long as nr_hashed says */
+};
+
+static struct vm_sums vm_sum_locked(const struct vm *vm)
+{
+    struct vm_sums sums = {.chains_agree = true};
+
+    lock_assert_held(&vm->lock);
+    for (uint32_t i = 0; i < VM_HASH_SIZE; i++) {
+        uint32_t nr = 0;
+
+        for (const struct vm_area *area = vm->hash[i]; area != NULL; area = area->next) {
+            nr++;
+            sums.nr_pages += area->nr_pages;
+            sums.nr_mappings += area->nr_mappings;
+        }
+        sums.nr_areas += nr;
+        sums.chains_agree &= nr == vm->nr_hashed[i];
+    }
+    for (const struct vm_area *area = vm->lazy; area != NULL; area = area->next) {
+        sums.nr_mappings += area->nr_mappings;
+        sums.lazy_pages += vm_area_bytes(area) >> PAGE_SHIFT;
+    }
+    return sums;
+}
+
+static bool vm_adds_up_locked(const struct vm *vm, struct finding *f)
+{
+    struct vm_sums sums = vm_sum_locked(vm);
+
+    if (sums.chains_agree && sums.nr_areas == vm->nr_areas && sums.nr_pages == vm->nr_pages &&
+        sums.nr_mappings == vm->nr_mappings && sums.lazy_pages == vm->lazy_pages)
+        return true;
+    return finding_report(f, "vm: %llu areas with %llu mappings, %llu lazy pages: counters differ",
+                          (unsigned long long)sums.nr_areas, (unsigned long long)sums.nr_mappings,
+                          (unsigned long long)sums.lazy_pages);
+}
+
+bool vm_check(struct vm *vm, struct finding *f)
+{
+    bool ok;
+
     lock_acquire(&vm->lock);
-    vm->nr_mappings -= nr;
+    ok = vm_adds_up_locked(vm, f);
     lock_release(&vm->lock);
+    return ok;
+}
+
+/* At check level 2, on the way out of each call that changed the areas. One in 16: a test makes
+ * thousands of areas. */
+static void vm_recount_locked(const struct vm *vm)
+{
+    struct finding f = {{0}};
+
+    lock_assert_held(&vm->lock);
+    CHECK_RECOUNT(16, vm_adds_up_locked(vm, &f), &f);
 }
 
 /* --- addresses ---------------------------------------------------------- */
 
-static size_t area_bytes(const struct vm_area *area)
-{
-    return ((size_t)area->nr_pages * area->nr_copies) << PAGE_SHIFT;
-}
-
 static void addresses_release(const struct vm_area *area)
 {
-    os_release(area->base - GUARD_BYTES, area_bytes(area) + 2 * GUARD_BYTES);
+    os_release(area->base - GUARD_BYTES, vm_area_bytes(area) + 2 * GUARD_BYTES);
 }
 
 /* Takes over the addresses of a freed area of this length; the old area is deleted. */
@@ -73,26 +132,28 @@ static char *addresses_reuse(struct vm *vm, size_t bytes)
     char *base;
 
     lock_acquire(&vm->lock);
-    for (at = &vm->lazy; *at != NULL && area_bytes(*at) != bytes; at = &(*at)->next)
+    for (at = &vm->lazy; *at != NULL && vm_area_bytes(*at) != bytes; at = &(*at)->next)
         continue;
     found = *at;
     if (found != NULL) {
         *at = found->next;
         vm->lazy_pages -= bytes >> PAGE_SHIFT;
+        vm->nr_mappings -= found->nr_mappings;
     }
+    vm_recount_locked(vm);
     lock_release(&vm->lock);
     if (found == NULL)
         return NULL;
     base = found->base;
     atomic_fetch_sub(&mappings_lazy, found->nr_mappings);
-    budget_uncharge(vm, found->nr_mappings);
+    budget_uncharge(found->nr_mappings);
     os_heap_free(found, sizeof *found);
     return base;
 }
 
 static int addresses_take(struct vm *vm, struct vm_area *area)
 {
-    size_t bytes = area_bytes(area);
+    size_t bytes = vm_area_bytes(area);
     void *base;
     int error;
 
@@ -113,26 +174,27 @@ uint64_t vm_purge(struct vm *vm)
     lazy = vm->lazy;
     vm->lazy = NULL;
     vm->lazy_pages = 0;
+    for (const struct vm_area *area = lazy; area != NULL; area = area->next)
+        nr_mappings += area->nr_mappings;
+    vm->nr_mappings -= nr_mappings;
+    vm_recount_locked(vm);
     lock_release(&vm->lock);
     while (lazy != NULL) {
         struct vm_area *next = lazy->next;
 
         addresses_release(lazy);
-        nr_mappings += lazy->nr_mappings;
         os_heap_free(lazy, sizeof *lazy);
         lazy = next;
     }
-    if (nr_mappings != 0) {
-        atomic_fetch_sub(&mappings_lazy, nr_mappings);
-        budget_uncharge(vm, nr_mappings);
-    }
+    atomic_fetch_sub(&mappings_lazy, nr_mappings);
+    budget_uncharge(nr_mappings);
     return nr_mappings;
 }
 
 /* --- frames ------------------------------------------------------------- */
 
-/* Blocks for nr_pages frames, the largest first, as far as they are to be had; how many.
- * Large ones are not worth any trouble, single frames are. */
+/* Takes blocks for nr_pages frames, the largest first, and returns how many it got; they hold
+ * fewer frames than asked for if memory gave out. Only for single frames is memory reclaimed. */
 static uint32_t blocks_buy(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp,
                            struct vm_block *block)
 {
@@ -162,7 +224,7 @@ static void blocks_return(struct page_alloc *pa, const struct vm_block *block, u
         (void)page_put(pa, block[i].pfn, block[i].order);
 }
 
-/* In 64 bits: a block may be in a list of vmap many times. */
+/* Frames of all blocks. In 64 bits, because vmap's caller may list a block many times. */
 static uint64_t blocks_pages(const struct vm_block *block, uint32_t nr)
 {
     uint64_t nr_pages = 0;
@@ -179,7 +241,8 @@ static int block_compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Frames of the run of adjacent blocks from *i on; *i becomes the block behind it. */
+/* The run of adjacent blocks that begins with block *i: writes its first frame, returns the
+ * number of its frames, and makes *i the block behind it. */
 static uint32_t next_run(const struct vm_area *area, uint32_t *i, uint32_t *pfn)
 {
     uint32_t end;
@@ -212,6 +275,7 @@ static void area_delete(struct vm_area *area, uint32_t nr_blocks)
     os_heap_free(area, area_record_bytes(nr_blocks));
 }
 
+/* Maps the frames of an area's blocks at its addresses, each copy behind the one before. */
 static int area_map(struct vm *vm, const struct vm_area *area)
 {
     char *at = area->base;
@@ -230,16 +294,12 @@ static int area_map(struct vm *vm, const struct vm_area *area)
     return PYSLAB_OK;
 }
 
-static uint32_t hash_index(const void *p)
-{
-    return ((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE;
-}
-
 static struct vm_area **hash_slot(struct vm *vm, const void *p)
 {
-    return &vm->hash[hash_index(p)];
+    return &vm->hash[vm_hash_index(p)];
 }
 
+/* Puts an area that is mapped into the table. */
 static void area_enter(struct vm *vm, struct vm_area *area)
 {
     struct vm_area **slot = hash_slot(vm, area->base);
@@ -247,9 +307,11 @@ static void area_enter(struct vm *vm, struct vm_area *area)
     lock_acquire(&vm->lock);
     area->next = *slot;
     *slot = area;
-    vm->nr_hashed[hash_index(area->base)]++;
+    vm->nr_hashed[vm_hash_index(area->base)]++;
     vm->nr_areas++;
     vm->nr_pages += area->nr_pages;
+    vm->nr_mappings += area->nr_mappings;
+    vm_recount_locked(vm);
     lock_release(&vm->lock);
 }
 
@@ -260,8 +322,8 @@ static int area_open(struct vm *vm, struct vm_area *area)
     int error;
 
     area->nr_mappings = count_runs(area) * area->nr_copies + 2;
-    if (!budget_charge(vm, area->nr_mappings) &&
-        (vm_purge(vm) == 0 || !budget_charge(vm, area->nr_mappings)))
+    if (!budget_charge(area->nr_mappings) &&
+        (vm_purge(vm) == 0 || !budget_charge(area->nr_mappings)))
         return PYSLAB_EMAPS;
     error = addresses_take(vm, area);
     if (error == PYSLAB_OK) {
@@ -270,12 +332,13 @@ static int area_open(struct vm *vm, struct vm_area *area)
             addresses_release(area);
     }
     if (error != PYSLAB_OK)
-        budget_uncharge(vm, area->nr_mappings);
+        budget_uncharge(area->nr_mappings);
     else
         area_enter(vm, area);
     return error;
 }
 
+/* Takes the area that starts at p out of the table; NULL: there is none. */
 static struct vm_area *area_take(struct vm *vm, const void *p)
 {
     struct vm_area **at = hash_slot(vm, p), *area;
@@ -286,23 +349,26 @@ static struct vm_area *area_take(struct vm *vm, const void *p)
     area = *at;
     if (area != NULL) {
         *at = area->next;
-        vm->nr_hashed[hash_index(p)]--;
+        vm->nr_hashed[vm_hash_index(p)]--;
         vm->nr_areas--;
         vm->nr_pages -= area->nr_pages;
+        vm->nr_mappings -= area->nr_mappings;
     }
+    vm_recount_locked(vm);
     lock_release(&vm->lock);
     return area;
 }
 
-/* The addresses wait for another area, or for the purge. */
-static void area_retire(struct vm *vm, struct vm_area *area)
+/* Puts the addresses of an area whose frames are returned on the lazy list, where the next area
+ * of its length or the next purge takes them. The area's record stays the caller's. */
+static void area_retire(struct vm *vm, const struct vm_area *area)
 {
     struct vm_area *lazy = os_heap_alloc(sizeof *lazy);
     bool purge = false;
 
     if (lazy == NULL) {
         addresses_release(area);
-        budget_uncharge(vm, area->nr_mappings);
+        budget_uncharge(area->nr_mappings);
         return;
     }
     *lazy = *area;
@@ -310,10 +376,12 @@ static void area_retire(struct vm *vm, struct vm_area *area)
     lock_acquire(&vm->lock);
     lazy->next = vm->lazy;
     vm->lazy = lazy;
-    vm->lazy_pages += area_bytes(lazy) >> PAGE_SHIFT;
+    vm->lazy_pages += vm_area_bytes(lazy) >> PAGE_SHIFT;
+    vm->nr_mappings += lazy->nr_mappings;
     purge = vm->lazy_pages > vm->lazy_max_pages;
     purge |= atomic_fetch_add(&mappings_lazy, lazy->nr_mappings) + lazy->nr_mappings >
              mappings_lazy_max();
+    vm_recount_locked(vm);
     lock_release(&vm->lock);
     if (purge)
         vm_purge(vm);
@@ -336,9 +404,9 @@ void vm_destroy(struct vm *vm)
         while (vm->hash[i] != NULL) {
             struct vm_area *area = vm->hash[i];
 
-            vm->hash[i] = area->next;
+            area = area_take(vm, area->base);
             addresses_release(area);
-            budget_uncharge(vm, area->nr_mappings);
+            budget_uncharge(area->nr_mappings);
             area_delete(area, area->nr_blocks);
         }
     vm_purge(vm);
@@ -368,7 +436,7 @@ static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_
         error = PYSLAB_ENOMEM;
     } else {
         qsort(area->block, area->nr_blocks, sizeof area->block[0], block_compare);
-        /* Mostly there are few blocks: keep a record of that size. */
+        /* The record had room for one block a frame. Mostly there are few: a smaller one stays. */
         fitting = os_heap_alloc(area_record_bytes(area->nr_blocks));
         if (fitting != NULL) {
             *fitting = *area;
@@ -396,6 +464,7 @@ int vm_alloc(struct vm *vm, size_t bytes, uint32_t gfp, void **out)
 
 int vm_ring(struct vm *vm, size_t bytes, uint32_t gfp, void **out)
 {
+    CHECK(bytes % PAGE_SIZE == 0);
     return alloc_copies(vm, bytes, 2, gfp, out);
 }
 
@@ -480,13 +549,14 @@ size_t vm_size(struct vm *vm, const void *p)
     for (area = *hash_slot(vm, p); area != NULL && area->base != p; area = area->next)
         continue;
     if (area != NULL)
-        bytes = area_bytes(area);
+        bytes = vm_area_bytes(area);
     lock_release(&vm->lock);
     return bytes;
 }
 
 /* --- figures ------------------------------------------------------------ */
 
+/* Fills the public description of an area. */
 static void area_tell(const struct vm_area *area, pyslab_vm_area *out)
 {
     *out = (pyslab_vm_area){.struct_size = sizeof *out,
@@ -498,8 +568,8 @@ static void area_tell(const struct vm_area *area, pyslab_vm_area *out)
                             .address = (uintptr_t)area->base};
 }
 
-/* Passes over whole chains: a caller who asks for one index after the other is not to walk
- * all areas for each of them. */
+/* Skips chains by their lengths, so that a caller who asks for one index after the other does
+ * not make it walk over all areas each time. */
 bool vm_area_info(struct vm *vm, uint32_t index, pyslab_vm_area *out)
 {
     const struct vm_area *area = NULL;
@@ -527,35 +597,4 @@ void vm_stats(struct vm *vm, pyslab_vm_stats *out)
     out->nr_mappings = vm->nr_mappings;
     out->lazy_pages = vm->lazy_pages;
     lock_release(&vm->lock);
-}
-
-bool vm_check(struct vm *vm, struct finding *f)
-{
-    uint64_t nr_areas = 0, nr_mappings = 0, lazy_pages = 0;
-    bool ok = true;
-
-    lock_acquire(&vm->lock);
-    for (uint32_t i = 0; i < VM_HASH_SIZE; i++) {
-        uint64_t before = nr_areas;
-
-        for (const struct vm_area *area = vm->hash[i]; area != NULL; area = area->next) {
-            nr_areas++;
-            nr_mappings += area->nr_mappings;
-        }
-        ok = ok && nr_areas - before == vm->nr_hashed[i];
-    }
-    for (const struct vm_area *area = vm->lazy; area != NULL; area = area->next) {
-        nr_mappings += area->nr_mappings;
-        lazy_pages += area_bytes(area) >> PAGE_SHIFT;
-    }
-    /* What other threads were making when the process was forked stays charged. */
-    ok = ok &&
-         (vm->pages->forked ? nr_mappings <= vm->nr_mappings : nr_mappings == vm->nr_mappings);
-    ok = ok && nr_areas == vm->nr_areas && lazy_pages == vm->lazy_pages;
-    if (!ok)
-        finding_report(f, "vm: %llu areas with %llu mappings, %llu lazy pages: counters differ",
-                       (unsigned long long)nr_areas, (unsigned long long)nr_mappings,
-                       (unsigned long long)lazy_pages);
-    lock_release(&vm->lock);
-    return ok;
 }

@@ -13,9 +13,11 @@
  * more than fls(nr_cpus) * 32 MiB, mappings run short, or the freed areas of all arenas have
  * an eighth of the budget, all of it is unmapped (purged).
  * Until then a stray pointer still reaches the old frames, as in the kernel.
- * Invariant: nr_mappings == sum over areas, lazy ones included, of area->nr_mappings;
- * over all arenas of the process it stays within the budget.
- * Lock: vm->lock guards the table and the lazy list; none while frames are bought,
+ * Invariant (vm_adds_up_locked), whenever the lock is free: nr_mappings == sum over the areas
+ * in the table and on the lazy list of area->nr_mappings; nr_areas, nr_pages, nr_hashed and
+ * lazy_pages are the sums that their names say. Over all arenas of the process the mappings,
+ * those of areas that are being made included, stay within the budget.
+ * Lock: vm->lock guards the table and the lazy list; it is not held while frames are taken,
  * mapped or returned.
  */
 #ifndef VM_VMALLOC_H
@@ -38,8 +40,8 @@ struct vm_area {
     uint32_t nr_copies;   /* 2 for a ring, else 1 */
     uint32_t nr_mappings; /* as counted against the budget */
     uint32_t nr_blocks;   /* entries of block; 0 once the frames are returned */
-    bool is_map;          /* vmap: the frames are others', held by a reference */
-    struct vm_block block[];
+    bool is_map;          /* made by vmap: the blocks are not its own, it has a reference to each */
+    struct vm_block block[]; /* nr_blocks of them, in the order in which they are mapped */
 };
 
 struct vm {
@@ -47,36 +49,49 @@ struct vm {
     struct page_alloc *pages; /* constant */
     struct vm_area *hash[VM_HASH_SIZE];
     uint32_t nr_hashed[VM_HASH_SIZE]; /* areas in each chain */
-    struct vm_area *lazy;             /* freed areas, the youngest first */
-    uint64_t lazy_pages;              /* addresses of these */
-    uint64_t lazy_max_pages;          /* more are purged; constant */
-    uint64_t nr_areas;                /* in use */
-    uint64_t nr_pages;                /* their frames */
-    uint64_t nr_mappings;             /* of areas in use and lazy ones */
+    struct vm_area *lazy;             /* freed areas that are still mapped, the youngest first */
+    uint64_t lazy_pages;              /* pages of addresses that these take */
+    uint64_t lazy_max_pages;          /* with more than so many, all are unmapped; constant */
+    uint64_t nr_areas;                /* in the table */
+    uint64_t nr_pages;                /* frames of these */
+    uint64_t nr_mappings;             /* of the areas in the table and on the lazy list */
 };
 
+/* Bytes of addresses between an area's guard pages. */
+static inline size_t vm_area_bytes(const struct vm_area *area)
+{
+    return ((size_t)area->nr_pages * area->nr_copies) << PAGE_SHIFT;
+}
+
+/* The hash chain of an area that starts at p. */
+static inline uint32_t vm_hash_index(const void *p)
+{
+    return ((uintptr_t)p >> PAGE_SHIFT) % VM_HASH_SIZE;
+}
+
 void vm_init(struct vm *vm, struct page_alloc *pages);
-/* Unmaps everything; frames are not returned: their zone goes too. */
+/* Unmaps everything. Frames are not returned to the zones, which the arena ends next. */
 void vm_destroy(struct vm *vm);
 
 /* Whole frames for this many bytes. Errors: EINVAL, ENOMEM, EMAPS, EOS, EFORKED. */
 int vm_alloc(struct vm *vm, size_t bytes, uint32_t gfp, void **out);
-/* The same, mapped a second time right behind the first. pre: bytes are whole pages. */
+/* The same, mapped a second time right behind the first.
+ * pre: bytes are whole pages */
 int vm_ring(struct vm *vm, size_t bytes, uint32_t gfp, void **out);
-/* The frames of these blocks of alloc_pages, in this order; a reference is taken on each.
- * Errors: as above; EINVAL for frames with an address, EPOINTER, EDOUBLE for no block,
- * ELIMIT for more than an arena may have: a block may be there twice. */
+/* Maps the frames of blocks of alloc_pages, in this order, and takes a reference to each block.
+ * A block may be listed more than once. Errors: as above; EINVAL for frames that have an address,
+ * EPOINTER or EDOUBLE where no block starts, ELIMIT for more frames than an arena may have. */
 int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out);
-/* Ends any of the three. Errors: EPOINTER, EDOUBLE, EFORKED. */
+/* Ends an area of any of the three. Errors: EPOINTER, EFORKED. */
 int vm_free(struct vm *vm, void *p);
 /* Bytes at p, the second copy of a ring included; 0 if no area starts there. */
 size_t vm_size(struct vm *vm, const void *p);
-/* Unmaps what is freed; returns mappings that went. */
+/* Unmaps all freed areas; returns how many mappings that were. */
 uint64_t vm_purge(struct vm *vm);
-/* The area with this index, in no order; false past the end. */
+/* Describes the area with this index, in no particular order; false: there are not so many. */
 bool vm_area_info(struct vm *vm, uint32_t index, pyslab_vm_area *out);
 void vm_stats(struct vm *vm, pyslab_vm_stats *out);
-/* Areas and mappings, recounted. */
+/* Recounts areas, frames and mappings. Takes the lock; other threads may be at work. */
 bool vm_check(struct vm *vm, struct finding *f);
 
 #endif

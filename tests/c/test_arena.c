@@ -1,6 +1,7 @@
 /* test_arena.c - holds down arena/: options and their errors, creation and destruction
  * without a leak, the equations of the statistics, giving memory back, what an arena
  * that nobody touches costs, and that validate notices damage. */
+#include "base/fault.h"
 #include "rig.h"
 
 #include <errno.h>
@@ -364,6 +365,162 @@ static void validate_notices(void)
     rig_end(arena);
 }
 
+/* --- what is not needed yet ---------------------------------------------- */
+
+#define BIG_BYTES (1024 * MIB)
+#define BIG_PAGES ((uint32_t)(BIG_BYTES >> PAGE_SHIFT))
+
+static char *first_record(const pyslab_arena *arena, uint32_t pfn)
+{
+    return (char *)pfn_to_page(&arena->pages.map, pfn);
+}
+
+/* The flags that /proc/self/smaps tells of the mapping that an address lies in. */
+static bool mapping_flags(const void *p, char *flags, size_t bytes)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[4096];
+    bool inside = false;
+
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        unsigned long start, end;
+
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = (uintptr_t)p >= start && (uintptr_t)p < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            snprintf(flags, bytes, "%.*s ", (int)strcspn(line, "\n"), line);
+    }
+    return file != NULL && fclose(file) == 0;
+}
+
+static bool is_flagged(const void *p, const char *flag)
+{
+    char flags[256] = "";
+
+    EXPECT(mapping_flags(p, flags, sizeof flags) && flags[0] != '\0');
+    return strstr(flags, flag) != NULL;
+}
+
+/* Records, class bytes and dumps reach as far as the zone has come, and not to the arena's end. */
+static void expect_open_to(const pyslab_arena *arena, uint32_t pfn)
+{
+    const struct frame_map *map = &arena->pages.map;
+
+    EXPECT(is_flagged(first_record(arena, pfn - 1), " wr "));
+    EXPECT(is_flagged(&map->classes[pfn - 1], " wr "));
+    EXPECT(!is_flagged(first_record(arena, pfn - 1), " dd "));
+    EXPECT(!is_flagged(map->base + ((size_t)(pfn - 1) << PAGE_SHIFT), " dd "));
+    EXPECT(!is_flagged(first_record(arena, BIG_PAGES - 1), " wr "));
+    EXPECT(is_flagged(first_record(arena, BIG_PAGES - 1), " dd "));
+    EXPECT(is_flagged(map->base + BIG_BYTES - PAGE_SIZE, " dd "));
+}
+
+/* A large arena opens its records as its frontier moves; all of it can be had in the end. */
+static void records_open_on_demand(void)
+{
+    pyslab_arena *arena = rig_arena(BIG_BYTES, 18);
+    uint32_t pfn, nr = 0;
+
+    expect_open_to(arena, 1);
+    EXPECT_EQ(pyslab_page_state(arena, BIG_PAGES - 1), PYSLAB_PAGE_UNLISTED);
+    EXPECT_EQ(pyslab_kfree(arena, (char *)pyslab_arena_base(arena) + BIG_BYTES - PAGE_SIZE),
+              PYSLAB_EDOUBLE);
+    for (; nr < BIG_PAGES / 2; nr += 1024)
+        REQUIRE(pyslab_alloc_pages(arena, 10, KERNEL) != PFN_NONE);
+    expect_open_to(arena, nr);
+    rig_validate(arena);
+    EXPECT(pyslab_reserve_range(arena, BIG_PAGES - 10, 10) != NULL);
+    EXPECT(is_flagged(first_record(arena, BIG_PAGES - 1), " wr "));
+    EXPECT(!is_flagged((char *)pyslab_arena_base(arena) + BIG_BYTES - PAGE_SIZE, " dd "));
+    while ((pfn = pyslab_alloc_pages(arena, 0, KERNEL | PYSLAB_GFP_NOWARN)) != PFN_NONE)
+        nr++;
+    EXPECT_EQ(nr, BIG_PAGES - 10);
+    rig_end(arena);
+}
+
+/* Each zone opens its own, high ones too. */
+static void records_of_zones(void)
+{
+    const pyslab_zone_options zones[] = {
+        {.type = PYSLAB_ZONE_DMA, .nr_pages = 1000, .batch = 1},
+        {.type = PYSLAB_ZONE_NORMAL, .nr_pages = 99001, .batch = 1},
+        {.type = PYSLAB_ZONE_HIGHMEM, .nr_pages = 100007, .batch = 1},
+    };
+    pyslab_arena_options options = rig_options((size_t)200008 << PAGE_SHIFT, 10);
+    pyslab_arena *arena;
+    uint64_t nr = 0;
+
+    options.zones = zones;
+    options.nr_zones = 3;
+    options.overcommit = 1;
+    arena = rig_arena_of(&options);
+    while (pyslab_alloc_pages(arena, 0, KERNEL | PYSLAB_GFP_HIGHMEM | PYSLAB_GFP_NOWARN) !=
+           PFN_NONE)
+        nr++;
+    EXPECT_EQ(nr, 200008);
+    rig_end(arena);
+}
+
+/* Refused records are like missing memory: the request fails, and nothing is lost. */
+static void records_refused(void)
+{
+    pyslab_arena *arena = rig_arena(BIG_BYTES, 18);
+    uint32_t nr = 0;
+
+    if (PYSLAB_CHECK_LEVEL == 0)
+        return;
+    for (; arena->pages.zone[0].frontier < ZONE_RECORDS_STEP; nr += 1024)
+        REQUIRE(pyslab_alloc_pages(arena, 10, KERNEL) != PFN_NONE);
+    fault_inject(1, true);
+    EXPECT_EQ(pyslab_alloc_pages(arena, 12, KERNEL | PYSLAB_GFP_NOWARN), PFN_NONE);
+    EXPECT_GE(fault_count(), 2);
+    fault_inject(0, false);
+    rig_validate(arena);
+    EXPECT_NE(pyslab_alloc_pages(arena, 12, KERNEL), PFN_NONE);
+    rig_end(arena);
+}
+
+/* --- contracts ----------------------------------------------------------- */
+
+static void init_over_an_arena(void)
+{
+    static struct pyslab_arena twice;
+    const pyslab_arena_options options = rig_options(MIB, 8);
+
+    (void)arena_init(&twice, &options);
+    (void)arena_init(&twice, &options);
+}
+
+/* A zone that has lost count of a frame is found when its arena goes. */
+static void lose_a_frame(void)
+{
+    pyslab_arena *arena = rig_arena(MIB, 8);
+
+    (void)pyslab_alloc_pages(arena, 0, KERNEL);
+    arena->pages.zone[0].used_pages++;
+    arena_destroy(arena);
+}
+
+/* A page block that says it is a slab is on no cache's list. */
+static void change_a_state(void)
+{
+    pyslab_arena *arena = rig_arena(MIB, 8);
+    uint32_t pfn = pyslab_alloc_pages(arena, 4, KERNEL);
+    struct page *page = pfn_to_page(&arena->pages.map, pfn);
+
+    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_SLAB, 4, page_zone(page)));
+    arena_destroy(arena);
+}
+
+static void contracts(void)
+{
+    EXPECT(check_stops(init_over_an_arena, "arena->bytes == 0"));
+    if (PYSLAB_CHECK_LEVEL >= 2) {
+        EXPECT(check_stops(lose_a_frame, "frames free"));
+        EXPECT(check_stops(change_a_state, "arena: "));
+    }
+}
+
 static const struct test tests[] = {
     TEST(bad_options),
     TEST(size_limits),
@@ -376,6 +533,10 @@ static const struct test tests[] = {
     TEST(release_unused_gives_all_back),
     TEST(validate_notices),
     TEST(untouched_arena_is_cheap),
+    TEST(records_open_on_demand),
+    TEST(records_of_zones),
+    TEST(records_refused),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "api/api_table.h"
+#include "arena/arena.h"
 
 static pyslab_arena_options options_of(uint64_t bytes)
 {
@@ -156,9 +157,27 @@ static void table_is_full(void)
         EXPECT(*entry != NULL);
 }
 
+static void get_without_references(void)
+{
+    static struct pyslab_arena gone;
+
+    arena_get(&gone);
+}
+
+/* Nobody may take a reference to an arena that has none. */
+static void contracts(void)
+{
+    EXPECT(check_stops(get_without_references, "before != 0"));
+}
+
 static const struct test tests[] = {
-    TEST(references),           TEST(references_of_threads),      TEST(default_arena),
-    TEST(stats_of_other_sizes), TEST(options_of_a_later_version), TEST(table_is_full),
+    TEST(references),
+    TEST(references_of_threads),
+    TEST(default_arena),
+    TEST(stats_of_other_sizes),
+    TEST(options_of_a_later_version),
+    TEST(table_is_full),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)

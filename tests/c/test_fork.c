@@ -227,9 +227,102 @@ static void busy_threads(void)
     rig_end(arena);
 }
 
+/* --- with stdio ---------------------------------------------------------- */
+
+/* A stream whose writes allocate from the arena while its FILE is locked. */
+static ssize_t write_through_arena(void *unused, const char *text, size_t bytes)
+{
+    char *copy = pyslab_kmalloc(arena, 50000, KERNEL);
+
+    (void)unused;
+    if (copy == NULL)
+        return 0;
+    memcpy(copy, text, bytes < 50000 ? bytes : 50000);
+    return pyslab_kfree(arena, copy) == PYSLAB_OK ? (ssize_t)bytes : 0;
+}
+
+static void *write_on(void *unused)
+{
+    const cookie_io_functions_t functions = {.write = write_through_arena};
+    FILE *file = fopencookie(NULL, "w", functions);
+
+    while (file != NULL && !stop) {
+        EXPECT_EQ(fputs("some text", file) < 0, 0);
+        EXPECT_EQ(fflush(file), 0);
+    }
+    return file != NULL && fclose(file) == 0 ? unused : NULL;
+}
+
+static void *flush_all_on(void *unused)
+{
+    while (!stop)
+        fflush(NULL);
+    return unused;
+}
+
+static void child_uses_stdio(void)
+{
+    EXPECT_EQ(fflush(NULL), 0);
+    EXPECT_EQ(pyslab_kfree(arena, pyslab_kmalloc(arena, 50000, KERNEL)), PYSLAB_OK);
+}
+
+static void *fork_on(void *unused)
+{
+    while (!stop) {
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            child_uses_stdio();
+            _exit(check_nr_failures != 0);
+        }
+        EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    return unused;
+}
+
+/* A thread holds a FILE and waits for the arena, another holds the list of FILEs and waits for
+ * that FILE, and a third forks: it must not hold the arena while it waits for the list. */
+static void forks_beside_stdio(void)
+{
+    void *(*const run[])(void *) = {write_on, write_on, write_on, write_on, write_on,
+                                    fork_on,  fork_on,  fork_on,  fork_on,  flush_all_on};
+    pthread_t thread[ARRAY_SIZE(run)];
+
+    if (UNDER_TSAN || UNDER_ASAN)
+        return;
+    arena = rig_arena(64 * MIB, 18);
+    for (size_t i = 0; i < ARRAY_SIZE(run); i++)
+        REQUIRE(pthread_create(&thread[i], NULL, run[i], NULL) == 0);
+    sleep(3);
+    stop = true;
+    for (size_t i = 0; i < ARRAY_SIZE(run); i++)
+        pthread_join(thread[i], NULL);
+    rig_end(arena);
+}
+
+static void child_flushes(void)
+{
+    EXPECT_EQ(fflush(NULL), 0);
+    use_arena();
+}
+
+/* Without threads fork leaves the list to its handlers: parent and child find it free. */
+static void stdio_without_threads(void)
+{
+    arena = rig_arena(64 * MIB, 18);
+    for (int round = 0; round < 3; round++) {
+        EXPECT_EQ(check_child(child_flushes), 0);
+        use_by_new_thread();
+        EXPECT_EQ(fflush(NULL), 0);
+    }
+    rig_end(arena);
+}
+
 static const struct test tests[] = {
     TEST(child_has_its_own_copy), TEST(grandchild),   TEST(none_and_several),
-    TEST(idle_threads),           TEST(busy_threads),
+    TEST(idle_threads),           TEST(busy_threads), TEST(forks_beside_stdio),
+    TEST(stdio_without_threads),
 };
 
 TEST_MAIN(tests)

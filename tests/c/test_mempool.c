@@ -414,7 +414,7 @@ static void the_recount(void)
     pool->curr_nr = 3;
     memset(pool->reserve->object[1], 1, 600);
     expect_found();
-    pyslab_arena_destroy(arena);
+    /* Not destroyed: at check level 2 that would find the same, and end the test. */
 }
 
 /* --- threads ---------------------------------------------------------------- */

@@ -315,6 +315,78 @@ static void heap_blocks_do_not_overlap(void)
     EXPECT_EQ(os_heap_live_bytes(), before);
 }
 
+/* --- contracts ---------------------------------------------------------- */
+
+static void reserve_half_a_page(void)
+{
+    void *p;
+
+    (void)os_reserve(os_page_bytes() / 2, os_page_bytes(), &p);
+}
+
+static void reserve_aligned_to_three_pages(void)
+{
+    void *p;
+
+    (void)os_reserve(os_page_bytes(), 3 * os_page_bytes(), &p);
+}
+
+static void commit_within_a_page(void)
+{
+    char *p;
+
+    if (os_reserve(8 * KIB, 4 * KIB, (void **)&p) == PYSLAB_OK)
+        (void)os_commit(p + 64, 4 * KIB, false);
+}
+
+static void discard_half_a_page(void)
+{
+    (void)os_discard(NULL, 100);
+}
+
+static void fork_done_without_prepare(void)
+{
+    os_heap_free(os_heap_alloc(1), 1);
+    os_heap_fork_done();
+}
+
+static void free_no_block(void)
+{
+    os_heap_free((char *)os_heap_alloc(100) + 1, 100);
+}
+
+/* Nobody has so many bytes. */
+static void free_with_another_size(void)
+{
+    os_heap_free(os_heap_alloc(100), 200);
+}
+
+/* A block that is freed twice is on its list twice: the list has no end. */
+static void free_twice(void)
+{
+    void *p = os_heap_alloc(100);
+
+    (void)os_heap_alloc(100);
+    os_heap_free(p, 100);
+    os_heap_free(p, 100);
+    for (int i = 0; i < 600; i++)
+        os_heap_free(os_heap_alloc(2000), 2000);
+}
+
+/* Broken preconditions end the process, each by its own check. */
+static void contracts(void)
+{
+    EXPECT(check_stops(reserve_half_a_page, "is_whole_pages"));
+    EXPECT(check_stops(reserve_aligned_to_three_pages, "is_power_of_two(align)"));
+    EXPECT(check_stops(commit_within_a_page, "is_whole_pages"));
+    EXPECT(check_stops(discard_half_a_page, "is_whole_pages"));
+    EXPECT(check_stops(fork_done_without_prepare, "lock_is_held(&heap.lock)"));
+    EXPECT(check_stops(free_no_block, "(uintptr_t)p & 63"));
+    EXPECT(check_stops(free_with_another_size, "heap.live_bytes >= "));
+    if (PYSLAB_CHECK_LEVEL >= 2)
+        EXPECT(check_stops(free_twice, "has no end"));
+}
+
 static const struct test tests[] = {
     TEST(reserve_is_aligned),
     TEST(reserve_refuses_the_impossible),
@@ -330,6 +402,7 @@ static const struct test tests[] = {
     TEST(machine_facts),
     TEST(heap_blocks_are_zeroed_and_counted),
     TEST(heap_blocks_do_not_overlap),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)

@@ -1,6 +1,6 @@
 /* test_pool.c - holds down the memory of pyslab.cymem.Pool: random work against a list of
  * what must be there, a recount of every chunk after each round, and the index. */
-#include "pool/pool_internal.h"
+#include "pool/pool_check.h"
 
 #include "check.h"
 
@@ -50,73 +50,19 @@ static void end(void)
 
 /* --- the recount --------------------------------------------------------- */
 
-static uint32_t bin_count(void)
-{
-    uint32_t nr = 0;
-
-    for (uint32_t bin = 0; bin < POOL_NR_BINS; bin++) {
-        EXPECT_EQ((pool->bins >> bin & 1) != 0, pool->bin[bin] != NULL);
-        for (const struct pool_free *block = pool->bin[bin]; block != NULL; block = block->next) {
-            EXPECT(block->next == NULL || block->next->prev == block);
-            nr++;
-        }
-    }
-    return nr;
-}
-
-/* What pool.h says of the table; returns the free blocks. */
-static uint32_t chunk_count(const struct pool_chunk *chunk, size_t *in_use)
-{
-    uint32_t top = chunk->nr_granules, nr = 0, nr_used = 0, i = 0;
-    bool was_free = false;
-
-    if (chunk == pool->chunk)
-        top = (uint32_t)(pool->cur_table - chunk->table);
-    while (i < top) {
-        uint32_t entry = chunk->table[i], step;
-        bool is_free = entry >= POOL_FREE;
-
-        if (entry == 0)
-            break; /* i says where */
-        EXPECT(!(is_free && was_free));
-        step = is_free ? entry & POOL_COUNT : granules_of(entry - 1);
-        for (uint32_t k = i + 1; k < i + step; k++)
-            EXPECT_EQ(chunk->table[k], is_free && k == i + step - 1 ? POOL_BACK | step : 0);
-        if (is_free) {
-            EXPECT_LE(step, pool->free_max);
-            nr++;
-        } else {
-            *in_use += entry - 1;
-            nr_used++;
-        }
-        was_free = is_free;
-        i += step;
-    }
-    EXPECT_EQ(i, top);
-    EXPECT(!(was_free && chunk == pool->chunk));
-    EXPECT(chunk == pool->chunk || chunk->shift == 0 || nr_used > 0);
-    for (; i < chunk->nr_granules; i++)
-        EXPECT_EQ(chunk->table[i], 0);
-    return nr;
-}
-
 static void recount(void)
 {
     static struct pool_block found[NR_BLOCKS];
-    size_t in_use = 0, sum = 0, nr_large = 0;
-    uint32_t nr_free = 0;
+    const char *wrong = pool_adds_up(pool);
+    size_t sum = 0;
 
-    for (const struct pool_chunk *chunk = pool->chunks; chunk != NULL; chunk = chunk->next)
-        nr_free += chunk_count(chunk, &in_use);
-    EXPECT_EQ(nr_free, bin_count());
-    for (size_t i = 0; i < pool->index.nr_slots; i++)
-        nr_large += pool->index.slots[i].address != 0;
-    EXPECT_EQ(nr_large, pool->index.nr_used);
+    if (wrong != NULL)
+        fprintf(stderr, "%s\n", wrong);
+    EXPECT(wrong == NULL);
     EXPECT_EQ(pool_blocks(pool, found, NR_BLOCKS), nr_live);
     for (uint32_t i = 0; i < nr_live; i++)
         sum += live[i].size;
     EXPECT_EQ(sum, pool->size);
-    EXPECT_LE(in_use, sum);
 }
 
 /* --- random work ---------------------------------------------------------- */
@@ -254,10 +200,72 @@ static void the_index(void)
     end();
 }
 
+/* --- what the recount finds ---------------------------------------------- */
+
+static void expect_found(const char *says)
+{
+    const char *wrong = pool_adds_up(pool);
+
+    EXPECT(wrong != NULL && strstr(wrong, says) != NULL);
+}
+
+static void the_recount(void)
+{
+    unsigned char *small, *large;
+    uint16_t *entry;
+
+    begin(16u << 20);
+    for (int i = 0; i < 30; i++)
+        REQUIRE(pool_alloc(pool, 100) != NULL);
+    small = pool_alloc(pool, 50);
+    REQUIRE(small != NULL && pool_alloc(pool, 50) != NULL);
+    large = pool_alloc(pool, 5000);
+    REQUIRE(large != NULL && pool_adds_up(pool) == NULL);
+    pool->size++;
+    expect_found("size");
+    pool->size--;
+    pool->index.nr_used++;
+    expect_found("nr_used");
+    pool->index.nr_used--;
+    entry = &chunk_of(pool, small)->table[granule_of(chunk_of(pool, small), small)];
+    *entry = 0;
+    expect_found("no block");
+    *entry = 51;
+    entry[1] = 7;
+    expect_found("inside a block");
+    entry[1] = 0;
+    EXPECT_EQ(pool_free(pool, small), POOL_OK);
+    pool->free_max = 0;
+    expect_found("free_max");
+    end();
+}
+
+static void insert_twice(void)
+{
+    struct index index = {0};
+
+    if (!index_reserve(&index, arena))
+        return;
+    index_insert(&index, 4096, 1);
+    index_insert(&index, 4096, 2);
+}
+
+static void create_with_half_of_malloc(void)
+{
+    pool_create(arena, malloc, NULL);
+}
+
+/* Preconditions: broken ones end the process. */
+static void contracts(void)
+{
+    begin(1u << 20);
+    EXPECT(check_stops(insert_twice, "index_find(index, address) == NULL"));
+    EXPECT(check_stops(create_with_half_of_malloc, "(malloc == NULL) == (free == NULL)"));
+    end();
+}
+
 static const struct test tests[] = {
-    TEST(random_work),
-    TEST(exhaustion),
-    TEST(the_index),
+    TEST(random_work), TEST(exhaustion), TEST(the_index), TEST(the_recount), TEST(contracts),
 };
 
 TEST_MAIN(tests)

@@ -302,7 +302,7 @@ static void the_recount(void)
     rig_validate(arena);
     EXPECT_EQ(pyslab_put_page(arena, region->large), PYSLAB_OK);
     expect_found("one owner");
-    pyslab_arena_destroy(arena);
+    /* Not destroyed: at check level 2 that would find the same, and end the test. */
 }
 
 #if PYSLAB_CHECK_LEVEL >= 1

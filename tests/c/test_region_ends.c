@@ -2,6 +2,8 @@
  * order, calls in the middle of others, the arena's end, threads and fork. */
 #include "rig_region.h"
 
+#include "region/region_internal.h"
+
 #include <pthread.h>
 
 /* --- ends and children ------------------------------------------------------- */
@@ -286,6 +288,43 @@ static void forking(void)
     end();
 }
 
+/* --- contracts ----------------------------------------------------------- */
+
+static void run_ends_of_an_idle_region(void)
+{
+    region_run_ends(region, 0);
+}
+
+static void nothing_to_do(void *unused)
+{
+    (void)unused;
+}
+
+static void delete_with_an_end(void)
+{
+    (void)pyslab_region_on_exit(region, nothing_to_do, NULL);
+    region_delete(region);
+}
+
+/* A count of blocks that is off by one is found by the region's next slow paths. */
+static void count_one_block_too_many(void)
+{
+    region->nr_blocks++;
+    for (int i = 0; i < 20; i++)
+        (void)pyslab_region_alloc(region, 100000);
+}
+
+/* Broken preconditions and wrong counts end the process, each by its own check. */
+static void contracts(void)
+{
+    begin();
+    EXPECT(check_stops(run_ends_of_an_idle_region, "root->nr_busy != 0"));
+    EXPECT(check_stops(delete_with_an_end, "region->ends == NULL"));
+    if (PYSLAB_CHECK_LEVEL >= 2)
+        EXPECT(check_stops(count_one_block_too_many, "blocks of"));
+    end();
+}
+
 static const struct test tests[] = {
     TEST(ends_run_in_reverse),
     TEST(children_end_in_any_order),
@@ -295,6 +334,7 @@ static const struct test tests[] = {
     TEST(reentry),
     TEST(threads),
     TEST(forking),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)

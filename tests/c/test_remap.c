@@ -297,10 +297,56 @@ static void a_wrong_book_is_found(void)
     frames_end(&map);
 }
 
+/* --- contracts ----------------------------------------------------------- */
+
+static struct frame_map contract_map;
+static struct pkmap contract_pk;
+
+static void get_a_free_slot(void)
+{
+    pkmap_get(&contract_pk, 1);
+}
+
+static void put_an_unused_slot(void)
+{
+    pkmap_put(&contract_pk, 0);
+}
+
+static void map_a_run_twice(void)
+{
+    (void)pkmap_map(&contract_pk, &contract_map, 1, 5, 1, false);
+}
+
+static void destroy_in_use(void)
+{
+    pkmap_get(&contract_pk, 0);
+    pkmap_destroy(&contract_pk);
+}
+
+static void ask_for_no_slot(void)
+{
+    (void)remap_slot_of(&contract_pk.remap, contract_pk.remap.base - 1);
+}
+
+/* Broken preconditions end the process, each by its own check. */
+static void contracts(void)
+{
+    frames_begin(&contract_map);
+    REQUIRE(pkmap_create(&contract_pk, 4, 0, NR_MAPPED) == PYSLAB_OK);
+    REQUIRE(pkmap_map(&contract_pk, &contract_map, 0, 5, 1, false) == PYSLAB_OK);
+    EXPECT(check_stops(get_a_free_slot, "pk->counts[slot] >= 1"));
+    EXPECT(check_stops(put_an_unused_slot, "pk->counts[slot] >= 2"));
+    EXPECT(check_stops(map_a_run_twice, "pkmap_find(pk, run + i) == PKMAP_NONE"));
+    EXPECT(check_stops(destroy_in_use, "pk->nr_in_use == 0"));
+    EXPECT(check_stops(ask_for_no_slot, "remap->nr_slots * remap->slot_bytes"));
+    pkmap_destroy(&contract_pk);
+    frames_end(&contract_map);
+}
+
 static const struct test tests[] = {
     TEST(slots_are_refused),        TEST(slots_show_their_runs),  TEST(runs_in_a_row),
     TEST(the_rest_is_inaccessible), TEST(counts_are_the_kernels), TEST(book_against_frames),
-    TEST(refusals_change_nothing),  TEST(a_wrong_book_is_found),
+    TEST(refusals_change_nothing),  TEST(a_wrong_book_is_found),  TEST(contracts),
 };
 
 TEST_MAIN(tests)

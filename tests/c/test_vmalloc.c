@@ -463,6 +463,34 @@ static void a_file_keeps_its_frames(void)
     unlink(path);
 }
 
+/* --- contracts ----------------------------------------------------------- */
+
+static void ring_of_half_a_page(void)
+{
+    void *p;
+
+    (void)vm_ring(&arena->vm, PAGE_SIZE / 2, KERNEL, &p);
+}
+
+/* A mapping that is counted twice is found by one of the next calls. */
+static void count_one_mapping_too_many(void)
+{
+    begin(64, 10); /* of its own: a child may not use high frames of its parent's arena */
+    arena->vm.nr_mappings++;
+    for (int i = 0; i < 20; i++)
+        (void)pyslab_vfree(arena, pyslab_vmalloc(arena, PAGE_SIZE, KERNEL));
+}
+
+static void contracts(void)
+{
+    begin(64, 10);
+    EXPECT(check_stops(ring_of_half_a_page, "bytes % PAGE_SIZE == 0"));
+    if (PYSLAB_CHECK_LEVEL >= 2)
+        EXPECT(check_stops(count_one_mapping_too_many, "counters differ"));
+    check();
+    pyslab_arena_destroy(arena);
+}
+
 static const struct test tests[] = {
     TEST(areas_hold_their_bytes),
     TEST(mappings_follow_the_fragments),
@@ -480,6 +508,7 @@ static const struct test tests[] = {
     TEST(threads_share_the_area_table),
     TEST(windows_show_frames),
     TEST(a_file_keeps_its_frames),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)

@@ -55,6 +55,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands.append(["gcc", "-O1", "-o", "early_and_late", early, "-lpthread", "-ldl"])
     edges = str(PROGRAMS / "thread_edges.c")
     commands.append(["gcc", "-O0", "-fno-builtin", "-o", "thread_edges", edges, "-lpthread"])
+    for name in ("stdio_forks", "locked_memory", "dumped"):
+        source = str(PROGRAMS / f"{name}.c")
+        commands.append(["gcc", "-O0", "-fno-builtin", "-o", name, source, "-lpthread"])
     if shutil.which("g++") is not None:
         options = ["-std=c++17", "-O0", "-w", "-fsized-deallocation", "-pthread"]
         commands.append(["g++", *options, "-o", "operators", str(PROGRAMS / "operators.cc")])
@@ -80,6 +83,53 @@ def test_early_and_late(built: Path, environment: dict[str, str]) -> None:
 def test_thread_edges(keys: int, built: Path, environment: dict[str, str]) -> None:
     """Thread keys beyond the first 32, or none left; fork handlers; cancellation."""
     assert "ok" == _run(["./thread_edges", str(keys)], environment, built).strip()
+
+
+def test_stdio_forks(built: Path, environment: dict[str, str]) -> None:
+    """fork while other threads are in getline and fflush(NULL) does not hang."""
+    assert "ok" == _run(["./stdio_forks"], environment, built).strip()
+
+
+def test_locked_memory(built: Path, environment: dict[str, str]) -> None:
+    """After mlockall a trivial program is small: what the heap does not need has no access."""
+    output = _run(["./locked_memory"], environment, built).strip()
+    if output == "refused":
+        pytest.skip("this process may not lock its memory")
+    assert int(output) < 64 * 1024
+
+
+def test_dumped(built: Path, environment: dict[str, str]) -> None:
+    """Nearly all of the reservation is left out of core dumps."""
+    assert int(_run(["./dumped"], environment, built)) < 100
+
+
+@pytest.mark.skipif(shutil.which("gcore") is None, reason="gdb is missing")
+def test_gcore(built: Path, environment: dict[str, str]) -> None:
+    """gcore writes a small file, with what blocks hold in it."""
+    program = subprocess.Popen(
+        ["./dumped", "wait"], env=environment, cwd=built, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline().strip().isdigit()
+        done = subprocess.run(
+            ["gcore", "-o", "core", str(program.pid)],
+            cwd=built,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        core = built / f"core.{program.pid}"
+        if not core.exists():
+            pytest.skip(f"gcore may not look into another process: {done.stderr[-200:]}")
+        assert core.stat().st_size < 100 << 20
+        content = core.read_bytes()
+        assert b"something in a small block\0" in content
+        assert b"\7" * 5_000_000 in content
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
