@@ -2,7 +2,7 @@
  * callbacks see them, how often each is repeated, who may not take them, and what
  * background reclaim owes.
  * What it is not: shrinkers' arithmetic and life (test_shrinker.c), marks (test_watermark.c). */
-#include "page_alloc/request.h"
+#include "page_alloc/page_alloc.h"
 #include "rig_zones.h"
 #include <pthread.h>
 

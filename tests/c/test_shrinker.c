@@ -8,7 +8,7 @@
  * What it is not: when shrinkers are asked (test_reclaim.c). */
 #include "rig_zones.h"
 
-#include "page_alloc/request.h"
+#include "page_alloc/shrinker.h"
 
 #include <pthread.h>
 
