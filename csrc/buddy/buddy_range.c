@@ -7,7 +7,7 @@
  * its owner wrote last, and at most what the order in its word allows. */
 static uint32_t block_pages(const struct page *page)
 {
-    uint32_t pages = 1u << min_uint(page_order(page), MAX_ORDER);
+    uint32_t pages = 1u << min_uint(page_order(page), 31); /* runs may be of any order */
 
     if (page_word_tells_length(load_relaxed(&page->word)))
         return min_uint(load_relaxed(&page->large.nr_pages), pages);

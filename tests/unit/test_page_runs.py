@@ -80,17 +80,36 @@ def test_contig_of_any_shape(nr: int, align: int, nocross: int) -> None:
     held = fill(lambda: arena.alloc_contig(nr, align=align, nocross=nocross))
     used = [False] * 256
     for buf in held:
-        first = _pfn(arena, buf)
-        assert 0 == first % align
-        assert not nocross or first // nocross == (first + nr - 1) // nocross
+        first, place = _pfn(arena, buf), buf.address // PAGE
+        assert 0 == place % align
+        assert not nocross or place // nocross == (place + nr - 1) // nocross
         assert not any(used[first : first + nr])
         used[first : first + nr] = [True] * nr
-    for first in range(0, 257 - nr, align):
-        crosses = nocross and first // nocross != (first + nr - 1) // nocross
+    base = arena.base // PAGE
+    for first in range(-base % align, 257 - nr, align):
+        place = base + first
+        crosses = nocross and place // nocross != (place + nr - 1) // nocross
         assert crosses or any(used[first : first + nr]), first
     arena.validate()
     del held, buf
     arena.validate()
+
+
+def test_every_power_of_two_is_an_alignment(make_arena: ArenaFactory) -> None:
+    """A Buffer at a multiple of it in memory, however the base lies, or OutOfMemoryError."""
+    arena = make_arena("16GiB", max_order=10, overcommit=True)
+    for shift in range(31):
+        for allocate in (
+            lambda: arena.alloc_contig(3, align=1 << shift),  # noqa: B023
+            lambda: arena.kmalloc(3 * PAGE, align=PAGE << shift),  # noqa: B023
+            lambda: arena.kzalloc(100, align=1 << shift),  # noqa: B023
+        ):
+            held = [found for _ in range(2) if (found := _or_none(allocate)) is not None]
+            assert held or shift > 10
+            unit = 1 << shift if held and 3 * PAGE > held[0].nbytes else PAGE << shift
+            assert not any(buf.address % unit for buf in held)
+            for buf in held:
+                arena.kfree(buf)
 
 
 def test_contig_beyond_the_largest_block(make_arena: ArenaFactory) -> None:
