@@ -28,7 +28,7 @@ static uint32_t count_dirty(const struct frame_map *map, uint32_t pfn, unsigned 
 
 /* The block is aligned, counts its dirty frames, and its buddy is not free as well. */
 static bool free_block_is_sound(const struct zone *zone, const struct frame_map *map, uint32_t pfn,
-                             unsigned order, struct finding *f)
+                                unsigned order, struct finding *f)
 {
     uint32_t buddy_pfn = pfn ^ (1u << order);
     const struct page *buddy;
@@ -143,7 +143,7 @@ static bool free_blocks_are_apart(const struct zone *zone, const struct frame_ma
 
 /* The list's links, its count, its bit in the map, and the records of the blocks on it agree. */
 static bool list_is_sound(const struct zone *zone, const struct frame_map *map, unsigned order,
-                       enum free_kind kind, struct finding *f)
+                          enum free_kind kind, struct finding *f)
 {
     const struct index_list *list = &zone->free_area[order].list[kind];
     uint32_t nr = 0, prev = INDEX_NONE;

@@ -33,13 +33,12 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages);
 
-/* pre: nr_pages > 0. Takes exactly these frames; false, and nothing is changed, unless all of them are free
- * frames of the zone. Of blocks that lie in the run in part the rest stays free, each
- * part with its residency.
- * Afterwards no frame of the run has a word of its own (UNLISTED), and each of the
- * largest aligned blocks that make up the run (as buddy_free_range_locked cuts it: order
- * min(ctz(pfn), ilog2(frames left), max_order)) has in its head the residency and
- * nr_dirty of that block, as after buddy_alloc_locked, until the caller writes there. */
+/* Takes exactly these frames. False, with nothing changed, unless all of them are free frames of
+ * the zone. Of blocks that lie in the run in part the rest stays free, with its residency.
+ * Afterwards no frame of the run has a word of its own (UNLISTED), and each of the largest aligned
+ * blocks that make up the run (as buddy_free_range_locked cuts it: order min(ctz(pfn), ilog2(frames
+ * left), max_order)) has in its head the residency and nr_dirty of that block, as after
+ * buddy_alloc_locked, until the caller writes there. pre: nr_pages > 0 */
 bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                              uint32_t nr_pages);
 

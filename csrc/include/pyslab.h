@@ -139,13 +139,14 @@ uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr,
  * with kfree. */
 void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* A run of nr_pages frames, of any length, aligned to align frames and not crossing a
- * multiple of nocross frames (powers of two; 0: any); freed with kfree. */
+ * multiple of nocross frames (powers of two; 0: any), counted by addresses, whatever the
+ * arena's base is aligned to; freed with kfree. */
 void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
                           uint32_t gfp);
 /* Takes exactly these frames, if all are free; freed with kfree. NULL: not to be had. */
 void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
-/* The same two as blocks of alloc_pages, for high memory too: freed with
- * pyslab_put_page(arena, first frame). */
+/* The same two as blocks of alloc_pages, for high memory too, where frame numbers are
+ * counted: freed with pyslab_put_page(arena, first frame). */
 uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
                           uint32_t gfp);
 uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);

@@ -15,7 +15,9 @@ static uint32_t request_word(const struct page *page, const struct request *requ
     return request_is_compound(request) ? word | PAGE_FLAG_COMP : word;
 }
 
-void hand_out(struct page_alloc *pa, const struct request *request, uint32_t pfn)
+/* hand_out, inlined where blocks that have no page list come by each time. */
+static always_inline void hand_out_here(struct page_alloc *pa, const struct request *request,
+                                        uint32_t pfn)
 {
     struct page *page = pfn_to_page(&pa->map, pfn);
 
@@ -27,6 +29,11 @@ void hand_out(struct page_alloc *pa, const struct request *request, uint32_t pfn
         store_relaxed(&page->large.nr_pages, request->nr_pages);
     store_relaxed(&page->refcount, 1);
     store_relaxed(&page->word, request_word(page, request));
+}
+
+void hand_out(struct page_alloc *pa, const struct request *request, uint32_t pfn)
+{
+    hand_out_here(pa, request, pfn);
 }
 
 uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request)
@@ -41,6 +48,6 @@ uint32_t page_alloc_request(struct page_alloc *pa, const struct request *request
     pfn = zonelist_take(pa, request, &access);
     if (pfn == PFN_NONE && (pfn = request_take_slow(pa, request)) == PFN_NONE)
         return PFN_NONE;
-    hand_out(pa, request, pfn);
+    hand_out_here(pa, request, pfn);
     return pfn;
 }

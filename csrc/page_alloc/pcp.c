@@ -80,11 +80,9 @@ static bool list_is_sound(const struct page_alloc *pa, const struct pcp_list *li
 /* After an exchange. */
 static void recount_list(const struct page_alloc *pa, const struct pcp_list *list)
 {
-    struct finding finding = {{0}};
+    struct finding found = {{0}}, *finding = &found;
 
-    (void)pa;
-    (void)list;
-    CHECK_RECOUNT(1, list_is_sound(pa, list, &finding), &finding);
+    CHECK_RECOUNT(1, list_is_sound(pa, list, finding), finding);
 }
 
 /* Gives the oldest nr blocks of a list to the buddy. */

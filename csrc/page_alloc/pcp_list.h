@@ -42,8 +42,8 @@ static always_inline uint32_t pcp_pop(struct page_alloc *pa, struct pcp_list *li
     uint32_t pfn = list->frame[nr];
     struct page *page = pfn_to_page(&pa->map, pfn);
 
-    CHECK(nr < PCP_CAPACITY && page_word_listed(list->alloc_word) ==
-                                   (load_relaxed(&page->word) & PAGE_WORD_MASK));
+    CHECK(nr < PCP_CAPACITY &&
+          page_word_listed(list->alloc_word) == (load_relaxed(&page->word) & PAGE_WORD_MASK));
     store_relaxed(&list->nr, nr);
     store_relaxed(&page->word, list->alloc_word);
     store_relaxed(&page->refcount, 1);

@@ -83,7 +83,7 @@ struct page_alloc {
     uint8_t gfp_zone[16];         /* highest zone by a mask's low four bits; constant */
     uint32_t pcp_high[MAX_NR_ZONES][NR_PCP_LISTS];  /* what each new pcp gets; constant */
     uint32_t pcp_batch[MAX_NR_ZONES][NR_PCP_LISTS]; /* likewise */
-    struct zone zone[MAX_NR_ZONES];    /* nr_zones of them, lowest first */
+    struct zone zone[MAX_NR_ZONES];                 /* nr_zones of them, lowest first */
     uint32_t open_end;                 /* frames from here on may not be touched yet (access.c);
                                           PFN_NONE: all may; their zone's lock */
     bool forked;                       /* this is a forked child's copy: the frames of high memory

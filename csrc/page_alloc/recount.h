@@ -1,8 +1,8 @@
 /* recount.h - what a zone is held to each time its lock is let go of.
  *
  * What it is: the zone's counts against each other, at check levels 1 and 2, and at level 2 the
- * recount of its buddy, in one of zone_recount_every exchanges. What it is not: the recount of a quiet
- * arena that users call (page_alloc_check in validate.c). Release builds have nothing of it.
+ * recount of its buddy, in one of zone_recount_every exchanges. What it is not: the recount of a
+ * quiet arena that users call (page_alloc_check in validate.c). Release builds have nothing of it.
  * Lock: the zone's, held by the caller.
  */
 #ifndef PAGE_ALLOC_RECOUNT_H
@@ -27,13 +27,13 @@ static inline bool zone_counts_add_up(const struct zone *zone)
 /* The last thing before the lock of a zone that was changed is let go of. */
 static inline void zone_recount_locked(const struct page_alloc *pa, const struct zone *zone)
 {
-    struct finding finding = {{0}};
+    struct finding found = {{0}}, *finding = &found;
 
     (void)pa;
     lock_assert_held(&zone->lock);
     CHECK(zone_counts_add_up(zone));
-    CHECK_RECOUNT(zone_recount_every(zone), buddy_check_busy_locked(zone, &pa->map, &finding),
-                  &finding);
+    CHECK_RECOUNT(zone_recount_every(zone), buddy_check_busy_locked(zone, &pa->map, finding),
+                  finding);
 }
 
 #endif

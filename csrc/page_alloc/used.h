@@ -35,7 +35,8 @@ static inline uint64_t limit_room(const struct page_alloc *pa, bool limited)
     uint64_t limit = load_relaxed(&pa->limit_pages);
     uint64_t used = limited ? page_alloc_used(pa) : 0;
 
-    CHECK(!limited || lock_is_held(&pa->limit_lock));
+    if (limited)
+        lock_assert_held(&pa->limit_lock);
     return !limited ? UINT32_MAX : used < limit ? limit - used : 0;
 }
 

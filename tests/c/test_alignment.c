@@ -32,8 +32,8 @@ static void expect_runs_at(uint64_t origin)
         for (size_t i = 0; i < ARRAY_SIZE(lengths); i++)
             for (uint32_t nocross = 0; nocross <= 1024; nocross += 1024) {
                 uint32_t nr = lengths[i], align = 1u << shift;
-                uint32_t pfn =
-                    page_alloc_contig(&rig.pa, nr, align, nocross, KERNEL, PYSLAB_PAGE_LARGE);
+                uint32_t pfn = page_alloc_contig(&rig.pa, nr, align, nocross, KERNEL,
+                                                 PYSLAB_PAGE_LARGE);
 
                 EXPECT_EQ(pfn, lowest_fit(origin, nr, align, nocross));
                 if (pfn != PFN_NONE)
@@ -106,7 +106,8 @@ static void contig_of_every_alignment(void)
 
 static void kmalloc_of_every_alignment(void)
 {
-    static const size_t sizes[] = {1, 100, 5000, 3 << 20, (size_t)1 << 33, SIZE_MAX - 4095, SIZE_MAX};
+    static const size_t sizes[] = {1,       100, 5000, 3 << 20, (size_t)1 << 33, SIZE_MAX - 4095,
+                                   SIZE_MAX};
     pyslab_arena *arena = wide_arena();
 
     for (unsigned shift = 0; shift < NR_SHIFTS; shift++)

@@ -94,9 +94,9 @@ static void unlocked_limit(void)
 static void locks_must_be_held(void)
 {
     static void (*const runs[])(void) = {
-        unlocked_alloc,      unlocked_exact,    unlocked_dirty,         unlocked_free,
-        unlocked_free_range, unlocked_count,    unlocked_largest,       unlocked_find,
-        unlocked_check,      unlocked_usable,   unlocked_find_resident, unlocked_take_range,
+        unlocked_alloc,      unlocked_exact,     unlocked_dirty,         unlocked_free,
+        unlocked_free_range, unlocked_count,     unlocked_largest,       unlocked_find,
+        unlocked_check,      unlocked_usable,    unlocked_find_resident, unlocked_take_range,
         unlocked_check_busy, unlocked_note_free, another_zones_lock};
 
     for (size_t i = 0; i < ARRAY_SIZE(runs); i++)

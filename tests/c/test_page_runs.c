@@ -200,7 +200,8 @@ static void contig_errors(void)
         EXPECT_EQ(pyslab_arena_used(arena), 0);
     }
     expect_free(arena, pyslab_alloc_contig(arena, NR_NORMAL, 0, 0, KERNEL));
-    expect_free(arena, pyslab_alloc_contig(arena, 1, 256, 1, KERNEL)); /* one that nothing can cross */
+    expect_free(arena,
+                pyslab_alloc_contig(arena, 1, 256, 1, KERNEL)); /* one that nothing can cross */
     rig_zones_end(arena);
 }
 

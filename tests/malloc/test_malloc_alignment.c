@@ -1,5 +1,5 @@
-/* test_malloc_alignment.c - every power of two as an alignment of the malloc family and of operator new:
- * memory that is aligned and can be freed, or ENOMEM. Small alignments with many sizes are in
+/* test_malloc_alignment.c - every power of two as an alignment of the malloc family and of operator
+ * new: memory that is aligned and can be freed, or ENOMEM. Small alignments with many sizes are in
  * test_family.c. */
 #include "renamed.h"
 
@@ -80,8 +80,9 @@ static void sums_that_overflow(void)
 {
     for (unsigned shift = 0; shift < NR_SHIFTS; shift++) {
         size_t align = (size_t)1 << shift;
-        size_t sizes[] = {size_max,        size_max - 4095, size_max - align + 1,
-                          (size_max >> 1) + 1, ptrdiff_max, ptrdiff_max - align / 2};
+        size_t sizes[] = {
+            size_max,    size_max - 4095,        size_max - align + 1, (size_max >> 1) + 1,
+            ptrdiff_max, ptrdiff_max - align / 2};
 
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
             void *p = test_memalign(align, sizes[i]);

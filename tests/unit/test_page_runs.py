@@ -95,23 +95,6 @@ def test_contig_of_any_shape(nr: int, align: int, nocross: int) -> None:
     arena.validate()
 
 
-def test_every_power_of_two_is_an_alignment(make_arena: ArenaFactory) -> None:
-    """A Buffer at a multiple of it in memory, however the base lies, or OutOfMemoryError."""
-    arena = make_arena("16GiB", max_order=10, overcommit=True)
-    for shift in range(31):
-        for allocate in (
-            lambda: arena.alloc_contig(3, align=1 << shift),  # noqa: B023
-            lambda: arena.kmalloc(3 * PAGE, align=PAGE << shift),  # noqa: B023
-            lambda: arena.kzalloc(100, align=1 << shift),  # noqa: B023
-        ):
-            held = [found for _ in range(2) if (found := _or_none(allocate)) is not None]
-            assert held or shift > 10
-            unit = 1 << shift if held and 3 * PAGE > held[0].nbytes else PAGE << shift
-            assert not any(buf.address % unit for buf in held)
-            for buf in held:
-                arena.kfree(buf)
-
-
 def test_contig_beyond_the_largest_block(make_arena: ArenaFactory) -> None:
     """A run may be longer than the largest block, up to the whole zone."""
     arena = make_arena("1MiB", max_order=3)
