@@ -72,7 +72,8 @@ static inline unsigned frontier_order(const struct zone *zone, uint32_t pfn)
  * returns the order it has then. pre: frontier < end_pfn */
 unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsigned max_order);
 
-/* Gives the halves of a block in hand their own records. */
+/* Gives the halves of a block in hand their own records. (The zone is not known here; block_list
+ * and block_unlist, one of which precedes or follows each call, assert its lock.) */
 static inline void block_halve(const struct frame_map *map, uint32_t pfn, unsigned order)
 {
     struct page *lower = pfn_to_page(map, pfn);

@@ -16,6 +16,7 @@ static uint32_t alloc_listed(struct page_alloc *pa, const struct request *reques
     bool clean;
     uint32_t pfn;
 
+    CHECK(pcp_index(request->order) != NR_PCP_LISTS);
     if (zone_is_foreign(pa, request->highest))
         return PFN_NONE;
     list = pcp_refill(pa, request->highest, request->order);
