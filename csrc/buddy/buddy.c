@@ -10,17 +10,16 @@ static bool page_is_buddy(const struct zone *zone, const struct frame_map *map, 
 {
     if (pfn < zone->start_pfn || pfn >= zone->frontier)
         return false;
-    return (load_relaxed(&pfn_to_page(map, pfn)->word) & PAGE_WORD_MASK) ==
-           PAGE_WORD(PYSLAB_PAGE_BUDDY, order, zone->index);
+    return page_is(pfn_to_page(map, pfn), PYSLAB_PAGE_BUDDY, order, zone->index);
 }
 
-/* Defined below, with the merging it needs. */
+/* Defined below, behind the functions that merge, which it calls. */
 static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsigned order);
 
 /* --- split -------------------------------------------------------------- */
 
-/* Splits a block in hand: lists one half, returns the other, the one to go on with: the
- * lower, unless only the upper is resident. */
+/* Splits a block in hand. One half goes to its list, the other is returned for the caller to go on
+ * with: the lower one, unless only the upper one is resident. */
 static uint32_t block_split(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                             unsigned order)
 {
@@ -61,7 +60,8 @@ static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsig
         return block_take(zone, map, FREE_CLEAN, order);
     if (!frontier_carve(zone, map, order))
         return PFN_NONE;
-    zone->used_orders |= (2u << zone->max_order) - (1u << order); /* the frontier's are of all */
+    /* What lies beyond the frontier served as blocks of all orders. */
+    zone->used_orders |= (2u << zone->max_order) - (1u << order);
     /* What was carved may have joined resident memory. */
     return block_take(zone, map, zone->free_orders[FREE_DIRTY] >> order ? FREE_DIRTY : FREE_CLEAN,
                       order);
@@ -69,8 +69,10 @@ static uint32_t buddy_take(struct zone *zone, const struct frame_map *map, unsig
 
 uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsigned order)
 {
-    uint32_t pfn = buddy_take(zone, map, order);
+    uint32_t pfn;
 
+    lock_assert_held(&zone->lock);
+    pfn = buddy_take(zone, map, order);
     if (pfn != PFN_NONE)
         note_dirty_low(zone);
     return pfn;
@@ -79,11 +81,12 @@ uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsi
 uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map, unsigned order,
                                   uint32_t nr_pages)
 {
-    uint32_t pfn = buddy_take(zone, map, order);
-    uint32_t part = pfn;
     uint32_t left = nr_pages; /* frames still to keep, from part on */
+    uint32_t pfn, part;
 
-    CHECK(nr_pages > 0 && nr_pages <= 1u << order);
+    lock_assert_held(&zone->lock);
+    CHECK(nr_pages > 0 && order <= MAX_ORDER && nr_pages <= 1u << order);
+    pfn = part = buddy_take(zone, map, order);
     if (pfn == PFN_NONE)
         return PFN_NONE;
     while (left < 1u << order) {
@@ -104,10 +107,11 @@ uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map
 uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned min_order,
                                  uint32_t max_pages, unsigned *order)
 {
-    uint32_t orders = zone->free_orders[FREE_DIRTY] >> min_order << min_order;
-    uint32_t pfn;
+    uint32_t orders, pfn;
     unsigned have;
 
+    lock_assert_held(&zone->lock);
+    orders = zone->free_orders[FREE_DIRTY] >> min_order << min_order;
     if (orders == 0)
         return PFN_NONE;
     have = ilog2((orders & ~zone->hot_orders) != 0 ? orders & ~zone->hot_orders : orders);
@@ -156,7 +160,7 @@ static uint32_t block_join(struct zone *zone, const struct frame_map *map, uint3
     struct page *page = pfn_to_page(map, pfn);
 
     block_set_residency(page, *order, state);
-    store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
+    page_set(page, PYSLAB_PAGE_UNLISTED, 0, zone->index);
     while (*order < zone->max_order && page_is_buddy(zone, map, pfn ^ (1u << *order), *order))
         pfn = block_merge(zone, map, pfn, (*order)++);
     return pfn;
@@ -170,8 +174,8 @@ static void block_list_merged(struct zone *zone, const struct frame_map *map, ui
 
 /* --- the frontier ------------------------------------------------------- */
 
-/* A split from the largest block down would touch a record, and so a page of mem_map, for
- * each order on the way: small requests move the frontier by this much instead. */
+/* To carve the largest block and split it down would touch a record, and so a page of mem_map, for
+ * each order on the way. So small requests carve a block of this order (2 MiB). */
 #define FRONTIER_STEP_ORDER 9u
 
 /* Opens an eighth more than what is open, so that a large arena makes few calls; whole huge pages,
@@ -210,8 +214,11 @@ bool frontier_ready(struct zone *zone, const struct frame_map *map, unsigned max
 unsigned frontier_list_one(struct zone *zone, const struct frame_map *map, unsigned max_order)
 {
     uint32_t pfn = zone->frontier;
-    unsigned order = min_uint(frontier_order(zone, pfn), max_order);
+    unsigned order;
 
+    lock_assert_held(&zone->lock);
+    CHECK(pfn < zone->end_pfn);
+    order = min_uint(frontier_order(zone, pfn), max_order);
     zone->frontier += 1u << order;
     pfn = block_join(zone, map, pfn, &order, zone->fresh);
     block_list_merged(zone, map, pfn, order);
@@ -229,7 +236,7 @@ static bool frontier_carve(struct zone *zone, const struct frame_map *map, unsig
     return false;
 }
 
-/* The buddy of this block is what the frontier has next. */
+/* The buddy of this block is the next block at the frontier. */
 static bool frontier_is_buddy(const struct zone *zone, uint32_t pfn, unsigned order)
 {
     return order < zone->max_order && pfn + (1u << order) == zone->frontier &&
@@ -241,12 +248,14 @@ static bool frontier_is_buddy(const struct zone *zone, uint32_t pfn, unsigned or
 void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn, unsigned order,
                        enum residency state)
 {
+    lock_assert_held(&zone->lock);
     CHECK(order <= zone->max_order && zone->max_order <= MAX_ORDER);
     CHECK((pfn & ((1u << order) - 1)) == 0);
+    CHECK(pfn >= zone->start_pfn && pfn < zone->frontier && 1u << order <= zone->frontier - pfn);
     CHECK(page_state(pfn_to_page(map, pfn)) != PYSLAB_PAGE_BUDDY);
     pfn = block_join(zone, map, pfn, &order, state);
     block_list_merged(zone, map, pfn, order);
-    /* No free buddies, whichever side of the frontier they are on. */
+    /* A block whose buddy is just beyond the frontier merges with it too. */
     while (frontier_is_buddy(zone, pfn, order) && frontier_ready(zone, map, order))
         order = frontier_list_one(zone, map, order);
 }
@@ -254,6 +263,7 @@ void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t 
 void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                              uint32_t nr_pages, enum residency state)
 {
+    lock_assert_held(&zone->lock);
     while (nr_pages > 0) {
         unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), zone->max_order);
 
@@ -268,6 +278,7 @@ void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uin
 void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t start_pfn,
                uint32_t nr_pages, unsigned max_order)
 {
+    CHECK(nr_pages > 0 && max_order <= MAX_ORDER);
     memset(zone, 0, sizeof *zone);
     lock_init(&zone->lock, LOCK_RANK_ZONE);
     strncpy(zone->name, name, sizeof zone->name - 1);
@@ -313,11 +324,13 @@ uint64_t buddy_nr_free_locked(const struct zone *zone, unsigned order)
 {
     const struct free_area *area = &zone->free_area[order];
 
+    lock_assert_held(&zone->lock);
     return area->list[FREE_DIRTY].nr + area->list[FREE_CLEAN].nr + frontier_nr_free(zone, order);
 }
 
 int buddy_largest_order_locked(const struct zone *zone)
 {
+    lock_assert_held(&zone->lock);
     for (int order = (int)zone->max_order; order >= 0; order--)
         if (buddy_nr_free_locked(zone, (unsigned)order) != 0)
             return order;

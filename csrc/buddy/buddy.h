@@ -1,26 +1,34 @@
 /* buddy.h - the binary buddy allocator of one zone.
  *
- * What it is: blocks of 2^order frames, split on demand and merged when both halves
- * are free, in a zone whose start and length need not be powers of two.
- * What it is not: thread-safe by itself (its callers hold zone->lock), or a judge of
- * who may have the memory (page_alloc is).
+ * What it is: blocks of 2**order frames, split on demand and merged when both halves are free, in
+ * a zone whose start and length need not be powers of two. The two halves of a block are called
+ * each other's buddies.
+ * What it is not: thread-safe by itself (its callers hold zone->lock), or a judge of who may have
+ * the memory (page_alloc is).
  *
- * Data structure: two free lists per order: `dirty`, blocks with old content at least
- * in part, and `clean`, blocks that read zero. A bit map per
- * kind says which orders have blocks, so that the search is a shift and a count of
- * trailing zeros. Frames from `frontier` to the zone's end have never been used and
- * are on no list: aligned blocks are carved from there when the lists run out, no larger
- * than needed, so that an untouched arena costs no metadata.
- * Placement: resident blocks first, untouched ones last. A split keeps the lower half,
- * or the resident one where the halves differ. A freed block goes to the head of its
- * list, or to the tail when its parent's buddy is free too and a merge is likely.
- * Residency: a merge of unlike halves is MIXED and the halves' records keep their own
- * state, so a later split gets it back exactly. Each head counts its dirty frames.
- * Invariant: free_pages == sum over lists of nr << order, dirty_pages == sum over lists
- * of nr_dirty, and no two free buddies of the same order < max_order exist.
+ * Data structure: two free lists for each order: `dirty` has the blocks of which some frame holds
+ * what its last owner wrote, `clean` those that read zero. A bit map for each of the two kinds
+ * says which orders have blocks, so that the search is a shift and a count of trailing zeros.
+ * The frontier is the first frame that was never handed out. The frames from there to the zone's
+ * end are on no list: aligned blocks are carved from the frontier when the lists run out, no
+ * larger than needed, so that an untouched arena costs no metadata.
+ * Placement: resident blocks first, untouched ones last. A split goes on with the lower half, or
+ * with the resident one where the halves differ. A freed block goes to the head of its list, or
+ * to the tail when the buddy of its parent is free too: then a merge is likely, and the block is
+ * better left alone.
+ * Residency (page.h) survives splits and merges: a merge of unlike halves is MIXED and the halves'
+ * records keep their own state, so a later split gets it back exactly. Each head of a free block
+ * counts its dirty frames.
+ *
+ * Invariants, with the functions of buddy_check.c that hold them:
+ * blocks tile the frames from start_pfn to the frontier (blocks_tile_zone);
+ * free_pages == sum over the lists of nr << order, and dirty_pages == sum over the listed blocks
+ * of nr_dirty (free_counts_add_up); bit o of free_orders[kind] is set if and only if list o of
+ * that kind has a block (list_is_sound); no two buddies of one order below max_order are both
+ * free (free_block_is_sound).
  * Cost: O(orders) per operation.
- * Lock: zone->lock guards every field of struct zone after set-up, and the records of
- * the zone's free blocks.
+ * Lock: zone->lock guards every field of struct zone after set-up, and the records of the zone's
+ * free blocks.
  */
 #ifndef BUDDY_BUDDY_H
 #define BUDDY_BUDDY_H
@@ -50,31 +58,38 @@ struct zone {
     uint32_t frontier;                   /* frames from here to end_pfn are on no list */
     uint32_t records_end;                /* frames from here on have records that cannot be
                                             written yet; never below frontier */
-    enum residency fresh;                /* what is known of frames from frontier on; constant */
+    enum residency fresh;                /* residency of frames from frontier on; constant */
     uint32_t free_pages;                 /* frames on the lists */
-    uint32_t dirty_pages;                /* of these, resident ones */
-    uint32_t min_dirty_pages;            /* fewest of them since page_alloc last asked */
-    uint32_t used_orders;                /* bit n: such a block was taken since then */
-    uint32_t hot_orders;                 /* the same of the time before */
+    uint32_t dirty_pages;                /* frames on the lists that are dirty */
+    uint32_t min_dirty_pages;            /* the fewest there were since this interval of purge.c
+                                            began: so many were not needed all the time */
+    uint32_t used_orders;                /* bit o: a block of order o was taken in this interval */
+    uint32_t hot_orders;                 /* bit o: one was taken in the interval before this */
     uint32_t free_orders[NR_FREE_KINDS]; /* bit o: list of order o is not empty */
     struct free_area free_area[NR_ORDERS];
-    /* What page_alloc keeps here. */
-    uint32_t watermark[PYSLAB_NR_MARKS];   /* frames; constant */
-    uint32_t lowmem_reserve[MAX_NR_ZONES]; /* frames, by the index of the highest zone that a
-                                              request may use; constant */
-    uint32_t batch, high_min, high_max;    /* of the page lists, frames; constant */
+    /* What page_alloc keeps here: */
+    uint32_t watermark[PYSLAB_NR_MARKS];   /* free frames that a request must leave in the zone,
+                                              by the mark that holds for it; constant */
+    uint32_t lowmem_reserve[MAX_NR_ZONES]; /* free frames that it must leave besides, by the index
+                                              of the highest zone it may use: who could go to a
+                                              higher zone must leave more here; constant */
+    uint32_t batch;                        /* frames a page list moves at once; constant */
+    uint32_t high_min, high_max;           /* frames a page list may hold; constant */
     _Atomic uint32_t used_pages;           /* frames outside the buddy; others read it */
-    uint32_t isolated_pages;               /* of neither: on their way to the system */
-    bool torn;                             /* a forked child's: what other threads of the parent
-                                              had just taken may have no record of its own */
+    uint32_t isolated_pages;               /* free frames that are being given back to the system,
+                                              and so are in the buddy as little as in use */
+    bool torn;                             /* this is a forked child's copy: blocks that other
+                                              threads of the parent had just taken may have no
+                                              record of their own */
     uint64_t nr_allocs;                    /* blocks taken since creation */
     uint64_t nr_frees;                     /* blocks given back */
-    uint64_t pages_allocated;              /* their frames */
-    uint64_t pages_freed;                  /* likewise */
+    uint64_t pages_allocated;              /* frames of the blocks taken */
+    uint64_t pages_freed;                  /* frames of the blocks given back */
     uint64_t nr_fallbacks;                 /* blocks of requests that preferred a higher zone */
     _Atomic uint64_t nr_stalls;            /* direct reclaims of requests for this zone */
 };
 
+/* pre: nr_pages > 0, max_order <= MAX_ORDER */
 void zone_init(struct zone *zone, const char *name, uint32_t index, uint32_t start_pfn,
                uint32_t nr_pages, unsigned max_order);
 void zone_destroy(struct zone *zone);
@@ -102,9 +117,9 @@ uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsi
 uint32_t buddy_alloc_exact_locked(struct zone *zone, const struct frame_map *map, unsigned order,
                                   uint32_t nr_pages);
 
-/* Takes a free block that is resident at least in part, from the largest order that has
- * one and not below min_order, a hot one only if all are; split down while it is larger than
- * max_pages, if that leaves at least min_order. PFN_NONE if there is none. */
+/* Takes a dirty free block, of the largest order that has one; of an order that hot_orders names
+ * only if all have been named. A block of more than max_pages is split down, but no block of less
+ * than min_order is taken or made. PFN_NONE if there is none. */
 uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map, unsigned min_order,
                                  uint32_t max_pages, unsigned *order);
 
@@ -112,7 +127,8 @@ uint32_t buddy_take_dirty_locked(struct zone *zone, const struct frame_map *map,
 void buddy_free_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn, unsigned order,
                        enum residency state);
 
-/* Any run of frames in the caller's hands, as the largest aligned blocks. */
+/* Any run of frames of the zone, freed as the largest aligned blocks.
+ * pre: they are in the caller's hands (checked block by block: none is free). */
 void buddy_free_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                              uint32_t nr_pages, enum residency state);
 
@@ -122,7 +138,13 @@ uint64_t buddy_nr_free_locked(const struct zone *zone, unsigned order);
 /* The largest order that buddy_alloc_locked would satisfy now; -1 if none. */
 int buddy_largest_order_locked(const struct zone *zone);
 
-/* Recount from scratch: tiling, lists, bit maps, counters, missed merges. */
+/* Recounts the zone from scratch: tiling, lists, bit maps, counters, missed merges. For a quiet
+ * zone: blocks in use must have their records, which their owners write after they took them. */
 bool buddy_check_locked(const struct zone *zone, const struct frame_map *map, struct finding *f);
+
+/* The same while other threads, or the caller, have blocks in hand that have no record yet. What
+ * is free is held to the same; of a block in use only that it has no free block within. */
+bool buddy_check_busy_locked(const struct zone *zone, const struct frame_map *map,
+                             struct finding *f);
 
 #endif

@@ -7,23 +7,24 @@
  * its owner wrote last, and at most what the order in its word allows. */
 static uint32_t block_pages(const struct page *page)
 {
-    uint32_t pages = 1u << min_uint(page_order(page), MAX_ORDER);
+    uint32_t pages = 1u << min_uint(page_order(page), 31); /* runs may be of any order */
 
-    if (page_state(page) == PYSLAB_PAGE_LARGE || (load_relaxed(&page->word) & PAGE_FLAG_RUN) != 0)
+    if (page_word_tells_length(load_relaxed(&page->word)))
         return min_uint(load_relaxed(&page->large.nr_pages), pages);
     return pages;
 }
 
-/* A block, or frames that nothing is known of. */
+/* The frames of a block; or a frame of which no record tells the block. */
 struct extent {
     uint32_t first;
     uint32_t end;
     bool is_free;
 };
 
-/* The block that holds this frame; the rest beyond the frontier counts as one. Its head
- * is the first frame with a state on the way up, as the frames behind a head have none.
- * Where no head tells of a block, the frame alone. */
+/* The block that holds this frame; all beyond the frontier counts as one free block. The head is
+ * looked for at the frame itself, then at the start of each larger aligned block around it, and
+ * is the first of these frames that has a state, since the frames behind a head have none. Where
+ * no head tells of a block that reaches this frame, the answer is the frame alone, as not free. */
 static struct extent extent_of(const struct zone *zone, const struct frame_map *map, uint32_t pfn)
 {
     if (pfn >= zone->frontier)
@@ -49,23 +50,25 @@ static struct extent extent_of(const struct zone *zone, const struct frame_map *
 
 /* --- find --------------------------------------------------------------- */
 
-/* The first place from pfn on for so many frames. */
-static uint64_t range_place(uint32_t pfn, uint32_t nr_pages, uint32_t align, uint32_t nocross)
+/* The first place from pfn on for so many frames; frame 0 counts as the number origin. */
+static uint64_t range_place(uint32_t pfn, uint32_t nr_pages, uint32_t align, uint32_t nocross,
+                            uint64_t origin)
 {
-    uint64_t place = align_up(pfn, align);
+    uint64_t place = align_up(origin + pfn, align);
 
     if (nocross != 0 && (place & (nocross - 1)) + nr_pages > nocross)
         place = align_up(place, nocross); /* a multiple of align as well, see below */
-    return place;
+    return place - origin;
 }
 
 uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map *map,
                                  uint32_t first, uint32_t end, uint32_t nr_pages, uint32_t align,
-                                 uint32_t nocross)
+                                 uint32_t nocross, uint64_t origin)
 {
     uint32_t pfn = max_uint(first, zone->start_pfn);
     uint32_t run = pfn; /* all is free from here to pfn */
 
+    lock_assert_held(&zone->lock);
     CHECK(nr_pages > 0 && is_power_of_two(align));
     /* A place that is a multiple of align >= nocross never crosses: nr_pages <= nocross. */
     CHECK(nocross == 0 || (is_power_of_two(nocross) && nocross >= nr_pages));
@@ -75,7 +78,7 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
 
         pfn = min_uint(extent.end, end);
         if (extent.is_free) {
-            uint64_t place = range_place(run, nr_pages, align, nocross);
+            uint64_t place = range_place(run, nr_pages, align, nocross, origin);
 
             if (place + nr_pages <= pfn)
                 return (uint32_t)place;
@@ -117,6 +120,7 @@ uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct fr
     struct extent best = {PFN_NONE, PFN_NONE, false};
     uint32_t best_pages = UINT32_MAX;
 
+    lock_assert_held(&zone->lock);
     if (order < 2)
         return PFN_NONE;
     /* A run of more than 2**(order - 1) frames has an aligned part of a quarter of 2**order. */
@@ -160,8 +164,7 @@ static void block_cut(struct zone *zone, const struct frame_map *map, uint32_t p
 
     if (pfn >= first && pfn + pages <= end) {
         /* An upper half that never was a block does not know its zone yet. */
-        store_relaxed(&pfn_to_page(map, pfn)->word,
-                      PAGE_WORD(PYSLAB_PAGE_UNLISTED, 0, zone->index));
+        page_set(pfn_to_page(map, pfn), PYSLAB_PAGE_UNLISTED, 0, zone->index);
         return;
     }
     if (pfn + pages <= first || pfn >= end) {
@@ -178,6 +181,7 @@ bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uin
 {
     uint32_t end = pfn + nr_pages;
 
+    lock_assert_held(&zone->lock);
     CHECK(nr_pages > 0);
     if (pfn < zone->start_pfn || pfn >= zone->end_pfn || nr_pages > zone->end_pfn - pfn ||
         !range_is_free(zone, map, pfn, end))

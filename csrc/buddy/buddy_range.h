@@ -16,15 +16,16 @@
 
 #include "buddy/buddy.h"
 
-/* First frame of the lowest run of nr_pages free frames that lies in [first, end) and in
- * the zone, starts at a multiple of align and crosses no multiple of nocross (0: may
- * cross any). PFN_NONE if there is none. The frame numbers count, not addresses.
+/* First frame of the lowest run of nr_pages free frames that lies in [first, end) and in the
+ * zone, starts at a multiple of align and crosses no multiple of nocross (0: may cross any).
+ * Multiples are counted so that frame 0 of the map has the number origin: 0 makes the frame
+ * numbers count, the map's base in frames the addresses. PFN_NONE if there is none.
  * pre: nr_pages > 0, align a power of two; nocross is 0 or a power of two >= nr_pages.
  * Other threads may hold blocks and change their words meanwhile: a free run is never
  * invented, but one behind a block whose owner is changing it may be missed. */
 uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map *map,
                                  uint32_t first, uint32_t end, uint32_t nr_pages, uint32_t align,
-                                 uint32_t nocross);
+                                 uint32_t nocross, uint64_t origin);
 
 /* The start of the shortest run of free frames below the frontier that holds nr_pages, where
  * 2**(order - 1) < nr_pages <= 2**order, and a resident part of at least a quarter of 2**order.
@@ -32,13 +33,12 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages);
 
-/* Takes exactly these frames; false, and nothing is changed, unless all of them are free
- * frames of the zone. Of blocks that lie in the run in part the rest stays free, each
- * part with its residency.
- * Afterwards no frame of the run has a word of its own (UNLISTED), and each of the
- * largest aligned blocks that make up the run (as buddy_free_range_locked cuts it: order
- * min(ctz(pfn), ilog2(frames left), max_order)) has in its head the residency and
- * nr_dirty of that block, as after buddy_alloc_locked, until the caller writes there. */
+/* Takes exactly these frames. False, with nothing changed, unless all of them are free frames of
+ * the zone. Of blocks that lie in the run in part the rest stays free, with its residency.
+ * Afterwards no frame of the run has a word of its own (UNLISTED), and each of the largest aligned
+ * blocks that make up the run (as buddy_free_range_locked cuts it: order min(ctz(pfn), ilog2(frames
+ * left), max_order)) has in its head the residency and nr_dirty of that block, as after
+ * buddy_alloc_locked, until the caller writes there. pre: nr_pages > 0 */
 bool buddy_take_range_locked(struct zone *zone, const struct frame_map *map, uint32_t pfn,
                              uint32_t nr_pages);
 

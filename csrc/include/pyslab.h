@@ -139,13 +139,14 @@ uint32_t pyslab_alloc_pages_bulk(pyslab_arena *arena, uint32_t gfp, uint32_t nr,
 /* Takes whole frames for this many bytes and no more. Freed with kfree. */
 void *pyslab_alloc_pages_exact(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* A run of nr_pages frames, of any length, aligned to align frames and not crossing a
- * multiple of nocross frames (powers of two; 0: any); freed with kfree. */
+ * multiple of nocross frames (powers of two; 0: any), counted by addresses, whatever the
+ * arena's base is aligned to; freed with kfree. */
 void *pyslab_alloc_contig(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
                           uint32_t gfp);
 /* Takes exactly these frames; freed with kfree. NULL: not all of them are free. */
 void *pyslab_reserve_range(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);
-/* The same two, but what they take are blocks as alloc_pages makes them, of high memory too. Freed
- * with pyslab_put_page(arena, first frame). */
+/* The same two, but what they take are blocks as alloc_pages makes them, of high memory too, where
+ * frame numbers are counted. Freed with pyslab_put_page(arena, first frame). */
 uint32_t pyslab_alloc_run(pyslab_arena *arena, uint32_t nr_pages, uint32_t align, uint32_t nocross,
                           uint32_t gfp);
 uint32_t pyslab_reserve_run(pyslab_arena *arena, uint32_t pfn, uint32_t nr_pages);

@@ -10,11 +10,11 @@ uint32_t page_block_pages(const struct page *page)
 {
     uint32_t word = load_relaxed(&page->word);
 
-    if ((word & 0xff) == PYSLAB_PAGE_UNLISTED)
+    if (page_word_state(word) == PYSLAB_PAGE_UNLISTED)
         return 0;
-    if ((word & 0xff) == PYSLAB_PAGE_LARGE || (word & PAGE_FLAG_RUN) != 0)
+    if (page_word_tells_length(word))
         return load_relaxed(&page->large.nr_pages);
-    return 1u << page_order(page);
+    return 1u << page_word_order(word);
 }
 
 static size_t class_map_bytes(uint32_t nr_pages)
@@ -31,6 +31,7 @@ size_t frame_map_bytes(uint32_t nr_pages)
 
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata)
 {
+    CHECK(((uintptr_t)metadata & (PAGE_SIZE - 1)) == 0);
     *map = (struct frame_map){
         .base = base,
         .pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages)),
@@ -42,6 +43,7 @@ void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *
 
 void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd)
 {
+    CHECK(nr_mapped <= map->nr_pages);
     map->nr_mapped = nr_mapped;
     map->bytes = (size_t)nr_mapped << PAGE_SHIFT;
     map->high_fd = fd;
@@ -114,6 +116,7 @@ int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,
                          uint8_t class)
 {
+    CHECK(pfn < map->nr_pages && nr_pages <= map->nr_pages - pfn);
     memset(map->classes + pfn, class, nr_pages);
 }
 
@@ -123,6 +126,7 @@ uint32_t page_clear_block(const struct frame_map *map, uint32_t pfn, unsigned or
     enum residency state = page_residency(pfn_to_page(map, pfn), order);
     uint32_t half, cleared;
 
+    CHECK(order <= MAX_ORDER && nr_pages <= 1u << order);
     if (state == RESIDENCY_UNTOUCHED || state == RESIDENCY_ZEROED)
         return 0;
     if (state == RESIDENCY_DIRTY) {

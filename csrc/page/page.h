@@ -1,36 +1,41 @@
 /* page.h - one record per page frame, and the arithmetic between frame and address.
  *
- * What it is: struct page (32 bytes; Linux pays 64), the frame class map (a byte per
- * frame), and pfn <-> page <-> address. Both arrays lie in a mapping of their own,
- * away from user memory, and are touched only where frames are used. The first
- * nr_mapped frames have an address; those behind them (high memory) are pages of a
- * file in memory, and only their records can be reached from here.
- * What it is not: it knows no policy. Which block is free, and who gets it, is decided
- * above.
+ * What it is: struct page (32 bytes; Linux pays 64), the frame class map (a byte per frame), and
+ * the way from a frame number (pfn) to its record, to its address and back. Both arrays lie in a
+ * mapping of their own, away from user memory, and a part of them is touched only when the frames
+ * it is for are used. The first nr_mapped frames of an arena have an address; those behind them
+ * (high memory) are pages of a file, and only their records can be reached from here.
+ * What it is not: it knows no policy. The layers above decide which block is free and who gets it.
  *
- * Data structure: only the first frame of a block (its head) is meaningful; the frames
- * behind it keep state UNLISTED. page->word holds what a fast path must test in one
- * compare; the union holds what the owner of the block needs.
+ * Data structure: a block is 2**order frames, or a run of any length. Only the record of its first
+ * frame, its head, means anything; the frames behind the head keep state UNLISTED. The head's
+ * `word` packs state, order and zone, so that a fast path tests all three in one compare; only
+ * this file puts a word together or takes it apart. The union holds what the owner of the block
+ * needs. The frontier of a zone (buddy/buddy.h) is its first frame that was never handed out.
  * Invariant: below a zone's frontier, blocks tile the frames without gap or overlap:
- * head(i + 1) == head(i) + page_block_pages(head(i)).
- * Frame class map: 0, "no allocation starts here", except that every frame of a slab
- * of cache c holds c's class byte, and the head of a large kmalloc block CLASS_LARGE.
- * Lock: words of free blocks change under the zone's lock; the word of a block in a
- * thread's hands is that thread's. Readers use relaxed loads.
+ * head(i + 1) == head(i) + page_block_pages(head(i)); buddy/buddy_check.c holds it.
+ * Frame class map: the class byte of a frame says whose allocations start there: 0, "none does",
+ * except that every frame of a slab of cache c holds c's class byte, and the head of a large
+ * kmalloc block holds CLASS_LARGE.
+ * Lock: the word of a free block changes under its zone's lock; the word of a block in a thread's
+ * hands is that thread's. Readers use relaxed loads.
  */
 #ifndef PAGE_PAGE_H
 #define PAGE_PAGE_H
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "base/check.h"
 #include "base/list.h"
 
-/* How much is known of a free block's content; two bits for each order. */
+/* The residency of a free block: whether the system has memory behind it (then it is resident),
+ * and what is known of its content. A block that is DIRTY, or has a dirty part, is called dirty;
+ * the others read zero and are called clean. */
 enum residency {
     RESIDENCY_UNTOUCHED = 0, /* never used, or given back: not resident, reads zero */
     RESIDENCY_ZEROED = 1,    /* resident and all zero */
-    RESIDENCY_DIRTY = 2,     /* resident, content unknown */
-    RESIDENCY_MIXED = 3,     /* halves differ: look at each */
+    RESIDENCY_DIRTY = 2,     /* resident, with whatever its last owner left there */
+    RESIDENCY_MIXED = 3,     /* its halves differ: the records of the halves tell */
 };
 
 struct page {
@@ -39,7 +44,8 @@ struct page {
     struct index_link link;    /* free list of the buddy, or slab list of a cache */
     union {
         struct {
-            uint64_t residency; /* enum residency << 2*order, kept across merges */
+            uint64_t residency; /* of the block of each order that starts here:
+                                   enum residency << 2*order; kept when blocks merge */
             uint32_t nr_dirty;  /* frames of the block that are RESIDENCY_DIRTY */
         } buddy;
         struct {
@@ -59,6 +65,8 @@ struct page {
 
 _Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
 
+/* --- the word ------------------------------------------------------------ */
+
 #define PAGE_WORD(state, order, zone)                                                              \
     ((uint32_t)(state) | ((uint32_t)(order) << 8) | ((uint32_t)(zone) << 16))
 #define PAGE_FLAG_CLEAN (1u << 24) /* on a page list: reads zero */
@@ -66,6 +74,70 @@ _Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
 #define PAGE_FLAG_RUN (1u << 26)   /* large.nr_pages frames, not 2**order: of any length */
 #define PAGE_WORD_MASK 0x00ffffffu /* the word without its flags */
 #define PAGE_ZONE_MASK 0x00ff0000u /* the zone in a word */
+
+static always_inline unsigned page_word_state(uint32_t word)
+{
+    return word & 0xff;
+}
+
+static always_inline unsigned page_word_order(uint32_t word)
+{
+    return (word >> 8) & 0xff;
+}
+
+static always_inline unsigned page_word_zone(uint32_t word)
+{
+    return (word >> 16) & 0xff;
+}
+
+/* Both words are of the same zone. */
+static always_inline bool page_words_same_zone(uint32_t a, uint32_t b)
+{
+    return ((a ^ b) & PAGE_ZONE_MASK) == 0;
+}
+
+/* The number of frames stands in the record, as it is not 2**order. */
+static always_inline bool page_word_tells_length(uint32_t word)
+{
+    return page_word_state(word) == PYSLAB_PAGE_LARGE || (word & PAGE_FLAG_RUN) != 0;
+}
+
+/* The word of a block in use that goes to a page list: of its order and zone, in state PCP. */
+static always_inline uint32_t page_word_listed(uint32_t alloc_word)
+{
+    return alloc_word + ((uint32_t)PYSLAB_PAGE_PCP - (uint32_t)PYSLAB_PAGE_ALLOC);
+}
+
+static always_inline unsigned page_state(const struct page *page)
+{
+    return page_word_state(load_relaxed(&page->word));
+}
+
+static always_inline unsigned page_order(const struct page *page)
+{
+    return page_word_order(load_relaxed(&page->word));
+}
+
+static always_inline unsigned page_zone(const struct page *page)
+{
+    return page_word_zone(load_relaxed(&page->word));
+}
+
+/* A free block of this order and zone starts at the frame; or one in state PCP, and so on. */
+static always_inline bool page_is(const struct page *page, enum pyslab_page_state state,
+                                  unsigned order, uint32_t zone)
+{
+    return (load_relaxed(&page->word) & PAGE_WORD_MASK) == PAGE_WORD(state, order, zone);
+}
+
+/* Makes the frame the head of a block without flags (UNLISTED: of none). */
+static always_inline void page_set(struct page *page, enum pyslab_page_state state, unsigned order,
+                                   uint32_t zone)
+{
+    store_relaxed(&page->word, PAGE_WORD(state, order, zone));
+}
+
+/* --- the frame class map, and addresses ---------------------------------- */
 
 #define CLASS_NONE 0u     /* no allocation starts in this frame */
 #define CLASS_MAX 249u    /* cache ids up to here are their own class byte */
@@ -86,6 +158,7 @@ struct frame_map {
     bool dump_follows;  /* frames come into core dumps when frame_map_open opens their records */
 };
 
+/* pre: pfn < nr_pages (unchecked: loops and list heads name the record before they look at it) */
 static always_inline struct page *pfn_to_page(const struct frame_map *map, uint32_t pfn)
 {
     return &map->pages[pfn];
@@ -99,12 +172,14 @@ static always_inline bool pfn_has_address(const struct frame_map *map, uint32_t 
 /* pre: pfn_has_address */
 static always_inline void *pfn_to_virt(const struct frame_map *map, uint32_t pfn)
 {
+    CHECK(pfn_has_address(map, pfn));
     return map->base + ((size_t)pfn << PAGE_SHIFT);
 }
 
-/* pre: !pfn_has_address. Where the frame is in the file. */
+/* Where the frame is in the file. pre: !pfn_has_address */
 static inline uint64_t pfn_to_offset(const struct frame_map *map, uint32_t pfn)
 {
+    CHECK(!pfn_has_address(map, pfn) && pfn < map->nr_pages);
     return (uint64_t)(pfn - map->nr_mapped) << PAGE_SHIFT;
 }
 
@@ -114,21 +189,6 @@ static always_inline uint32_t virt_to_pfn(const struct frame_map *map, const voi
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
     return offset < map->bytes ? (uint32_t)(offset >> PAGE_SHIFT) : PFN_NONE;
-}
-
-static always_inline unsigned page_state(const struct page *page)
-{
-    return load_relaxed(&page->word) & 0xff;
-}
-
-static always_inline unsigned page_order(const struct page *page)
-{
-    return (load_relaxed(&page->word) >> 8) & 0xff;
-}
-
-static always_inline unsigned page_zone(const struct page *page)
-{
-    return (load_relaxed(&page->word) >> 16) & 0xff;
 }
 
 static inline struct index_view page_links(const struct frame_map *map)
@@ -153,10 +213,11 @@ uint32_t page_block_pages(const struct page *page);
 /* Bytes of metadata that nr_pages frames need. */
 size_t frame_map_bytes(uint32_t nr_pages);
 
-/* pre: metadata is frame_map_bytes(nr_pages) of zeroed memory, aligned to the page.
- * Every frame has an address until frame_map_set_high. */
+/* Every frame has an address until frame_map_set_high.
+ * pre: metadata is aligned to the page, and is frame_map_bytes(nr_pages) of zeroed memory (that
+ * is unchecked: looking at it would touch it). */
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata);
-/* The frames behind the first nr_mapped are in file fd. */
+/* The frames behind the first nr_mapped are in file fd. pre: nr_mapped <= nr_pages */
 void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd);
 
 /* Takes the right to write away from all records and class bytes, and them and the frames out of
@@ -167,7 +228,7 @@ int frame_map_close(struct frame_map *map);
 /* Gives it back for the frames from start to end. pre: start < end <= nr_pages. EOS */
 int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end);
 
-/* Marks the frames of a block in the class map. */
+/* Writes the class byte of a block's frames. pre: they are frames of the map. */
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,
                          uint8_t class);
 
@@ -177,7 +238,8 @@ void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages);
 int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages);
 
 /* Clears what may be non-zero in the first nr_pages frames of the block of this order
- * at pfn, going by the residency its records kept. Returns frames cleared. */
+ * at pfn, going by the residency its records kept. Returns frames cleared.
+ * pre: nr_pages <= 1 << order */
 uint32_t page_clear_block(const struct frame_map *map, uint32_t pfn, unsigned order,
                           uint32_t nr_pages);
 

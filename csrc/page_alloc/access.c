@@ -1,10 +1,5 @@
-/* access.c - which frames of an arena may be touched: all, or those that were handed out.
- *
- * The buddy hands out the lowest frames first, so that one bound is enough: from open_end on
- * nothing was ever handed out, and a program that touches it runs past the end of a block.
- * Not here: guards between blocks. Lock: the zone's; such an arena has one zone.
- */
-#include "page_alloc/page_alloc.h"
+/* access.c - see access.h. */
+#include "page_alloc/access.h"
 
 #include "os/os.h"
 
@@ -13,7 +8,10 @@
 
 int page_alloc_close(struct page_alloc *pa)
 {
-    int error = os_deny(pa->map.base, pa->map.bytes);
+    int error;
+
+    CHECK(pa->nr_zones == 1 && load_relaxed(&pa->zone[0].used_pages) == 0);
+    error = os_deny(pa->map.base, pa->map.bytes);
 
     if (error != PYSLAB_OK)
         return error;
@@ -29,6 +27,7 @@ slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
     uint32_t wanted = max_uint(end, min_uint(pa->open_end + step, pa->map.nr_mapped));
     char *start = pfn_to_virt(&pa->map, pa->open_end);
 
+    lock_assert_held(&pa->zone[0].lock); /* such an arena has one zone */
     if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
         wanted = end;
         if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
@@ -44,6 +43,7 @@ void page_alloc_shut_locked(struct page_alloc *pa, struct zone *zone, uint32_t p
 {
     uint32_t open = pfn < pa->open_end ? min_uint(pa->open_end - pfn, nr_pages) : 0;
 
+    lock_assert_held(&zone->lock);
     if (open != 0)
         buddy_free_range_locked(zone, &pa->map, pfn, open, RESIDENCY_DIRTY);
     if (open != nr_pages)

@@ -38,14 +38,16 @@ static inline bool gfp_valid(uint32_t gfp)
     return (gfp & ~GFP_ALL_BITS) == 0 && (zones & (zones - 1)) == 0;
 }
 
-/* NOFAIL waits for ever, so it must be able to wait, and for little. */
+/* A request with NOFAIL waits until it gets its memory: so it must be one that may wait, and must
+ * ask for little. */
 static inline bool gfp_nofail_valid(uint32_t gfp, unsigned order)
 {
     return (gfp & PYSLAB_GFP_NOFAIL) == 0 ||
            ((gfp & PYSLAB_GFP_DIRECT_RECLAIM) != 0 && order <= GFP_NOFAIL_MAX_ORDER);
 }
 
-/* The kind of zone a valid mask asks for, before it is known which zones there are. */
+/* The kind of zone that a valid mask asks for; whether the arena has it is another matter. Of a
+ * mask that names several, the first. */
 static inline enum pyslab_zone_type gfp_zone_type(uint32_t gfp)
 {
     if (gfp & PYSLAB_GFP_DMA)

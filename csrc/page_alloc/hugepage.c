@@ -32,8 +32,8 @@ static uint64_t prefault_ns(char *p, size_t bytes)
     return os_prefault(p, bytes) == PYSLAB_OK ? os_time_ns() - start + 1 : 0;
 }
 
-/* The shortest of a few: what else the machine did meanwhile is in the others. 0 if the
- * system would not. */
+/* The shortest time of a few ranges, as the longer ones hold what else the machine did meanwhile.
+ * 0 if the system would not. */
 static uint64_t shortest_ns(char *p, size_t bytes, size_t stride, size_t nr)
 {
     uint64_t best = UINT64_MAX;
@@ -47,8 +47,8 @@ static uint64_t shortest_ns(char *p, size_t bytes, size_t stride, size_t nr)
     return nr != 0 ? best : 0;
 }
 
-/* The first huge page of the block is made resident in small ones, in parts; a few behind it
- * as a whole each. */
+/* Makes the first 2 MiB of the block resident in small pages, in parts, and some of the following
+ * 2 MiB each as one huge page, and compares the times. */
 static bool hugepages_pay(char *block, size_t bytes)
 {
     size_t nr = min_uint((unsigned)(bytes / HUGE_BYTES) - 1, TRIAL_MAX_SAMPLES);
@@ -105,6 +105,7 @@ void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned or
 {
     uint32_t run = pfn >> RUN_ORDER;
 
+    lock_assert_held(&page_alloc_zone_of(pa, pfn)->lock);
     if (load_relaxed(&pa->huge.state) != HUGEPAGES_ON || !pfn_has_address(&pa->map, pfn))
         return;
     if (order < PCP_HUGE_ORDER)

@@ -19,10 +19,10 @@
 
 #include "page_alloc/page_alloc.h"
 
-/* A block straight from the buddy is about to be handed out; its records still tell
- * its residency. No lock held. */
+/* Called for a block that comes straight from the buddy and is about to be handed out; its records
+ * still tell its residency. No lock held. */
 void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order);
-/* A free block, taken out of the buddy, is about to go back. Zone lock held. */
+/* Called for a free block that was taken out of the buddy and is about to go to the system. */
 void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned order);
 
 #endif

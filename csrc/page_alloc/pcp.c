@@ -1,16 +1,21 @@
 /* pcp.c - per-thread page lists: refill, overflow, drain.
  *
- * Limits. Batch and high_min of a zone come with its options (the kernel's arithmetic),
- * divided by the size of a list's blocks; a list holds high_min of them. Both are capped:
- * the lists of orders 0 to 3 keep at most 512, 256, 128 and 128 KiB, together 1 MiB a
- * thread and zone, and 1/256 of the zone each; one 2 MiB block more where the zone has
- * 256. A refill never takes a zone below its low mark, so that what is on a list needs no
- * watermark test of its own.
+ * Limits. A zone's options name, in frames, how many a list moves at once (batch) and how many it
+ * holds at most (high_min), by the kernel's arithmetic; both are divided by the size of the list's
+ * blocks. And both are capped: the lists of orders 0 to 3 keep at most 512, 256, 128 and 128 KiB,
+ * together 1 MiB a thread and zone, and 1/256 of the zone each; one block of 2 MiB more where the
+ * zone has 256 of them. A refill never takes a zone below its low watermark, so that what is on a
+ * list needs no watermark test of its own.
+ * Invariant: each block on a list is in state PCP, of the list's order and zone, and on it once
+ * (list_is_sound).
  */
-#include "page_alloc/request.h"
+#include "page_alloc/pcp.h"
 
 #include "base/fault.h"
-#include "page_alloc/pcp.h"
+#include "page_alloc/access.h"
+#include "page_alloc/recount.h"
+#include "page_alloc/used.h"
+#include "page_alloc/watermark.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -32,18 +37,52 @@ struct pcp *pcp_own(struct page_alloc *pa)
 
 static unsigned list_order(const struct pcp_list *list)
 {
-    return (list->alloc_word >> 8) & 0xff;
+    return page_word_order(list->alloc_word);
 }
 
 static uint32_t list_zone(const struct pcp_list *list)
 {
-    return list->alloc_word >> 16;
+    return page_word_zone(list->alloc_word);
 }
 
 /* A block keeps the flag from the buddy until somebody has had it. */
 static bool frame_is_clean(const struct page_alloc *pa, uint32_t pfn)
 {
     return (load_relaxed(&pfn_to_page(&pa->map, pfn)->word) & PAGE_FLAG_CLEAN) != 0;
+}
+
+/* Each block on the list is in state PCP, of the list's order and zone, and there once. In a forked
+ * child only its own lists are judged: those of the parent's other threads may have been halfway
+ * through an exchange. */
+static bool list_is_sound(const struct page_alloc *pa, const struct pcp_list *list,
+                          struct finding *f)
+{
+    uint32_t nr = load_relaxed(&list->nr);
+
+    if (nr > list->high)
+        return finding_report(f, "pcp: list %u of zone %u has %u blocks, may have %u",
+                              list_order(list), list_zone(list), nr, list->high);
+    for (uint32_t n = 0; n < nr; n++) {
+        uint32_t pfn = list->frame[n];
+        uint32_t word = load_relaxed(&pfn_to_page(&pa->map, pfn)->word) & PAGE_WORD_MASK;
+
+        if (word != page_word_listed(list->alloc_word))
+            return finding_report(f, "pcp: frame %u on list %u of zone %u has record %x", pfn,
+                                  list_order(list), list_zone(list), word);
+        for (uint32_t other = 0; other < n; other++)
+            if (list->frame[other] == pfn)
+                return finding_report(f, "pcp: frame %u is twice on list %u of zone %u", pfn,
+                                      list_order(list), list_zone(list));
+    }
+    return true;
+}
+
+/* After an exchange. */
+static void recount_list(const struct page_alloc *pa, const struct pcp_list *list)
+{
+    struct finding found = {{0}}, *finding = &found;
+
+    CHECK_RECOUNT(1, list_is_sound(pa, list, finding), finding);
 }
 
 /* Gives the oldest nr blocks of a list to the buddy. */
@@ -59,11 +98,14 @@ static void pcp_flush_list(struct page_alloc *pa, struct pcp_list *list, uint32_
                           frame_is_clean(pa, list->frame[i]) ? RESIDENCY_UNTOUCHED
                                                              : RESIDENCY_DIRTY);
     zone_note_free_locked(zone, nr, nr << order);
+    zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     memmove(list->frame, list->frame + nr, left * sizeof list->frame[0]);
     store_relaxed(&list->nr, left);
+    recount_list(pa, list);
 }
 
+/* Gives all blocks of a thread's lists to the buddy; true if there were any. */
 static bool pcp_flush(struct page_alloc *pa, struct pcp *pcp)
 {
     bool any = false;
@@ -151,6 +193,8 @@ static struct pcp_list *own_list(struct page_alloc *pa, uint32_t zone, unsigned 
     return list->high != 0 ? list : NULL;
 }
 
+/* Fills an empty list with at most a batch of blocks; returns how many there are. room: frames that
+ * the arena's limit leaves. */
 static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp_list *list,
                             uint64_t room)
 {
@@ -159,6 +203,7 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
     uint32_t usable, wanted, nr = 0;
     struct access access;
 
+    lock_assert_held(&zone->lock);
     access_first(&access, zone->index);
     usable = zone_usable_pages_locked(zone, &access);
     if (usable > room)
@@ -179,6 +224,7 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
         list->frame[nr] = pfn;
     }
     zone_note_alloc_locked(pa, zone, nr, nr << order);
+    zone_recount_locked(pa, zone);
     return nr;
 }
 
@@ -199,12 +245,14 @@ struct pcp_list *pcp_refill(struct page_alloc *pa, uint32_t zone_index, unsigned
     lock_release(&zone->lock);
     limit_leave(pa, limited);
     store_relaxed(&list->nr, nr);
+    recount_list(pa, list);
     page_alloc_tick(pa);
     return nr != 0 ? list : NULL;
 }
 
 bool pcp_next_is_clean(struct page_alloc *pa, const struct pcp_list *list)
 {
+    CHECK(load_relaxed(&list->nr) != 0);
     return frame_is_clean(pa, list->frame[load_relaxed(&list->nr) - 1]);
 }
 
@@ -257,8 +305,7 @@ void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES])
 struct pcp_check_context {
     const struct page_alloc *pa;
     struct finding *finding;
-    uint64_t listed;  /* frames on lists */
-    uint64_t recount; /* frames whose record says PCP */
+    uint64_t listed; /* frames on lists */
     bool ok;
 };
 
@@ -270,39 +317,17 @@ static void pcp_check_slot(void *slot, void *context)
     for (unsigned i = 0; i < check->pa->nr_zones * NR_PCP_LISTS; i++) {
         const struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
 
-        for (uint32_t n = 0; n < load_relaxed(&list->nr); n++) {
-            uint32_t word = load_relaxed(&pfn_to_page(&check->pa->map, list->frame[n])->word) &
-                            PAGE_WORD_MASK;
-
-            if (word != list->alloc_word + PAGE_WORD_TO_PCP && !check->pa->forked)
-                check->ok = finding_report(check->finding,
-                                           "pcp: frame %u on list %u of zone %u has record %x",
-                                           list->frame[n], list_order(list), list_zone(list), word);
-            check->listed += (uint64_t)1 << list_order(list);
-        }
+        if (!check->pa->forked && !list_is_sound(check->pa, list, check->finding))
+            check->ok = false;
+        check->listed += (uint64_t)load_relaxed(&list->nr) << list_order(list);
     }
 }
 
-static bool recount_block(void *context, uint32_t pfn, const struct page *page)
-{
-    struct pcp_check_context *check = context;
-
-    (void)pfn;
-    if (page_state(page) == PYSLAB_PAGE_PCP)
-        check->recount += page_block_pages(page);
-    return true;
-}
-
-/* In a forked child the lists of the parent's other threads may be halfway through an
- * exchange, for ever. */
-bool pcp_check(struct page_alloc *pa, struct finding *f)
+bool pcp_check(struct page_alloc *pa, struct finding *f, uint64_t *listed)
 {
     struct pcp_check_context check = {.pa = pa, .finding = f, .ok = true};
 
-    page_alloc_each_block(pa, recount_block, &check);
     thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_check_slot, &check);
-    if (check.ok && check.listed != check.recount && !pa->forked)
-        return finding_report(f, "pcp: lists hold %llu frames, records say %llu",
-                              (unsigned long long)check.listed, (unsigned long long)check.recount);
+    *listed = check.listed;
     return check.ok;
 }

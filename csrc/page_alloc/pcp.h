@@ -1,4 +1,9 @@
-/* pcp.h - the per-thread page lists, as page_alloc.c sees them. Not for other layers. */
+/* pcp.h - the per-thread page lists, as the rest of page_alloc/ sees them.
+ *
+ * What it is: the exchange of blocks between a thread's page lists and the buddy.
+ * What it is not: taking one from a list and putting one there (pcp_list.h); for other layers.
+ * Lock: none held by the caller; the zone's is taken inside.
+ */
 #ifndef PAGE_ALLOC_PCP_H
 #define PAGE_ALLOC_PCP_H
 
@@ -17,7 +22,8 @@ bool pcp_next_is_clean(struct page_alloc *pa, const struct pcp_list *list);
 struct pcp_list *pcp_make_room(struct page_alloc *pa, uint32_t zone, unsigned order);
 /* This thread's lists; NULL without memory. */
 struct pcp *pcp_own(struct page_alloc *pa);
-/* Every frame on every list is in state PCP, of its list's order and zone, and there once. */
-bool pcp_check(struct page_alloc *pa, struct finding *f);
+/* Every block on every thread's lists is in state PCP, of its list's order and zone, and there
+ * once. *listed: how many frames they are. Quiescence. */
+bool pcp_check(struct page_alloc *pa, struct finding *f, uint64_t *listed);
 
 #endif

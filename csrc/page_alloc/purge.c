@@ -1,36 +1,32 @@
-/* purge.c - giving free frames back to the operating system.
- *
- * Which frames: those that were not needed for a whole interval. The zone keeps the
- * fewest dirty free frames it has had since the interval began; that many were
- * surplus all the time, and go back when it ends (Bonwick's working set). Two intervals
- * make the purge delay, so that surplus memory goes within one delay of the activity
- * that finds it. A block's own age would not do: a block that merges with one freed a
- * moment ago looks young for ever.
- * Lock: none while the system works; blocks are taken out of the buddy meanwhile.
- */
+/* purge.c - see purge.h. */
+#include "page_alloc/purge.h"
 
 #include "page_alloc/hugepage.h"
+#include "page_alloc/recount.h"
 
 #include "os/os.h"
 
-#define PURGE_UNIT_PAGES 1024u /* 4 MiB: what is away from the buddy at once */
+#define PURGE_UNIT_PAGES 1024u /* 4 MiB: at most so much is out of the buddy at once */
 
 /* --- purging ------------------------------------------------------------ */
 
-/* Lowest order to take a block from: whole huge pages first, where there are any among what
- * is to go first, the orders that nobody took from lately. Where there are some, less than a
- * huge page is not worth the run's advice, nor the faults: NR_ORDERS. Zone lock held. */
-static unsigned lowest_victim(const struct zone *zone, uint64_t max_pages)
+/* The lowest order that a block is taken from. Orders of which no block was taken lately go first;
+ * if there are whole huge pages among these, only such are taken: to give back less would cost the
+ * run its huge pages (hugepage.h) and more faults. NR_ORDERS: what is left to go is less than one,
+ * so nothing more does. */
+static unsigned lowest_victim_locked(const struct zone *zone, uint64_t max_pages)
 {
     unsigned huge = min_uint(PCP_HUGE_ORDER, zone->max_order);
     uint32_t dirty = zone->free_orders[FREE_DIRTY], cold = dirty & ~zone->hot_orders;
 
+    lock_assert_held(&zone->lock);
     if ((cold != 0 ? cold : dirty) >> huge == 0)
         return 0;
     return max_pages >> huge != 0 ? huge : NR_ORDERS;
 }
 
-/* Takes one resident free block out, so that nobody gets it while it goes. */
+/* Takes one dirty free block out of the buddy, so that nobody gets it while the system works on
+ * it. */
 static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t max_pages,
                               unsigned *order, uint32_t *nr_dirty)
 {
@@ -38,20 +34,23 @@ static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t
     uint32_t pfn;
 
     lock_acquire(&zone->lock);
-    pfn = buddy_take_dirty_locked(zone, &pa->map, lowest_victim(zone, max_pages), limit, order);
+    pfn = buddy_take_dirty_locked(zone, &pa->map, lowest_victim_locked(zone, max_pages), limit,
+                                  order);
     if (pfn != PFN_NONE) {
         struct page *page = pfn_to_page(&pa->map, pfn);
 
         *nr_dirty = page->buddy.nr_dirty;
         hugepage_note_purge_locked(pa, pfn, *order);
-        store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_ISOLATED, *order, zone->index));
+        page_set(page, PYSLAB_PAGE_ISOLATED, *order, zone->index);
         atomic_fetch_add(&pa->nr_isolated, 1);
         zone->isolated_pages += 1u << *order;
     }
+    zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     return pfn;
 }
 
+/* Gives the memory of such a block to the system and the block to the buddy. False: refused. */
 static bool discard(struct page_alloc *pa, struct zone *zone, uint32_t pfn, unsigned order)
 {
     int error = frames_discard(&pa->map, pfn, 1u << order);
@@ -62,12 +61,12 @@ static bool discard(struct page_alloc *pa, struct zone *zone, uint32_t pfn, unsi
     atomic_fetch_add(&pa->nr_returns, 1);
     atomic_fetch_sub(&pa->nr_isolated, 1);
     zone->isolated_pages -= 1u << order;
+    zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     return error == PYSLAB_OK;
 }
 
-/* Gives at least max_pages dirty free frames back if there are so many. */
-static uint64_t purge_zone(struct page_alloc *pa, struct zone *zone, uint64_t max_pages)
+uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages)
 {
     uint64_t released = 0;
     unsigned order = 0;
@@ -87,20 +86,10 @@ static uint64_t purge_zone(struct page_alloc *pa, struct zone *zone, uint64_t ma
     return released;
 }
 
-uint64_t page_alloc_release(struct page_alloc *pa)
-{
-    uint64_t released = 0;
-
-    pcp_drain(pa);
-    page_alloc_request_drain(pa);
-    for (uint32_t i = 0; i < pa->nr_zones; i++)
-        released += purge_zone(pa, &pa->zone[i], UINT64_MAX);
-    return released;
-}
-
 /* --- the working set ---------------------------------------------------- */
 
-/* What the zone could have done without since the last call. */
+/* Dirty free frames that the zone could have done without since the last call; a new interval
+ * begins for it. */
 static uint32_t zone_surplus(struct zone *zone)
 {
     uint32_t surplus;
@@ -116,7 +105,7 @@ static uint32_t zone_surplus(struct zone *zone)
 
 static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32_t now)
 {
-    /* One thread ends it; the others go on. */
+    /* Only one thread ends it. */
     if (!atomic_compare_exchange_strong_explicit(&pa->purge.interval_start, &start, now,
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
@@ -124,7 +113,7 @@ static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32
         uint32_t surplus = zone_surplus(&pa->zone[i]);
 
         if (surplus != 0)
-            purge_zone(pa, &pa->zone[i], surplus);
+            zone_purge(pa, &pa->zone[i], surplus);
     }
     page_alloc_request_drain(pa);
 }

@@ -1,4 +1,5 @@
-/* reclaim.c - the slow path: what happens between "not above the low mark" and "no".
+/* reclaim.c - the slow path: what happens between the first try, which leaves a zone above its low
+ * watermark, and a request's failure.
  *
  * The kernel's order of steps: wake background reclaim; retry at the min mark, or below
  * it for those who may; empty the page lists; run the shrinkers and what the upper layers
@@ -13,10 +14,12 @@
  * Reclaim does not nest: a shrinker's own requests get what the watermarks keep, or fail.
  * Lock: none; no callback runs under a lock of the core.
  */
-#include "page_alloc/request.h"
+#include "page_alloc/reclaim.h"
 
 #include "os/os.h"
 #include "page_alloc/pcp.h"
+#include "page_alloc/shrinker.h"
+#include "page_alloc/zonelist.h"
 
 #define MAX_RECLAIM_RETRIES 16u
 #define DEF_PRIORITY 12u
@@ -34,8 +37,8 @@ static bool in_reclaim(struct page_alloc *pa)
     return pcp != NULL && pcp->in_reclaim;
 }
 
-/* False if this thread has no place for the flag: then no shrinker may run. Callbacks may
- * make the thread use other arenas meanwhile: the place is looked up again. */
+/* False if this thread has no page lists, which hold the flag: then no shrinker may run. They are
+ * looked up each time, as a callback may have used other arenas since the last. */
 static bool set_in_reclaim(struct page_alloc *pa, bool value)
 {
     struct pcp *pcp = pcp_own(pa);
@@ -60,8 +63,8 @@ bool page_alloc_gave_up(struct page_alloc *pa)
     return pcp != NULL && pcp->gave_up;
 }
 
-/* The zones up to this one have what background reclaim works for: one of them has more
- * than it keeps (__zone_watermark_ok), or keeps nothing. */
+/* Background reclaim has nothing to do for requests that may use the zones up to this one: one of
+ * these has more than its high watermark and reserve (__zone_watermark_ok), or keeps nothing. */
 static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
 {
     struct access access = {.zone = highest, .mark = PYSLAB_MARK_HIGH};
@@ -78,8 +81,8 @@ static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
     return balanced;
 }
 
-/* Asks the shrinkers, ever more urgently, until wanted objects went; then takes back what
- * the upper layers and this thread's lists hold. *gained: frames that came back. */
+/* Asks the shrinkers, ever more urgently, until they have freed so many objects; then takes back
+ * what the upper layers and this thread's lists hold. *gained: frames that came back. */
 static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *gained)
 {
     uint64_t used = page_alloc_used(pa), freed = 0;
@@ -111,7 +114,7 @@ static void kswapd_wake(struct page_alloc *pa)
     store_relaxed(&pa->reclaim.kswapd_wanted, 1);
 }
 
-/* After runs in vain, more and more wakes pass before the next. */
+/* After each run in vain, about twice as many wakes are ignored as after the one before. */
 static void kswapd_back_off(struct page_alloc *pa, bool in_vain)
 {
     uint32_t backoff = in_vain ? 2 * load_relaxed(&pa->reclaim.kswapd_backoff) + 1 : 0;
@@ -120,7 +123,8 @@ static void kswapd_back_off(struct page_alloc *pa, bool in_vain)
     store_relaxed(&pa->reclaim.kswapd_skip, min_uint(backoff, KSWAPD_MAX_SKIP));
 }
 
-/* Pays the debt, if there is one; false: a shrinker gave the caller's request up. */
+/* Does what a woken kswapd would do, if it was woken; false: a shrinker gave the caller's request
+ * up. */
 static bool kswapd_run(struct page_alloc *pa, uint32_t highest)
 {
     uint32_t skip = load_relaxed(&pa->reclaim.kswapd_skip);
@@ -145,8 +149,8 @@ static bool kswapd_run(struct page_alloc *pa, uint32_t highest)
 
 /* --- the steps ---------------------------------------------------------- */
 
-/* Blocks on their way to the operating system are free again in a moment: "no" is true
- * only if none was away, or came back, while the lists were looked at. */
+/* One walk over the zonelist. Blocks that purge.c has taken out are free again in a moment; so a
+ * failure counts only if none was out, and none came back, during the walk. */
 static uint32_t take_at(struct page_alloc *pa, const struct request *request,
                         const struct access *access)
 {
@@ -169,7 +173,7 @@ static uint32_t take_at_min(struct page_alloc *pa, const struct request *request
     return take_at(pa, request, &access);
 }
 
-/* Who may not fail gets half of the reserve before it waits. */
+/* A request that may not fail gets half of what the min watermark keeps before it waits. */
 static uint32_t take_from_reserve(struct page_alloc *pa, const struct request *request)
 {
     struct access access;
@@ -190,7 +194,8 @@ static enum pass direct_reclaim(struct page_alloc *pa, const struct request *req
     return pass;
 }
 
-/* The callback says whether to try again. What it allocates itself is not asked about. */
+/* Asks the out-of-memory callback whether to try again. Requests that the callback makes itself do
+ * not lead to it. */
 static bool ask_oom(struct page_alloc *pa, const struct request *request, bool *give_up)
 {
     int (*oom)(size_t, uint32_t, void *) = atomic_load(&pa->reclaim.oom);
@@ -209,7 +214,7 @@ static bool ask_oom(struct page_alloc *pa, const struct request *request, bool *
     return answer > 0;
 }
 
-/* Passes of direct reclaim, a retry after each, while they make sense. */
+/* Passes of direct reclaim, with a try after each, as many as the head of this file says. */
 static uint32_t reclaim_and_retry(struct page_alloc *pa, const struct request *request,
                                   bool *give_up)
 {
@@ -254,6 +259,12 @@ static uint32_t take_with_reclaim(struct page_alloc *pa, const struct request *r
             return pfn;
         os_sleep_ms(1);
     }
+}
+
+void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *), void *context)
+{
+    pa->reclaim.upper = reclaim;
+    pa->reclaim.upper_context = context;
 }
 
 uint32_t request_take_slow(struct page_alloc *pa, const struct request *request)

@@ -8,16 +8,16 @@
  * release function is called, once, and it is deleted.
  * Lock: shrinkers_lock guards the list, nr_pins and dead; none while a callback runs.
  */
-#include "page_alloc/request.h"
+#include "page_alloc/shrinker.h"
 
 #include "os/os_heap.h"
 
 struct shrinker {
-    struct shrinker *next;           /* list of the arena's */
+    struct shrinker *next;           /* in the arena's list */
     struct page_alloc *owner;        /* constant */
     pyslab_shrinker_options options; /* constant */
     _Atomic uint64_t nr_deferred;    /* objects left over from earlier calls */
-    uint32_t nr_pins;                /* runs under way, and one until it is unregistered */
+    uint32_t nr_pins;                /* threads that run it, and 1 until it is unregistered */
     bool dead;                       /* unregistered */
 };
 
@@ -55,6 +55,7 @@ static void unlink_locked(struct shrinker *shrinker)
 {
     struct shrinker **at = &shrinker->owner->reclaim.shrinkers;
 
+    lock_assert_held(&shrinker->owner->reclaim.shrinkers_lock);
     while (*at != shrinker)
         at = &(*at)->next;
     *at = shrinker->next;
@@ -67,7 +68,7 @@ static void shrinker_delete(struct shrinker *shrinker)
     os_heap_free(shrinker, sizeof *shrinker);
 }
 
-/* Ends a pin; the last one deletes. */
+/* Ends a pin; with the last one the shrinker is deleted. dying: it is unregistered. */
 static void shrinker_unpin(struct shrinker *shrinker, bool dying)
 {
     struct lock *lock = &shrinker->owner->reclaim.shrinkers_lock;
@@ -95,7 +96,7 @@ void shrinkers_destroy(struct page_alloc *pa)
     lock_destroy(&pa->reclaim.shrinkers_lock);
 }
 
-/* The next live one behind a pinned one (NULL: the first), pinned; the old pin ends. */
+/* The next shrinker that is not dead, behind old, whose pin ends (NULL: the first); pinned. */
 static struct shrinker *shrinker_pin_next(struct page_alloc *pa, struct shrinker *old)
 {
     struct shrinker *found;
@@ -114,7 +115,8 @@ static struct shrinker *shrinker_pin_next(struct page_alloc *pa, struct shrinker
 
 /* --- one run ------------------------------------------------------------ */
 
-/* Objects to scan of freeable ones at a priority, new ones only. */
+/* How many of its freeable objects a shrinker is asked to scan at a priority, without those that
+ * were deferred. */
 static uint64_t scan_delta(const pyslab_shrinker_options *options, uint64_t freeable,
                            unsigned priority)
 {

@@ -1,6 +1,8 @@
 /* usage.c - see usage.h. */
 #include "page_alloc/usage.h"
 
+#include "base/lock.h"
+
 /* --- counting ------------------------------------------------------------- */
 
 static void peak_raise(_Atomic int64_t *peak, int64_t value)
@@ -38,13 +40,15 @@ static void figure_raise(int64_t *figure, int64_t value)
         *figure = value;
 }
 
-/* Brings the peaks of all open blocks up to date. A block that is opened now starts with
- * what is in hand as its own; no allocation is needed for that to be a peak. */
+/* Brings the peaks of all open blocks up to date, so that the counters' peaks can begin anew. A
+ * block that is opened next starts with what callers have now as its own peak. */
 static void blocks_update_locked(struct usage *usage)
 {
-    int64_t bytes = atomic_exchange(&usage->peak_bytes, INT64_MIN);
-    int64_t count = atomic_exchange(&usage->peak_count, INT64_MIN);
+    int64_t bytes, count;
 
+    lock_assert_held(thread_registry_mutex());
+    bytes = atomic_exchange(&usage->peak_bytes, INT64_MIN);
+    count = atomic_exchange(&usage->peak_count, INT64_MIN);
     for (struct usage_block *block = usage->blocks; block != NULL; block = block->next) {
         figure_raise(&block->start.peak_bytes, bytes);
         figure_raise(&block->start.peak_count, count);
@@ -68,6 +72,7 @@ static void block_figures_locked(struct usage *usage, const struct usage_block *
 {
     const struct usage_figures *start = &block->start;
 
+    lock_assert_held(thread_registry_mutex());
     blocks_update_locked(usage);
     *out = figures_now(usage);
     figure_raise(&out->peak_bytes, start->peak_bytes);

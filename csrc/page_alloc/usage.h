@@ -2,11 +2,11 @@
  *
  * What it is: bytes and number of allocations, their peaks and totals, of one arena, and
  * the blocks of time that measure them. Bytes are usable ones: an object's size in its
- * cache, whole frames else. What slabs, sheaves, reserves and page lists hold free is
- * nobody's.
+ * cache, whole frames else. Free memory counts for nobody, wherever it is kept: in slabs, in
+ * sheaves (a thread's private arrays of free objects), in reserves, on page lists.
  * What it is not: a statistic that is always on. While no block is open nothing is counted,
- * and the fast paths do not even ask: an open block diverts them (thread.h), so that each
- * allocation and free comes by one of the slow paths, which count.
+ * and the fast paths do not even ask: an open block diverts them (makes them miss, see thread.h),
+ * so that each allocation and free takes one of the slow paths, which count.
  *
  * Data structure: counters of the arena that go on from block to block, and a list of open
  * blocks, each with the counters' values at its start and the peaks since.
@@ -48,21 +48,21 @@ struct usage {
 void usage_open(struct usage *usage, struct thread_domain *domain, struct usage_block *block);
 /* The block's figures so far. */
 void usage_read(struct usage *usage, struct usage_block *block, struct usage_figures *out);
-/* The same for the last time. */
+/* Reads the block's figures for the last time and ends it. */
 void usage_close(struct usage *usage, struct thread_domain *domain, struct usage_block *block,
                  struct usage_figures *out);
 
 void usage_count_alloc(struct usage *usage, uint64_t bytes, uint64_t count);
 void usage_count_free(struct usage *usage, uint64_t bytes, uint64_t count);
 
-/* Memory has come into a caller's hands. */
+/* Counts memory that has come into a caller's hands. */
 static inline void usage_add(struct usage *usage, uint64_t bytes, uint64_t count)
 {
     if (unlikely(load_relaxed(&usage->nr_blocks) != 0))
         usage_count_alloc(usage, bytes, count);
 }
 
-/* Memory is about to leave them: before anybody else can have it. */
+/* Counts memory that is about to leave a caller's hands; called before anybody else can get it. */
 static inline void usage_sub(struct usage *usage, uint64_t bytes, uint64_t count)
 {
     if (unlikely(load_relaxed(&usage->nr_blocks) != 0))

@@ -1,12 +1,14 @@
 /* watermark.h - whether a zone may give so much to such a request.
  *
- * What it is: the kernel's __zone_watermark_ok in two steps: what a gfp mask is allowed
- * (struct access), and the test of one zone against it.
- * What it is not: the computation of the marks: they come with the zones' options.
+ * What it is: the kernel's __zone_watermark_ok in two steps: what a gfp mask is allowed (struct
+ * access), and the test of one zone against it. A watermark, or mark, is a number of free frames:
+ * a zone has four (min, low, high, promo), and a request must leave it as many as the mark that
+ * holds for this request. A reserve comes on top of the mark: a zone keeps it from requests that
+ * could have used a higher zone, so that those that can use only this one still find something.
+ * What it is not: the computation of marks and reserves: they come with the zones' options.
  *
- * Rule: after the allocation a zone keeps at least its mark plus what it reserves from
- * requests that could have used a higher zone. HIGH halves the min mark; a caller that
- * cannot wait goes a quarter further down; MEMALLOC ignores all of it.
+ * Rule: after the allocation a zone keeps at least the mark plus the reserve. HIGH halves the min
+ * mark; a caller that cannot wait goes a quarter further down; MEMALLOC ignores all of it.
  * Lock: zone->lock for the test.
  */
 #ifndef PAGE_ALLOC_WATERMARK_H
@@ -18,10 +20,10 @@
 /* What a request may do to the zones. */
 struct access {
     uint32_t zone;              /* index of the highest zone it may use */
-    enum pyslab_zone_mark mark; /* it must leave this much */
-    bool high;                  /* half of it will do */
-    bool cannot_wait;           /* and with high, three eighths */
-    bool no_watermarks;         /* nothing is kept from it */
+    enum pyslab_zone_mark mark; /* it must leave a zone this mark */
+    bool high;                  /* half of the mark is enough */
+    bool cannot_wait;           /* and if high is set too, three eighths of it */
+    bool no_watermarks;         /* it need not leave anything */
 };
 
 /* Out-parameters here: a struct returned by value is copied in wider pieces than it was
@@ -71,6 +73,7 @@ static inline uint32_t zone_usable_pages_locked(const struct zone *zone,
     uint32_t free_pages = zone_free_pages(zone);
     uint32_t kept = zone_kept_pages(zone, access);
 
+    lock_assert_held(&zone->lock);
     return free_pages > kept ? free_pages - kept : 0;
 }
 

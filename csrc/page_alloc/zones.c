@@ -1,8 +1,14 @@
-/* zones.c - setting up an arena's zones from their options, and recounting them. */
-#include "page_alloc/request.h"
+/* zones.c - setting up an arena's zones from their options.
+ *
+ * What it is: the check of the options, the table from a mask's low bits to a zone, and the start
+ * and end of struct page_alloc. What it is not: the arithmetic of watermarks and reserves, which
+ * whoever makes the options does. Lock: none; no other thread knows the arena yet, or any more.
+ */
+#include "page_alloc/page_alloc.h"
 
 #include "os/os_heap.h"
 #include "page_alloc/pcp.h"
+#include "page_alloc/shrinker.h"
 
 static const char *const zone_names[PYSLAB_NR_ZONE_TYPES] = {"DMA", "DMA32", "NORMAL", "HIGHMEM",
                                                              "MOVABLE"};
@@ -83,6 +89,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
                                       .high_max = 4 * batch};
     uint32_t start = 0;
 
+    CHECK(page_alloc_zones_valid(zones, nr_zones, map->nr_pages));
     if (nr_zones == 0) {
         zones = &flat;
         nr_zones = 1;
@@ -115,51 +122,4 @@ void page_alloc_destroy(struct page_alloc *pa)
     os_heap_free(pa->huge.small_runs, pa->huge.nr_runs);
     for (uint32_t i = 0; i < pa->nr_zones; i++)
         zone_destroy(&pa->zone[i]);
-}
-
-void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *), void *context)
-{
-    pa->reclaim.upper = reclaim;
-    pa->reclaim.upper_context = context;
-}
-
-/* --- recount ------------------------------------------------------------ */
-
-bool page_alloc_each_block(struct page_alloc *pa,
-                           bool (*visit)(void *context, uint32_t pfn, const struct page *page),
-                           void *context)
-{
-    for (uint32_t i = 0; i < pa->nr_zones; i++) {
-        uint32_t pfn = pa->zone[i].start_pfn;
-
-        while (pfn < pa->zone[i].frontier) {
-            const struct page *page = pfn_to_page(&pa->map, pfn);
-
-            uint32_t nr_pages = page_block_pages(page);
-
-            if (nr_pages != 0 && !visit(context, pfn, page))
-                return false;
-            pfn += max_uint(nr_pages, 1); /* none: zone->torn */
-        }
-    }
-    return true;
-}
-
-bool page_alloc_check(struct page_alloc *pa, struct finding *f)
-{
-    bool ok = true;
-
-    for (uint32_t i = 0; ok && i < pa->nr_zones; i++) {
-        struct zone *zone = &pa->zone[i];
-
-        lock_acquire(&zone->lock);
-        ok = buddy_check_locked(zone, &pa->map, f);
-        if (ok && zone_managed_pages(zone) - zone_free_pages(zone) - zone->isolated_pages !=
-                      load_relaxed(&zone->used_pages))
-            ok = finding_report(f, "page_alloc: zone %s has %u of %u frames free, %u used",
-                                zone->name, zone_free_pages(zone), zone_managed_pages(zone),
-                                load_relaxed(&zone->used_pages));
-        lock_release(&zone->lock);
-    }
-    return ok && pcp_check(pa, f);
 }

@@ -309,7 +309,8 @@ static PyMethodDef arena_methods[] = {
      "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer over nr_frames frames in a row, any number, also beyond the largest block;\n"
      "with GFP.HIGHMEM a Page of them.\n\n"
-     "align: the first frame's number is a multiple of it (a power of two).\n"
+     "align: the run starts at a multiple of so many frames (a power of two) in memory; a Page\n"
+     "of high memory, by its number.\n"
      "nocross: no multiple of it lies inside the run (0, or a power of two >= nr_frames).\n"
      "Raises OutOfMemoryError, ValueError, TypeError."},
     {"reserve_range", (PyCFunction)(void (*)(void))method_reserve_range, METH_FASTCALL,

@@ -53,6 +53,13 @@ void thread_registry_unlock(void)
     lock_release(&registry.lock);
 }
 
+#if PYSLAB_CHECK_LEVEL >= 1
+const struct lock *thread_registry_mutex(void)
+{
+    return &registry.lock;
+}
+#endif
+
 /* --- members ------------------------------------------------------------ */
 
 static void member_free(struct thread_member *member)

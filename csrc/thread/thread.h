@@ -90,6 +90,8 @@ void thread_domain_destroy(struct thread_domain *domain);
 /* Keeps other threads' slots, and the visits below, from changing. */
 void thread_registry_lock(void);
 void thread_registry_unlock(void);
+/* The lock itself, for lock_assert_held; in checked builds only. */
+const struct lock *thread_registry_mutex(void);
 /* Keeps the domain's threads off their fast paths until it is restored as often. What a
  * thread does after it could know of the call is not on a fast path. */
 void thread_domain_divert_locked(struct thread_domain *domain);

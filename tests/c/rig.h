@@ -43,6 +43,7 @@ static inline bool rig_is_filled(const void *p, size_t bytes, unsigned char byte
 
 /* --- one zone, whose frames have records but no memory -------------------- */
 
+/* Its lock is held from zone_rig_begin to zone_rig_end, as the buddy's callers hold it. */
 struct zone_rig {
     struct frame_map map;
     struct zone zone;
@@ -55,6 +56,7 @@ static inline void zone_rig_begin(struct zone_rig *rig, uint32_t start, uint32_t
 
     frame_map_init(&rig->map, NULL, frames, rig_map(frame_map_bytes(frames), PAGE_SIZE));
     zone_init(&rig->zone, "TEST", 1, start, nr, max_order);
+    lock_acquire(&rig->zone.lock);
 }
 
 static inline void zone_rig_check(struct zone_rig *rig)
@@ -62,6 +64,7 @@ static inline void zone_rig_check(struct zone_rig *rig)
     struct finding f = {{0}};
 
     rig_expect_check(buddy_check_locked(&rig->zone, &rig->map, &f), &f);
+    rig_expect_check(buddy_check_busy_locked(&rig->zone, &rig->map, &f), &f);
 }
 
 /* As its callers do: the state of a block in hand is theirs to set. */
@@ -82,6 +85,7 @@ static inline void zone_rig_free(struct zone_rig *rig, uint32_t pfn, unsigned or
 static inline void zone_rig_end(struct zone_rig *rig)
 {
     zone_rig_check(rig);
+    lock_release(&rig->zone.lock);
     zone_destroy(&rig->zone);
     os_release(rig->map.classes, frame_map_bytes(rig->map.nr_pages));
 }

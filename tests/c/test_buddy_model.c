@@ -186,7 +186,7 @@ static uint32_t find(struct model *m, uint32_t nr)
         first = 0, end = UINT32_MAX;
     if (rng_below(&m->rng, 2) == 0)
         nocross = 1u << (order_for_pages(nr) + rng_below(&m->rng, 3));
-    pfn = buddy_find_range_locked(&m->rig.zone, &m->rig.map, first, end, nr, align, nocross);
+    pfn = buddy_find_range_locked(&m->rig.zone, &m->rig.map, first, end, nr, align, nocross, 0);
     EXPECT_EQ(pfn, find_slowly(m, first, min_uint(end, m->rig.zone.end_pfn), nr, align, nocross));
     return pfn;
 }

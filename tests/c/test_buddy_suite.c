@@ -59,7 +59,7 @@ static void give(uint32_t pfn, uint32_t nr)
 
 static uint32_t find(uint32_t first, uint32_t last, uint32_t nr, uint32_t align)
 {
-    return buddy_find_range_locked(&rig.zone, &rig.map, first, last, nr, align, 0);
+    return buddy_find_range_locked(&rig.zone, &rig.map, first, last, nr, align, 0, 0);
 }
 
 /* A run in a window, at a multiple of align; PFN_NONE if there is none. */

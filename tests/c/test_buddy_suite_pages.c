@@ -15,6 +15,27 @@ struct run {
 static struct page_rig pages;
 static struct run runs[65536];
 
+/* What the buddy answers, asked under its lock. */
+static uint64_t nr_free(unsigned order)
+{
+    uint64_t nr;
+
+    lock_acquire(&pages.pa.zone[0].lock);
+    nr = buddy_nr_free_locked(&pages.pa.zone[0], order);
+    lock_release(&pages.pa.zone[0].lock);
+    return nr;
+}
+
+static int largest_order(void)
+{
+    int order;
+
+    lock_acquire(&pages.pa.zone[0].lock);
+    order = buddy_largest_order_locked(&pages.pa.zone[0]);
+    lock_release(&pages.pa.zone[0].lock);
+    return order;
+}
+
 static uint64_t frames_cleared(void)
 {
     return load_relaxed(&pages.pa.pages_cleared);
@@ -25,6 +46,7 @@ static void dirty_frames(uint32_t nr, bool (*is_dirty)(uint32_t pfn))
 {
     struct zone *zone = &pages.pa.zone[0];
 
+    lock_acquire(&zone->lock);
     for (uint32_t i = 0; i < nr; i++) {
         EXPECT_EQ(buddy_alloc_locked(zone, &pages.pa.map, 0), i);
         store_relaxed(&pages.pa.map.pages[i].word, PAGE_WORD(PYSLAB_PAGE_ALLOC, 0, 0));
@@ -36,6 +58,7 @@ static void dirty_frames(uint32_t nr, bool (*is_dirty)(uint32_t pfn))
                           is_dirty(i)  ? RESIDENCY_DIRTY
                           : i % 3 == 0 ? RESIDENCY_UNTOUCHED
                                        : RESIDENCY_ZEROED);
+    lock_release(&zone->lock);
     page_rig_check(&pages);
 }
 
@@ -72,7 +95,7 @@ static void clear(void)
     dirty_frames(NR, at_random);
     for (uint32_t i = 0; i < NR; i++)
         nr_dirty += at_random(i);
-    EXPECT_EQ(buddy_largest_order_locked(&pages.pa.zone[0]), 9);
+    EXPECT_EQ(largest_order(), 9);
     EXPECT_EQ(pages.pa.zone[0].dirty_pages, nr_dirty);
     nr = take_zeroed(1);
     EXPECT_EQ(nr, NR);
@@ -110,7 +133,7 @@ static void fragment(uint32_t nr)
         EXPECT_EQ(pfn % 16, 0);
         runs[i] = (struct run){pfn, 2};
     }
-    EXPECT_EQ(buddy_largest_order_locked(&pages.pa.zone[0]), 3);
+    EXPECT_EQ(largest_order(), 3);
 }
 
 /* Large aligned requests out of what was fragmented, and freed in the reverse order: all
@@ -123,11 +146,13 @@ static void fragmentation_performance(void)
     page_rig_begin(&pages, FRAMES_4G, ORDER);
     zone = &pages.pa.zone[0];
     fragment(NR);
+    lock_acquire(&zone->lock);
     for (uint32_t i = 0; i < NR; i++) /* no two neighbours that merge are alike */
         buddy_free_range_locked(zone, &pages.pa.map, runs[i].pfn, 2,
                                 i % 4 % 3 == 0 ? RESIDENCY_ZEROED : RESIDENCY_DIRTY);
     zone->used_pages -= 2 * NR; /* as page_free_range would have */
-    EXPECT_EQ(buddy_nr_free_locked(zone, ORDER), FRAMES_4G >> ORDER);
+    lock_release(&zone->lock);
+    EXPECT_EQ(nr_free(ORDER), FRAMES_4G >> ORDER);
     for (uint32_t i = 0; i < NR; i++) {
         runs[i].pfn = page_alloc_block(&pages.pa, 4, KERNEL);
         EXPECT_NE(runs[i].pfn, PFN_NONE);
@@ -139,16 +164,16 @@ static void fragmentation_performance(void)
     fragment(NR);
     for (uint32_t i = 0; i < NR; i += 2)
         page_free_range(&pages.pa, runs[i].pfn, 2);
-    EXPECT_EQ(buddy_largest_order_locked(zone), 4);
+    EXPECT_EQ(largest_order(), 4);
     for (uint32_t i = NR; i-- > 0;)
         if (i % 2 != 0)
             page_free_range(&pages.pa, runs[i].pfn, 2);
-    EXPECT_EQ(buddy_nr_free_locked(zone, ORDER), FRAMES_4G >> ORDER);
+    EXPECT_EQ(nr_free(ORDER), FRAMES_4G >> ORDER);
 
     fragment(NR);
     for (uint32_t i = NR; i-- > 0;)
         page_free_range(&pages.pa, runs[i].pfn, 2);
-    EXPECT_EQ(buddy_nr_free_locked(zone, ORDER), FRAMES_4G >> ORDER);
+    EXPECT_EQ(nr_free(ORDER), FRAMES_4G >> ORDER);
     page_rig_end(&pages);
 }
 
@@ -162,11 +187,13 @@ static void exceeds_max_order(void)
 
     page_rig_begin(&pages, FRAMES_10G, MAX_ORDER);
     zone = &pages.pa.zone[0];
-    EXPECT_EQ(buddy_largest_order_locked(zone), MAX_ORDER);
+    EXPECT_EQ(largest_order(), MAX_ORDER);
     for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
         EXPECT_EQ(page_alloc_block(&pages.pa, orders[i], KERNEL), PFN_NONE);
         EXPECT_EQ(page_alloc_exact(&pages.pa, 1, orders[i], KERNEL), PFN_NONE);
+        lock_acquire(&zone->lock);
         EXPECT_EQ(buddy_alloc_locked(zone, &pages.pa.map, orders[i]), PFN_NONE);
+        lock_release(&zone->lock);
     }
     EXPECT_EQ(page_alloc_exact(&pages.pa, BLOCK + 1, 0, KERNEL), PFN_NONE);
     EXPECT_EQ(page_alloc_exact(&pages.pa, FRAMES_10G, 0, KERNEL), PFN_NONE);
@@ -174,7 +201,9 @@ static void exceeds_max_order(void)
     EXPECT_EQ(page_alloc_exact(&pages.pa, UINT32_MAX, 0, KERNEL), PFN_NONE);
     EXPECT_EQ(page_alloc_exact(&pages.pa, 0, 0, KERNEL), PFN_NONE);
     EXPECT_EQ(zone->frontier, 0); /* not even looked for */
-    EXPECT_EQ(buddy_find_range_locked(zone, &pages.pa.map, 0, UINT32_MAX, BLOCK + 1, 1, 0), 0);
+    lock_acquire(&zone->lock);
+    EXPECT_EQ(buddy_find_range_locked(zone, &pages.pa.map, 0, UINT32_MAX, BLOCK + 1, 1, 0, 0), 0);
+    lock_release(&zone->lock);
     EXPECT_EQ(page_reserve_range(&pages.pa, 0, FRAMES_10G, PYSLAB_PAGE_LARGE), 0);
     EXPECT_EQ(page_rig_free(&pages), 0);
     page_free_range(&pages.pa, 0, FRAMES_10G);

@@ -45,7 +45,7 @@ static void metadata_layout(void)
 static void init_leaves_nothing_to_chance(void)
 {
     struct frame_map map;
-    char metadata[64];
+    _Alignas(4096) static char metadata[2 * 4096];
 
     memset(&map, 0xff, sizeof map);
     frame_map_init(&map, NULL, 8, metadata);

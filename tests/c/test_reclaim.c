@@ -1,8 +1,7 @@
 /* test_reclaim.c - holds down the slow path: its steps and their order, as counters and
- * callbacks see them, how often each is repeated, who may not take them, and what
- * background reclaim owes.
+ * callbacks see them, how often each is repeated, who may not take them, what is owed after.
  * What it is not: shrinkers' arithmetic and life (test_shrinker.c), marks (test_watermark.c). */
-#include "page_alloc/request.h"
+#include "page_alloc/page_alloc.h"
 #include "rig_zones.h"
 #include <pthread.h>
 
@@ -90,15 +89,9 @@ static int oom(size_t nbytes, uint32_t zone, void *context)
     return seen.oom_until != 0 && seen.nr_ooms >= seen.oom_until ? 0 : seen.oom_answer;
 }
 
-/* 64 frames, min 8, low 10, high 12, with everything that anyone may have taken. */
-static void begin_full(bool with_oom)
+/* An arena of this zone with a shrinker. */
+static void begin(const pyslab_zone_options *zone)
 {
-    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
-                                             .nr_pages = 64,
-                                             .watermark = {8, 10, 12, 12},
-                                             .batch = 1,
-                                             .high_min = 4,
-                                             .high_max = 4};
     pyslab_shrinker_options options = {.struct_size = sizeof options,
                                        .seeks = 2,
                                        .count = count,
@@ -108,10 +101,18 @@ static void begin_full(bool with_oom)
 
     memset(&seen, 0, sizeof seen);
     seen.freeable = 1000;
-    arena = rig_zones_arena(&zone, 1, 3);
+    arena = rig_zones_arena(zone, 1, 3);
+    EXPECT_EQ(pyslab_register_shrinker(arena, &options, &shrinker), PYSLAB_OK);
+}
+
+/* 64 frames, min 8, low 10, high 12, with everything that anyone may have taken. */
+static void begin_full(bool with_oom)
+{
+    pyslab_zone_options zone = rig_zone(PYSLAB_ZONE_NORMAL, 64, 8);
+
+    begin(&zone);
     nr_held = rig_take_all(arena, 0, NOTHING, pfns, 64 + 1);
     EXPECT_EQ(nr_held, 56);
-    EXPECT_EQ(pyslab_register_shrinker(arena, &options, &shrinker), PYSLAB_OK);
     if (with_oom)
         pyslab_arena_set_oom(arena, oom, &seen);
 }
@@ -416,8 +417,6 @@ static void nofail_must_be_able_to_wait(void)
 
 static void give_up(void)
 {
-    void *p;
-
     begin_full(true);
     seen.answer = -2;
     seen.oom_answer = 1;
@@ -431,8 +430,7 @@ static void give_up(void)
     /* No smaller one is tried instead: a slab of several frames, then frames. */
     for (size_t size = 64; size <= 16384; size *= 2) {
         seen.nr_scans = 0;
-        p = pyslab_kmalloc(arena, size, KERNEL);
-        EXPECT(p == NULL);
+        EXPECT(pyslab_kmalloc(arena, size, KERNEL) == NULL);
         EXPECT_EQ(seen.nr_scans, 1);
     }
     EXPECT_EQ(rig_used_pages(arena), 56);
@@ -447,25 +445,13 @@ static void give_up(void)
 /* Free frames are above min and below low: requests are served, and wake. */
 static void begin_below_low(void)
 {
-    static const pyslab_zone_options zone = {.type = PYSLAB_ZONE_NORMAL,
-                                             .nr_pages = 64,
-                                             .watermark = {4, 40, 50, 50},
-                                             .batch = 1,
-                                             .high_min = 4,
-                                             .high_max = 4};
-    pyslab_shrinker_options options = {.struct_size = sizeof options,
-                                       .seeks = 2,
-                                       .count = count,
-                                       .scan = scan,
-                                       .release = release};
-    pyslab_shrinker *shrinker;
+    pyslab_zone_options zone = rig_zone(PYSLAB_ZONE_NORMAL, 64, 4);
 
-    memset(&seen, 0, sizeof seen);
-    seen.freeable = 1000;
-    arena = rig_zones_arena(&zone, 1, 3);
+    zone.watermark[PYSLAB_MARK_LOW] = 40;
+    zone.watermark[PYSLAB_MARK_HIGH] = zone.watermark[PYSLAB_MARK_PROMO] = 50;
+    begin(&zone);
     for (nr_held = 0; nr_held < 30; nr_held++)
         pfns[nr_held] = pyslab_alloc_pages(arena, 0, NOTHING);
-    EXPECT_EQ(pyslab_register_shrinker(arena, &options, &shrinker), PYSLAB_OK);
 }
 
 static void request(uint32_t gfp)

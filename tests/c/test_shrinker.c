@@ -6,10 +6,8 @@
  * of freeable where seeks is 0; total = (deferred >> priority) + delta, at most twice
  * freeable; scans of a batch while total holds a batch, or all that is freeable.
  * What it is not: when shrinkers are asked (test_reclaim.c). */
+#include "page_alloc/shrinker.h"
 #include "rig_zones.h"
-
-#include "page_alloc/request.h"
-
 #include <pthread.h>
 
 static struct page_rig rig;

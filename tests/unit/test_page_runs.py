@@ -80,13 +80,15 @@ def test_contig_of_any_shape(nr: int, align: int, nocross: int) -> None:
     held = fill(lambda: arena.alloc_contig(nr, align=align, nocross=nocross))
     used = [False] * 256
     for buf in held:
-        first = _pfn(arena, buf)
-        assert 0 == first % align
-        assert not nocross or first // nocross == (first + nr - 1) // nocross
+        first, place = _pfn(arena, buf), buf.address // PAGE
+        assert 0 == place % align
+        assert not nocross or place // nocross == (place + nr - 1) // nocross
         assert not any(used[first : first + nr])
         used[first : first + nr] = [True] * nr
-    for first in range(0, 257 - nr, align):
-        crosses = nocross and first // nocross != (first + nr - 1) // nocross
+    base = arena.base // PAGE
+    for first in range(-base % align, 257 - nr, align):
+        place = base + first
+        crosses = nocross and place // nocross != (place + nr - 1) // nocross
         assert crosses or any(used[first : first + nr]), first
     arena.validate()
     del held, buf

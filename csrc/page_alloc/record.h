@@ -1,0 +1,111 @@
+/* record.h - struct page_alloc, the record of one arena's page allocator.
+ *
+ * What it is: all that the files of page_alloc/ keep, in one place, because the fast paths that
+ * page_alloc.h inlines into other layers read it. Which file looks after which part is said there.
+ * What it is not: an interface. Other layers use the functions of page_alloc.h; they read fields
+ * that are constant, or counters, and write none but those that a function tells them to.
+ *
+ * Data structure: zones over one frame map, lowest first; struct pcp, in each thread's slot of the
+ * arena's domain: for each zone a stack of frame numbers for each order that has a page list.
+ * Lock: each field says it. A pcp is its thread's alone.
+ */
+#ifndef PAGE_ALLOC_RECORD_H
+#define PAGE_ALLOC_RECORD_H
+
+#include "buddy/buddy.h"
+#include "page_alloc/usage.h"
+#include "thread/thread.h"
+
+#define NR_PCP_LISTS 5u   /* orders 0, 1, 2, 3 and 9, as in Linux */
+#define PCP_CAPACITY 128u /* blocks of order 0: 512 KiB; see pcp.c for the others */
+#define LIMIT_NONE UINT64_MAX
+
+struct pcp_list {
+    _Atomic uint32_t nr;          /* frame numbers on the stack; others read it */
+    uint32_t high;                /* at most so many blocks; 0: the order has no list */
+    uint32_t batch;               /* blocks moved to or from the buddy at once; <= high */
+    uint32_t alloc_word;          /* page->word of a block of this list in use; constant */
+    uint32_t frame[PCP_CAPACITY]; /* stack: the youngest is last */
+};
+
+/* The lists of one zone. */
+struct pcp_set {
+    struct pcp_list list[NR_PCP_LISTS];
+};
+
+/* One thread's page lists. */
+struct pcp {
+    uint32_t drain_epoch; /* page_alloc's when this thread last gave all to the buddy */
+    bool in_reclaim;      /* this thread runs a callback: no reclaim within reclaim */
+    bool gave_up;         /* a callback ended this thread's last slow request */
+    struct pcp_set set[]; /* by place (pcp_place): first the NORMAL zone's */
+};
+
+/* See purge.c. */
+struct purge {
+    uint32_t interval_ms;            /* of the working set; PURGE_NEVER: no purging; constant */
+    _Atomic uint32_t interval_start; /* os_time_ms when the current interval began */
+    bool fixed;                      /* the memory cannot go back to the system (hugetlb, mlock);
+                                        constant */
+};
+
+/* See hugepage.h. */
+enum hugepages_state { HUGEPAGES_OFF, HUGEPAGES_UNTRIED, HUGEPAGES_TRYING, HUGEPAGES_ON };
+
+struct hugepages {
+    _Atomic uint32_t state; /* enum hugepages_state */
+    uint8_t *small_runs;    /* a byte for each run of 32 MiB: 1: it is not to get huge pages;
+                               process-local heap */
+    uint32_t nr_runs;       /* runs; 0: no huge pages wanted; constant */
+};
+
+/* See reclaim.c. */
+struct reclaim {
+    bool (*upper)(void *context); /* an upper layer frees blocks; true: some came back */
+    void *upper_context;
+    /* The out-of-memory callback: asked before a request fails; NULL: there is none. */
+    int (*_Atomic oom)(size_t nbytes, uint32_t zone, void *context);
+    void *_Atomic oom_context;       /* its last argument; written before oom is */
+    struct lock shrinkers_lock;      /* guards the list and the pins */
+    struct shrinker *shrinkers;      /* list; see shrinker.c */
+    _Atomic uint32_t kswapd_wanted;  /* 1: background reclaim was woken and has not run */
+    _Atomic uint32_t kswapd_skip;    /* wakes still to ignore, because the last run got nothing */
+    _Atomic uint32_t kswapd_backoff; /* wakes that were to be ignored after that run */
+    _Atomic uint64_t events[PYSLAB_NR_VM_EVENTS]; /* what vmstat() tells */
+};
+
+struct page_alloc {
+    struct frame_map map;         /* the frames, and their records */
+    struct thread_domain *domain; /* where the pcps are */
+    uint32_t nr_zones;            /* constant */
+    uint32_t max_order;           /* of the largest block; constant */
+    uint32_t normal;              /* index of the zone of the fast path; constant */
+    uint8_t gfp_zone[16];         /* highest zone by a mask's low four bits; constant */
+    uint32_t pcp_high[MAX_NR_ZONES][NR_PCP_LISTS];  /* what each new pcp gets; constant */
+    uint32_t pcp_batch[MAX_NR_ZONES][NR_PCP_LISTS]; /* likewise */
+    struct zone zone[MAX_NR_ZONES];                 /* nr_zones of them, lowest first */
+    uint32_t open_end;                 /* frames from here on may not be touched yet (access.c);
+                                          PFN_NONE: all may; their zone's lock */
+    bool forked;                       /* this is a forked child's copy: the frames of high memory
+                                          are the parent's */
+    bool best_fit;                     /* large requests go to the shortest resident run that
+                                         fits, also where a larger block is free; constant */
+    _Atomic uint64_t peak_used_pages;  /* most frames outside the buddy at once */
+    struct lock limit_lock;            /* held around a take while a limit is set */
+    _Atomic uint64_t limit_pages;      /* at most so many frames outside; LIMIT_NONE */
+    _Atomic uint32_t drain_epoch;      /* a thread behind it drains at its next exchange */
+    _Atomic uint32_t nr_isolated;      /* free blocks that purge.c has taken out of the buddy */
+    _Atomic uint32_t nr_returns;       /* blocks that it has put back, ever */
+    _Atomic uint64_t alloc_failures;   /* requests that found no memory */
+    _Atomic uint64_t pages_cleared;    /* frames cleared for GFP_ZERO */
+    _Atomic uint64_t pages_known_zero; /* frames that needed no clearing */
+    _Atomic uint64_t pages_released;   /* frames given back to the operating system */
+    struct usage *usage;               /* what callers have: own_usage, or another arena's
+                                         whose side this one is; constant */
+    struct usage own_usage;            /* while an arena is nobody's side */
+    struct purge purge;                /* giving memory back: purge.c */
+    struct hugepages huge;             /* asking for huge pages: hugepage.c */
+    struct reclaim reclaim;            /* when memory is short: reclaim.c, shrinker.c */
+};
+
+#endif
