@@ -74,10 +74,10 @@ static void run_region(void *argument)
 }
 
 static const struct bench_entry contenders[] = {
-    {"malloc + free", BENCH_LIBC, run_malloc},
-    {"kmalloc + kfree", BENCH_PYSLAB, run_kmalloc},
-    {"kmem_cache alloc + free", BENCH_PYSLAB, run_kmem_cache},
-    {"region alloc", BENCH_PYSLAB, run_region},
+    {"malloc + free", BENCH_LIBC, run_malloc, 0},
+    {"kmalloc + kfree", BENCH_PYSLAB, run_kmalloc, 0},
+    {"kmem_cache alloc + free", BENCH_PYSLAB, run_kmem_cache, 0},
+    {"region alloc", BENCH_PYSLAB, run_region, 0},
 };
 
 enum { NR_CONTENDERS = sizeof(contenders) / sizeof(contenders[0]) };

@@ -150,6 +150,11 @@ void bench_run_aligned(const struct bench_options *options);
 void bench_run_region(const struct bench_options *options);
 void bench_run_capi(const struct bench_options *options);
 
+/* Runs each contender's share of nr_ops operations in turn, in rounds, and prints their figures
+ * as a JSON list called name (contest.c). */
+void bench_run_contest(const struct bench_options *options, const char *name,
+                       const struct bench_entry *entries, size_t nr, void *task, uint64_t nr_ops);
+
 /* The address of the C API's table, as an extension gets it. */
 const void *bench_api_table(void);
 /* Ends the process with status 1. */

@@ -146,5 +146,5 @@ int pyslab_arena_flush(pyslab_arena *arena)
 {
     const struct frame_map *map = &arena->pages.map;
 
-    return map->high_is_disk ? os_file_sync(map->high_fd) : PYSLAB_OK;
+    return frame_map_is_on_disk(map) ? os_file_sync(map->high) : PYSLAB_OK;
 }

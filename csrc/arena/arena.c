@@ -98,56 +98,48 @@ static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_op
     return error;
 }
 
-/* The file of the frames without an address. */
-struct high_file {
-    int fd;       /* -1: there are no such frames */
-    bool is_disk; /* a file on disk; false: in memory */
-    bool fresh;   /* all of it reads zero */
-};
-
-static int make_high_file(const struct pyslab_arena *arena, const pyslab_arena_options *options,
-                          struct high_file *high)
+/* Opens the file of the frames without an address. *fresh: all of it reads zero. */
+static int open_high_file(struct pyslab_arena *arena, const pyslab_arena_options *options,
+                          bool *fresh)
 {
     uint64_t bytes = arena->bytes - arena->mapped_bytes;
     int error;
 
-    *high = (struct high_file){.fd = -1, .fresh = true};
+    *fresh = true;
     if (bytes == 0)
         return PYSLAB_OK;
-    high->is_disk = options->highmem_path != NULL;
-    if (high->is_disk)
-        return os_disk_file_open(options->highmem_path, bytes, &high->fd, &high->fresh);
-    error = os_memfd_create("pyslab-highmem", bytes, &high->fd);
+    if (options->highmem_path != NULL)
+        return os_file_open_disk(&arena->high, options->highmem_path, bytes, fresh);
+    error = os_file_open_memory(&arena->high, "pyslab-highmem", bytes);
     if (error == PYSLAB_OK && (options->prefault != 0 || options->mlock != 0))
-        error = os_file_prefault(high->fd, bytes);
+        error = os_file_prefault(&arena->high, bytes);
     return error;
 }
 
 /* Unmaps the frames after an error. errno stays: it tells the caller what went wrong. */
-static void unmap_frames(const struct pyslab_arena *arena, void *base, int high_fd)
+static void unmap_frames(struct pyslab_arena *arena, void *base)
 {
     int saved = errno;
 
     os_release(base, arena->mapped_bytes);
-    if (high_fd >= 0)
-        os_file_close(high_fd);
+    os_file_close(&arena->high);
     errno = saved;
 }
 
-static int map_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
-                      void **base, struct high_file *high)
+static int map_frames(struct pyslab_arena *arena, const pyslab_arena_options *options, void **base,
+                      bool *high_is_fresh)
 {
     size_t bytes = arena->mapped_bytes;
     int error = os_reserve(bytes, arena_align(bytes, options->max_order), base);
 
     if (error != PYSLAB_OK)
         return error;
-    high->fd = -1;
+    arena->high = OS_FILE_NONE;
     error = commit_frames(arena, options, *base);
     if (error == PYSLAB_OK)
-        error = make_high_file(arena, options, high);
+        error = open_high_file(arena, options, high_is_fresh);
     if (error != PYSLAB_OK)
-        unmap_frames(arena, *base, high->fd);
+        unmap_frames(arena, *base);
     return error;
 }
 
@@ -191,7 +183,7 @@ static bool arena_reclaim(void *context)
 
 /* Tells the zones what the content of frames is before their first use. */
 static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *options,
-                      const struct high_file *high)
+                      bool high_is_fresh)
 {
     bool resident = options->prefault != 0 || options->mlock != 0;
 
@@ -200,7 +192,7 @@ static void set_fresh(struct page_alloc *pages, const pyslab_arena_options *opti
 
         if (resident)
             zone->fresh = RESIDENCY_ZEROED;
-        if (zone->type >= PYSLAB_ZONE_HIGHMEM && !high->fresh)
+        if (zone->type >= PYSLAB_ZONE_HIGHMEM && !high_is_fresh)
             zone->fresh = RESIDENCY_DIRTY;
     }
 }
@@ -223,7 +215,7 @@ static int close_records(struct page_alloc *pages, const pyslab_arena_options *o
 }
 
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
-                        const struct high_file *high)
+                        bool high_is_fresh)
 {
     uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
     struct frame_map map;
@@ -232,12 +224,12 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     if (error != PYSLAB_OK)
         return error;
     frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
-    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT), high->fd);
-    map.high_is_disk = high->is_disk;
+    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT),
+                       arena->high.fd >= 0 ? &arena->high : NULL);
     thread_domain_init(&arena->domain);
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
                     options->nr_zones);
-    set_fresh(&arena->pages, options, high);
+    set_fresh(&arena->pages, options, high_is_fresh);
     page_alloc_set_purge(&arena->pages,
                          options->purge_delay_ms != 0 ? options->purge_delay_ms
                                                       : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
@@ -272,7 +264,7 @@ static void arena_recount(struct pyslab_arena *arena)
 int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options)
 {
     void *base;
-    struct high_file high;
+    bool high_is_fresh;
     int error = options_check(options);
 
     CHECK(arena->bytes == 0 && arena->metadata == NULL);
@@ -282,11 +274,11 @@ int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options)
     arena->mapped_bytes = arena_mapped_bytes(options);
     arena->hugepages = options->hugepages;
     arena->purge_delay_ms = options->purge_delay_ms;
-    error = map_frames(arena, options, &base, &high);
+    error = map_frames(arena, options, &base, &high_is_fresh);
     if (error == PYSLAB_OK) {
-        error = arena_set_up(arena, options, base, &high);
+        error = arena_set_up(arena, options, base, high_is_fresh);
         if (error != PYSLAB_OK)
-            unmap_frames(arena, base, high.fd);
+            unmap_frames(arena, base);
     }
     if (error != PYSLAB_OK) {
         memset(arena, 0, sizeof *arena);
@@ -316,7 +308,7 @@ int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out)
 
 void arena_destroy(struct pyslab_arena *arena)
 {
-    struct frame_map map = arena->pages.map;
+    void *base = arena->pages.map.base;
 
     arena_recount(arena);
     if (load_relaxed(&arena->side) != NULL)
@@ -328,7 +320,7 @@ void arena_destroy(struct pyslab_arena *arena)
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);
     os_release(arena->metadata, arena->metadata_bytes);
-    unmap_frames(arena, map.base, map.high_fd);
+    unmap_frames(arena, base);
     os_heap_free(arena, sizeof *arena);
 }
 

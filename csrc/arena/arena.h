@@ -21,6 +21,7 @@
 struct pyslab_arena {
     struct kmalloc kmalloc;              /* and in it the slab caches */
     struct page_alloc pages;             /* and in it the zones */
+    struct os_file high;                 /* the frames without an address; fd -1: there are none */
     struct vm vm;                        /* vmalloc areas over the high zones */
     struct region_set regions;           /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */

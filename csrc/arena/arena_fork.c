@@ -4,8 +4,8 @@
  * Anonymous frames are copied with the process: parent and child each go on with an
  * arena of their own. What other threads had in their sheaves and page lists stays
  * theirs in the parent; in the child it is unreachable and remains counted as cached.
- * Frames of high memory are shared with the parent and stay its own: the child neither
- * takes nor returns them.
+ * Frames of high memory stay the parent's: the child neither takes nor returns them, and what it
+ * has mapped of them becomes private to it (vm/vm_fork.h).
  *
  * Data structure: a list of all arenas of the process.
  * Lock: arena_list.lock, of rank FORK. The handlers take the C library's list of FILEs, then this
@@ -16,6 +16,8 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 #include "slab/mempool.h"
+#include "vm/remap.h"
+#include "vm/vm_fork.h"
 
 static struct {
     struct lock lock;            /* guards arenas */
@@ -92,18 +94,20 @@ static void fork_prepare(void)
     os_stdio_hold();
     lock_acquire_for_fork(&arena_list.lock);
     thread_fork_prepare();
+    remaps_fork_prepare();
     for (size_t rank = 0; rank < NR_RANKS; rank++)
         arenas_each(rank, lock_acquire_for_fork);
     os_heap_fork_prepare();
 }
 
-/* Releases what fork_prepare took, but for the first two. The caller holds arena_list.lock. */
+/* Releases what fork_prepare took, but for the first three. The caller holds arena_list.lock. */
 static void fork_release(void)
 {
     lock_assert_held(&arena_list.lock);
     os_heap_fork_done();
     for (size_t rank = NR_RANKS; rank > 0; rank--)
         arenas_each(rank - 1, lock_release_after_fork);
+    remaps_fork_release();
 }
 
 static void fork_parent(void)
@@ -135,8 +139,21 @@ static void child_recount(struct pyslab_arena *arena)
     CHECK_RECOUNT(1, vm_check(&arena->vm, &f), &f);
 }
 
+/* Before any lock is released, so that nothing of the child can write into its parent. The caller
+ * holds arena_list.lock. */
+static void child_make_private(void)
+{
+    lock_assert_held(&arena_list.lock);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
+        os_file_after_fork(&a->high);
+        vm_make_private_locked(&a->vm);
+    }
+    remaps_make_private();
+}
+
 static void fork_child(void)
 {
+    child_make_private();
     fork_release();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         child_set_up(&a->pages);

@@ -1,4 +1,4 @@
-/* os.c - os.h on Linux: mappings, files, and what the machine says of itself.
+/* os.c - os.h on Linux: mappings, and what the machine says of itself.
  *
  * What it is not: it keeps no record of what it has mapped; each caller does.
  * Lock: none.
@@ -14,11 +14,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,16 +85,6 @@ int os_commit_hugetlb(void *p, size_t bytes)
     return map_fixed(p, bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 }
 
-int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset)
-{
-    return map_fixed(p, bytes, MAP_SHARED, fd, (off_t)offset);
-}
-
-int os_commit_file_resident(void *p, size_t bytes, int fd, uint64_t offset)
-{
-    return map_fixed(p, bytes, MAP_SHARED | MAP_POPULATE, fd, (off_t)offset);
-}
-
 int os_uncommit(void *p, size_t bytes)
 {
     return map_fixed_as(p, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -158,101 +146,6 @@ int os_lock_memory(void *p, size_t bytes)
 {
     CHECK(is_whole_pages(p, bytes));
     return mlock(p, bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
-}
-
-int os_memfd_create(const char *name, uint64_t bytes, int *fd)
-{
-    int new_fd = fault_here() ? -1 : memfd_create(name, MFD_CLOEXEC);
-
-    if (new_fd < 0)
-        return PYSLAB_EOS;
-    if (ftruncate(new_fd, (off_t)bytes) != 0) {
-        close(new_fd);
-        return PYSLAB_EOS;
-    }
-    *fd = new_fd;
-    return PYSLAB_OK;
-}
-
-int os_file_discard(int fd, uint64_t offset, uint64_t bytes)
-{
-    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-
-    return fallocate(fd, mode, (off_t)offset, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
-}
-
-/* Takes the file's lock, and gives an empty file its size. An old file must have it already. */
-static int disk_file_prepare(int fd, uint64_t bytes, bool *fresh)
-{
-    struct stat status;
-    int error;
-
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &status) != 0)
-        return PYSLAB_EOS;
-    *fresh = status.st_size == 0;
-    if (!*fresh && (uint64_t)status.st_size != bytes) {
-        errno = ESTALE;
-        return PYSLAB_EOS;
-    }
-    error = posix_fallocate(fd, 0, (off_t)bytes);
-    if (error == 0)
-        return PYSLAB_OK;
-    if (*fresh && ftruncate(fd, 0) != 0) {
-        /* The file keeps the blocks it got: the error to report is that of the allocation. */
-    }
-    errno = error;
-    return PYSLAB_EOS;
-}
-
-int os_disk_file_open(const char *path, uint64_t bytes, int *fd, bool *fresh)
-{
-    int new_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    int saved;
-
-    if (new_fd < 0)
-        return PYSLAB_EOS;
-    if (disk_file_prepare(new_fd, bytes, fresh) == PYSLAB_OK) {
-        *fd = new_fd;
-        return PYSLAB_OK;
-    }
-    saved = errno;
-    close(new_fd);
-    errno = saved;
-    return PYSLAB_EOS;
-}
-
-int os_file_sync(int fd)
-{
-    return fdatasync(fd) == 0 ? PYSLAB_OK : PYSLAB_EOS;
-}
-
-void os_file_clear(int fd, uint64_t offset, uint64_t bytes, bool keep_blocks)
-{
-    static const char zeros[4096];
-
-    if (keep_blocks) {
-        if (fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-                      (off_t)bytes) == 0)
-            return;
-    } else if (os_file_discard(fd, offset, bytes) == PYSLAB_OK) {
-        return;
-    }
-    for (uint64_t end = offset + bytes; offset < end;) {
-        size_t left = end - offset < sizeof zeros ? (size_t)(end - offset) : sizeof zeros;
-        ssize_t written = pwrite(fd, zeros, left, (off_t)offset);
-
-        offset += written > 0 ? (uint64_t)written : 0;
-    }
-}
-
-int os_file_prefault(int fd, uint64_t bytes)
-{
-    return fallocate(fd, 0, 0, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
-}
-
-void os_file_close(int fd)
-{
-    close(fd);
 }
 
 uint64_t os_physical_bytes(void)

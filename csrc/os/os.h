@@ -31,12 +31,6 @@ int os_commit(void *p, size_t bytes, bool overcommit);
  * pre: both multiples of the huge page; inside a reservation (unchecked: as os_commit) */
 int os_commit_hugetlb(void *p, size_t bytes);
 
-/* Maps bytes of file fd from offset on, shared with all other mappings of the file.
- * pre: whole pages; inside a reservation (unchecked: as os_commit). EOS */
-int os_commit_file(void *p, size_t bytes, int fd, uint64_t offset);
-/* The same, and every page of it becomes resident now, as far as there is memory. EOS */
-int os_commit_file_resident(void *p, size_t bytes, int fd, uint64_t offset);
-
 /* Makes a range what os_reserve gave: address space without memory and without access.
  * pre: whole pages; inside a reservation (unchecked: as os_commit). EOS */
 int os_uncommit(void *p, size_t bytes);
@@ -75,23 +69,6 @@ int os_prefault(void *p, size_t bytes);
 /* Makes every page of a range resident and keeps it so. EOS, also over RLIMIT_MEMLOCK.
  * pre: whole pages; committed (unchecked: the system knows, and refuses) */
 int os_lock_memory(void *p, size_t bytes);
-
-/* Makes a file in memory, without a name, of this size, all zero. EOS */
-int os_memfd_create(const char *name, uint64_t bytes, int *fd);
-/* Gives the memory, or the blocks on disk, of a range of a file back; it reads zero
- * afterwards. EOS */
-int os_file_discard(int fd, uint64_t offset, uint64_t bytes);
-/* Opens, or makes, a file on disk of exactly this size with all its blocks allocated, and
- * locks it against other arenas. *fresh becomes true if the file was made now or was empty.
- * EOS: errno is ESTALE for a file of another size, EWOULDBLOCK for another arena's file. */
-int os_disk_file_open(const char *path, uint64_t bytes, int *fd, bool *fresh);
-/* Waits until what was written to the file is on the disk. EOS */
-int os_file_sync(int fd);
-/* Makes a range of a file read zero. keep_blocks: its blocks stay allocated. */
-void os_file_clear(int fd, uint64_t offset, uint64_t bytes, bool keep_blocks);
-/* Allocates the memory of the first bytes of a file now. EOS */
-int os_file_prefault(int fd, uint64_t bytes);
-void os_file_close(int fd);
 
 /* Bytes of physical memory; 0 if unknown. */
 uint64_t os_physical_bytes(void);

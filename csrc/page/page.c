@@ -38,15 +38,15 @@ void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *
         .classes = metadata,
         .nr_pages = nr_pages,
     };
-    frame_map_set_high(map, nr_pages, -1);
+    frame_map_set_high(map, nr_pages, NULL);
 }
 
-void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd)
+void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, struct os_file *high)
 {
     CHECK(nr_mapped <= map->nr_pages);
     map->nr_mapped = nr_mapped;
     map->bytes = (size_t)nr_mapped << PAGE_SHIFT;
-    map->high_fd = fd;
+    map->high = high;
 }
 
 /* Whole host pages around some bytes. */
@@ -101,7 +101,7 @@ void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
     if (pfn_has_address(map, pfn))
         memset(pfn_to_virt(map, pfn), 0, bytes);
     else
-        os_file_clear(map->high_fd, pfn_to_offset(map, pfn), bytes, map->high_is_disk);
+        os_file_clear(map->high, pfn_to_offset(map, pfn), bytes);
 }
 
 int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
@@ -110,7 +110,7 @@ int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
 
     if (pfn_has_address(map, pfn))
         return os_discard(pfn_to_virt(map, pfn), bytes);
-    return os_file_discard(map->high_fd, pfn_to_offset(map, pfn), bytes);
+    return os_file_discard(map->high, pfn_to_offset(map, pfn), bytes);
 }
 
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,

@@ -27,6 +27,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/list.h"
+#include "os/os_file.h"
 
 /* The residency of a free block: whether the system has memory behind it (then it is resident),
  * and what is known of its content. A block that is DIRTY, or has a dirty part, is called dirty;
@@ -147,16 +148,21 @@ static always_inline void page_set(struct page *page, enum pyslab_page_state sta
 
 /* Where the frames and their records are. Pointers, so process-local. */
 struct frame_map {
-    char *base;         /* address of frame 0 */
-    struct page *pages; /* nr_pages records */
-    uint8_t *classes;   /* nr_pages bytes */
-    size_t bytes;       /* of the frames that have an address */
-    uint32_t nr_pages;  /* frames of the arena */
-    uint32_t nr_mapped; /* frames with an address: the first ones */
-    int high_fd;        /* file of the others, from its offset 0 on; -1: there are none */
-    bool high_is_disk;  /* that file outlives the arena: its blocks stay allocated */
-    bool dump_follows;  /* frames come into core dumps when frame_map_open opens their records */
+    char *base;           /* address of frame 0 */
+    struct page *pages;   /* nr_pages records */
+    uint8_t *classes;     /* nr_pages bytes */
+    size_t bytes;         /* of the frames that have an address */
+    uint32_t nr_pages;    /* frames of the arena */
+    uint32_t nr_mapped;   /* frames with an address: the first ones */
+    struct os_file *high; /* the others are in this file, from its offset 0 on; NULL: none are */
+    bool dump_follows;    /* frames come into core dumps when frame_map_open opens their records */
 };
+
+/* The frames without an address outlive the arena, in a file whose blocks stay allocated. */
+static inline bool frame_map_is_on_disk(const struct frame_map *map)
+{
+    return map->high != NULL && map->high->is_disk;
+}
 
 /* pre: pfn < nr_pages (unchecked: loops and list heads name the record before they look at it) */
 static always_inline struct page *pfn_to_page(const struct frame_map *map, uint32_t pfn)
@@ -217,8 +223,9 @@ size_t frame_map_bytes(uint32_t nr_pages);
  * pre: metadata is aligned to the page, and is frame_map_bytes(nr_pages) of zeroed memory (that
  * is unchecked: looking at it would touch it). */
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata);
-/* The frames behind the first nr_mapped are in file fd. pre: nr_mapped <= nr_pages */
-void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, int fd);
+/* The frames behind the first nr_mapped are in a file; NULL: there are none.
+ * pre: nr_mapped <= nr_pages */
+void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, struct os_file *high);
 
 /* Takes the right to write away from all records and class bytes, and them and the frames out of
  * core dumps: what was never used costs nothing then, even where mlockall makes resident all that

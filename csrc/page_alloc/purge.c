@@ -76,7 +76,7 @@ uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages
     if (pa->purge.fixed || PAGE_SIZE % os_page_bytes() != 0)
         return 0;
     /* A file on disk keeps what was in its free frames; the parent's are not ours. */
-    if ((pa->forked || pa->map.high_is_disk) && zone->type >= PYSLAB_ZONE_HIGHMEM)
+    if ((pa->forked || frame_map_is_on_disk(&pa->map)) && zone->type >= PYSLAB_ZONE_HIGHMEM)
         return 0;
     while (released < max_pages &&
            (pfn = isolate_dirty(pa, zone, max_pages - released, &order, &nr_dirty)) != PFN_NONE &&

@@ -135,7 +135,7 @@ static PyObject *window_map(PyObject *op, PyObject *args)
      * from a disk is left to the page faults: they need not hold the GIL. */
     owned = run_is_owned(self, request.page, place.run);
     resident = owned && (self->pkmap.remap.order == 0 || nr_ahead != 0) &&
-               self->pkmap.remap.order <= MAX_RESIDENT_ORDER && !map->high_is_disk;
+               self->pkmap.remap.order <= MAX_RESIDENT_ORDER && !frame_map_is_on_disk(map);
     if (owned)
         nr += runs_ahead(self, request.page, slot, place.run, nr_ahead);
     if (pkmap_map(&self->pkmap, map, slot, place.run, nr, resident) != PYSLAB_OK)

@@ -1,18 +1,12 @@
 /* vmalloc.c - the areas of vmalloc.h. Order of the text: budget, recount, addresses, frames,
  * areas, calls, figures. What it is not: windows (pkmap.c). Lock: vm->lock. */
 #include "vm/vmalloc.h"
+#include "vm/vm_blocks.h"
 
 #include "os/os.h"
 #include "os/os_heap.h"
 
-#include <stdlib.h>
-
 #define GUARD_BYTES PAGE_SIZE
-/* What is left out of the mask of a request for a large block: if there is none, smaller ones
- * will do, so no memory is reclaimed for it. */
-#define TROUBLE_BITS                                                                               \
-    ((uint32_t)(PYSLAB_GFP_DIRECT_RECLAIM | PYSLAB_GFP_KSWAPD_RECLAIM | PYSLAB_GFP_RETRY_MAYFAIL | \
-                PYSLAB_GFP_NOFAIL))
 #define LAZY_PAGES_PER_CPU_BIT ((uint64_t)(32u << 20) >> PAGE_SHIFT) /* the kernel's 32 MiB */
 
 /* --- budget of mappings, of the whole process --------------------------- */
@@ -191,78 +185,6 @@ uint64_t vm_purge(struct vm *vm)
     return nr_mappings;
 }
 
-/* --- frames ------------------------------------------------------------- */
-
-/* Takes blocks for nr_pages frames, the largest first, and returns how many it got; they hold
- * fewer frames than asked for if memory gave out. Only for single frames is memory reclaimed. */
-static uint32_t blocks_buy(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp,
-                           struct vm_block *block)
-{
-    unsigned order = min_uint(ilog2(nr_pages), pa->max_order);
-    uint32_t nr = 0;
-
-    while (nr_pages > 0) {
-        uint32_t pfn;
-
-        order = min_uint(order, ilog2(nr_pages));
-        pfn = page_alloc_high(pa, order, order == 0 ? gfp : gfp & ~TROUBLE_BITS);
-        if (pfn == PFN_NONE && order == 0)
-            return nr;
-        if (pfn == PFN_NONE) {
-            order--;
-            continue;
-        }
-        block[nr++] = (struct vm_block){pfn, 1u << order, order};
-        nr_pages -= 1u << order;
-    }
-    return nr;
-}
-
-static void blocks_return(struct page_alloc *pa, const struct vm_block *block, uint32_t nr)
-{
-    for (uint32_t i = 0; i < nr; i++)
-        (void)page_put(pa, block[i].pfn, block[i].order);
-}
-
-/* Frames of all blocks. In 64 bits, because vmap's caller may list a block many times. */
-static uint64_t blocks_pages(const struct vm_block *block, uint32_t nr)
-{
-    uint64_t nr_pages = 0;
-
-    for (uint32_t i = 0; i < nr; i++)
-        nr_pages += block[i].nr_pages;
-    return nr_pages;
-}
-
-static int block_compare(const void *a, const void *b)
-{
-    uint32_t left = ((const struct vm_block *)a)->pfn, right = ((const struct vm_block *)b)->pfn;
-
-    return (left > right) - (left < right);
-}
-
-/* The run of adjacent blocks that begins with block *i: writes its first frame, returns the
- * number of its frames, and makes *i the block behind it. */
-static uint32_t next_run(const struct vm_area *area, uint32_t *i, uint32_t *pfn)
-{
-    uint32_t end;
-
-    *pfn = area->block[*i].pfn;
-    end = *pfn;
-    while (*i < area->nr_blocks && area->block[*i].pfn == end)
-        end += area->block[(*i)++].nr_pages;
-    return end - *pfn;
-}
-
-static uint32_t count_runs(const struct vm_area *area)
-{
-    uint32_t nr = 0, pfn;
-
-    for (uint32_t i = 0; i < area->nr_blocks; nr++)
-        next_run(area, &i, &pfn);
-    return nr;
-}
-
 /* --- areas -------------------------------------------------------------- */
 
 static size_t area_record_bytes(uint32_t nr_blocks)
@@ -282,10 +204,10 @@ static int area_map(struct vm *vm, const struct vm_area *area)
 
     for (uint32_t copy = 0; copy < area->nr_copies; copy++)
         for (uint32_t i = 0; i < area->nr_blocks;) {
-            uint32_t pfn, nr_pages = next_run(area, &i, &pfn);
+            uint32_t pfn, nr_pages = area_next_run(area, &i, &pfn);
             size_t bytes = (size_t)nr_pages << PAGE_SHIFT;
-            int error = os_commit_file(at, bytes, vm->pages->map.high_fd,
-                                       pfn_to_offset(&vm->pages->map, pfn));
+            int error = os_file_map(vm->pages->map.high, at, pfn_to_offset(&vm->pages->map, pfn),
+                                    bytes, OS_FILE_SHARED);
 
             if (error != PYSLAB_OK)
                 return error;
@@ -321,7 +243,7 @@ static int area_open(struct vm *vm, struct vm_area *area)
 {
     int error;
 
-    area->nr_mappings = count_runs(area) * area->nr_copies + 2;
+    area->nr_mappings = area_count_runs(area) * area->nr_copies + 2;
     if (!budget_charge(area->nr_mappings) &&
         (vm_purge(vm) == 0 || !budget_charge(area->nr_mappings)))
         return PYSLAB_EMAPS;
@@ -435,7 +357,7 @@ static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_
     if (blocks_pages(area->block, area->nr_blocks) != nr_pages) {
         error = PYSLAB_ENOMEM;
     } else {
-        qsort(area->block, area->nr_blocks, sizeof area->block[0], block_compare);
+        blocks_sort(area->block, area->nr_blocks);
         /* The record had room for one block a frame. Mostly there are few: a smaller one stays. */
         fitting = os_heap_alloc(area_record_bytes(area->nr_blocks));
         if (fitting != NULL) {

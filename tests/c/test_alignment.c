@@ -64,11 +64,11 @@ static void addresses_count(void)
 static void numbers_count_without_addresses(void)
 {
     page_rig_begin(&rig, NR_FRAMES, 10);
-    frame_map_set_high(&rig.pa.map, 0, -1);
+    frame_map_set_high(&rig.pa.map, 0, NULL);
     rig.pa.map.base += 5 * PAGE_SIZE;
     expect_runs_at(0);
     rig.pa.map.base -= 5 * PAGE_SIZE;
-    frame_map_set_high(&rig.pa.map, NR_FRAMES, -1);
+    frame_map_set_high(&rig.pa.map, NR_FRAMES, NULL);
     page_rig_end(&rig);
 }
 

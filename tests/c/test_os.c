@@ -102,54 +102,6 @@ static void discard_reads_zero(void)
     EXPECT_EQ(os_discard(p, 32 * KIB), PYSLAB_EOS);
 }
 
-/* Two mappings of one file are the same memory; a punched hole reads zero in both. */
-static void memfd_maps_twice(void)
-{
-    char *a, *b;
-    int fd = -1;
-
-    REQUIRE(os_memfd_create("pyslab-test", 64 * KIB, &fd) == PYSLAB_OK);
-    REQUIRE(os_reserve(32 * KIB, 4 * KIB, (void **)&a) == PYSLAB_OK);
-    REQUIRE(os_reserve(32 * KIB, 4 * KIB, (void **)&b) == PYSLAB_OK);
-    EXPECT_EQ(os_commit_file(a, 32 * KIB, fd, 0), PYSLAB_OK);
-    EXPECT_EQ(os_commit_file(b, 32 * KIB, fd, 16 * KIB), PYSLAB_OK);
-    memset(a + 16 * KIB, 0x33, 16 * KIB);
-    EXPECT_EQ(b[0], 0x33);
-    EXPECT_EQ(b[16 * KIB], 0);
-    b[1] = 0x44;
-    EXPECT_EQ(a[16 * KIB + 1], 0x44);
-    EXPECT_EQ(os_file_discard(fd, 16 * KIB, 8 * KIB), PYSLAB_OK);
-    EXPECT_EQ(a[16 * KIB + 1], 0);
-    EXPECT_EQ(b[0], 0);
-    EXPECT_EQ(b[8 * KIB], 0x33);
-    os_release(a, 32 * KIB);
-    os_release(b, 32 * KIB);
-    os_file_close(fd);
-    EXPECT_EQ(os_file_discard(fd, 0, 4 * KIB), PYSLAB_EOS);
-}
-
-/* Resident at once, the same file; uncommitted, its neighbours stay. */
-static void commit_file_resident(void)
-{
-    char *p;
-    int fd;
-
-    REQUIRE(os_memfd_create("test", 32 * KIB, &fd) == PYSLAB_OK);
-    REQUIRE(os_reserve(32 * KIB, 4 * KIB, (void **)&p) == PYSLAB_OK);
-    EXPECT_EQ(os_commit_file_resident(p, 16 * KIB, fd, 8 * KIB), PYSLAB_OK);
-    EXPECT_EQ(resident_pages(p, 16 * KIB), 16 * KIB / os_page_bytes());
-    memset(p, 0x31, 16 * KIB);
-    EXPECT_EQ(os_commit_file(p + 16 * KIB, 16 * KIB, fd, 0), PYSLAB_OK);
-    EXPECT_EQ(p[16 * KIB + 8 * KIB], 0x31);
-    EXPECT_EQ(os_uncommit(p, 16 * KIB), PYSLAB_OK);
-    EXPECT_EQ(p[16 * KIB + 8 * KIB], 0x31);
-    EXPECT_EQ(os_commit_file_resident(p, 4 * KIB, fd, 12 * KIB), PYSLAB_OK);
-    EXPECT_EQ(p[0], 0x31);
-    EXPECT_EQ(os_commit_file_resident(p, 4 * KIB, -1, 0), PYSLAB_EOS);
-    os_release(p, 32 * KIB);
-    os_file_close(fd);
-}
-
 static char *uncommitted;
 
 static void touch_uncommitted(void)
@@ -169,16 +121,6 @@ static void uncommitted_is_inaccessible(void)
     uncommitted += 4 * KIB;
     EXPECT_EQ(check_child(touch_uncommitted), 0);
     os_release(uncommitted - 4 * KIB, 8 * KIB);
-}
-
-/* A mapping of a file that is not there is refused. */
-static void commit_file_refuses(void)
-{
-    void *p;
-
-    REQUIRE(os_reserve(4 * KIB, 4 * KIB, &p) == PYSLAB_OK);
-    EXPECT_EQ(os_commit_file(p, 4 * KIB, -1, 0), PYSLAB_EOS);
-    os_release(p, 4 * KIB);
 }
 
 /* Advice, asked for or against, leaves content and access as they were. */
@@ -393,10 +335,7 @@ static const struct test tests[] = {
     TEST(commit_a_part),
     TEST(reserved_is_inaccessible),
     TEST(discard_reads_zero),
-    TEST(memfd_maps_twice),
-    TEST(commit_file_resident),
     TEST(uncommitted_is_inaccessible),
-    TEST(commit_file_refuses),
     TEST(advice_is_harmless),
     TEST(hugetlb_or_eos),
     TEST(machine_facts),

@@ -110,7 +110,7 @@ static void locks_must_be_held(void)
 static void address_of_a_high_frame(void)
 {
     begin();
-    frame_map_set_high(&rig.pa.map, 64, -1);
+    frame_map_set_high(&rig.pa.map, 64, NULL);
     (void)pfn_to_virt(&rig.pa.map, 64);
 }
 

@@ -10,27 +10,28 @@
 #define NR_MAPPED 5u /* frames with an address: not a multiple of any run */
 #define NR_PAGES 69u
 
+static struct os_file high; /* of the frames without an address */
+
 /* High frame f starts with the number f; nothing else is written. */
 static void frames_begin(struct frame_map *map)
 {
     uint32_t nr_high = NR_PAGES - NR_MAPPED;
     void *p;
-    int fd = -1;
 
     *map = (struct frame_map){.nr_pages = NR_PAGES};
-    if (os_memfd_create("test", (uint64_t)nr_high << PAGE_SHIFT, &fd) != PYSLAB_OK ||
+    if (os_file_open_memory(&high, "test", (uint64_t)nr_high << PAGE_SHIFT) != PYSLAB_OK ||
         os_reserve(nr_high * PAGE_SIZE, PAGE_SIZE, &p) != PYSLAB_OK ||
-        os_commit_file(p, nr_high * PAGE_SIZE, fd, 0) != PYSLAB_OK)
+        os_file_map(&high, p, 0, nr_high * PAGE_SIZE, OS_FILE_SHARED) != PYSLAB_OK)
         abort();
     for (uint32_t i = 0; i < nr_high; i++)
         *(uint32_t *)((char *)p + i * PAGE_SIZE) = NR_MAPPED + i;
     os_release(p, nr_high * PAGE_SIZE);
-    frame_map_set_high(map, NR_MAPPED, fd);
+    frame_map_set_high(map, NR_MAPPED, &high);
 }
 
 static void frames_end(struct frame_map *map)
 {
-    os_file_close(map->high_fd);
+    os_file_close(map->high);
 }
 
 static uint32_t number_at(const struct remap *remap, uint32_t slot, uint32_t frame)

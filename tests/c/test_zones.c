@@ -344,7 +344,7 @@ static void fill_high(pyslab_arena *arena, uint32_t pfn, uint32_t nr, int byte)
     memset(frame, byte, sizeof frame);
     for (uint32_t i = 0; i < nr; i++)
         EXPECT_EQ(
-            pwrite(arena->pages.map.high_fd, frame, sizeof frame, high_offset(arena, pfn + i)),
+            pwrite(arena->pages.map.high->fd, frame, sizeof frame, high_offset(arena, pfn + i)),
             (ssize_t)sizeof frame);
 }
 
@@ -354,7 +354,7 @@ static bool high_is(pyslab_arena *arena, uint32_t pfn, uint32_t nr, unsigned cha
     bool is = true;
 
     for (uint32_t i = 0; i < nr; i++)
-        is &= pread(arena->pages.map.high_fd, frame, sizeof frame, high_offset(arena, pfn + i)) ==
+        is &= pread(arena->pages.map.high->fd, frame, sizeof frame, high_offset(arena, pfn + i)) ==
                   (ssize_t)sizeof frame &&
               rig_is_filled(frame, sizeof frame, byte);
     return is;
@@ -364,7 +364,7 @@ static uint64_t high_resident(pyslab_arena *arena)
 {
     struct stat st;
 
-    EXPECT_EQ(fstat(arena->pages.map.high_fd, &st), 0);
+    EXPECT_EQ(fstat(arena->pages.map.high->fd, &st), 0);
     return (uint64_t)st.st_blocks * 512 / PAGE_SIZE;
 }
 
