@@ -52,7 +52,8 @@ bool check_is_due(_Atomic uint32_t *nr_runs, uint32_t n);
             check_failed((finding)->text, __FILE__, __LINE__);                                     \
     } while (0)
 #else
-#define CHECK_RECOUNT(n, recount, finding) CHECK_NOTHING((n) != 0 && (recount) && (finding))
+#define CHECK_RECOUNT(n, recount, finding)                                                         \
+    CHECK_NOTHING((n) != 0 && (recount) && (finding)->text[0] != '\0')
 #endif
 
 #endif

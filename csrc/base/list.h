@@ -79,8 +79,7 @@ static inline void index_list_add_tail(struct index_list *list, struct index_vie
 static inline bool index_list_has(const struct index_list *list, struct index_view view, uint32_t i)
 {
     const struct index_link *link = index_link_at(view, i);
-    uint32_t after =
-        link->prev != INDEX_NONE ? index_link_at(view, link->prev)->next : list->first;
+    uint32_t after = link->prev != INDEX_NONE ? index_link_at(view, link->prev)->next : list->first;
     uint32_t before = link->next != INDEX_NONE ? index_link_at(view, link->next)->prev : list->last;
 
     return list->nr != 0 && after == i && before == i;

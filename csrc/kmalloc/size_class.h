@@ -30,8 +30,8 @@ struct size_classes {
 /* Lists the sizes of a geometry (enum pyslab_kmalloc_classes) up to max_bytes. */
 void size_classes_init(struct size_classes *sc, uint32_t geometry, size_t max_bytes);
 
-/* The smallest class of at least so many bytes whose objects are all aligned to align; 0 if there is
- * none. pre: align is a power of two */
+/* The smallest class of at least so many bytes whose objects are all aligned to align; 0 if there
+ * is none. pre: align is a power of two */
 unsigned size_class_aligned(const struct size_classes *sc, size_t bytes, size_t align);
 
 /* 0: no class holds this many bytes, or bytes is 0. */

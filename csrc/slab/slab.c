@@ -242,15 +242,6 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 
 /* --- batches of objects ------------------------------------------------- */
 
-/* Recounts a slab that has just changed. Nothing below level 2. */
-static inline void slab_recount_locked(struct kmem_cache *cache, uint32_t pfn)
-{
-    struct finding f = {{0}};
-
-    lock_assert_held(&cache->lock);
-    CHECK_RECOUNT(1, one_slab_check_locked(cache, pfn, &f), &f);
-}
-
 /* Takes up to nr objects off one slab; returns how many. */
 static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
                                       uint32_t nr)
@@ -266,7 +257,6 @@ static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, vo
         slab_move_locked(cache, pfn, SLAB_FULL);
     else if (page->slab.list == SLAB_EMPTY)
         slab_move_locked(cache, pfn, SLAB_PARTIAL);
-    slab_recount_locked(cache, pfn);
     return taken;
 }
 
@@ -372,7 +362,6 @@ static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batc
     object_set_next(cache, p, page->slab.free_index);
     page->slab.free_index = (uint16_t)(offset / desc->stride);
     page->slab.inuse--;
-    slab_recount_locked(cache, pfn);
     slab_place_locked(cache, pfn, batch);
 }
 

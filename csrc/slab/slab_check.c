@@ -35,9 +35,9 @@ static bool slab_adds_up(const struct cache_desc *desc, const struct page *page,
 /* Free object p was written to; true if that is not to be reported. */
 static bool pass_written(struct cache_recount *rc, void *p)
 {
-    return !rc->written_is_found || finding_report(rc->finding,
-                                                   "slab: %s: free object %p was written to",
-                                                   cache_name(rc), p);
+    return !rc->written_is_found ||
+           finding_report(rc->finding, "slab: %s: free object %p was written to", cache_name(rc),
+                          p);
 }
 
 static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct page *page)
@@ -52,8 +52,7 @@ static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct
         if (i >= page->slab.carved || ++nr > page->slab.carved)
             return finding_report(rc->finding, "slab: %s: free list of slab %u holds index %u",
                                   desc->name, pfn, i);
-        if (!object_is_marked(rc->cache, p) ||
-            (i = object_next(rc->cache, p)) == OBJECT_WRITTEN)
+        if (!object_is_marked(rc->cache, p) || (i = object_next(rc->cache, p)) == OBJECT_WRITTEN)
             return pass_written(rc, p);
     }
     if (!slab_adds_up(desc, page, nr))
@@ -101,14 +100,6 @@ static bool check_slabs(struct cache_recount *rc)
     for (unsigned i = 0; rc->ok && i < NR_SLAB_LISTS; i++)
         rc->ok = check_slab_list(rc, (enum slab_list)i);
     return rc->ok;
-}
-
-bool one_slab_check_locked(struct kmem_cache *cache, uint32_t pfn, struct finding *f)
-{
-    struct cache_recount rc = {.cache = cache, .finding = f, .ok = true};
-
-    lock_assert_held(&cache->lock);
-    return check_free_list(&rc, pfn, pfn_to_page(&cache->owner->map, pfn));
 }
 
 /* --- sheaves ------------------------------------------------------------ */
@@ -183,7 +174,7 @@ static bool barn_adds_up(const struct kmem_cache *cache)
            barn_list_adds_up(barn->empty, barn->nr_empty, false);
 }
 
-bool barn_check_locked(struct kmem_cache *cache, struct finding *f)
+static bool barn_check_locked(const struct kmem_cache *cache, struct finding *f)
 {
     lock_assert_held(&cache->lock);
     return barn_adds_up(cache) ||
@@ -232,8 +223,7 @@ bool cache_check_locked(struct kmem_cache *cache, struct finding *f)
 
 static bool cache_check(struct kmem_cache *cache, struct finding *f)
 {
-    struct cache_recount rc = {
-        .cache = cache, .finding = f, .written_is_found = true, .ok = true};
+    struct cache_recount rc = {.cache = cache, .finding = f, .written_is_found = true, .ok = true};
 
     thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, check_slot, &rc);
     lock_acquire(&cache->lock);

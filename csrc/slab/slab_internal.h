@@ -87,27 +87,19 @@ void object_set_mark(const struct kmem_cache *cache, void *p);
 
 /* --- slab_check.c: recounts under the cache's lock ----------------------- */
 
-/* One slab: its count against its free list. Objects that a program wrote to after it freed them
- * are its fault and not this layer's: they are not reported here, and end the walk. */
-bool one_slab_check_locked(struct kmem_cache *cache, uint32_t pfn, struct finding *f);
-/* The barn: its lists against its counts and its limit. */
-bool barn_check_locked(struct kmem_cache *cache, struct finding *f);
-/* Every slab of the cache, its lists, its counts, and the barn. */
+/* Recounts the barn, the lists of slabs, each slab's free list and the cache's count. If a program
+ * wrote to an object after it freed it, that is not reported here: it is the program's fault. */
 bool cache_check_locked(struct kmem_cache *cache, struct finding *f);
 /* True if no object is among these more than once. */
 bool objects_are_distinct(void *const *objects, uint32_t nr);
 
-/* One in so many slow paths recounts the whole cache. Each recounts the slabs that it touched. */
-#define CACHE_RECOUNT_EVERY 32u
-
-/* What a slow path calls before it releases the lock. Nothing below level 2. */
+/* What each slow path calls before it releases the lock. Nothing below level 2. */
 static inline void cache_recount_locked(struct kmem_cache *cache)
 {
     struct finding f = {{0}};
 
     lock_assert_held(&cache->lock);
-    CHECK_RECOUNT(1, barn_check_locked(cache, &f), &f);
-    CHECK_RECOUNT(CACHE_RECOUNT_EVERY, cache_check_locked(cache, &f), &f);
+    CHECK_RECOUNT(1, cache_check_locked(cache, &f), &f);
 }
 
 /* --- sheaf.c: exchanges and the barn ------------------------------------ */

@@ -148,7 +148,8 @@ static void member_unlink_thread_locked(struct thread_member *member)
 
 /* --- the invariant, which level 2 walks ----------------------------------- */
 
-static bool thread_has_member_locked(const struct thread *thread, const struct thread_member *member)
+static bool thread_has_member_locked(const struct thread *thread,
+                                     const struct thread_member *member)
 {
     const struct thread_member *m = thread->members;
 
