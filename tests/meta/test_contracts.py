@@ -166,7 +166,9 @@ def test_preconditions_are_checked() -> None:
 )
 def test_the_rule_of_locks_itself(body: str, allowed: bool) -> None:
     """Declarations may come before the assertion, statements may not, comments do not count."""
-    definition = f"/* Text. */\nstatic inline void *a_locked(struct a *x,\n        int y)\n{{\n{body}}}\n"
+    definition = (
+        f"/* Text. */\nstatic inline void *a_locked(struct a *x,\n        int y)\n{{\n{body}}}\n"
+    )
     text = f"void a_locked(struct a *x, int y);\n\n{definition}\nint other(void)\n{{\n}}\n"
     assert ([] if allowed else ["a_locked"]) == unlocked(text)
 
@@ -205,9 +207,7 @@ def test_functions_are_found() -> None:
     assert written <= set(names)
 
 
-@pytest.mark.parametrize(
-    ("target", "level"), [("c-tests", "2"), ("asan", "1"), ("tsan", "1")]
-)
+@pytest.mark.parametrize(("target", "level"), [("c-tests", "2"), ("asan", "1"), ("tsan", "1")])
 def test_check_levels(target: str, level: str) -> None:
     """Recounts run in the plain C tests; the sanitizers, which are slow, do without."""
     makefile = (REPO / "Makefile").read_text(encoding="utf-8")
