@@ -90,7 +90,8 @@ void object_set_mark(const struct kmem_cache *cache, void *p);
 /* Recounts the barn, the lists of slabs, each slab's free list and the cache's count. If a program
  * wrote to an object after it freed it, that is not reported here: it is the program's fault. */
 bool cache_check_locked(struct kmem_cache *cache, struct finding *f);
-/* True if no object is among these more than once. */
+/* True if no object is among these more than once. One is if a program frees it, writes over its
+ * mark and frees it again. pre: nr <= SHEAF_MAX_OBJECTS */
 bool objects_are_distinct(void *const *objects, uint32_t nr);
 
 /* What each slow path calls before it releases the lock. Nothing below level 2. */

@@ -210,8 +210,8 @@ static void destruct_and_use(void *object, void *context)
         EXPECT_EQ(pyslab_kmem_cache_free(h->cache, inner[i]), PYSLAB_OK);
 }
 
-/* The same for a destructor that runs in an allocation, because another thread is short of memory
- * and this one finds its main sheaf empty. */
+/* A destructor uses its own cache, in an allocation that finds main empty and first gives back what
+ * the caches keep, because another thread is short of memory. */
 static void destructor_uses_its_cache_in_a_drain(void)
 {
     begin(200, construct, destruct_and_use);
@@ -234,7 +234,7 @@ static void destructor_uses_its_cache_in_a_drain(void)
     rig_end(hooks.arena);
 }
 
-/* The same for a destructor that runs inside a free. */
+/* A destructor that runs inside a free uses its own cache. */
 static void destructor_uses_its_cache(void)
 {
     begin(2000, construct, destruct_and_use);

@@ -9,7 +9,7 @@
 
 static struct slab_rig rig;
 
-/* After a drain by this thread, every frame that is not in use lies in the buddy. */
+/* For when no object is in use: after a drain by this thread all frames lie in the buddy. */
 static void expect_all_frames_free(void)
 {
     slab_reclaim(&rig.sa);
