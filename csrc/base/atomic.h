@@ -1,9 +1,11 @@
-/* atomic.h - relaxed loads and stores for fields that one thread owns and others read.
+/* atomic.h - relaxed loads and stores for fields that one thread writes and others read.
  *
- * What it is: owner-only counters and pointers whose readers accept a value that is
- * a moment old. On the targets these are plain moves; the type tells the sanitizer
- * and the reader that the race is meant.
- * What it is not: synchronisation. Fields that order other fields are under a lock.
+ * What it is: for counters and pointers that one thread writes, while other threads read
+ * them without a lock and accept a value that is a moment old. On x86-64 and arm64 each
+ * is a plain move; the atomic type tells the thread sanitizer, and whoever reads the
+ * code, that the race is meant.
+ * What it is not: synchronisation. Where a thread must not see one field's new value
+ * before another's, both fields are under a lock.
  */
 #ifndef BASE_ATOMIC_H
 #define BASE_ATOMIC_H
@@ -13,10 +15,10 @@
 #define load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
 #define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 
-/* The owner's increment: a load and a store, no locked instruction. */
+/* Adds v; for the one thread that writes the field. A load and a store, no locked instruction. */
 #define add_owner(p, v) store_relaxed((p), load_relaxed(p) + (v))
 
-/* Anybody's increment of a statistic. */
+/* Adds v, or takes it off; for statistics that any thread may change. */
 #define add_relaxed(p, v) ((void)atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
 #define sub_relaxed(p, v) ((void)atomic_fetch_sub_explicit((p), (v), memory_order_relaxed))
 

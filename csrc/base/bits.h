@@ -5,52 +5,56 @@
 #ifndef BASE_BITS_H
 #define BASE_BITS_H
 
-#include "base/compiler.h"
-#include "base/config.h"
+#include "base/check.h"
 
 static inline bool is_power_of_two(uint64_t x)
 {
     return x != 0 && (x & (x - 1)) == 0;
 }
 
-/* Position of the last set bit, counted from 1; 0 for 0: the kernel's fls. */
+/* Position of the highest set bit, counted from 1; 0 for 0. The kernel's fls. */
 static inline unsigned fls64(uint64_t x)
 {
     return x ? 64u - (unsigned)__builtin_clzll(x) : 0;
 }
 
-/* floor(log2(x)); x > 0 */
+/* floor(log2(x)). pre: x > 0 */
 static inline unsigned ilog2(uint64_t x)
 {
+    CHECK(x > 0);
     return 63u - (unsigned)__builtin_clzll(x);
 }
 
-/* Smallest n with 2**n >= x; x > 0 */
+/* The smallest n with 2**n >= x. pre: x > 0 */
 static inline unsigned ceil_log2(uint64_t x)
 {
+    CHECK(x > 0);
     return fls64(x - 1);
 }
 
-/* Trailing zero bits, 32 for 0 */
+/* The number of zero bits below the lowest set one; 32 for 0. */
 static inline unsigned ctz32(uint32_t x)
 {
     return x ? (unsigned)__builtin_ctz(x) : 32u;
 }
 
-/* align is a power of two */
+/* The smallest multiple of align that is >= x. pre: align is a power of two */
 static inline uint64_t align_up(uint64_t x, uint64_t align)
 {
+    CHECK(is_power_of_two(align));
     return (x + align - 1) & ~(align - 1);
 }
 
+/* The pages that so many bytes take, the last of them perhaps in part. */
 static inline uint64_t bytes_to_pages(uint64_t bytes)
 {
     return (bytes >> PAGE_SHIFT) + ((bytes & (PAGE_SIZE - 1)) != 0);
 }
 
-/* Smallest order whose block holds nr_pages frames; nr_pages > 0 */
+/* The smallest order whose block has at least nr_pages frames. pre: nr_pages > 0 */
 static inline unsigned order_for_pages(uint64_t nr_pages)
 {
+    CHECK(nr_pages > 0);
     return ceil_log2(nr_pages);
 }
 

@@ -1,4 +1,4 @@
-/* check.c - how a failed assertion ends and how a recount words its finding. */
+/* check.c - what a failed check does to the program, and how a recount writes its finding. */
 #include "base/check.h"
 #include "base/atomic.h"
 

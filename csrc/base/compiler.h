@@ -1,6 +1,6 @@
-/* compiler.h - what the core asks of the compiler beyond C11.
+/* compiler.h - the extensions of GCC and Clang that the core uses, under names of its own.
  *
- * Not here: anything with a meaning of its own in allocation.
+ * Not here: anything that knows of memory or of allocation.
  */
 #ifndef BASE_COMPILER_H
 #define BASE_COMPILER_H
@@ -8,7 +8,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define always_inline inline __attribute__((always_inline))
-/* Kept out of its callers, whose fast path stays short. */
+/* For a function that is seldom called: never inlined, so that its callers stay short. */
 #define slow_path __attribute__((noinline))
 #define printf_like(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
 

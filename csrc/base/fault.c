@@ -5,10 +5,10 @@
 
 #include "base/atomic.h"
 
-static _Atomic uint64_t countdown; /* questions until the first failure; 0: none */
-static _Atomic bool sticky_faults; /* every question after it fails too */
-static _Atomic bool failing;       /* the first failure has happened, and is sticky */
-static _Atomic uint64_t nr_faults;
+static _Atomic uint64_t countdown; /* calls until the first that fails, itself included; 0: none */
+static _Atomic bool sticky_faults; /* every call after that one is to fail too */
+static _Atomic bool failing;       /* that one was there, and every call fails from now on */
+static _Atomic uint64_t nr_faults; /* calls that failed since fault_inject */
 
 void fault_inject(uint64_t n, bool sticky)
 {
@@ -41,7 +41,7 @@ bool fault_here(void)
 
 #else
 
-/* A translation unit must hold something. */
+/* C wants at least one declaration in a file. */
 typedef int fault_is_off;
 
 #endif

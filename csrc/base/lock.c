@@ -53,6 +53,7 @@ void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms)
     struct timespec until;
 
     lock_assert_held(lock);
+    CHECK(lock_is_held_alone(lock));
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += (long)(ms % 1000) * 1000000;
@@ -67,13 +68,23 @@ void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms)
 
 #if PYSLAB_CHECK_LEVEL >= 1
 
-/* For each rank, how many locks of it the thread holds: more than one in the fork handlers. Its
- * address is also what stands for the thread in lock.holder; a forked child keeps it. */
+/* For each rank, how many locks of it this thread holds: more than one in the fork handlers
+ * alone. Each thread has an array of its own, so that the array's address stands for the thread
+ * in lock.holder; the thread that a forked child has, has it at the same address. */
 static _Thread_local uint32_t held[LOCK_RANK_HEAP + 1];
 
 bool lock_is_held(const struct lock *lock)
 {
     return load_relaxed(&lock->holder) == held;
+}
+
+bool lock_is_held_alone(const struct lock *lock)
+{
+    uint32_t nr = 0;
+
+    for (unsigned rank = 0; rank <= LOCK_RANK_HEAP; rank++)
+        nr += held[rank];
+    return nr == 1 && lock_is_held(lock);
 }
 
 void lock_check_order(const struct lock *lock)

@@ -36,16 +36,19 @@ struct lock {
     pthread_mutex_t mutex; /* adaptive where the C library has that kind */
     enum lock_rank rank;   /* its place in the order above */
 #if PYSLAB_CHECK_LEVEL >= 1
-    _Atomic(const void *) holder; /* what lock_thread_mark gave in the holding thread, or NULL */
+    _Atomic(const void *) holder; /* stands for the thread that holds it (lock.c); NULL: nobody */
 #endif
 };
 
 void lock_init(struct lock *lock, enum lock_rank rank);
 void lock_destroy(struct lock *lock);
 
-#if PYSLAB_CHECK_LEVEL >= 1
-/* True if the calling thread holds this very lock, however it took it. */
+/* True if the calling thread holds this very lock, however it took it. In checked builds. */
 bool lock_is_held(const struct lock *lock);
+/* True if it holds this lock and no other. In checked builds. */
+bool lock_is_held_alone(const struct lock *lock);
+
+#if PYSLAB_CHECK_LEVEL >= 1
 /* Stops a thread that holds a lock of this rank, or of one further in. */
 void lock_check_order(const struct lock *lock);
 void lock_note_acquired(struct lock *lock);
@@ -66,11 +69,7 @@ static inline void lock_note_released(struct lock *lock)
 #endif
 
 /* The first line of every function whose caller must hold the lock. Nothing in release builds. */
-#if PYSLAB_CHECK_LEVEL >= 1
 #define lock_assert_held(lock) CHECK(lock_is_held(lock))
-#else
-#define lock_assert_held(lock) ((void)sizeof(lock))
-#endif
 
 static inline void lock_acquire(struct lock *lock)
 {
@@ -91,25 +90,26 @@ struct condition {
     pthread_cond_t cond; /* timed by the monotonic clock */
 };
 
-/* Also in a forked child, whose copy may count threads that only the parent has. */
+/* A forked child calls it again, for conditions that the parent's threads were waiting on:
+ * the copy counts those threads, which the child does not have. */
 void condition_init(struct condition *condition);
 void condition_destroy(struct condition *condition);
 void condition_wake_one(struct condition *condition);
 void condition_wake_all(struct condition *condition);
-/* pre: the lock is held, and no other. Lets it go, sleeps for at most ms, and takes it
- * again; may return early. */
+/* Lets go of the lock, sleeps until the condition is woken or ms have passed, and takes the
+ * lock again. It may return for no reason. pre: the lock is held, and no other. */
 void condition_wait(struct condition *condition, struct lock *lock, uint32_t ms);
 
 /* --- fork ------------------------------------------------------------------ */
 
-/* For fork handlers, which hold several locks of one rank: without a look at the order. */
+/* For the fork handlers, which hold several locks of one rank: does not check the order. */
 static inline void lock_acquire_for_fork(struct lock *lock)
 {
     pthread_mutex_lock(&lock->mutex);
     lock_note_acquired(lock);
 }
 
-/* In the parent, and in the child, whose only thread is the one that took the locks. */
+/* For both processes: the child's only thread is a copy of the one that took the locks. */
 static inline void lock_release_after_fork(struct lock *lock)
 {
     lock_release(lock);

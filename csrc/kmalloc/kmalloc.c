@@ -1,17 +1,17 @@
-/* kmalloc.c - see kmalloc.h. Order of the text: set-up, allocation, size, free,
- * resize, recount. */
+/* kmalloc.c - what kmalloc.h does not inline: set-up, allocation, size, free, resize, recount, in
+ * this order. */
 #include "kmalloc/kmalloc.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define ZERO_SIZE_PTR ((void *)(uintptr_t)PYSLAB_ZERO_SIZE)
-#define SLAB_ARENA_SHARE 64u /* a large class needs slabs of at most this part of the arena */
+#define SLAB_ARENA_SHARE 64u /* the slabs of a class are at most this part of the arena */
 
 /* --- set-up ------------------------------------------------------------- */
 
-/* In a small arena the big classes would tie up too much of it in one slab: their
- * sizes are served in whole frames instead. */
+/* The largest class of an arena. In a small one a single slab of the big classes would be too much
+ * of it; it does without them, and serves their sizes as large blocks. */
 static size_t max_class_bytes(const struct page_alloc *pages)
 {
     size_t share = ((size_t)pages->map.nr_pages << PAGE_SHIFT) / SLAB_ARENA_SHARE;
@@ -19,7 +19,7 @@ static size_t max_class_bytes(const struct page_alloc *pages)
 
     if (bytes < SIZE_CLASS_SMALL_MAX)
         bytes = SIZE_CLASS_SMALL_MAX;
-    /* One object may not be larger than the zone's largest block. */
+    /* An object must fit a block of the buddy. */
     while (bytes > PAGE_SIZE << pages->max_order)
         bytes /= 2;
     return bytes;
@@ -62,9 +62,34 @@ void kmalloc_destroy(struct kmalloc *km)
     slab_alloc_destroy(&km->slabs);
 }
 
-/* --- allocation --------------------------------------------------------- */
+/* --- large blocks, as level 2 walks them -------------------------------------- */
 
-/* Enters a block of state LARGE in the class map. */
+/* The invariant of kmalloc.h, for the large block at pfn: its head is entered as one, and nothing
+ * starts in the frames behind it. */
+static bool large_adds_up(const struct frame_map *map, uint32_t pfn)
+{
+    const struct page *page = pfn_to_page(map, pfn);
+    uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
+
+    if (page_state(page) != PYSLAB_PAGE_LARGE || map->classes[pfn] != CLASS_LARGE ||
+        nr_pages == 0 || nr_pages > map->nr_pages - pfn)
+        return false;
+    for (uint32_t i = 1; i < nr_pages; i++)
+        if (map->classes[pfn + i] != CLASS_NONE)
+            return false;
+    return true;
+}
+
+/* The counts of large blocks have room for one of so many frames to go. */
+static bool large_is_counted(struct kmalloc *km, uint32_t nr_pages)
+{
+    return load_relaxed(&km->nr_large) >= 1 && load_relaxed(&km->large_pages) >= nr_pages;
+}
+
+/* --- allocation of large blocks ------------------------------------------------ */
+
+/* Makes a large block of frames whose record says state LARGE: enters it in the class map, and
+ * counts it. */
 static void *adopt_large(struct kmalloc *km, uint32_t pfn)
 {
     struct page_alloc *pages = km->slabs.pages;
@@ -74,10 +99,12 @@ static void *adopt_large(struct kmalloc *km, uint32_t pfn)
     add_relaxed(&km->nr_large, 1);
     add_relaxed(&km->large_pages, nr_pages);
     usage_add(pages->usage, nr_pages << PAGE_SHIFT, 1);
+    CHECK_WALK(large_adds_up(&pages->map, pfn));
     return pfn_to_virt(&pages->map, pfn);
 }
 
-/* Whole frames, recorded in the class map. */
+/* A large block for size bytes: of one block of the buddy, if size is one and threads keep lists of
+ * that order; else of exactly as many frames as size needs. */
 static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, uint32_t gfp)
 {
     struct page_alloc *pages = km->slabs.pages;
@@ -104,6 +131,9 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
     return adopt_large(km, pfn);
 }
 
+/* --- allocation --------------------------------------------------------- */
+
+/* Returns p; counts a failed allocation if it is NULL. */
 static void *count_failure(struct kmalloc *km, void *p)
 {
     if (p == NULL)
@@ -116,7 +146,7 @@ void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
     return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
 }
 
-/* What is asked of the zones: an address is needed. */
+/* The request's flags without those that choose zones of frames that have no address. */
 static uint32_t addressable(uint32_t gfp)
 {
     return gfp & ~(GFP_SLAB_BUG_BITS | (uint32_t)PYSLAB_GFP_MOVABLE);
@@ -128,7 +158,7 @@ void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp)
         km, gfp_valid(gfp) && size != 0 ? alloc_large(km, size, 0, addressable(gfp)) : NULL);
 }
 
-/* The class's cache in the DMA zone; NULL without memory. */
+/* The cache of a class in the DMA zone, which is made if it is not there; NULL without memory. */
 static slow_path struct kmem_cache *dma_cache(struct kmalloc *km, unsigned class)
 {
     struct kmem_cache *cache = atomic_load(&km->dma_cache[class]), *made;
@@ -143,8 +173,8 @@ static slow_path struct kmem_cache *dma_cache(struct kmalloc *km, unsigned class
     return cache;
 }
 
-/* An object of a class; whole frames where no slab is to be had, because no block of a
- * slab's size may be free while smaller ones are. */
+/* An object of a class. If a slab for it cannot be bought, a large block instead: smaller blocks
+ * than a slab's may still be free. */
 static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
 {
     struct page_alloc *pages = km->slabs.pages;
@@ -173,7 +203,7 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
 {
     unsigned class = size_class_of(&km->classes, size);
 
-    /* Of the larger classes, too, most are on a sheaf. */
+    /* The fast path tries the classes up to 8 KiB only; here the main sheaf of any is tried. */
     if (likely(class != 0 && (gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(km->slabs.domain))) {
         void *p = sheaf_pop(sheaf_table_loaded(), class);
 
@@ -231,7 +261,7 @@ int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr)
 
 /* --- size --------------------------------------------------------------- */
 
-/* p heads a large block: tells its record. */
+/* The record of the large block that starts at p; NULL if none does. */
 static struct page *large_page(struct kmalloc *km, const void *p)
 {
     const struct frame_map *map = &km->slabs.pages->map;
@@ -274,11 +304,13 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
     unsigned order = order_for_pages(nr_pages);
 
+    CHECK(large_is_counted(km, nr_pages));
+    CHECK_WALK(large_adds_up(&pages->map, pfn));
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
     usage_sub(pages->usage, (uint64_t)nr_pages << PAGE_SHIFT, 1);
-    /* A run of any length need not be aligned to it. */
+    /* What was trimmed or grown may have a block's length without being aligned as one. */
     if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);
     else
@@ -319,6 +351,7 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
     store_relaxed(&page->large.nr_pages, keep);
     sub_relaxed(&km->large_pages, nr_pages - keep);
     usage_sub(pages->usage, (uint64_t)(nr_pages - keep) << PAGE_SHIFT, 0);
+    CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
 }
 
@@ -340,9 +373,11 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
     store_relaxed(&page->large.nr_pages, nr_pages + extra);
     add_relaxed(&km->large_pages, extra);
     usage_add(pages->usage, (uint64_t)extra << PAGE_SHIFT, 0);
+    CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     return true;
 }
 
+/* Resizes by allocating anew, copying, and freeing the old block. */
 static void *move_block(struct kmalloc *km, void *p, size_t old_size, size_t size, uint32_t gfp)
 {
     void *moved = (gfp & PYSLAB_GFP_ZERO) != 0

@@ -1,14 +1,17 @@
 /* kmalloc.h - memory by the byte: kmalloc, kzalloc, krealloc, ksize, kfree.
  *
- * What it is: size classes over the slab caches with ids 1 .. nr, and whole frames for
- * what is larger or could not get a slab. GFP_DMA has caches of its own, as in the kernel;
- * GFP_HIGHMEM is dropped, because what kmalloc gives has an address.
- * What it is not: a keeper of sizes: what an address is, the frame class map tells.
+ * What it is: size classes, each served by the slab cache whose id is the class, and whole frames
+ * (a large block) for what is larger than all classes, or could not get a slab. Requests with
+ * GFP_DMA have caches of their own, as in the kernel. GFP_HIGHMEM is ignored, because what kmalloc
+ * gives must have an address.
+ * What it is not: it keeps no size with a block. What lies at an address follows from the frame
+ * class map (page.h), which has a byte per frame, and from the records of slabs and large blocks.
  *
  * Data structure: struct size_classes, and the caches of slab_alloc.
- * Invariant: classes[pfn(p)] of a live p is a cache's class byte, or CLASS_LARGE with
- * p at the start of frame pfn(p).
- * Lock: none of its own.
+ * Invariant (large_adds_up, and slab_cache_of for the caches): the class byte of the frame in which
+ * a live p lies is that of a cache; or it is CLASS_LARGE, and p is the start of the frame, and no
+ * frame behind it in the block has a class byte.
+ * Lock: none of its own; its counts are atomic, and a large block belongs to whoever has it.
  */
 #ifndef KMALLOC_KMALLOC_H
 #define KMALLOC_KMALLOC_H
@@ -17,19 +20,20 @@
 #include "slab/slab.h"
 
 struct kmalloc {
-    struct slab_alloc slabs;     /* first: its secret is on the hot line */
+    struct slab_alloc slabs;     /* first, so that its secret is in the line the fast paths read */
     struct size_classes classes; /* constant */
-    /* By class, of an arena with a DMA zone: made when GFP_DMA first asks for one. */
+    /* By class, in the DMA zone; each is made when a request with GFP_DMA first needs it. */
     _Atomic(struct kmem_cache *) dma_cache[MAX_SIZE_CLASSES];
-    _Atomic uint64_t nr_large;    /* large blocks alive */
-    _Atomic uint64_t large_pages; /* their frames */
+    _Atomic uint64_t nr_large;    /* large blocks in callers' hands */
+    _Atomic uint64_t large_pages; /* frames of these */
 };
 
-/* Makes the caches. pre: descs as slab_alloc_init asks. ENOMEM */
+/* Makes a cache for each class. pre: descs is as slab_alloc_init wants it. ENOMEM */
 int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
                  uint32_t geometry);
 void kmalloc_destroy(struct kmalloc *km);
 
+/* What kmalloc_alloc and kmalloc_free do when the main sheaf cannot serve them. */
 void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp);
 int kfree_slow(struct kmalloc *km, void *p);
 
@@ -64,20 +68,23 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
 void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp);
 void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp);
 void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp);
-/* Has a large block, p, take the frames behind it until it holds size bytes; false: they are
- * not free, and nothing has changed. */
+/* Makes the large block p as large as size bytes, in place, by taking the frames behind it. False,
+ * and nothing has changed, if these are not free or p is no large block. */
 bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size);
-/* cache_prealloc of the cache that serves size. EINVAL: no class does. ENOMEM */
+/* cache_prealloc of the cache that serves size. EINVAL: there is no such class. ENOMEM */
 int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr);
-/* Usable bytes; 0 for what is not live. */
+/* How many bytes the caller may use at p; 0 if p is nothing that kmalloc has handed out. */
 size_t kmalloc_usable(struct kmalloc *km, const void *p);
-/* Frames from page_alloc_contig or page_reserve_range (PFN_NONE: NULL) as a large block. */
+/* Makes a large block of frames from page_alloc_contig or page_reserve_range; NULL if these gave
+ * PFN_NONE. */
 void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn);
-/* Whole frames, whatever the size; kmalloc_free frees them. */
+/* A large block even where a class would do; kmalloc_free frees it. */
 void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp);
+/* The usable bytes that a request of this size gets. */
 size_t kmalloc_roundup(const struct kmalloc *km, size_t size);
 
-/* Every class's cache has the class's size; large blocks match the class map. */
+/* Recounts: each class has a cache of its size, the large blocks are those of the class map, and
+ * as many as are counted. No other thread may use the arena meanwhile. */
 bool kmalloc_check(struct kmalloc *km, struct finding *f);
 
 #endif

@@ -1,4 +1,4 @@
-/* size_class.c - see size_class.h. */
+/* size_class.c - how the lists of sizes, and the tables over them, are made; see size_class.h. */
 #include "kmalloc/size_class.h"
 
 #include <string.h>
@@ -23,6 +23,7 @@ static void add_fine_classes(struct size_classes *sc, size_t max_bytes)
     add_class(sc, SIZE_CLASS_MAX, max_bytes);
 }
 
+/* table[i] becomes the smallest class of at least i << shift bytes. */
 static void fill_table(const struct size_classes *sc, uint8_t *table, size_t entries,
                        unsigned shift)
 {
@@ -35,6 +36,20 @@ static void fill_table(const struct size_classes *sc, uint8_t *table, size_t ent
     }
 }
 
+/* The invariant of size_class.h, for every number of bytes. */
+static bool size_classes_add_up(const struct size_classes *sc)
+{
+    unsigned smallest = 1;
+
+    for (size_t bytes = 1; bytes <= SIZE_CLASS_MAX; bytes++) {
+        while (smallest <= sc->nr && sc->size[smallest] < bytes)
+            smallest++;
+        if (size_class_of(sc, bytes) != (smallest <= sc->nr ? smallest : 0))
+            return false;
+    }
+    return size_class_of(sc, 0) == 0;
+}
+
 void size_classes_init(struct size_classes *sc, uint32_t geometry, size_t max_bytes)
 {
     memset(sc, 0, sizeof *sc);
@@ -45,12 +60,14 @@ void size_classes_init(struct size_classes *sc, uint32_t geometry, size_t max_by
         add_fine_classes(sc, max_bytes);
     fill_table(sc, sc->small, ARRAY_SIZE(sc->small), SIZE_CLASS_SMALL_SHIFT);
     fill_table(sc, sc->large, ARRAY_SIZE(sc->large), SIZE_CLASS_LARGE_SHIFT);
+    CHECK_WALK(size_classes_add_up(sc));
 }
 
 unsigned size_class_aligned(const struct size_classes *sc, size_t bytes, size_t align)
 {
     unsigned class = size_class_of(sc, bytes == 0 ? 1 : bytes);
 
+    CHECK(is_power_of_two(align));
     if (class == 0 || align > PAGE_SIZE)
         return 0;
     while (class <= sc->nr && (sc->size[class] & (align - 1)) != 0)

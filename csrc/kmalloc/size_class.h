@@ -1,12 +1,13 @@
 /* size_class.h - which object size serves which request.
  *
- * What it is: the two geometries as lists of sizes, and the tables that turn a request
- * into a class in one load. Fine: four classes per doubling, 16 B to 256 KiB. Linux:
- * 8 16 32 64 96 128 192 256 512 1k 2k 4k 8k.
+ * What it is: the two lists of sizes that an arena can have (its geometry), and the tables that
+ * turn a number of bytes into a class with one load. The fine geometry has four classes per
+ * doubling, from 16 B to 256 KiB. The Linux one has 8 16 32 64 96 128 192 256 512 1k 2k 4k 8k.
  * What it is not: caches. Class c, counted from 1, is served by the cache with id c.
  *
- * Data structure: small[] by 8-byte step up to 8 KiB, large[] by 2 KiB step above.
- * Invariant: size[class_of(n)] is the smallest class >= n; 0 where there is none.
+ * Data structure: small[] has an entry per 8 bytes up to 8 KiB, large[] one per 2 KiB above.
+ * Invariant (size_classes_add_up): size[size_class_of(n)] is the smallest size >= n in the list;
+ * size_class_of(n) is 0 where there is none, and for 0.
  */
 #ifndef KMALLOC_SIZE_CLASS_H
 #define KMALLOC_SIZE_CLASS_H
@@ -29,7 +30,8 @@ struct size_classes {
 /* Lists the sizes of a geometry (enum pyslab_kmalloc_classes) up to max_bytes. */
 void size_classes_init(struct size_classes *sc, uint32_t geometry, size_t max_bytes);
 
-/* The smallest class whose objects are all aligned to a power of two; 0 if there is none. */
+/* The smallest class of at least so many bytes whose objects are all aligned to align; 0 if there
+ * is none. pre: align is a power of two */
 unsigned size_class_aligned(const struct size_classes *sc, size_t bytes, size_t align);
 
 /* 0: no class holds this many bytes, or bytes is 0. */

@@ -1,5 +1,9 @@
 /* cache.c - the life of a kmem_cache, and the table of an arena's caches.
  *
+ * A cache lives until its last pin is taken off. It is made with one pin, which cache_destroy
+ * takes off; whoever goes through all caches of an arena puts one on the cache it is looking at,
+ * because it must let go of the table's lock meanwhile.
+ * Lock: slab_alloc.lock for the table, pins and counts of pools; a cache's own for its lists.
  * Not here: how an object is found (sheaf.c, slab.c).
  */
 #include "slab/slab_internal.h"
@@ -13,7 +17,7 @@
 
 #define SLAB_KERNEL_MAX_ORDER 3u                     /* the kernel's slub_max_order */
 #define SLAB_KERNEL_STRIDE ((size_t)2 << PAGE_SHIFT) /* its rule holds up to here */
-#define SLAB_LARGE_OBJECTS 2u /* per slab, above that: more would lie in partial ones */
+#define SLAB_LARGE_OBJECTS 2u /* per slab, above that; with more, more memory is in partial slabs */
 
 static uint32_t objects_in(unsigned order, size_t stride)
 {
@@ -30,6 +34,7 @@ static unsigned order_with_waste(size_t stride, unsigned min, unsigned max, unsi
     return order;
 }
 
+/* The order for a slab of at least min_objects that wastes little; else for one object. */
 static unsigned order_within(size_t stride, uint32_t min_objects, unsigned max)
 {
     unsigned min = order_for_pages(bytes_to_pages((uint64_t)min_objects * stride));
@@ -69,13 +74,15 @@ static uint32_t clamp_u64(uint64_t x, uint32_t low, uint32_t high)
     return x < low ? low : x > high ? high : (uint32_t)x;
 }
 
-/* A sheaf and its two words of header fill a power of two, where they nearly do. */
+/* How many objects a sheaf holds: two fewer than a power of two, because its header is two words
+ * and the heap's blocks are powers of two. */
 static uint32_t sheaf_objects(uint64_t objects)
 {
     return clamp_u64(is_power_of_two(objects) && objects > 2 ? objects - 2 : objects, 2,
                      SHEAF_MAX_OBJECTS);
 }
 
+/* Decides how much the cache may keep in sheaves, in its barn and in empty slabs. */
 static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
 {
     const struct cache_desc *desc = cache->desc;
@@ -118,7 +125,7 @@ static size_t effective_align(size_t size, const pyslab_cache_options *options)
     return align;
 }
 
-/* Constructed state must survive in a free object: its free words go behind it. */
+/* Where in a free object its free words lie: behind it, if its constructed state must survive. */
 static size_t free_offset_of(size_t size, const pyslab_cache_options *options)
 {
     bool constructed = options->ctor != NULL || options->dtor != NULL;
@@ -134,8 +141,8 @@ static size_t stride_of(size_t size, const pyslab_cache_options *options)
     return (size_t)align_up(bytes, effective_align(size, options));
 }
 
-/* Behind nr objects there is nothing, or room for the words that keep the rest from
- * being taken for an object. */
+/* What is left of a slab behind nr objects is nothing, or has room for the two words which mark
+ * it as free, so that its address is not taken for an object's. */
 static bool rest_can_be_marked(const struct cache_desc *desc, uint32_t nr)
 {
     uint32_t rest = cache_slab_bytes(desc) - nr * desc->stride;
@@ -173,6 +180,7 @@ static uint32_t free_id_locked(const struct slab_alloc *sa)
 {
     uint32_t id = 1;
 
+    lock_assert_held(&sa->lock);
     while (id < MAX_CACHES && sa->caches[id] != NULL)
         id++;
     return id;
@@ -198,6 +206,22 @@ static bool cache_args_valid(const struct slab_alloc *sa, const char *name, size
            bytes_to_pages(stride_of(size, options)) <= 1u << sa->pages->max_order;
 }
 
+/* The table has as many caches that are not being destroyed as it says, all below id_limit. */
+static bool caches_add_up_locked(const struct slab_alloc *sa)
+{
+    uint32_t nr = 0;
+
+    lock_assert_held(&sa->lock);
+    for (uint32_t id = 0; id < MAX_CACHES; id++) {
+        const struct kmem_cache *cache = sa->caches[id];
+
+        if (cache != NULL && (cache->id != id || id == 0 || id >= load_relaxed(&sa->id_limit)))
+            return false;
+        nr += cache != NULL && !cache->dying;
+    }
+    return nr == sa->nr_caches;
+}
+
 /* Gives the cache an id and enters it in the table; ELIMIT if there is none left. */
 static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const char *name,
                        size_t size, const pyslab_cache_options *options)
@@ -221,6 +245,7 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
     sa->nr_caches++;
     if (id >= load_relaxed(&sa->id_limit))
         store_relaxed(&sa->id_limit, id + 1);
+    CHECK_WALK(caches_add_up_locked(sa));
     lock_release(&sa->lock);
     return PYSLAB_OK;
 }
@@ -264,7 +289,7 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
 
 /* --- shrink and destroy ------------------------------------------------- */
 
-/* keep_stock: those that were preallocated stay. */
+/* Gives the empty slabs back; with keep_stock all but those that were preallocated. */
 static uint64_t cache_free_empty(struct kmem_cache *cache, bool keep_stock)
 {
     struct slab_batch batch;
@@ -308,7 +333,7 @@ static void flush_members_slot(void *table, void *context)
         sheaf_slot_flush(flush->cache, slot, &flush->batch);
 }
 
-/* Empties every thread's sheaves of a cache that nobody uses any more. */
+/* Empties every thread's sheaves of a cache, and its barn. No thread may be using the cache. */
 static void flush_members(struct kmem_cache *cache)
 {
     struct member_flush flush = {.cache = cache};
@@ -319,6 +344,7 @@ static void flush_members(struct kmem_cache *cache)
     barn_flush(cache);
 }
 
+/* So that a later cache of the same id does not start with this one's counts. */
 static void clear_members_count(void *table, void *context)
 {
     const struct kmem_cache *cache = context;
@@ -342,6 +368,16 @@ size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
     return found;
 }
 
+/* Slabs on all three lists. */
+static uint32_t nr_slabs(const struct cache_desc *desc)
+{
+    uint32_t nr = 0;
+
+    for (unsigned i = 0; i < NR_SLAB_LISTS; i++)
+        nr += desc->list[i].nr;
+    return nr;
+}
+
 static bool has_pools(struct kmem_cache *cache)
 {
     bool found;
@@ -352,8 +388,9 @@ static bool has_pools(struct kmem_cache *cache)
     return found;
 }
 
-/* Nobody uses the cache any more, so that other threads' sheaves may be emptied here.
- * Whoever is passing over all caches may hold a pin; the last one deletes the cache. */
+/* No thread allocates from the cache or frees to it any more, so that other threads' sheaves may
+ * be emptied here. A thread that goes through all caches may have a pin on it; whoever takes the
+ * last pin off deletes the cache. */
 int cache_destroy(struct kmem_cache *cache)
 {
     struct slab_alloc *sa = cache->owner;
@@ -368,12 +405,14 @@ int cache_destroy(struct kmem_cache *cache)
     lock_acquire(&sa->lock);
     cache->dying = true;
     sa->nr_caches--;
+    CHECK(nr_slabs(cache->desc) == 0);
+    CHECK_WALK(caches_add_up_locked(sa));
     lock_release(&sa->lock);
     cache_unpin(cache);
     return PYSLAB_OK;
 }
 
-/* --- passing over all caches -------------------------------------------- */
+/* --- going through all caches -------------------------------------------- */
 
 struct kmem_cache *cache_pin_next(struct slab_alloc *sa, uint32_t *id)
 {
@@ -395,6 +434,7 @@ void cache_unpin(struct kmem_cache *cache)
     bool last;
 
     lock_acquire(&sa->lock);
+    CHECK(cache->nr_pins != 0 && sa->caches[cache->id] == cache);
     last = --cache->nr_pins == 0;
     if (last)
         sa->caches[cache->id] = NULL;
@@ -403,7 +443,8 @@ void cache_unpin(struct kmem_cache *cache)
         cache_delete(cache);
 }
 
-/* This thread is short of memory for one cache's stock: it takes no other's. */
+/* True if this thread is buying slabs for one cache's stock (prealloc.c). If memory is short then,
+ * it must not take the stock of other caches for it. */
 static bool is_stocking(struct slab_alloc *sa)
 {
     const struct sheaf_table *table = sheaf_table_own(sa);
@@ -411,6 +452,8 @@ static bool is_stocking(struct slab_alloc *sa)
     return table != NULL && table->nr_stocking != 0;
 }
 
+/* Gives back what the caches keep, with constructed_too also the empty slabs whose objects are
+ * constructed, and with keep_stock not those that were preallocated. */
 static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too, bool keep_stock)
 {
     struct kmem_cache *cache;
@@ -427,8 +470,8 @@ static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too, bool
     return nr_pages;
 }
 
-/* Constructed slabs are worth keeping for a longer interval than this: slab_reap_locked
- * looks after them. */
+/* Slabs of constructed objects are worth keeping for longer than the interval after which this is
+ * called; slab_reap_locked gives them back after its own. */
 void slab_trim(struct slab_alloc *sa)
 {
     (void)reclaim_caches(sa, false, true);
@@ -466,6 +509,7 @@ static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
 {
     uint64_t nr = 0;
 
+    lock_assert_held(&cache->lock);
     for (const struct sheaf *s = cache->barn.full; s != NULL; s = s->next)
         nr += s->nr;
     return nr;
@@ -503,7 +547,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     out->supply_sheaf = out->total_allocs > exchanges ? out->total_allocs - exchanges : 0;
     out->supply_swap = count.counts.nr_swaps + load_relaxed(&cache->nr_past_swaps);
     out->cached_objects = count.nr;
-    /* Other threads may move objects between the two counts. */
+    /* Other threads move objects meanwhile, so that the sheaves may seem to have more than all. */
     out->live_objects = inuse > count.nr ? inuse - count.nr : 0;
 }
 
@@ -511,6 +555,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
 
 int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs)
 {
+    CHECK(descs != NULL && descs[1].objects_per_slab == 0);
     memset(sa, 0, sizeof *sa);
     sa->caches = os_heap_alloc(MAX_CACHES * sizeof *sa->caches);
     if (sa->caches == NULL)

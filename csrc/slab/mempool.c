@@ -1,4 +1,4 @@
-/* mempool.c - see mempool.h. Order of the text: set-up, allocation, free, resize and end,
+/* mempool.c - see mempool.h. In this order: set-up, allocation, free, resize and end, fork,
  * recount. */
 #include "slab/mempool.h"
 
@@ -9,12 +9,24 @@
 
 /* --- set-up ------------------------------------------------------------- */
 
-/* More than the arena could hold is not even tried. */
+/* False for more objects than the arena could ever hold. */
 static bool fits_arena(const struct kmem_cache *cache, size_t nr)
 {
     return nr <= cache->owner->map.bytes / cache->desc->stride && nr <= UINT32_MAX;
 }
 
+/* As many pools of this cache are on the list as the cache counts. */
+static bool pools_add_up_locked(const struct kmem_cache *cache)
+{
+    uint32_t nr = 0;
+
+    lock_assert_held(&cache->owner->lock);
+    for (const struct mempool *pool = cache->owner->pools; pool != NULL; pool = pool->next)
+        nr += pool->cache == cache;
+    return nr == cache->nr_pools;
+}
+
+/* Enters the pool in the arena's list, and counts it in its cache. */
 static void pool_enter(struct mempool *pool)
 {
     struct slab_alloc *sa = pool->cache->owner;
@@ -25,6 +37,7 @@ static void pool_enter(struct mempool *pool)
         pool->next->prev = pool;
     sa->pools = pool;
     pool->cache->nr_pools++;
+    CHECK_WALK(pools_add_up_locked(pool->cache));
     lock_release(&sa->lock);
 }
 
@@ -40,6 +53,7 @@ static void pool_leave(struct mempool *pool)
     else
         sa->pools = pool->next;
     pool->cache->nr_pools--;
+    CHECK_WALK(pools_add_up_locked(pool->cache));
     lock_release(&sa->lock);
 }
 
@@ -51,7 +65,7 @@ static void pool_delete(struct mempool *pool)
     os_heap_free(pool, sizeof *pool);
 }
 
-/* A pool of nothing, which keeps the cache from being destroyed. */
+/* A pool whose reserve is for 0 objects. From now on the cache cannot be destroyed. */
 static struct mempool *pool_new(struct kmem_cache *cache)
 {
     struct mempool *pool = os_heap_alloc(sizeof *pool);
@@ -98,11 +112,13 @@ uint32_t mempools_of(struct kmem_cache *cache, pyslab_mempool_stats *newest)
 
 /* --- allocation --------------------------------------------------------- */
 
-/* A pool does not insist, complain, or use up what the zones keep for emergencies: it has
- * its own. Clearing is done once there is an object; NOFAIL is what the caller does. */
+/* The pool's requests to its cache fail early and quietly, and leave alone what the zones keep for
+ * emergencies, because the pool has a reserve of its own. The pool clears the object itself, once
+ * it has one; to try until there is one (NOFAIL) is up to its caller. */
 #define POOL_ADDED_BITS ((uint32_t)(PYSLAB_GFP_NORETRY | PYSLAB_GFP_NOWARN | PYSLAB_GFP_NOMEMALLOC))
 #define POOL_OWN_BITS ((uint32_t)(PYSLAB_GFP_ZERO | PYSLAB_GFP_NOFAIL | PYSLAB_GFP_RETRY_MAYFAIL))
 
+/* An object of the cache: first what is to be had without reclaim, then with it if gfp allows. */
 static void *take_from_cache(struct mempool *pool, uint32_t gfp)
 {
     uint32_t reclaim = gfp & (uint32_t)PYSLAB_GFP_DIRECT_RECLAIM;
@@ -141,6 +157,17 @@ void *mempool_alloc(struct mempool *pool, uint32_t gfp)
     return p;
 }
 
+/* The fields of the reserve agree with each other; the part of mempool.h's invariant that holds
+ * whenever nobody holds the pool's lock. */
+static bool reserve_adds_up_locked(const struct mempool *pool)
+{
+    const struct sheaf *reserve = pool->reserve;
+
+    lock_assert_held(&pool->lock);
+    return load_relaxed(&pool->curr_nr) == reserve->nr && reserve->nr <= reserve->capacity &&
+           load_relaxed(&pool->min_nr) <= reserve->capacity;
+}
+
 bool mempool_wait(struct mempool *pool, uint32_t ms)
 {
     bool any;
@@ -165,7 +192,7 @@ static int check_object(const struct mempool *pool, void *p)
     return object_is_marked(owner, p) ? PYSLAB_EDOUBLE : PYSLAB_OK;
 }
 
-/* False if no object is out. */
+/* Takes one off the objects that callers have; false if they have none. */
 static bool count_returned(struct mempool *pool)
 {
     uint64_t nr = load_relaxed(&pool->nr_outstanding);
@@ -177,11 +204,12 @@ static bool count_returned(struct mempool *pool)
     return false;
 }
 
-/* pre: check_object. False if the reserve is full. */
+/* False if the reserve is full. pre: check_object(pool, p) is PYSLAB_OK */
 static bool put_into_reserve(struct mempool *pool, void *p)
 {
     bool room;
 
+    CHECK(check_object(pool, p) == PYSLAB_OK);
     lock_acquire(&pool->lock);
     room = pool->reserve->nr < load_relaxed(&pool->min_nr);
     if (room) {
@@ -189,12 +217,14 @@ static bool put_into_reserve(struct mempool *pool, void *p)
         store_relaxed(&pool->curr_nr, pool->reserve->nr);
         condition_wake_one(&pool->freed);
     }
+    CHECK(reserve_adds_up_locked(pool));
     lock_release(&pool->lock);
     return room;
 }
 
-/* Whoever took the reserve below min_nr before this object was handed on is seen here
- * without the lock; whoever does so now has another object to give back. */
+/* Looks at the reserve without its lock. If another thread took from the reserve before it handed
+ * this object on to here, that is seen. If one takes at this moment, it is missed; but that thread
+ * then has an object, whose free will fill the reserve up. */
 static int free_counted(struct mempool *pool, void *p)
 {
     if (load_relaxed(&pool->curr_nr) < load_relaxed(&pool->min_nr)) {
@@ -210,6 +240,7 @@ int mempool_free(struct mempool *pool, void *p)
 {
     int error;
 
+    CHECK(p != NULL);
     if (!count_returned(pool)) {
         error = check_object(pool, p);
         return error != PYSLAB_OK ? error : PYSLAB_EPOINTER;
@@ -222,6 +253,7 @@ int mempool_free(struct mempool *pool, void *p)
 
 /* --- resize and end ----------------------------------------------------- */
 
+/* Lowers min_nr, and gives back what the reserve has beyond it, without the lock. */
 static void reserve_shrink(struct mempool *pool, uint32_t nr)
 {
     lock_acquire(&pool->lock);
@@ -235,10 +267,12 @@ static void reserve_shrink(struct mempool *pool, uint32_t nr)
         lock_acquire(&pool->lock);
     }
     condition_wake_all(&pool->freed);
+    CHECK(reserve_adds_up_locked(pool));
     lock_release(&pool->lock);
 }
 
-/* The new objects come first, so that nothing has changed if they do not. */
+/* Takes the objects that are missing before it changes the pool, which is as it was if they are
+ * not to be had. */
 static int reserve_grow(struct mempool *pool, uint32_t nr)
 {
     uint32_t missing = nr - min_uint(load_relaxed(&pool->curr_nr), nr);
@@ -254,6 +288,7 @@ static int reserve_grow(struct mempool *pool, uint32_t nr)
     store_relaxed(&pool->min_nr, nr);
     store_relaxed(&pool->curr_nr, larger->nr);
     condition_wake_all(&pool->freed);
+    CHECK(reserve_adds_up_locked(pool));
     lock_release(&pool->lock);
     cache_return_prefilled(pool->cache, old);
     return PYSLAB_OK;
@@ -309,6 +344,7 @@ void mempool_stats(struct mempool *pool, pyslab_mempool_stats *out)
 
 void mempools_each_lock(struct slab_alloc *sa, void (*act)(struct lock *))
 {
+    lock_assert_held(&sa->lock);
     for (struct mempool *pool = sa->pools; pool != NULL; pool = pool->next)
         act(&pool->lock);
 }
@@ -321,14 +357,24 @@ void mempools_after_fork(struct slab_alloc *sa)
 
 /* --- recount ------------------------------------------------------------ */
 
+/* The invariant of mempool.h, which holds while no thread uses the pool. */
+static bool pool_adds_up_locked(const struct mempool *pool)
+{
+    uint32_t min_nr = load_relaxed(&pool->min_nr), curr_nr = load_relaxed(&pool->curr_nr);
+
+    lock_assert_held(&pool->lock);
+    return reserve_adds_up_locked(pool) && curr_nr <= min_nr &&
+           curr_nr + load_relaxed(&pool->nr_outstanding) >= min_nr;
+}
+
 static bool pool_check_locked(const struct mempool *pool, struct finding *f)
 {
     const struct sheaf *reserve = pool->reserve;
     const char *name = pool->cache->desc->name;
     uint32_t min_nr = load_relaxed(&pool->min_nr), curr_nr = load_relaxed(&pool->curr_nr);
 
-    if (curr_nr != reserve->nr || curr_nr > min_nr || min_nr > reserve->capacity ||
-        curr_nr + load_relaxed(&pool->nr_outstanding) < min_nr)
+    lock_assert_held(&pool->lock);
+    if (!pool_adds_up_locked(pool))
         return finding_report(f, "mempool of %s: %u of %u in reserve (sheaf: %u of %u), %llu out",
                               name, curr_nr, min_nr, reserve->nr, reserve->capacity,
                               (unsigned long long)load_relaxed(&pool->nr_outstanding));

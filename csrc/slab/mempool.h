@@ -1,19 +1,19 @@
-/* mempool.h - a reserve of objects for what must go on when memory is short.
+/* mempool.h - a reserve of objects for work that must go on when memory is short.
  *
- * What it is: the kernel's mempool over a kmem_cache. An allocation tries the cache, and
- * takes from the reserve what the cache cannot give; a free fills the reserve up first.
- * Whoever takes at most min_nr objects at a time, and gives each back, is always served.
- * What it is not: a cache, which it leaves the work to while there is memory; and it does
- * not wait by itself (mempool_wait is for callers who can).
+ * What it is: the kernel's mempool over a kmem_cache. An allocation tries the cache first, and
+ * takes from the reserve what the cache cannot give. A free fills the reserve up first, and goes
+ * to the cache when the reserve is full. A user that takes at most min_nr objects at a time, and
+ * gives each of them back, therefore always gets its objects.
+ * What it is not: a cache; while there is memory, the cache below does the work. And an allocation
+ * does not wait for a free; callers that can wait call mempool_wait.
  *
- * Data structure: the reserve is a sheaf set aside (prefill.c): a stack of objects that
- * are marked free. Pools are on a list of the slab_alloc, and counted by their cache,
- * which cannot be destroyed meanwhile.
- * Invariant, at quiescence: curr_nr == reserve->nr <= min_nr <= reserve->capacity, and
- * curr_nr + nr_outstanding >= min_nr.
- * Lock: pool->lock guards the reserve and its counts. Its rank is a cache's: no thread
- * holds both, because the allocator is called without any lock. slab_alloc.lock guards
- * the list.
+ * Data structure: the reserve is a sheaf set aside (prefill.c): a stack of objects that are marked
+ * free. All pools are on a list of the slab_alloc. Their cache counts them, and cannot be destroyed
+ * while it has one.
+ * Invariant (pool_adds_up_locked), while no thread is in a function of the pool:
+ * curr_nr == reserve->nr <= min_nr <= reserve->capacity, and curr_nr + nr_outstanding >= min_nr.
+ * Lock: pool->lock guards the reserve and its counts. Its rank is a cache's: no thread holds both,
+ * because the pool calls the cache without holding its own. slab_alloc.lock guards the list.
  */
 #ifndef SLAB_MEMPOOL_H
 #define SLAB_MEMPOOL_H
@@ -33,27 +33,31 @@ struct mempool {
     _Atomic uint64_t nr_from_reserve; /* allocations that the reserve served */
 };
 
-/* The functions of the public header; it has their contracts. pre: min_nr > 0, p != NULL. */
+/* The functions of the public header, include/pyslab.h, which has their contracts. */
+
+/* pre: min_nr > 0 */
 int mempool_create(struct kmem_cache *cache, size_t min_nr, struct mempool **out);
 void *mempool_alloc(struct mempool *pool, uint32_t gfp);
+/* pre: p is not NULL */
 int mempool_free(struct mempool *pool, void *p);
+/* pre: min_nr > 0 */
 int mempool_resize(struct mempool *pool, size_t min_nr);
 int mempool_destroy(struct mempool *pool);
 void mempool_stats(struct mempool *pool, pyslab_mempool_stats *out);
 
 /* How many pools the cache has, and the figures of the newest. */
 uint32_t mempools_of(struct kmem_cache *cache, pyslab_mempool_stats *newest);
-/* Gives the reserve back for good: min_nr is 0, and what comes back goes to the cache. */
+/* Gives the reserve back for good: min_nr is 0 then, and what is freed later goes to the cache. */
 void mempool_retire(struct mempool *pool);
-/* Waits for at most ms for the reserve to have an object; true if it has. It may be gone
- * again when the caller asks for it. */
+/* Waits until the reserve has an object, or ms have passed; true if it has one. Another thread may
+ * take that before the caller does. */
 bool mempool_wait(struct mempool *pool, uint32_t ms);
 
 /* --- fork ---------------------------------------------------------------- */
 
-/* pre: slab_alloc.lock is held. */
+/* Calls act with the lock of every pool. pre: slab_alloc.lock is held */
 void mempools_each_lock(struct slab_alloc *sa, void (*act)(struct lock *));
-/* In the child: threads that waited are not there. */
+/* In the child, which does not have the threads that waited in the parent. */
 void mempools_after_fork(struct slab_alloc *sa);
 
 #endif

@@ -1,14 +1,16 @@
-/* prealloc.c - slabs bought before anybody needs them, as slab's classic description has
- * it: at boot, from the buddy, onto the empty list.
+/* prealloc.c - slabs that are bought before anybody needs them, and wait on the empty list.
  *
- * The cache remembers how many there were (min_slabs): while it has no more slabs than
- * that, those that are empty stay, whatever time does with the others. cache_shrink and
- * slab_reclaim take them all the same; the floor stays, so that slabs bought later are
- * kept in their place.
+ * The cache remembers how many slabs that were (min_slabs). While it has no more slabs than that,
+ * its empty slabs are not given back because they went unused for a while. cache_shrink and
+ * slab_reclaim give them back all the same; min_slabs stays as it is, so that slabs which are
+ * bought later are kept in their place.
+ * Lock: cache->lock for min_slabs and the lists; slabs are bought without it.
  */
 #include "slab/slab_internal.h"
 
-/* False if this thread has no table, and so no place for the mark. */
+/* Notes that this thread starts (1) or ends (-1) to buy slabs for stock: slab_reclaim, which buying
+ * may call, then leaves other caches' stock alone. False if the thread has no table to note it
+ * in. */
 static bool stocking_add(struct slab_alloc *sa, int change)
 {
     struct sheaf_table *table = sheaf_table_own(sa);
@@ -18,6 +20,7 @@ static bool stocking_add(struct slab_alloc *sa, int change)
     return table != NULL;
 }
 
+/* Buys slabs until the batch has nr, or there is no memory; returns how many it has. */
 static uint32_t buy_slabs(struct kmem_cache *cache, uint32_t nr, struct slab_batch *batch)
 {
     struct index_view links = page_links(&cache->owner->map);
@@ -32,7 +35,7 @@ static uint32_t buy_slabs(struct kmem_cache *cache, uint32_t nr, struct slab_bat
     return batch->list.nr;
 }
 
-/* The slabs are the cache's from now on, and empty. */
+/* Enters the batch's slabs in the cache, as empty ones that are to be kept. */
 static void stock_slabs(struct kmem_cache *cache, struct slab_batch *batch)
 {
     struct index_view links = page_links(&cache->owner->map);

@@ -1,11 +1,13 @@
-/* prefill.c - sheaves set aside: n objects that cannot fail to come.
+/* prefill.c - sheaves set aside: so many objects that an allocation cannot fail to get.
  *
- * A prefilled sheaf belongs to its caller and to no thread's slot. Its objects are
- * marked free and counted as cached until they are taken out. A mempool's reserve is one.
+ * A sheaf set aside (a prefilled one) belongs to the caller that asked for it, not to a thread's
+ * slot or the barn. Its objects are marked free, and counted as cached (nr_prefilled), until they
+ * are taken out. A mempool's reserve is one, too.
+ * Lock: none; the owner of such a sheaf lets one thread at a time use it.
  */
 #include "slab/slab_internal.h"
 
-/* As cache_alloc, of an object that no caller has yet. */
+/* As cache_alloc, but does not count the object as in a caller's hands. */
 static void *take_object(struct kmem_cache *cache, uint32_t gfp)
 {
     void *p = NULL;
@@ -19,7 +21,7 @@ static void *take_object(struct kmem_cache *cache, uint32_t gfp)
     return p;
 }
 
-/* nr objects or none. */
+/* Takes objects until the sheaf has nr; false, and none, if they cannot be had. */
 static bool take_objects(struct kmem_cache *cache, uint32_t gfp, struct sheaf *sheaf, uint32_t nr)
 {
     while (sheaf->nr < nr) {
@@ -41,6 +43,7 @@ struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t c
 {
     struct sheaf *sheaf = sheaf_new(capacity);
 
+    CHECK(nr <= capacity);
     if (sheaf == NULL)
         return NULL;
     if (!take_objects(cache, gfp & ~(uint32_t)PYSLAB_GFP_ZERO, sheaf, nr)) {
@@ -85,6 +88,8 @@ void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf)
 
 void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p)
 {
+    CHECK(sheaf->nr < sheaf->capacity && slab_cache_of(cache->owner, p) == cache &&
+          !object_is_marked(cache, p));
     cache_count_free(cache, 1);
     object_set_mark(cache, p);
     sheaf->object[sheaf->nr++] = p;

@@ -1,10 +1,17 @@
 /* sheaf.c - what happens when a thread's main sheaf is empty or full.
  *
- * Underflow: swap with a spare that has objects; else take a full sheaf from the barn;
- * else fill main from slabs, buying one if none has a free object.
- * Overflow: swap with an empty spare; else hand the full spare to the barn; else give
- * the oldest objects of main back to their slabs.
- * Only the barn and the slabs need cache->lock; the swap needs nothing.
+ * A sheaf is a thread's private array of free objects of one cache. A thread has two for each
+ * cache: main, which its fast paths pop from and push to, and a spare, which is empty or full.
+ * The barn is the cache's store of sheaves, through which threads pass them to each other.
+ *
+ * An allocation that finds main empty: swaps main and spare if the spare has objects; else takes
+ * a full sheaf from the barn and leaves the empty main there; else fills main from the slabs,
+ * and buys a slab if no slab has a free object.
+ * A free that finds main full: swaps main and spare if the spare is empty; else gives the full
+ * spare to the barn, for an empty sheaf or for none, and swaps with that; else, if the barn has
+ * as many as it may, gives the oldest objects of main back to their slabs.
+ *
+ * Lock: cache->lock for the barn and the slabs; a swap needs none.
  * Not here: a thread's table of slots (sheaf_table.c).
  */
 #include "slab/slab_internal.h"
@@ -13,11 +20,15 @@
 
 /* --- slots -------------------------------------------------------------- */
 
-/* Closes the main sheaf, so that it tells its own count, and opens another. */
+/* Makes next the main sheaf; returns the one before, in which it writes how many objects it has:
+ * the pointers of the slot have told so until now. */
 static struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next)
 {
     struct sheaf *old = slot_main(slot);
 
+    CHECK(slot_adds_up(slot) && next->nr <= next->capacity);
+    CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
+    CHECK_WALK(objects_are_distinct(next->object, next->nr));
     if (old != NULL)
         old->nr = slot_nr(slot);
     slot->bottom = next->object;
@@ -32,11 +43,12 @@ static struct slab_geometry cache_geometry(const struct cache_desc *desc)
                                   .slab_mask = cache_slab_bytes(desc) - 1};
 }
 
-/* A slot with a main sheaf, for a cache that has sheaves; NULL without memory. */
+/* This thread's slot, with a main sheaf; NULL without memory. pre: the cache has sheaves */
 static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
 {
     struct sheaf_slot *slot = sheaf_slot_own(cache);
 
+    CHECK(cache->sheaf_capacity != 0);
     if (slot != NULL && slot_main(slot) == NULL) {
         struct sheaf *sheaf = sheaf_new(cache->first_capacity);
 
@@ -48,27 +60,29 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
     return slot;
 }
 
-/* Twice the size of a thread's sheaf that was too small for what the thread does: it
- * had to go to the slabs. */
+/* The capacity of the sheaf that follows one which was too small, so that its thread had to go
+ * to the slabs: about twice as large, up to the cache's largest. */
 static uint32_t grown_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf)
 {
     return min_uint(2 * sheaf->capacity + 2, cache->sheaf_capacity);
 }
 
-/* Puts a larger sheaf in the place of an empty main. */
+/* Puts a larger sheaf in the place of main, if there can be one. pre: main is empty */
 static void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     uint32_t capacity = grown_capacity(cache, slot_main(slot));
     struct sheaf *larger;
 
+    CHECK(slot_nr(slot) == 0);
     if (capacity == slot_main(slot)->capacity || (larger = sheaf_new(capacity)) == NULL)
         return;
     sheaf_delete(slot_exchange(slot, larger));
 }
 
-/* Time passes on slow paths. At the end of an interval, and when another thread calls
- * for memory, this thread empties its sheaves, the barns and the empty slabs: what is
- * in use comes back at once, what is not no longer holds slabs. */
+/* Lets page_alloc look at the clock. When an interval has ended, or another thread is short of
+ * memory, page_alloc raises its drain_epoch; a thread that finds it raised empties its sheaves,
+ * the barns and the caches' empty slabs. Objects that are still used come back into the sheaves
+ * with their next free; the others no longer keep slabs. */
 static void heed_drain(struct slab_alloc *sa)
 {
     struct sheaf_table *table;
@@ -85,6 +99,7 @@ static void heed_drain(struct slab_alloc *sa)
 
 /* --- barn --------------------------------------------------------------- */
 
+/* A list of sheaves of the barn: a stack linked through next. */
 static void sheaf_list_push(struct sheaf **list, uint32_t *nr, struct sheaf *sheaf)
 {
     sheaf->next = *list;
@@ -96,6 +111,7 @@ static struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
 {
     struct sheaf *sheaf = *list;
 
+    CHECK((sheaf != NULL) == (*nr != 0));
     if (sheaf != NULL) {
         *list = sheaf->next;
         --*nr;
@@ -105,6 +121,7 @@ static struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
 
 void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
 {
+    CHECK_WALK(objects_are_distinct(sheaf->object, sheaf->nr));
     lock_acquire(&cache->lock);
     slab_put_locked(cache, sheaf->object, sheaf->nr, batch);
     sheaf->nr = 0;
@@ -142,7 +159,8 @@ void barn_discard(struct kmem_cache *cache)
 
 /* --- underflow ---------------------------------------------------------- */
 
-/* The youngest object is popped first: turn the batch round, so that addresses go up. */
+/* Objects are popped from the end of a sheaf: turns those that were just taken from a slab round,
+ * so that a fresh slab is handed out with rising addresses. */
 static void reverse(void **objects, uint32_t nr)
 {
     for (uint32_t i = 0; i < nr / 2; i++) {
@@ -153,45 +171,51 @@ static void reverse(void **objects, uint32_t nr)
     }
 }
 
-/* Objects to move between this sheaf and the slabs at once. */
+/* How many objects to move between this sheaf and the slabs at once. */
 static uint32_t slab_batch_of(const struct sheaf *sheaf)
 {
     return max_uint(min_uint(sheaf->capacity / 2, SHEAF_BATCH), 1);
 }
 
-/* main is empty, unless a constructor has just used its own cache. */
+/* Moves objects from the slabs to main; returns how many. Main is empty, unless a constructor
+ * that ran while a slab was bought has used the very cache. */
 static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     uint32_t room = (uint32_t)(slot->limit - slot->top);
-    uint32_t nr = slab_take_locked(cache, slot->top,
-                                   min_uint(slab_batch_of(slot_main(slot)), room));
+    uint32_t nr;
 
+    lock_assert_held(&cache->lock);
+    nr = slab_take_locked(cache, slot->top, min_uint(slab_batch_of(slot_main(slot)), room));
     reverse(slot->top, nr);
     slot->top += nr;
+    CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     return nr;
 }
 
-/* Takes a full sheaf from the barn for the empty main. */
+/* Exchanges main for a full sheaf of the barn; false if it has none. pre: main is empty */
 static bool refill_from_barn(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct sheaf *full;
 
+    CHECK(slot_nr(slot) == 0);
     lock_acquire(&cache->lock);
     full = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
     if (full != NULL) {
         cache->desc->supply[SUPPLY_BARN]++;
         sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, slot_exchange(slot, full));
     }
+    cache_recount_locked(cache);
     lock_release(&cache->lock);
     return full != NULL;
 }
 
-/* Fills an empty main sheaf from the slabs; false if they have nothing free. */
+/* Fills main from the slabs; false if they have nothing free. pre: main is empty */
 static bool refill_from_slabs(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct slab_batch reaped;
     uint32_t nr;
 
+    CHECK(slot_nr(slot) == 0);
     grow_main(cache, slot);
     slab_batch_init(&reaped);
     lock_acquire(&cache->lock);
@@ -202,8 +226,7 @@ static bool refill_from_slabs(struct kmem_cache *cache, struct sheaf_slot *slot)
     return nr != 0;
 }
 
-/* Buys a slab and fills an empty main sheaf from it; the slab's frame or why there is
- * none. */
+/* Buys a slab and fills main from it; returns what slab_new does. */
 static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *slot, uint32_t gfp)
 {
     uint32_t pfn = slab_new(cache, gfp);
@@ -212,7 +235,7 @@ static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *s
         return pfn;
     lock_acquire(&cache->lock);
     slab_add_locked(cache, pfn);
-    /* Memory pressure may have drained this slot, and freed its sheaf, meanwhile. */
+    /* Buying may have emptied this slot, to make room, and freed its sheaf. */
     if (slot_main(slot) != NULL)
         fill_from_slabs_locked(cache, slot);
     slab_settle_locked(cache, pfn);
@@ -220,7 +243,8 @@ static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *s
     return pfn;
 }
 
-/* One object without a sheaf; buys a slab only if it may. */
+/* Takes one object from the slabs, past the sheaves. If they have none, buys a slab, but only if
+ * may_buy is set. */
 static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
 {
     void *p = NULL;
@@ -249,7 +273,8 @@ static void swap_spare(struct sheaf_slot *slot)
     slot->nr_swaps++;
 }
 
-/* Pops from this thread's main sheaf, whatever the cache; NULL if it is empty. */
+/* Pops from this thread's main sheaf, also for caches that no fast path serves; NULL if it is
+ * empty. */
 static void *slot_pop(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     void **top = slot->top;
@@ -279,7 +304,8 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     slot = slot_ready(cache);
     if (slot == NULL)
         return alloc_direct(cache, gfp, true);
-    /* A destructor that ran in the drain may have used the cache: main must be empty. */
+    /* The drain may have run a destructor that freed to this very cache. What follows is for an
+     * empty main only. */
     if ((p = slot_pop(cache, slot)) != NULL)
         return p;
     slot->nr_exchanges++;
@@ -339,27 +365,32 @@ static void free_direct(struct kmem_cache *cache, void *p)
     slab_batch_free(cache, &batch);
 }
 
-/* Hands the full spare to the barn for an empty one, or for none. */
+/* Gives the spare to the barn, for an empty sheaf of the barn if it has one; false if the barn has
+ * as many full ones as it may. pre: the spare is full */
 static bool trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     bool traded = false;
 
+    CHECK(slot->spare != NULL && slot->spare->nr == slot->spare->capacity);
     lock_acquire(&cache->lock);
     if (cache->barn.nr_full < cache->max_full_sheaves) {
         sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
         slot->spare = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
         traded = true;
     }
+    cache_recount_locked(cache);
     lock_release(&cache->lock);
     return traded;
 }
 
-/* Closes the gap of nr objects at the bottom without moving all of them: what lies below the
- * youngest nr goes there, and these come down. */
+/* The bottom nr objects of main are gone: closes the gap. In a large sheaf not all others move
+ * down: those that lie just below the youngest nr fill the gap, and the youngest take their
+ * place. pre: main has nr objects */
 static void close_gap(struct sheaf_slot *slot, uint32_t nr)
 {
     uint32_t have = slot_nr(slot);
 
+    CHECK(nr <= have);
     if (have <= 3 * nr) {
         memmove(slot->bottom, slot->bottom + nr, (have - nr) * sizeof slot->bottom[0]);
     } else {
@@ -375,18 +406,20 @@ static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
 {
     uint32_t nr = slab_batch_of(slot_main(slot));
 
+    CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     lock_acquire(&cache->lock);
     slab_put_locked(cache, slot->bottom, nr, batch);
     lock_release(&cache->lock);
     close_gap(slot, nr);
 }
 
-/* Makes room in a full main sheaf. Slabs to free are left in the batch: a destructor may
- * use the cache, and fill the room again. */
+/* Makes room in main. Slabs that are to be freed are left in the batch until the caller has used
+ * the room: their destructors may use the cache, and fill it again. pre: main is full */
 static void make_room(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
 {
     bool full = spare_has_objects(slot);
 
+    CHECK(slot_main(slot) != NULL && slot->top == slot->limit);
     if (!full || trade_full_spare(cache, slot)) {
         if (slot->spare == NULL)
             slot->spare = sheaf_new(grown_capacity(cache, slot_main(slot)));
@@ -426,6 +459,7 @@ void cache_put_any(struct kmem_cache *cache, void *p)
 
 int cache_free_object(struct kmem_cache *cache, void *p)
 {
+    CHECK(slab_cache_of(cache->owner, p) == cache);
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
     cache_count_free(cache, 1);

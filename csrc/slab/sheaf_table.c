@@ -1,5 +1,9 @@
 /* sheaf_table.c - a thread's table of sheaf slots: making, counting, emptying.
  *
+ * A thread has one table in each arena that it uses, as its slot in the arena's domain (thread.h);
+ * the table has a slot for each cache, with the thread's two sheaves of that cache.
+ * Lock: a table is its thread's alone. When the thread ends, and when a cache or the arena is
+ * destroyed, it is emptied under the registry lock.
  * Not here: what moves objects in and out of a slot while its thread works (sheaf.c).
  */
 #include "slab/slab_internal.h"
@@ -56,8 +60,9 @@ struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache)
 
 /* --- counting ------------------------------------------------------------ */
 
-/* The owner may be exchanging, and its spare be freed and reused under our eyes. The
- * core's heap stays mapped, so that the worst is a wrong number for a moment. */
+/* Another thread's slot is read without a lock, while that thread may exchange its sheaves: the
+ * spare may be freed and used for something else in between. The core's heap stays mapped, so
+ * that the worst is a wrong number for a moment. */
 #define READS_OTHER_THREADS __attribute__((no_sanitize("thread"), noinline))
 
 READS_OTHER_THREADS uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot)
@@ -67,7 +72,7 @@ READS_OTHER_THREADS uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot
     const struct sheaf *spare = slot->spare;
     uint64_t nr = spare != NULL ? min_uint(spare->nr, SHEAF_MAX_OBJECTS) : 0;
 
-    /* Two sheaves' pointers make no count. */
+    /* If top was read of one sheaf and bottom of another, their distance is no count. */
     return top >= bottom && top - bottom <= SHEAF_MAX_OBJECTS ? nr + (uint64_t)(top - bottom) : nr;
 }
 
@@ -76,7 +81,7 @@ READS_OTHER_THREADS struct sheaf_counts sheaf_slot_counts(const struct sheaf_slo
     return (struct sheaf_counts){slot->nr_allocs, slot->nr_swaps, slot->nr_exchanges};
 }
 
-/* The thread ends; what it did stays in the cache's statistics. */
+/* The slot's thread ends: adds what it counted to the cache's own statistics, which stay. */
 static void note_past(struct kmem_cache *cache, const struct sheaf_slot *slot)
 {
     add_relaxed(&cache->nr_past_allocs, slot->nr_allocs);
@@ -126,22 +131,25 @@ static bool drain_one(struct kmem_cache *cache, struct sheaf_slot *slot)
     return any;
 }
 
-/* An exiting thread holds the registry lock, under which no destructor may run. */
+/* Empties a slot of a thread that ends, which holds the registry lock. No destructor may run under
+ * it, so that slabs of a cache with one are not freed here but stay empty in the cache. */
 static void end_one(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct slab_batch batch;
 
+    lock_assert_held(thread_registry_mutex());
     slab_batch_init(&batch);
     sheaf_slot_flush(cache, slot, cache->dtor != NULL ? NULL : &batch);
     slab_batch_free(cache, &batch);
     note_past(cache, slot);
 }
 
-/* The next cache, pinned, whose slot in this table was used. Registry lock held: a cache that
- * is destroyed clears its slots under it. */
+/* The next cache, pinned, whose slot in this table was used. The caller holds the registry lock,
+ * under which a cache that is destroyed clears its slots in all tables. */
 static struct kmem_cache *pin_next_used(struct slab_alloc *sa, struct sheaf_table *table,
                                         uint32_t *id)
 {
+    lock_assert_held(thread_registry_mutex());
     for (; *id < load_relaxed(&sa->id_limit); ++*id) {
         struct sheaf_slot *slot = sheaf_slot_of(table, *id);
 
@@ -168,6 +176,7 @@ bool sheaf_table_drain(struct slab_alloc *sa)
     return any;
 }
 
+/* The thread ends: thread.c calls this with the registry lock held. */
 static void table_exit(struct thread_domain *domain, void *slot)
 {
     struct slab_alloc *sa = domain->layer[THREAD_SLOT_SLAB].context;
@@ -175,6 +184,7 @@ static void table_exit(struct thread_domain *domain, void *slot)
     struct kmem_cache *cache;
     uint32_t id = 1;
 
+    lock_assert_held(thread_registry_mutex());
     CHECK(table != NULL);
     while ((cache = pin_next_used(sa, table, &id)) != NULL) {
         struct sheaf_slot *own = sheaf_slot_of(table, cache->id);
@@ -187,11 +197,13 @@ static void table_exit(struct thread_domain *domain, void *slot)
     table->more = NULL;
 }
 
-/* The arena goes: the objects vanish with it, the sheaves must be freed. */
+/* The arena ends: the objects vanish with it, but the sheaves must be freed. thread.c calls this
+ * with the registry lock held. */
 static void table_discard(void *slot)
 {
     struct sheaf_table *table = slot;
 
+    lock_assert_held(thread_registry_mutex());
     CHECK(table != NULL);
     for (uint32_t id = 1; id < MAX_CACHES; id++) {
         struct sheaf_slot *s = sheaf_slot_of(table, id);

@@ -1,7 +1,12 @@
 /* slab.c - one slab, its free list, and the lists of slabs of a cache.
  *
- * A slab's objects are free on its list (index chain through the objects), uncarved
- * (never used: index >= carved), or in use. inuse + listed + uncarved == per slab.
+ * Each object of a slab is in one of three states. Listed: on the slab's free list, a chain of
+ * indices through the free objects themselves. Uncarved: it never left the slab; these are the
+ * objects from index carved on, and they are on no list. In use: outside the slab, with a
+ * caller, in a sheaf or in the barn.
+ * Invariant (slab_adds_up in slab_check.c): inuse + listed + uncarved == objects_per_slab.
+ * Lock: cache->lock, except for a slab that is not on the cache's lists: one just bought, or
+ * one in a batch on its way back to the buddy.
  */
 #include "slab/slab_internal.h"
 
@@ -16,7 +21,7 @@ static bool is_small(const struct kmem_cache *cache)
     return cache->desc->stride < SLAB_MIN_SHEAF_STRIDE;
 }
 
-/* The index word; the key word follows, if there is room. */
+/* The address of the index word; the key word follows it, if the object has room for one. */
 static uint64_t *free_words(const struct kmem_cache *cache, void *p)
 {
     return (uint64_t *)(void *)((char *)p + cache->desc->free_offset);
@@ -49,17 +54,18 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
     }
 }
 
-/* What hides the index word of an object that has a key word too. */
+/* The pattern that is xored over the index word of an object which has a key word too. */
 static uint64_t index_veil(const struct kmem_cache *cache, const void *p)
 {
     return object_key_value(cache->secret, p) * 0x9e3779b97f4a7c15u;
 }
 
-/* pre: p is marked */
+/* pre: p is marked free */
 static void object_set_next(const struct kmem_cache *cache, void *p, uint16_t next)
 {
     uint64_t *words = free_words(cache, p);
 
+    CHECK(object_is_marked(cache, p));
     words[0] = is_small(cache) ? (words[0] & ~SMALL_INDEX_MASK) | next
                                : index_veil(cache, p) ^ next;
 }
@@ -87,14 +93,15 @@ static void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t 
     return start + (size_t)index * cache->desc->stride;
 }
 
-/* The class byte of a cache's frames. */
+/* The class byte of a cache's frames: the byte per frame that says who allocates there. */
 static uint8_t cache_class(const struct kmem_cache *cache)
 {
     return cache->fast_class != 0 ? (uint8_t)cache->fast_class : (uint8_t)CLASS_LOOKUP;
 }
 
-/* Neither an object that was never handed out nor the rest behind the last one must be
- * taken for a live one at free. */
+/* Marks all objects of a new slab, and what is left behind the last one, as free. Otherwise a
+ * free of an object that was never handed out, or of an address in that rest, would be taken
+ * for the free of a live object. */
 static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
 {
     const struct cache_desc *desc = cache->desc;
@@ -110,7 +117,8 @@ static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
         cache->dtor(slab_object(cache, pfn, i), cache->context);
 }
 
-/* All objects are constructed at once, and wait on the slab's free list. */
+/* Constructs all objects of a new slab, and puts them on its free list; false if a constructor
+ * failed: then those that were constructed are destructed again. */
 static bool slab_construct(struct kmem_cache *cache, uint32_t pfn, struct page *page)
 {
     uint32_t nr = cache->desc->objects_per_slab;
@@ -130,8 +138,8 @@ static bool slab_construct(struct kmem_cache *cache, uint32_t pfn, struct page *
     return true;
 }
 
-/* What the cache decides for its slabs, not who asks for an object: their zone, and that
- * their frames are not cleared. */
+/* The flags that the cache itself sets when it buys a slab, whatever those of the request are:
+ * its slabs' zone, and that their frames are not cleared. */
 #define SLAB_OWN_BITS ((uint32_t)PYSLAB_GFP_ZERO | GFP_ZONE_TABLE_BITS)
 
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
@@ -159,10 +167,12 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     return pfn;
 }
 
-/* The slab's list of free objects is broken at p. What it held counts as in use for ever,
- * so that nothing is handed out twice. */
-static slow_path void slab_abandon_list(struct kmem_cache *cache, struct page *page, const void *p)
+/* A program has written to the free object p, so that the rest of the slab's free list cannot
+ * be found. Its objects count as in use for ever, so that nothing is handed out twice. */
+static slow_path void slab_abandon_list_locked(struct kmem_cache *cache, struct page *page,
+                                               const void *p)
 {
+    lock_assert_held(&cache->lock);
     if (cache->owner->on_corruption != NULL)
         cache->owner->on_corruption(p);
     cache->desc->nr_inuse += (uint32_t)(page->slab.carved - page->slab.inuse);
@@ -170,23 +180,26 @@ static slow_path void slab_abandon_list(struct kmem_cache *cache, struct page *p
     page->slab.free_index = SLAB_INDEX_NONE;
 }
 
-/* Takes one free object off a slab that has one; its mark stays. NULL: its list is broken. */
-static void *slab_pop(struct kmem_cache *cache, uint32_t pfn, struct page *page)
+/* Takes one free object, whose mark stays, off a slab. NULL: a program has written to the slab's
+ * free list. pre: the slab has one. */
+static void *slab_pop_locked(struct kmem_cache *cache, uint32_t pfn, struct page *page)
 {
     void *p;
 
+    lock_assert_held(&cache->lock);
+    CHECK(page->slab.inuse < cache->desc->objects_per_slab);
     if (page->slab.free_index != SLAB_INDEX_NONE) {
         uint32_t next;
 
         p = slab_object(cache, pfn, page->slab.free_index);
         next = object_next(cache, p);
         if (unlikely(next == OBJECT_WRITTEN)) {
-            slab_abandon_list(cache, page, p);
+            slab_abandon_list_locked(cache, page, p);
             return NULL;
         }
         page->slab.inuse++;
         page->slab.free_index = (uint16_t)next;
-        object_set_mark(cache, p); /* listed no more */
+        object_set_mark(cache, p); /* without an index: it is on no list now */
         return p;
     }
     page->slab.inuse++;
@@ -203,6 +216,7 @@ static void slab_move_locked(struct kmem_cache *cache, uint32_t pfn, enum slab_l
     struct index_view links = page_links(&cache->owner->map);
     struct page *page = pfn_to_page(&cache->owner->map, pfn);
 
+    lock_assert_held(&cache->lock);
     index_list_remove(&cache->desc->list[page->slab.list], links, pfn);
     page->slab.list = (uint16_t)to;
     index_list_add_tail(&cache->desc->list[to], links, pfn);
@@ -212,6 +226,7 @@ void slab_add_locked(struct kmem_cache *cache, uint32_t pfn)
 {
     const struct frame_map *map = &cache->owner->map;
 
+    lock_assert_held(&cache->lock);
     pfn_to_page(map, pfn)->slab.list = SLAB_PARTIAL;
     index_list_add_head(&cache->desc->list[SLAB_PARTIAL], page_links(map), pfn);
     cache->desc->supply[SUPPLY_BUDDY]++;
@@ -219,19 +234,24 @@ void slab_add_locked(struct kmem_cache *cache, uint32_t pfn)
 
 void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 {
+    lock_assert_held(&cache->lock);
     if (pfn_to_page(&cache->owner->map, pfn)->slab.inuse == 0)
         slab_move_locked(cache, pfn, SLAB_EMPTY);
+    cache_recount_locked(cache);
 }
 
 /* --- batches of objects ------------------------------------------------- */
 
-static uint32_t slab_take_from(struct kmem_cache *cache, uint32_t pfn, void **objects, uint32_t nr)
+/* Takes up to nr objects off one slab; returns how many. */
+static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
+                                      uint32_t nr)
 {
     struct page *page = pfn_to_page(&cache->owner->map, pfn);
     uint32_t taken = 0;
 
+    lock_assert_held(&cache->lock);
     while (taken < nr && !slab_is_full(cache, page))
-        if ((objects[taken] = slab_pop(cache, pfn, page)) != NULL)
+        if ((objects[taken] = slab_pop_locked(cache, pfn, page)) != NULL)
             taken++;
     if (slab_is_full(cache, page))
         slab_move_locked(cache, pfn, SLAB_FULL);
@@ -240,11 +260,12 @@ static uint32_t slab_take_from(struct kmem_cache *cache, uint32_t pfn, void **ob
     return taken;
 }
 
-/* An empty slab is about to be used. */
+/* Notes that an empty slab is about to be used: how many are left matters to slab_reap_locked. */
 static void note_empty_use_locked(struct kmem_cache *cache)
 {
     uint32_t left = cache->desc->list[SLAB_EMPTY].nr - 1;
 
+    lock_assert_held(&cache->lock);
     if (left < cache->min_empty_slabs)
         cache->min_empty_slabs = left;
 }
@@ -254,46 +275,74 @@ uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr)
     struct cache_desc *desc = cache->desc;
     uint32_t taken = 0;
 
+    lock_assert_held(&cache->lock);
     while (taken < nr) {
         enum slab_list from = desc->list[SLAB_PARTIAL].nr != 0 ? SLAB_PARTIAL : SLAB_EMPTY;
         uint32_t pfn = desc->list[from].first;
 
         if (pfn == INDEX_NONE)
             break;
-        /* A slab just bought is on the partial list too; buying it was counted. */
+        /* A slab just bought is on the partial list as well, but was counted as bought. */
         if (from == SLAB_EMPTY) {
             desc->supply[SUPPLY_EMPTY]++;
             note_empty_use_locked(cache);
         } else if (pfn_to_page(&cache->owner->map, pfn)->slab.inuse != 0) {
             desc->supply[SUPPLY_PARTIAL]++;
         }
-        taken += slab_take_from(cache, pfn, objects + taken, nr - taken);
+        taken += slab_take_from_locked(cache, pfn, objects + taken, nr - taken);
     }
     desc->nr_inuse += taken;
+    cache_recount_locked(cache);
     return taken;
 }
 
-static uint32_t nr_slabs_locked(const struct cache_desc *desc)
+static uint32_t nr_slabs_locked(const struct kmem_cache *cache)
 {
+    const struct cache_desc *desc = cache->desc;
+
+    lock_assert_held(&cache->lock);
     return desc->list[SLAB_PARTIAL].nr + desc->list[SLAB_FULL].nr + desc->list[SLAB_EMPTY].nr;
 }
 
 uint32_t slab_surplus_locked(const struct kmem_cache *cache)
 {
-    uint32_t nr_slabs = nr_slabs_locked(cache->desc);
+    uint32_t nr_slabs = nr_slabs_locked(cache);
 
+    lock_assert_held(&cache->lock);
     if (nr_slabs <= cache->min_slabs)
         return 0;
     return min_uint(nr_slabs - cache->min_slabs, cache->desc->list[SLAB_EMPTY].nr);
 }
 
-/* A slab that has just become empty is kept. */
+/* True if the cache keeps a slab that has just become empty. */
 static bool keeps_empty_locked(const struct kmem_cache *cache)
 {
+    lock_assert_held(&cache->lock);
     return cache->desc->list[SLAB_EMPTY].nr < cache->max_empty_slabs ||
-           nr_slabs_locked(cache->desc) <= cache->min_slabs;
+           nr_slabs_locked(cache) <= cache->min_slabs;
 }
 
+/* The slab has just got an object back: puts it on the list where it belongs now, or into the
+ * batch. */
+static void slab_place_locked(struct kmem_cache *cache, uint32_t pfn, struct slab_batch *batch)
+{
+    struct index_view links = page_links(&cache->owner->map);
+    const struct page *page = pfn_to_page(&cache->owner->map, pfn);
+
+    lock_assert_held(&cache->lock);
+    if (page->slab.inuse != 0) {
+        if (page->slab.list == SLAB_FULL)
+            slab_move_locked(cache, pfn, SLAB_PARTIAL);
+    } else if (batch == NULL || keeps_empty_locked(cache)) {
+        slab_move_locked(cache, pfn, SLAB_EMPTY);
+    } else {
+        index_list_remove(&cache->desc->list[page->slab.list], links, pfn);
+        index_list_add_tail(&batch->list, links, pfn);
+    }
+}
+
+/* Returns one object. One that is not marked, or on its slab's list already, was written to or
+ * freed twice where that could not be seen: it stays out for ever. */
 static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batch *batch)
 {
     struct cache_desc *desc = cache->desc;
@@ -302,32 +351,29 @@ static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batc
     struct page *page = pfn_to_page(map, pfn);
     size_t offset = (size_t)((char *)p - (char *)pfn_to_virt(map, pfn));
 
+    lock_assert_held(&cache->lock);
+    CHECK(slab_cache_of(cache->owner, p) == cache);
     if (unlikely(!object_is_marked(cache, p) || object_is_listed(cache, p))) {
         if (cache->owner->on_corruption != NULL)
             cache->owner->on_corruption(p);
-        desc->nr_inuse++; /* it stays out: the caller counts it as returned */
+        desc->nr_inuse++; /* the caller takes it off with the others, and it stays out */
         return;
     }
     object_set_next(cache, p, page->slab.free_index);
     page->slab.free_index = (uint16_t)(offset / desc->stride);
     page->slab.inuse--;
-    if (page->slab.inuse != 0) {
-        if (page->slab.list == SLAB_FULL)
-            slab_move_locked(cache, pfn, SLAB_PARTIAL);
-    } else if (batch == NULL || keeps_empty_locked(cache)) {
-        slab_move_locked(cache, pfn, SLAB_EMPTY);
-    } else {
-        index_list_remove(&desc->list[page->slab.list], page_links(map), pfn);
-        index_list_add_tail(&batch->list, page_links(map), pfn);
-    }
+    slab_place_locked(cache, pfn, batch);
 }
 
 void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr,
                      struct slab_batch *batch)
 {
+    lock_assert_held(&cache->lock);
+    CHECK(nr <= cache->desc->nr_inuse);
     for (uint32_t i = 0; i < nr; i++)
         slab_push_locked(cache, objects[i], batch);
     cache->desc->nr_inuse -= nr;
+    cache_recount_locked(cache);
 }
 
 void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_batch *batch)
@@ -335,20 +381,24 @@ void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_b
     struct index_view links = page_links(&cache->owner->map);
     struct index_list *list = &cache->desc->list[SLAB_EMPTY];
 
+    lock_assert_held(&cache->lock);
     for (; nr > 0 && list->first != INDEX_NONE; nr--) {
         uint32_t pfn = list->first;
 
         index_list_remove(list, links, pfn);
         index_list_add_tail(&batch->list, links, pfn);
     }
+    cache_recount_locked(cache);
 }
 
-#define REAP_INTERVAL_MS 15000u /* Bonwick's working set interval */
+/* Bonwick's working set interval: an empty slab that was not used for so long is not needed. */
+#define REAP_INTERVAL_MS 15000u
 
 void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch)
 {
     uint32_t now = os_time_ms();
 
+    lock_assert_held(&cache->lock);
     if (now - cache->reap_ms < REAP_INTERVAL_MS)
         return;
     cache->reap_ms = now;
@@ -367,6 +417,7 @@ uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch)
         uint32_t pfn = batch->list.first;
 
         index_list_remove(&batch->list, page_links(&pages->map), pfn);
+        CHECK(pfn_to_page(&pages->map, pfn)->slab.inuse == 0);
         slab_destruct(cache, pfn, pfn_to_page(&pages->map, pfn)->slab.carved);
         frame_map_set_class(&pages->map, pfn, 1u << order, CLASS_NONE);
         page_free_block(pages, pfn, order);
@@ -376,7 +427,7 @@ uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch)
 
 /* --- whole lists -------------------------------------------------------- */
 
-#define SORT_BUCKETS 32u /* slabs with more free objects stay behind, as in Linux */
+#define SORT_BUCKETS 32u /* slabs with more free objects than that stay unsorted, as in Linux */
 
 void slab_sort_partial_locked(struct kmem_cache *cache)
 {
@@ -384,6 +435,7 @@ void slab_sort_partial_locked(struct kmem_cache *cache)
     struct index_list *partial = &cache->desc->list[SLAB_PARTIAL];
     struct index_list bucket[SORT_BUCKETS];
 
+    lock_assert_held(&cache->lock);
     for (uint32_t i = 0; i < SORT_BUCKETS; i++)
         index_list_init(&bucket[i]);
     for (uint32_t pfn = partial->first; pfn != INDEX_NONE;) {
@@ -405,6 +457,7 @@ void slab_sort_partial_locked(struct kmem_cache *cache)
             index_list_add_head(partial, links, pfn);
         }
     }
+    cache_recount_locked(cache);
 }
 
 void slab_destruct_all(struct kmem_cache *cache)
@@ -422,6 +475,7 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
     struct index_view links = page_links(&cache->owner->map);
     size_t found = 0;
 
+    lock_assert_held(&cache->lock);
     for (unsigned list = SLAB_PARTIAL; list <= SLAB_FULL; list++)
         for (uint32_t pfn = cache->desc->list[list].first; pfn != INDEX_NONE;
              pfn = index_link_at(links, pfn)->next)
@@ -439,7 +493,8 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
 
 /* --- from an address to its cache --------------------------------------- */
 
-/* Ids above CLASS_MAX share one class byte: look for the slab's head at each order. */
+/* Caches with ids above CLASS_MAX share one class byte, which does not say which cache it is. The
+ * record of the slab's first frame does: tries where that would be for each order of a slab. */
 static struct kmem_cache *lookup_cache(struct slab_alloc *sa, uint32_t pfn)
 {
     const struct frame_map *map = &sa->map;

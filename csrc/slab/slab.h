@@ -1,32 +1,35 @@
-/* slab.h - caches of equal objects on slabs, and the per-thread sheaves before them.
+/* slab.h - caches of equal objects on slabs, and the sheaves that each thread has before them.
  *
- * What it is: kmem_cache (create, alloc, free, bulk, shrink, destroy), its slabs on
- * partial, full and empty lists, and sheaves: arrays of free objects that a thread
- * pops from and pushes to without a lock (Linux 6.18's sheaves, Bonwick's magazines).
- * mempool.h has the pools over a cache.
- * What it is not: it chooses no size classes (kmalloc does), and takes frames only
- * through page_alloc.
+ * What it is: kmem_cache (create, alloc, free, bulk, shrink, destroy) as in the kernel. A slab is
+ * a block of frames cut into objects of one cache; a cache keeps its slabs on partial, full and
+ * empty lists. A sheaf is a thread's private array of free objects of one cache, which the thread
+ * pops from and pushes to without a lock (as in Linux 6.18; Bonwick called it a magazine). The
+ * barn is the cache's store of a few full and empty sheaves, through which threads exchange
+ * theirs. mempool.h has reserves on top of a cache.
+ * What it is not: it chooses no size classes (kmalloc does), and takes frames only through
+ * page_alloc.
  *
- * Data structure. A slab is a block of 2**order frames that holds objects back to
- * back from its start; its record is the union in struct page of its first frame. A
- * free object in a slab holds the index of the next free one in its first word, hidden
- * by the secret, so that what a program writes there is not taken for one, and in
- * its second word a key, secret ^ address, which is cleared at allocation: finding it
- * at free means a double free. Objects of 8 bytes have no room for both: their cache
- * has no sheaves, and one word holds 48 bits of the key and the index. In a cache with
- * a ctor the two words lie behind the object, so that its constructed state survives;
- * such caches have no class byte of their own and are served by the slow path.
- * A cache has two parts: struct cache_desc, position independent, in the arena's
- * metadata; struct kmem_cache, process-local, with the lock, the barn and pointers.
- * Sheaves: per thread and cache a main and a spare; per cache a barn with a few full
- * and a few empty ones.
+ * Data structure, of a slab: 2**order frames with the objects back to back from their start; its
+ * record is the union in the struct page of the first frame. A free object has two words of its
+ * own. The index word, used while the object is on its slab's list of free ones, is the index of
+ * the next one there, xored with a secret pattern, so that what a program writes there by mistake
+ * is not taken for an index. The key word is secret ^ address while the object is free anywhere,
+ * and cleared when it is allocated: a free that finds it is a double free. Such an object is called
+ * marked. Objects of 8 bytes have room for one word only: it has 48 bits of the key, and the index,
+ * and their cache has no sheaves. In a cache with a ctor or dtor the two words lie behind the
+ * object, so that its constructed state survives; the fast paths do not serve such caches.
+ * Of a cache: struct cache_desc, which is position independent and lies in the arena's metadata,
+ * and struct kmem_cache, which is process-local, with the lock, the barn and pointers. Each thread
+ * has, per cache, a main sheaf and a spare.
  *
- * Way of an allocation: main -> spare (swap) -> barn -> partial slab -> empty slab ->
- * buddy; of a free: main -> spare (swap) -> barn -> slabs.
- * Invariant: sum of slab.inuse == desc.nr_inuse == live + in sheaves + in the barn.
- * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free
- * objects in slabs and the barn. A sheaf_table is its thread's alone. The table of
- * caches has slab_alloc.lock. Slabs are bought and returned without any of them.
+ * An allocation looks in main, then the spare (which it swaps with main), the barn, a partial slab,
+ * an empty slab, and at last buys a slab from the buddy. A free goes to main, the spare (swap),
+ * the barn, and at last to the slabs.
+ * Invariant (cache_inuse_adds_up in slab_check.c): the sum of slab.inuse == desc.nr_inuse ==
+ * objects in callers' hands + in sheaves + in the barn.
+ * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free objects in
+ * slabs, and the barn. A sheaf_table is its thread's alone. slab_alloc.lock guards the table of
+ * caches. Frames are taken from page_alloc and given back to it without any of these locks.
  */
 #ifndef SLAB_SLAB_H
 #define SLAB_SLAB_H
@@ -35,18 +38,18 @@
 
 #define MAX_CACHES 4096u                     /* per arena; ids are 1 .. MAX_CACHES - 1 */
 #define CACHE_MAX_OBJECT ((size_t)256 << 10) /* largest object of a cache */
-#define SLAB_MIN_SHEAF_STRIDE 16u            /* room for an index and a key */
+#define SLAB_MIN_SHEAF_STRIDE 16u            /* bytes of an index word and a key word */
 #define SLAB_INDEX_NONE 0xffffu              /* end of a slab's free list */
 #define SLAB_MAX_OBJECTS 32767u              /* as in Linux: the index fits 15 bits */
 #define SHEAF_MAX_OBJECTS 1022u              /* of a sheaf, at most */
 #define SHEAF_BATCH                                                                                \
-    32u                       /* objects moved between sheaf and slabs at once: each may
-                                      miss the cache, and one caller waits for all of them */
+    32u /* objects moved between a sheaf and slabs at once; more would make one caller wait for
+           too many misses of the processor's cache */
 #define SLAB_LARGEST_ORDER 8u /* 1 MiB: slabs of objects beyond two pages */
 
 enum slab_list { SLAB_PARTIAL, SLAB_FULL, SLAB_EMPTY, NR_SLAB_LISTS };
 
-enum cache_supply { /* where a thread's refill found its objects */
+enum cache_supply { /* where an exchange found objects for an empty main sheaf */
                     SUPPLY_BARN,
                     SUPPLY_PARTIAL,
                     SUPPLY_EMPTY,
@@ -54,7 +57,7 @@ enum cache_supply { /* where a thread's refill found its objects */
                     NR_SUPPLIES,
 };
 
-/* No pointers: pfns and counts only. */
+/* The part of a cache that any process can read: it has frame numbers and counts, no pointers. */
 struct cache_desc {
     char name[PYSLAB_NAME_MAX];            /* constant, NUL-terminated */
     uint32_t object_size;                  /* bytes the creator asked for; constant */
@@ -63,30 +66,31 @@ struct cache_desc {
     uint32_t slab_order;                   /* frames of a slab: 1 << slab_order; constant */
     uint32_t objects_per_slab;             /* constant */
     uint32_t flags;                        /* enum pyslab_slab_flags; constant */
-    uint32_t free_offset;                  /* of the free words in an object; constant */
-    struct index_list list[NR_SLAB_LISTS]; /* heads of slabs */
+    uint32_t free_offset;                  /* where a free object's two words are; constant */
+    struct index_list list[NR_SLAB_LISTS]; /* first frames of slabs, by enum slab_list */
     uint64_t nr_inuse;                     /* objects outside slabs' free lists */
-    uint64_t supply[NR_SUPPLIES];          /* by enum cache_supply */
+    uint64_t supply[NR_SUPPLIES];          /* exchanges, by enum cache_supply */
 };
 
 struct sheaf {
-    struct sheaf *next; /* in a barn */
-    uint32_t nr;        /* objects, while the sheaf is no thread's main */
+    struct sheaf *next; /* on one of the barn's lists */
+    uint32_t nr;        /* objects; not kept up to date while the sheaf is a thread's main */
     uint32_t capacity;  /* constant */
     void *object[];     /* free objects; the youngest is last */
 };
 
-/* What a free needs to tell an object's start from its inside. */
+/* What a free needs to tell the start of an object from an address inside one. */
 struct slab_geometry {
     uint64_t reciprocal; /* ceil(2**64 / stride): o is a multiple of stride iff
                             o * reciprocal < reciprocal (Lemire et al. 2019) */
-    uint64_t slab_mask;  /* bytes of a slab - 1 */
+    uint64_t slab_mask;  /* bytes of a slab, a power of two, minus 1 */
 };
 
-/* A thread's main sheaf, opened up into the pointers its fast path needs. All NULL
- * before the first exchange, which reads as empty and as full. The fields are plain, so
- * that each step is one instruction; statistics of other threads read them as they
- * are, and accept a wrong number for a moment (sheaf_slot_nr_objects). */
+/* A thread's two sheaves of one cache; of main, the pointers that the fast path needs. These are
+ * NULL before the first exchange, so that main then looks empty to an allocation and full to a
+ * free. The fields are not atomic, so that each step is one instruction; other threads that count
+ * objects for statistics read them all the same, and accept a number that is wrong for a moment
+ * (sheaf_slot_nr_objects). */
 struct sheaf_slot {
     _Alignas(CACHE_LINE_BYTES) void **top; /* one past the youngest object */
     void **bottom;                         /* main->object: top == bottom means empty */
@@ -98,52 +102,54 @@ struct sheaf_slot {
     uint32_t nr_exchanges;                 /* allocations that main could not serve */
 };
 
-/* All that a fast path touches of a cache is one line. */
+/* A fast path touches one line of the processor's cache here. */
 _Static_assert(sizeof(struct sheaf_slot) == CACHE_LINE_BYTES, "a slot is a cache line");
 
 struct sheaf_table {
-    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; those of no cache stay NULL */
-    struct sheaf_slot *more;            /* of ids above CLASS_MAX, or NULL */
+    struct sheaf_slot slot[NR_CLASSES]; /* by class byte; all zero where that is no cache's */
+    struct sheaf_slot *more;            /* of cache ids above CLASS_MAX; NULL until one is used */
     uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
     uint32_t nr_stocking;               /* calls of cache_prealloc that this thread is in */
 };
 
+/* Invariant (barn_adds_up in slab_check.c): each sheaf on full has capacity objects, each on empty
+ * has none, and nr_full + nr_empty <= max_full_sheaves: an empty one takes a full one's place. */
 struct barn {
-    struct sheaf *full;  /* list of sheaves with capacity objects each */
-    struct sheaf *empty; /* list of sheaves without */
-    uint32_t nr_full;
-    uint32_t nr_empty;
+    struct sheaf *full;  /* list of full sheaves */
+    struct sheaf *empty; /* list of empty sheaves */
+    uint32_t nr_full;    /* sheaves on the first list */
+    uint32_t nr_empty;   /* and on the second */
 };
 
 struct kmem_cache {
-    /* What the fast paths read, in a line of the processor's cache: copies of the owner's. */
+    /* Copies of the owner's, so that the fast paths read one line of the processor's cache. */
     struct thread_domain *domain;   /* constant */
     uint64_t secret;                /* constant */
     const char *base;               /* of frame 0; constant */
     const uint8_t *classes;         /* of the frames; constant */
-    size_t bytes;                   /* of those that have an address; constant */
-    size_t fast_class;              /* its class byte, 0 if the fast path must not serve it */
+    size_t bytes;                   /* of the frames that have an address; constant */
+    size_t fast_class;              /* its class byte; 0: the fast paths do not serve it */
     struct lock lock;               /* guards desc's lists, slabs, barn */
     struct slab_alloc *owner;       /* constant */
     struct cache_desc *desc;        /* constant */
     uint32_t id;                    /* index of the descriptor; constant */
-    uint32_t nr_pins;               /* owner->lock: who must not see the cache go */
+    uint32_t nr_pins;               /* owner->lock: users of the record; 0 deletes it */
     uint32_t nr_pools;              /* owner->lock: mempools over it */
-    bool dying;                     /* owner->lock: destroyed; the last pin deletes it */
+    bool dying;                     /* owner->lock: cache_destroy was here, pins are left */
     uint32_t zone_gfp;              /* zone bits of its slabs: 0, or GFP_DMA; constant */
     pyslab_ctor ctor;               /* or NULL; constant */
     pyslab_dtor dtor;               /* or NULL; constant */
     void *context;                  /* of both; constant */
-    void (*release)(void *context); /* NULL, or: nobody calls them any more */
-    uint32_t sheaf_capacity;        /* largest; 0: no sheaves; constant */
+    void (*release)(void *context); /* or NULL; see cache_set_release */
+    uint32_t sheaf_capacity;        /* of its largest sheaves; 0: it has none; constant */
     uint32_t first_capacity;        /* of a thread's first sheaves; constant */
-    uint32_t max_full_sheaves;      /* in the barn; constant */
-    uint32_t max_empty_slabs;       /* more are given back to the buddy; constant */
+    uint32_t max_full_sheaves;      /* the barn's limit; constant */
+    uint32_t max_empty_slabs;       /* with so many, the next goes to the buddy; constant */
     struct barn barn;
-    uint32_t min_slabs;       /* preallocated: time takes no empty slab below so many */
+    uint32_t min_slabs;       /* so many were preallocated: idle ones stay up to that */
     uint32_t min_empty_slabs; /* fewest empty slabs since reap_ms */
-    uint32_t reap_ms;         /* when the reap interval began */
-    /* Of threads that have ended, and of objects that went past the sheaves. */
+    uint32_t reap_ms;         /* when the interval of slab_reap_locked began */
+    /* As in struct sheaf_slot: of threads that have ended, and past the sheaves. */
     _Atomic uint64_t nr_past_allocs;
     _Atomic uint64_t nr_past_swaps;
     _Atomic uint64_t nr_past_exchanges;
@@ -152,39 +158,42 @@ struct kmem_cache {
 
 struct slab_alloc {
     uint64_t secret;              /* of the free keys; constant */
-    struct thread_domain *domain; /* that of pages; constant */
-    struct frame_map map;         /* a copy of that of pages; constant */
+    struct thread_domain *domain; /* the same as pages has; constant */
+    struct frame_map map;         /* a copy of what pages has; constant */
     struct page_alloc *pages;     /* constant */
     struct cache_desc *descs;     /* MAX_CACHES, arena metadata */
     struct kmem_cache **caches;   /* MAX_CACHES, by id; NULL: free id */
-    struct lock lock;             /* guards caches[], nr_caches, pins, pools */
+    struct lock lock;             /* guards caches[], nr_caches, pools, caches' pins */
     struct mempool *pools;        /* list; see mempool.h */
-    /* Told of a free object that was written to, or freed twice past the checks; may not
-     * return to go on. NULL: the object, and what is listed behind it, is left out. */
+    /* Called with a free object that was written to, or was freed twice in a way the check at
+     * free could not see. It may end the program. If it is NULL or returns, the object and those
+     * that are listed behind it are never handed out again. */
     void (*on_corruption)(const void *p);
-    uint32_t nr_caches;        /* caches alive */
+    uint32_t nr_caches;        /* caches that are not dying */
     _Atomic uint32_t id_limit; /* no id in use is >= this */
 };
 
-/* pre: descs is MAX_CACHES zeroed descriptors. ENOMEM */
+/* pre: descs is an array of MAX_CACHES zeroed descriptors. ENOMEM */
 int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs);
-/* Quiescence: no thread in the arena; the threads' tables are gone already. */
+/* No thread uses the arena any more, and the threads' tables are freed already. */
 void slab_alloc_destroy(struct slab_alloc *sa);
 
 /* --- cache.c ------------------------------------------------------------ */
 
-/* The kernel's rule for the frames of a slab; ours above two pages of stride. max_order
- * caps both, but the order is never too small for one object. */
+/* The order of a slab's block: by the kernel's rule for strides up to two pages, by one of our own
+ * above. It is at most max_order, and always enough for one object. */
 unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order);
 /* Errors: EINVAL, ENOMEM, ELIMIT. */
 int cache_create(struct slab_alloc *sa, const char *name, size_t size,
                  const pyslab_cache_options *options, struct kmem_cache **out);
-/* EBUSY: live objects, or a mempool over it. */
+/* The caller sees to it that no thread uses the cache. EBUSY: it has live objects, or a mempool. */
 int cache_destroy(struct kmem_cache *cache);
+/* Gives back what this thread's sheaves, the barn and the empty slabs hold; returns frames. */
 uint64_t cache_shrink(struct kmem_cache *cache);
 void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out);
-/* What to call, without locks, when the cache is deleted: after its destruction whoever is
- * passing over it may still run the destructor. */
+/* Sets what is called, without locks, when the cache's record is deleted. That may be later than
+ * cache_destroy, in a thread that has a pin on the cache, and that may still run the destructor;
+ * so what the destructor needs can go only then. */
 static inline void cache_set_release(struct kmem_cache *cache, void (*release)(void *context))
 {
     cache->release = release;
@@ -195,21 +204,20 @@ size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr);
  * *id becomes the id behind it. NULL past the end. */
 struct kmem_cache *cache_pin_next(struct slab_alloc *sa, uint32_t *id);
 void cache_unpin(struct kmem_cache *cache);
-/* Empties this thread's sheaves, the barns and the empty slabs of every cache; returns
- * frames given to page_alloc. What a call of cache_prealloc is short of is not taken from
- * other caches' stock. */
+/* Gives back what this thread's sheaves, the barn and the empty slabs of every cache hold; returns
+ * frames. If it is cache_prealloc that is short of memory, preallocated slabs stay. */
 uint64_t slab_reclaim(struct slab_alloc *sa);
-/* The same at the end of an interval: empty slabs of constructed objects stay, and those
- * that were preallocated. */
+/* The same because time has passed and not because memory is short: empty slabs of constructed
+ * objects stay, and those that were preallocated. */
 void slab_trim(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
 
-/* What the fast paths below leave over. */
+/* What cache_alloc does when the main sheaf cannot serve the request. */
 void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp);
-/* The same for kmalloc: clears nothing, and counts no failure. */
+/* The same, but it does not clear the object, and counts no failure: kmalloc does both. */
 void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp);
-/* Errors: EPOINTER, ECACHE, EDOUBLE. */
+/* What cache_free does when the main sheaf cannot take the object. EPOINTER, ECACHE, EDOUBLE */
 int cache_free_slow(struct kmem_cache *cache, void *p);
 /* pre: p is the start of an object of this cache. EDOUBLE */
 int cache_free_object(struct kmem_cache *cache, void *p);
@@ -218,14 +226,17 @@ size_t cache_alloc_bulk(struct kmem_cache *cache, uint32_t gfp, size_t nr, void 
 
 /* --- prefill.c ---------------------------------------------------------- */
 
+/* A sheaf set aside, with nr objects; NULL without memory. */
 struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr);
+/* One of its objects; NULL when it has no more. */
 void *cache_alloc_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
+/* Gives the objects that are left back to the cache, and frees the sheaf. */
 void cache_return_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
 
 /* --- prealloc.c --------------------------------------------------------- */
 
-/* Buys slabs for nr more objects; they lie on the empty list, and time alone does not take
- * them away. All or nothing: ENOMEM. */
+/* Buys slabs for nr more objects, which wait on the empty list, and stay there even if they are
+ * not used for long. ENOMEM: none was bought. */
 int cache_prealloc(struct kmem_cache *cache, size_t nr);
 
 /* --- slab.c ------------------------------------------------------------- */
@@ -233,14 +244,14 @@ int cache_prealloc(struct kmem_cache *cache, size_t nr);
 /* The cache whose slab holds p, if p is the start of an object; else NULL. */
 struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p);
 
-/* The free mark: set while an object is in a slab, a sheaf or the barn. */
+/* True while the object is free, in a slab, a sheaf or the barn, and was not written to. */
 bool object_is_marked(const struct kmem_cache *cache, void *p);
-/* It is on its slab's list of free ones. Objects of one word cannot tell: false. */
+/* True if it is on its slab's free list; always false for objects of 8 bytes, which cannot tell. */
 bool object_is_listed(const struct kmem_cache *cache, void *p);
 
 /* --- slab_check.c ------------------------------------------------------- */
 
-/* Recounts every cache. Quiescence: no other thread in the arena. */
+/* Recounts every cache, while no other thread uses the arena. */
 bool slab_check(struct slab_alloc *sa, struct finding *f);
 
 /* --- fast paths --------------------------------------------------------- */
@@ -271,15 +282,15 @@ static always_inline void *sheaf_pop(struct sheaf_table *table, size_t class)
     return p;
 }
 
-/* offset is p's distance from the arena's base: slabs are aligned to their size. What
- * would be the next object behind a slab's last one is marked free. */
+/* True if an object starts at this distance from the arena's base, where slabs are aligned to their
+ * size. It is also true of the rest behind a slab's last object, which is marked free. */
 static always_inline bool geometry_is_object(const struct slab_geometry *g, size_t offset)
 {
     return (offset & g->slab_mask) * g->reciprocal < g->reciprocal;
 }
 
-/* Pushes an object of the cache with this class byte; false sends the caller to the
- * slow path: main full or absent, not an object, or marked free already. */
+/* Pushes an object on the main sheaf of the cache with this class byte. False: main is full or not
+ * there, p is not the start of an object, or it is free already; the slow path finds out which. */
 static always_inline bool sheaf_push(uint64_t secret, struct sheaf_table *table, size_t class,
                                      size_t offset, void *p)
 {
@@ -302,7 +313,8 @@ static inline struct sheaf_table *sheaf_table_own(struct slab_alloc *sa)
     return thread_slot(sa->domain, THREAD_SLOT_SLAB);
 }
 
-/* pre: thread_has_domain */
+/* This thread's table in the arena that it used last. pre: thread_has_domain of that arena
+ * (unchecked: see thread_slot_loaded) */
 static always_inline struct sheaf_table *sheaf_table_loaded(void)
 {
     return thread_slot_loaded(THREAD_SLOT_SLAB);
@@ -319,7 +331,7 @@ static always_inline void *cache_alloc(struct kmem_cache *cache, uint32_t gfp)
     return cache_alloc_slow(cache, gfp);
 }
 
-/* Errors: EPOINTER, ECACHE, EDOUBLE. NULL, which is in no arena, is the slow path's no-op. */
+/* Errors: EPOINTER, ECACHE, EDOUBLE. NULL goes the slow path, which does nothing. */
 static always_inline int cache_free(struct kmem_cache *cache, void *p)
 {
     size_t offset = (uintptr_t)p - (uintptr_t)cache->base;

@@ -1,16 +1,20 @@
-/* slab_check.c - the recount behind slab.h's invariant.
+/* slab_check.c - the recounts of caches: what slab.h and slab.c claim, counted from scratch.
  *
- * For each cache: walk its lists and each slab's free list; walk every sheaf that holds
- * its objects; compare with the counters. Objects are looked at, never changed.
+ * slab_check, behind arena.validate(), walks each cache's lists, each slab's free list and every
+ * sheaf that holds objects of the cache, and compares with the counters. No other thread may use
+ * the arena meanwhile. The functions that end in _locked do the part of it that is guarded by
+ * the cache's lock; at check level 2 the slow paths call them on their way out.
+ * Objects are looked at, never changed.
  */
 #include "slab/slab_internal.h"
 
 struct cache_recount {
     struct kmem_cache *cache;
     struct finding *finding;
-    uint64_t nr_inuse;  /* objects outside slabs' free lists */
-    uint64_t nr_cached; /* in sheaves and the barn */
-    bool ok;
+    uint64_t nr_inuse;     /* objects outside slabs' free lists */
+    uint64_t nr_cached;    /* in sheaves and the barn */
+    bool written_is_found; /* report free objects that a program has written to */
+    bool ok;               /* false once something was reported */
 };
 
 static const char *cache_name(const struct cache_recount *rc)
@@ -19,6 +23,22 @@ static const char *cache_name(const struct cache_recount *rc)
 }
 
 /* --- slabs -------------------------------------------------------------- */
+
+/* The invariant of slab.c: each object is in one of the three states. */
+static bool slab_adds_up(const struct cache_desc *desc, const struct page *page, uint32_t nr_listed)
+{
+    uint32_t nr_uncarved = desc->objects_per_slab - page->slab.carved;
+
+    return page->slab.inuse + nr_listed + nr_uncarved == desc->objects_per_slab;
+}
+
+/* Free object p was written to; true if that is not to be reported. */
+static bool pass_written(struct cache_recount *rc, void *p)
+{
+    return !rc->written_is_found ||
+           finding_report(rc->finding, "slab: %s: free object %p was written to", cache_name(rc),
+                          p);
+}
 
 static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct page *page)
 {
@@ -32,15 +52,10 @@ static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct
         if (i >= page->slab.carved || ++nr > page->slab.carved)
             return finding_report(rc->finding, "slab: %s: free list of slab %u holds index %u",
                                   desc->name, pfn, i);
-        if (!object_is_marked(rc->cache, p))
-            return finding_report(rc->finding, "slab: %s: free object %p was written to",
-                                  desc->name, (void *)p);
-        i = object_next(rc->cache, p);
-        if (i == OBJECT_WRITTEN)
-            return finding_report(rc->finding, "slab: %s: free object %p was written to",
-                                  desc->name, (void *)p);
+        if (!object_is_marked(rc->cache, p) || (i = object_next(rc->cache, p)) == OBJECT_WRITTEN)
+            return pass_written(rc, p);
     }
-    if (page->slab.inuse + nr != page->slab.carved)
+    if (!slab_adds_up(desc, page, nr))
         return finding_report(rc->finding, "slab: %s: slab %u: %u in use + %u free != %u carved",
                               desc->name, pfn, page->slab.inuse, nr, page->slab.carved);
     return true;
@@ -70,30 +85,56 @@ static bool check_slab_list(struct cache_recount *rc, enum slab_list which)
 {
     const struct index_list *list = &rc->cache->desc->list[which];
     struct index_view links = page_links(&rc->cache->owner->map);
-    uint32_t nr = 0;
 
-    for (uint32_t pfn = list->first; pfn != INDEX_NONE; pfn = index_link_at(links, pfn)->next) {
-        if (++nr > list->nr || !check_slab(rc, pfn, which))
-            return finding_report(rc->finding, "slab: %s: list %d is broken", cache_name(rc),
-                                  (int)which);
-    }
-    if (nr != list->nr)
-        return finding_report(rc->finding, "slab: %s: list %d has %u slabs, says %u",
-                              cache_name(rc), (int)which, nr, list->nr);
+    if (!index_list_adds_up(list, links))
+        return finding_report(rc->finding, "slab: %s: list %d does not have the %u slabs it says",
+                              cache_name(rc), (int)which, list->nr);
+    for (uint32_t pfn = list->first; pfn != INDEX_NONE; pfn = index_link_at(links, pfn)->next)
+        if (!check_slab(rc, pfn, which))
+            return false;
     return true;
+}
+
+static bool check_slabs(struct cache_recount *rc)
+{
+    for (unsigned i = 0; rc->ok && i < NR_SLAB_LISTS; i++)
+        rc->ok = check_slab_list(rc, (enum slab_list)i);
+    return rc->ok;
 }
 
 /* --- sheaves ------------------------------------------------------------ */
 
-static void check_objects(struct cache_recount *rc, void *const *objects, uint64_t nr)
+#define SEEN_SHIFT 11u /* a table of twice as many places as a sheaf has objects, at least */
+
+bool objects_are_distinct(void *const *objects, uint32_t nr)
 {
-    for (uint64_t i = 0; i < nr; i++) {
+    const void *seen[1u << SEEN_SHIFT] = {NULL}; /* by a hash of the address, the next if taken */
+
+    CHECK(nr <= SHEAF_MAX_OBJECTS);
+    for (uint32_t i = 0; i < nr; i++) {
+        uint64_t hash = (uint64_t)(uintptr_t)objects[i] * 0x9e3779b97f4a7c15u;
+        uint32_t at = (uint32_t)(hash >> (64 - SEEN_SHIFT));
+
+        while (seen[at] != NULL && seen[at] != objects[i])
+            at = (at + 1) & ((1u << SEEN_SHIFT) - 1);
+        if (seen[at] == objects[i])
+            return false;
+        seen[at] = objects[i];
+    }
+    return true;
+}
+
+static void check_objects(struct cache_recount *rc, void *const *objects, uint32_t nr)
+{
+    if (!objects_are_distinct(objects, nr))
+        rc->ok = finding_report(rc->finding, "slab: %s: a sheaf has an object twice",
+                                cache_name(rc));
+    for (uint32_t i = 0; i < nr; i++) {
         if (slab_cache_of(rc->cache->owner, objects[i]) != rc->cache)
             rc->ok = finding_report(rc->finding, "slab: %s: sheaf holds %p, not an object of it",
                                     cache_name(rc), objects[i]);
         else if (!object_is_marked(rc->cache, objects[i]))
-            rc->ok = finding_report(rc->finding, "slab: %s: free object %p was written to",
-                                    cache_name(rc), objects[i]);
+            rc->ok &= pass_written(rc, objects[i]);
     }
     rc->nr_cached += nr;
 }
@@ -102,19 +143,47 @@ static void check_slot(void *table, void *context)
 {
     struct cache_recount *rc = context;
     struct sheaf_slot *slot = sheaf_slot_of(table, rc->cache->id);
-    struct sheaf *spare;
-    void **bottom;
 
-    if (slot == NULL || slot->bottom == NULL)
+    if (slot == NULL)
         return;
-    bottom = slot->bottom;
-    spare = slot->spare;
-    check_objects(rc, bottom, (uint64_t)(slot->top - bottom));
-    if (spare != NULL)
-        check_objects(rc, spare->object, spare->nr);
+    if (!slot_adds_up(slot))
+        rc->ok = finding_report(rc->finding, "slab: %s: the pointers of a main sheaf are wrong",
+                                cache_name(rc));
+    else if (slot->bottom != NULL)
+        check_objects(rc, slot->bottom, slot_nr(slot));
+    if (slot->spare != NULL)
+        check_objects(rc, slot->spare->object, slot->spare->nr);
 }
 
-static void check_barn_locked(struct cache_recount *rc)
+/* One list of the barn has nr sheaves, which are all full, or all empty. */
+static bool barn_list_adds_up(const struct sheaf *list, uint32_t nr, bool full)
+{
+    for (; list != NULL && nr != 0; list = list->next, nr--)
+        if (list->nr != (full ? list->capacity : 0))
+            return false;
+    return list == NULL && nr == 0;
+}
+
+/* The invariant of struct barn. */
+static bool barn_adds_up(const struct kmem_cache *cache)
+{
+    const struct barn *barn = &cache->barn;
+
+    return barn->nr_full + barn->nr_empty <= cache->max_full_sheaves &&
+           barn_list_adds_up(barn->full, barn->nr_full, true) &&
+           barn_list_adds_up(barn->empty, barn->nr_empty, false);
+}
+
+static bool barn_check_locked(const struct kmem_cache *cache, struct finding *f)
+{
+    lock_assert_held(&cache->lock);
+    return barn_adds_up(cache) ||
+           finding_report(f, "slab: %s: barn says %u full and %u empty sheaves, of %u at most",
+                          cache->desc->name, cache->barn.nr_full, cache->barn.nr_empty,
+                          cache->max_full_sheaves);
+}
+
+static void check_barn_objects(struct cache_recount *rc)
 {
     for (const struct sheaf *s = rc->cache->barn.full; s != NULL; s = s->next)
         check_objects(rc, s->object, s->nr);
@@ -122,20 +191,43 @@ static void check_barn_locked(struct cache_recount *rc)
 
 /* --- caches ------------------------------------------------------------- */
 
-static bool cache_check(struct kmem_cache *cache, struct finding *f)
+/* The invariant of slab.h, as far as a recount has seen the objects. */
+static bool cache_inuse_adds_up(const struct cache_recount *rc)
+{
+    return rc->nr_inuse == rc->cache->desc->nr_inuse && rc->nr_cached <= rc->nr_inuse;
+}
+
+/* The part that the cache's lock guards; the caller may have counted sheaves already. */
+static bool check_guarded_locked(struct cache_recount *rc)
+{
+    lock_assert_held(&rc->cache->lock);
+    if (!rc->ok || !barn_check_locked(rc->cache, rc->finding))
+        return false;
+    check_barn_objects(rc);
+    if (!rc->ok || !check_slabs(rc))
+        return false;
+    return cache_inuse_adds_up(rc) ||
+           finding_report(rc->finding, "slab: %s: %llu in use (%llu cached), cache says %llu",
+                          cache_name(rc), (unsigned long long)rc->nr_inuse,
+                          (unsigned long long)rc->nr_cached,
+                          (unsigned long long)rc->cache->desc->nr_inuse);
+}
+
+bool cache_check_locked(struct kmem_cache *cache, struct finding *f)
 {
     struct cache_recount rc = {.cache = cache, .finding = f, .ok = true};
 
+    lock_assert_held(&cache->lock);
+    return check_guarded_locked(&rc);
+}
+
+static bool cache_check(struct kmem_cache *cache, struct finding *f)
+{
+    struct cache_recount rc = {.cache = cache, .finding = f, .written_is_found = true, .ok = true};
+
     thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, check_slot, &rc);
     lock_acquire(&cache->lock);
-    check_barn_locked(&rc);
-    for (unsigned i = 0; rc.ok && i < NR_SLAB_LISTS; i++)
-        rc.ok = check_slab_list(&rc, (enum slab_list)i);
-    if (rc.ok && (rc.nr_inuse != cache->desc->nr_inuse || rc.nr_cached > rc.nr_inuse))
-        rc.ok = finding_report(f, "slab: %s: %llu in use (%llu cached), cache says %llu",
-                               cache->desc->name, (unsigned long long)rc.nr_inuse,
-                               (unsigned long long)rc.nr_cached,
-                               (unsigned long long)cache->desc->nr_inuse);
+    rc.ok = check_guarded_locked(&rc);
     lock_release(&cache->lock);
     return rc.ok;
 }

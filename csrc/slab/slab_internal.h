@@ -1,13 +1,14 @@
-/* slab_internal.h - what the files of this folder share. Not for other layers. */
+/* slab_internal.h - what the files of this folder share with each other, and with no other
+ * layer. Lock: each function here whose name ends in _locked has its caller hold cache->lock. */
 #ifndef SLAB_SLAB_INTERNAL_H
 #define SLAB_SLAB_INTERNAL_H
 
 #include "slab/slab.h"
 
-/* Slabs on their way back to the buddy, collected under a cache's lock and freed
- * after it. */
+/* Slabs on their way back to the buddy. They are taken off the cache's lists under its lock,
+ * and given back once it is released. */
 struct slab_batch {
-    struct index_list list; /* heads, linked through struct page */
+    struct index_list list; /* first frames of the slabs, linked through struct page */
 };
 
 static inline void slab_batch_init(struct slab_batch *batch)
@@ -22,38 +23,43 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
 
 /* --- slab.c: one slab, and a cache's lists of them ---------------------- */
 
-/* Buys a slab and constructs its objects; its frames are marked in the class map.
- * PFN_NONE without memory, SLAB_REFUSED when a constructor or a shrinker ended the
- * request. No lock held. */
+/* Takes frames from page_alloc for a slab, constructs its objects and enters its frames in the
+ * class map; returns its first frame. PFN_NONE: there is no memory. SLAB_REFUSED: a constructor
+ * or a shrinker ended the request. The caller holds no lock of this layer or below it, because
+ * page_alloc takes its own, and constructors are code of the user. */
 #define SLAB_REFUSED (PFN_NONE - 1)
 uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp);
-/* Puts a new slab where the next take finds it, and counts it. */
+/* Enters a slab from slab_new in the cache, on the partial list even though nothing is in use
+ * in it: the next slab_take_locked finds it first. Counts it as bought. */
 void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);
-/* A slab added under the same lock, from which nothing was taken, is an empty one. */
+/* To be called before the lock that slab_add_locked was called under is released: a slab from
+ * which nothing was taken since goes to the empty list. */
 void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn);
-/* Takes up to nr objects, from partial slabs, then empty ones; returns how many.
- * Their keys are set. */
+/* Takes up to nr objects, from partial slabs first and then from empty ones; returns how many.
+ * They are still marked free. */
 uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr);
-/* Returns objects to their slabs; slabs beyond max_empty_slabs, and beyond what was
- * preallocated, go to the batch, or stay empty without one. */
+/* Returns objects, which are marked free, to their slabs. A slab that becomes empty thereby
+ * stays while the cache has fewer than max_empty_slabs of them, or no more slabs than were
+ * preallocated; otherwise it goes to the batch. If batch is NULL it always stays. */
 void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr,
                      struct slab_batch *batch);
 /* Moves up to nr empty slabs to the batch. */
 void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_batch *batch);
-/* Empty slabs beyond what was preallocated. */
+/* How many empty slabs could go while the cache keeps as many as were preallocated. */
 uint32_t slab_surplus_locked(const struct kmem_cache *cache);
 /* Moves empty slabs that were not needed for a whole REAP_INTERVAL_MS to the batch. */
 void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch);
-/* Runs the destructor on every constructed object of every slab: the arena goes. */
+/* For the end of the arena: runs the destructor on every constructed object of every slab. */
 void slab_destruct_all(struct kmem_cache *cache);
 /* Orders the partial list: slabs with the fewest free objects first. */
 void slab_sort_partial_locked(struct kmem_cache *cache);
-/* Adds the live objects of every slab to p, as far as it goes; returns their number. */
+/* Writes the addresses of the first nr live objects to p; returns how many there are in all. */
 size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t nr);
-/* Gives the batch's slabs to page_alloc; returns frames. No lock held. */
+/* Destructs the objects of the batch's slabs and gives the slabs to page_alloc; returns how
+ * many frames that is. The caller holds no lock of this layer or below it. */
 uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
 
-/* So many objects have come into callers' hands, or are about to leave them. */
+/* Counts nr objects that callers get, or give back, in the arena's use of memory. */
 static inline void cache_count_alloc(const struct kmem_cache *cache, uint64_t nr)
 {
     usage_add(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
@@ -64,52 +70,83 @@ static inline void cache_count_free(const struct kmem_cache *cache, uint64_t nr)
     usage_sub(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
 }
 
-/* Objects have a state that survives their being free. */
+/* True if the objects have a constructed state, which must survive while they are free. */
 static inline bool cache_is_constructed(const struct kmem_cache *cache)
 {
     return cache->ctor != NULL || cache->dtor != NULL;
 }
 
-/* Index of the next free object behind a free one in a slab, or SLAB_INDEX_NONE, or this:
- * something else was written there. */
+/* The index of the free object that follows p on its slab's free list, or SLAB_INDEX_NONE at
+ * the end. OBJECT_WRITTEN: p's index word is no such index, so p is on no list, or a program
+ * has written to it since it was freed. */
 #define OBJECT_WRITTEN 0x10000u
 uint32_t object_next(const struct kmem_cache *cache, void *p);
-/* The other two sides of object_is_marked. */
+/* They clear and set the free mark that object_is_marked looks at. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
 
+/* --- slab_check.c: recounts under the cache's lock ----------------------- */
+
+/* Recounts the barn, the lists of slabs, each slab's free list and the cache's count. If a program
+ * wrote to an object after it freed it, that is not reported here: it is the program's fault. */
+bool cache_check_locked(struct kmem_cache *cache, struct finding *f);
+/* True if no object is among these more than once. One is if a program frees it, writes over its
+ * mark and frees it again. pre: nr <= SHEAF_MAX_OBJECTS */
+bool objects_are_distinct(void *const *objects, uint32_t nr);
+
+/* What each slow path calls before it releases the lock. Nothing below level 2. */
+static inline void cache_recount_locked(struct kmem_cache *cache)
+{
+    struct finding f = {{0}};
+
+    lock_assert_held(&cache->lock);
+    CHECK_RECOUNT(1, cache_check_locked(cache, &f), &f);
+}
+
 /* --- sheaf.c: exchanges and the barn ------------------------------------ */
 
-/* cache_alloc_any and the end of cache_free_object for objects that no caller has. */
+/* cache_alloc_any and cache_free_object without counting: for objects that move between the
+ * cache and a sheaf set aside, and that no caller has. */
 void *cache_take_any(struct kmem_cache *cache, uint32_t gfp);
 void cache_put_any(struct kmem_cache *cache, void *p);
 
-/* Gives a sheaf's objects back to their slabs; the batch, if any, collects what became
- * free. */
+/* Gives a sheaf's objects back to their slabs; see slab_put_locked for the batch. */
 void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch);
-/* Empties the barn; frees its sheaves and what slabs that empties; returns frames. */
+/* Gives the objects in the barn back to their slabs, and frees the barn's sheaves and the slabs
+ * that are too many then; returns the frames of these. */
 uint64_t barn_flush(struct kmem_cache *cache);
-/* Frees the barn's sheaves; their objects vanish with the arena. */
+/* For the end of the arena: frees the barn's sheaves, whose objects vanish with the arena. */
 void barn_discard(struct kmem_cache *cache);
 
 /* --- prefill.c: sheaves set aside --------------------------------------- */
 
-/* A sheaf with this capacity and nr objects of the cache; NULL without memory. */
+/* A new sheaf with this capacity and nr objects of the cache; NULL without memory.
+ * pre: nr <= capacity */
 struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t capacity,
                               uint32_t nr);
-/* cache_alloc_prefilled of an object that goes back to the cache. */
+/* cache_alloc_prefilled without counting: the object goes back to the cache. */
 void *cache_take_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
-/* pre: an object of the cache, not marked free; the sheaf has room. */
+/* Puts an object that a caller gives back on a sheaf set aside.
+ * pre: p is an object of the cache and not marked free; the sheaf has room. */
 void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p);
 
 /* --- mempool.c ----------------------------------------------------------- */
 
-/* Recounts every pool. Quiescence: no other thread in the arena. */
+/* Recounts every pool, while no other thread uses the arena. */
 bool mempools_check(struct slab_alloc *sa, struct finding *f);
-/* The arena goes: the reserves vanish with it, the records must be freed. */
+/* For the end of the arena: frees the records of the pools that are left. Their objects vanish
+ * with the arena. */
 void mempools_discard(struct slab_alloc *sa);
 
 /* --- sheaf_table.c: sheaves and slots ----------------------------------- */
+
+/* A slot's pointers fit together: bottom <= top <= limit, and all are NULL or none is. */
+static inline bool slot_adds_up(const struct sheaf_slot *slot)
+{
+    return (slot->bottom == NULL) == (slot->top == NULL) &&
+           (slot->bottom == NULL) == (slot->limit == NULL) && slot->bottom <= slot->top &&
+           slot->top <= slot->limit;
+}
 
 /* Objects in the main sheaf of this thread's slot. */
 static inline uint32_t slot_nr(struct sheaf_slot *slot)
@@ -117,7 +154,7 @@ static inline uint32_t slot_nr(struct sheaf_slot *slot)
     return (uint32_t)(slot->top - slot->bottom);
 }
 
-/* NULL before the first exchange. */
+/* The main sheaf, found from its array; NULL before the first exchange. */
 static inline struct sheaf *slot_main(struct sheaf_slot *slot)
 {
     void **bottom = slot->bottom;
@@ -138,25 +175,25 @@ struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache);
 /* A sheaf of this capacity; NULL without memory. */
 struct sheaf *sheaf_new(uint32_t capacity);
 void sheaf_delete(struct sheaf *sheaf);
-/* The slot of a cache in a thread's table; NULL if the id is above CLASS_MAX and no
- * slot was made yet. */
+/* The slot of the cache with this id in a thread's table; NULL if the id is above CLASS_MAX
+ * and the thread has no slots for such ids yet. */
 struct sheaf_slot *sheaf_slot_of(struct sheaf_table *table, uint32_t id);
-/* A slot's counters; another thread's may be changing. */
+/* A slot's counters. Those of another thread's slot may change while they are read. */
 struct sheaf_counts {
-    uint64_t nr_allocs;
-    uint64_t nr_swaps;
-    uint64_t nr_exchanges;
+    uint64_t nr_allocs;    /* see struct sheaf_slot */
+    uint64_t nr_swaps;     /* the same */
+    uint64_t nr_exchanges; /* the same */
 };
 struct sheaf_counts sheaf_slot_counts(const struct sheaf_slot *slot);
-/* Objects in both sheaves of a slot; another thread's may be about to change. */
+/* Objects in both sheaves of a slot, which for another thread's slot is a moment old. */
 uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot);
-/* Empties one slot and frees its sheaves; slabs to free are left in the batch, because
- * the caller may hold the registry lock, which page_alloc can need and under which no
- * destructor may run; without a batch all slabs stay. */
+/* Empties one slot and frees its sheaves. Slabs that are too many then are left in the batch and
+ * not freed here: the caller may hold the registry lock, which page_alloc can need, and under
+ * which no destructor may run. Without a batch all slabs stay. */
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch);
 /* Empties every slot of this thread; true if any held an object. */
 bool sheaf_table_drain(struct slab_alloc *sa);
-/* Registers the thread slot. */
+/* Tells the arena's domain how large a sheaf_table is, and what to do when a thread ends. */
 void sheaf_set_up(struct slab_alloc *sa);
 
 #endif

@@ -1,8 +1,6 @@
 /* thread.c - see thread.h. */
 #include "thread/thread.h"
 
-#include "base/check.h"
-#include "base/lock.h"
 #include "os/os_heap.h"
 
 #include <pthread.h>
@@ -16,20 +14,20 @@ struct thread {
 
 struct thread_member {
     struct thread *thread;                /* owner; NULL if left behind by fork */
-    struct thread_domain *domain;         /* whose slots these are */
-    struct thread_member *next_of_thread; /* thread->members */
-    struct thread_member *next_of_domain; /* domain->members */
-    void *slot[THREAD_NR_SLOTS];          /* process-local heap, layer[i].bytes each */
+    struct thread_domain *domain;         /* that the slots belong to */
+    struct thread_member *next_of_thread; /* on thread->members */
+    struct thread_member *next_of_domain; /* on domain->members */
+    void *slot[THREAD_NR_SLOTS];          /* layer[i].bytes each, from the core's heap */
 };
 
 _Thread_local struct thread_tls thread_tls;
 
 static struct {
-    struct lock lock;       /* guards what follows and every member list */
-    struct thread *threads; /* all that have used a domain */
-    uint64_t nr_ended;      /* threads that had, and are no more */
+    struct lock lock;       /* guards what follows and every list of members */
+    struct thread *threads; /* all that have used a domain and live */
+    uint64_t nr_ended;      /* threads that have used a domain and ended */
     pthread_key_t exit_key; /* its destructor is thread_exit */
-    bool has_exit_key;      /* the C library had one left */
+    bool has_exit_key;      /* false if the C library had no key left */
 } registry;
 
 static pthread_once_t registry_once = PTHREAD_ONCE_INIT;
@@ -91,18 +89,23 @@ static struct thread_member *member_new(struct thread_domain *domain, struct thr
     return member;
 }
 
+/* Has this thread's block name the member's domain and slots. */
 static void tls_load_locked(struct thread_member *member)
 {
     bool diverted = member->domain->nr_diverts != 0;
 
+    lock_assert_held(&registry.lock);
+    CHECK(member->thread != NULL && member->thread->tls == &thread_tls);
     for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
         thread_tls.slot[i] = member->slot[i];
     store_relaxed(&thread_tls.domain, diverted ? NULL : member->domain);
     store_relaxed(&thread_tls.diverted, diverted ? member->domain : NULL);
 }
 
+/* Has this thread's block name no domain. */
 static void tls_clear_locked(void)
 {
+    lock_assert_held(&registry.lock);
     store_relaxed(&thread_tls.domain, NULL);
     store_relaxed(&thread_tls.diverted, NULL);
     for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
@@ -111,6 +114,8 @@ static void tls_clear_locked(void)
 
 static void member_link_locked(struct thread_member *member)
 {
+    lock_assert_held(&registry.lock);
+    CHECK(member->thread != NULL);
     member->next_of_thread = member->thread->members;
     member->thread->members = member;
     member->next_of_domain = member->domain->members;
@@ -121,15 +126,18 @@ static void member_unlink_domain_locked(struct thread_member *member)
 {
     struct thread_member **link = &member->domain->members;
 
+    lock_assert_held(&registry.lock);
     while (*link != member)
         link = &(*link)->next_of_domain;
     *link = member->next_of_domain;
 }
 
+/* Does nothing for a member that fork left without its thread. */
 static void member_unlink_thread_locked(struct thread_member *member)
 {
     struct thread_member **link;
 
+    lock_assert_held(&registry.lock);
     if (member->thread == NULL)
         return;
     link = &member->thread->members;
@@ -138,15 +146,56 @@ static void member_unlink_thread_locked(struct thread_member *member)
     *link = member->next_of_thread;
 }
 
+/* --- the invariant, which level 2 walks ----------------------------------- */
+
+static bool thread_has_member_locked(const struct thread *thread,
+                                     const struct thread_member *member)
+{
+    const struct thread_member *m = thread->members;
+
+    lock_assert_held(&registry.lock);
+    while (m != NULL && m != member)
+        m = m->next_of_thread;
+    return m != NULL;
+}
+
+/* If the member's thread names its domain, it does so where it should, and has the slots. */
+static bool tls_agrees_locked(const struct thread_member *member)
+{
+    const struct thread_domain *domain = member->domain;
+    const struct thread_tls *tls = member->thread->tls;
+    bool plain = load_relaxed(&tls->domain) == domain;
+    bool diverted = load_relaxed(&tls->diverted) == domain;
+
+    lock_assert_held(&registry.lock);
+    for (unsigned i = 0; (plain || diverted) && i < THREAD_NR_SLOTS; i++)
+        if (tls->slot[i] != member->slot[i])
+            return false;
+    return !(plain && domain->nr_diverts != 0) && !(diverted && domain->nr_diverts == 0);
+}
+
+/* The invariant of thread.h, for the members of one domain. */
+static bool members_add_up_locked(const struct thread_domain *domain)
+{
+    lock_assert_held(&registry.lock);
+    for (const struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
+        if (m->domain != domain || (m->thread != NULL && (!thread_has_member_locked(m->thread, m) ||
+                                                          !tls_agrees_locked(m))))
+            return false;
+    return true;
+}
+
 /* --- threads ------------------------------------------------------------ */
 
-/* In place of a thread: one that gets no slots, so that what it allocates and frees goes past
- * the caches. A thread is one while it is being registered, and once its slots are flushed:
- * what later destructors, and the C library after the last of them, do then. */
+/* Stands in thread_tls.self for a thread that gets no slots, so that what it allocates and
+ * frees goes past the caches. That is a thread which is just being registered, and one whose
+ * slots were flushed because it ends: destructors that run later, and the C library after the
+ * last of them, still allocate and free. */
 #define THREAD_WITHOUT_SLOTS ((struct thread *)(uintptr_t)1)
 
-/* thread_exit(self) runs when this thread ends. For a key beyond its first 32 the C library
- * allocates, which may be from this core: no lock is held, and this does not call itself. */
+/* Has thread_exit(self) called when this thread ends; false if that cannot be. To set a key
+ * beyond its first 32 the C library allocates, perhaps from this core. So no lock is held here,
+ * and the thread gets no slots meanwhile: that would lead to here again. */
 static bool thread_exit_announce(struct thread *self)
 {
     bool done;
@@ -179,10 +228,11 @@ static struct thread *thread_register(void)
     return self;
 }
 
-/* The slots stay loaded while they are flushed, upper layers first, so that a layer
- * that gives memory to the one below finds that one's slot. */
+/* Empties the slots of this thread, which ends. Upper layers come first, and the slots stay
+ * loaded meanwhile, so that a layer which gives memory to the one below finds that one's slot. */
 static void member_flush_locked(struct thread_member *member)
 {
+    lock_assert_held(&registry.lock);
     tls_load_locked(member);
     for (unsigned i = THREAD_NR_SLOTS; i-- > 0;)
         if (member->domain->layer[i].flush != NULL)
@@ -202,6 +252,7 @@ static void thread_exit(void *argument)
         member_flush_locked(member);
         self->members = member->next_of_thread;
         member_unlink_domain_locked(member);
+        CHECK_WALK(members_add_up_locked(member->domain));
         member_free(member);
     }
     thread_tls.self = THREAD_WITHOUT_SLOTS;
@@ -226,7 +277,7 @@ uint64_t thread_nr_ended(void)
     return nr;
 }
 
-/* The thread's member in a domain, loaded; NULL if it has none. */
+/* This thread's member in a domain, which its block then names; NULL if it has none. */
 static struct thread_member *member_find(struct thread *self, struct thread_domain *domain)
 {
     struct thread_member *member;
@@ -258,6 +309,7 @@ slow_path void *thread_attach(struct thread_domain *domain, enum thread_slot slo
         thread_registry_lock();
         member_link_locked(member);
         tls_load_locked(member);
+        CHECK_WALK(members_add_up_locked(domain));
         thread_registry_unlock();
     }
     return member->slot[slot];
@@ -270,44 +322,51 @@ void thread_domain_init(struct thread_domain *domain)
     *domain = (struct thread_domain){.members = NULL};
 }
 
-/* Takes a domain's name out of a thread's block, if it is there. The owner reads without
- * the lock, but stores under it as well. */
+/* Takes a domain's name out of one place of some thread's block, if it is there. The block's
+ * thread reads it without the lock, but stores there under the lock only, as this does. */
 static void forget_locked(_Atomic(struct thread_domain *) *name, struct thread_domain *domain)
 {
+    lock_assert_held(&registry.lock);
     if (load_relaxed(name) == domain)
         store_relaxed(name, NULL);
 }
 
-/* A thread's block may name a domain that is gone; a new one at the same address must
- * not be taken for it. */
+/* For a domain that ends: otherwise the thread would take a new domain at the same address
+ * for the one that its block names. */
 static void thread_forget_domain_locked(struct thread *thread, struct thread_domain *domain)
 {
+    lock_assert_held(&registry.lock);
     forget_locked(&thread->tls->domain, domain);
     forget_locked(&thread->tls->diverted, domain);
 }
 
 void thread_domain_divert_locked(struct thread_domain *domain)
 {
+    lock_assert_held(&registry.lock);
     if (domain->nr_diverts++ != 0)
         return;
     for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
         if (m->thread != NULL)
             forget_locked(&m->thread->tls->domain, domain);
+    CHECK_WALK(members_add_up_locked(domain));
 }
 
 void thread_domain_restore_locked(struct thread_domain *domain)
 {
+    lock_assert_held(&registry.lock);
     CHECK(domain->nr_diverts != 0);
     if (--domain->nr_diverts != 0)
         return;
     for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
         if (m->thread != NULL)
             forget_locked(&m->thread->tls->diverted, domain);
+    CHECK_WALK(members_add_up_locked(domain));
 }
 
 void thread_domain_destroy(struct thread_domain *domain)
 {
     thread_registry_lock();
+    CHECK_WALK(members_add_up_locked(domain));
     while (domain->members != NULL) {
         struct thread_member *member = domain->members;
 
@@ -342,6 +401,7 @@ void thread_fork_prepare(void)
 
 void thread_fork_parent(void)
 {
+    lock_assert_held(&registry.lock);
     lock_release_after_fork(&registry.lock);
 }
 
@@ -349,6 +409,7 @@ void thread_fork_child(void)
 {
     struct thread *thread = registry.threads;
 
+    lock_assert_held(&registry.lock);
     while (thread != NULL) {
         struct thread *next = thread->next;
 

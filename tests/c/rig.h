@@ -67,7 +67,7 @@ static inline void zone_rig_check(struct zone_rig *rig)
     rig_expect_check(buddy_check_busy_locked(&rig->zone, &rig->map, &f), &f);
 }
 
-/* As its callers do: the state of a block in hand is theirs to set. */
+/* Sets the state of the block's record, as the buddy's callers do for the blocks they get. */
 static inline uint32_t zone_rig_alloc(struct zone_rig *rig, unsigned order)
 {
     uint32_t pfn = buddy_alloc_locked(&rig->zone, &rig->map, order);

@@ -327,6 +327,112 @@ static void lock_holders_wait(void)
 
 #endif
 
+#if PYSLAB_CHECK_LEVEL >= 1
+
+static void waits_with_two_locks(void)
+{
+    struct condition condition;
+    struct lock inner;
+
+    lock_init(&shared_lock, LOCK_RANK_CACHE);
+    lock_init(&inner, LOCK_RANK_ZONE);
+    condition_init(&condition);
+    lock_acquire(&shared_lock);
+    lock_acquire(&inner);
+    condition_wait(&condition, &inner, 1);
+}
+
+static void waits_without_the_lock(void)
+{
+    struct condition condition;
+
+    lock_init(&shared_lock, LOCK_RANK_CACHE);
+    condition_init(&condition);
+    condition_wait(&condition, &shared_lock, 1);
+}
+
+static struct index_link links[4];
+static struct index_list list;
+static const struct index_view view = {(char *)links, sizeof links[0]};
+
+/* A list of records 0, 1 and 2; record 3 is not on it, nor on another. */
+static void list_of_three(void)
+{
+    index_list_init(&list);
+    for (uint32_t i = 0; i < 3; i++)
+        index_list_add_tail(&list, view, i);
+    links[3] = (struct index_link){INDEX_NONE, INDEX_NONE};
+}
+
+static void removes_what_is_not_listed(void)
+{
+    list_of_three();
+    index_list_remove(&list, view, 3);
+}
+
+static void removes_twice(void)
+{
+    list_of_three();
+    index_list_remove(&list, view, 1);
+    index_list_remove(&list, view, 1);
+}
+
+static volatile uint64_t zero; /* not known to the compiler */
+
+static void logarithm_of_zero(void)
+{
+    EXPECT_EQ(ilog2(zero), 0);
+}
+
+static void order_for_nothing(void)
+{
+    EXPECT_EQ(order_for_pages(zero), 0);
+}
+
+static void aligns_to_three(void)
+{
+    EXPECT_EQ(align_up(1, zero + 3), 3);
+}
+
+/* Who breaks a `pre:` of this folder is stopped. */
+static void preconditions_are_enforced(void)
+{
+    EXPECT(check_stops(waits_with_two_locks, "lock_is_held_alone"));
+    EXPECT(check_stops(waits_without_the_lock, "lock_is_held(lock)"));
+    EXPECT(check_stops(removes_what_is_not_listed, "index_list_has"));
+    EXPECT(check_stops(removes_twice, "index_list_has"));
+    EXPECT(check_stops(logarithm_of_zero, "x > 0"));
+    EXPECT(check_stops(order_for_nothing, "nr_pages > 0"));
+    EXPECT(check_stops(aligns_to_three, "is_power_of_two(align)"));
+}
+
+/* The list's invariant fails for each field that is wrong, and for no list that is right. */
+static void list_invariant(void)
+{
+    list_of_three();
+    EXPECT(index_list_adds_up(&list, view));
+    list.nr++;
+    EXPECT(!index_list_adds_up(&list, view));
+    list.nr -= 2;
+    EXPECT(!index_list_adds_up(&list, view));
+    list.nr++;
+    list.last = 1;
+    EXPECT(!index_list_adds_up(&list, view));
+    list.last = 2;
+    links[1].prev = 2;
+    EXPECT(!index_list_adds_up(&list, view));
+    links[1].prev = 0;
+    links[2].next = 0; /* a ring */
+    EXPECT(!index_list_adds_up(&list, view));
+    links[2].next = INDEX_NONE;
+    EXPECT(index_list_adds_up(&list, view));
+    while (list.nr > 0)
+        index_list_remove(&list, view, list.first);
+    EXPECT(index_list_adds_up(&list, view));
+}
+
+#endif
+
 static const struct test tests[] = {
     TEST(list_by_hand),
     TEST(list_random),
@@ -339,6 +445,8 @@ static const struct test tests[] = {
     TEST(lock_holders_are_known),
     TEST(lock_holders_survive_fork),
     TEST(lock_holders_wait),
+    TEST(preconditions_are_enforced),
+    TEST(list_invariant),
 #endif
 };
 

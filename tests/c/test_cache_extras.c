@@ -63,7 +63,7 @@ static void cache_of_a_free_object(void)
     rig_end(arena);
 }
 
-/* As many as there are, each once; the array may be too short, or absent. */
+/* live_objects lists each live object once; its array may be too short, or absent. */
 static void live_objects(void)
 {
     static void *found[200];
@@ -115,7 +115,7 @@ static void free_bulk(void)
 
 /* --- prefilled sheaves ----------------------------------------------------- */
 
-/* n objects come while the arena is full; they count as cached until then. */
+/* The n objects can be taken while the arena is full; until then they count as cached. */
 static void prefill(void)
 {
     struct kmem_cache *cache;

@@ -193,9 +193,9 @@ static void constructor_uses_its_cache(void)
 }
 
 static unsigned nr_inner;          /* destructor calls that used the cache */
-static size_t inner_objects = 600; /* that one of them takes and gives back */
+static size_t inner_objects = 600; /* how many each of them takes and gives back */
 
-/* Fills and empties the cache it is called for. */
+/* A destructor that takes objects of the very cache it is called for, and gives them back. */
 static void destruct_and_use(void *object, void *context)
 {
     static void *inner[600];
@@ -210,7 +210,8 @@ static void destruct_and_use(void *object, void *context)
         EXPECT_EQ(pyslab_kmem_cache_free(h->cache, inner[i]), PYSLAB_OK);
 }
 
-/* ... and one that runs because another thread wants memory, when main is empty. */
+/* A destructor uses its own cache, in an allocation that finds main empty and first gives back what
+ * the caches keep, because another thread is short of memory. */
 static void destructor_uses_its_cache_in_a_drain(void)
 {
     begin(200, construct, destruct_and_use);
@@ -233,7 +234,7 @@ static void destructor_uses_its_cache_in_a_drain(void)
     rig_end(hooks.arena);
 }
 
-/* A destructor that runs inside a free may use the cache as well. */
+/* A destructor that runs inside a free uses its own cache. */
 static void destructor_uses_its_cache(void)
 {
     begin(2000, construct, destruct_and_use);

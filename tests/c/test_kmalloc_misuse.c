@@ -272,6 +272,51 @@ static void single_frames_serve_when_slabs_cannot(void)
     rig_end(arena);
 }
 
+/* --- planted faults ------------------------------------------------------- */
+
+#if PYSLAB_CHECK_LEVEL >= 2
+
+static void *large_block; /* of 300 frames */
+static uint32_t large_pfn;
+
+static void begin_large(void)
+{
+    begin(0);
+    large_block = pyslab_kmalloc(arena, 300 * PAGE_SIZE, KERNEL);
+    large_pfn = virt_to_pfn(&arena->pages.map, large_block);
+}
+
+static void class_byte_inside_a_large_block(void)
+{
+    begin_large();
+    arena->pages.map.classes[large_pfn + 299] = 7;
+    (void)pyslab_kfree(arena, large_block);
+}
+
+static void large_block_beyond_the_arena(void)
+{
+    begin_large();
+    store_relaxed(&pfn_to_page(&arena->pages.map, large_pfn)->large.nr_pages, UINT32_MAX);
+    arena->kmalloc.large_pages = UINT64_MAX;
+    (void)pyslab_kfree(arena, large_block);
+}
+
+static void large_block_was_not_counted(void)
+{
+    begin_large();
+    arena->kmalloc.nr_large--;
+    (void)pyslab_kfree(arena, large_block);
+}
+
+static void planted_faults_are_found(void)
+{
+    EXPECT(check_stops(class_byte_inside_a_large_block, "large_adds_up"));
+    EXPECT(check_stops(large_block_beyond_the_arena, "large_adds_up"));
+    EXPECT(check_stops(large_block_was_not_counted, "large_is_counted"));
+}
+
+#endif
+
 static const struct test tests[] = {
     TEST(double_free),
     TEST(double_free_after_release),
@@ -283,6 +328,9 @@ static const struct test tests[] = {
     TEST(small_arenas_recover),
     TEST(failures_are_counted_once),
     TEST(single_frames_serve_when_slabs_cannot),
+#if PYSLAB_CHECK_LEVEL >= 2
+    TEST(planted_faults_are_found),
+#endif
 };
 
 TEST_MAIN(tests)

@@ -1,6 +1,7 @@
 /* test_mempool.c - holds down the mempool: the cache first and the reserve last, exactly
  * min_nr objects of it when the arena is full, frees that refill it before the cache,
- * resizing, misuse, what keeps a cache alive, waiting, threads, fork, the recount. */
+ * resizing, misuse, what keeps a cache alive, waiting, threads, fork. The recount is in
+ * test_slab_misuse.c. */
 #include "slab/mempool.h"
 
 #include "rig.h"
@@ -391,32 +392,6 @@ static void misuse(void)
     pyslab_arena_destroy(arena);
 }
 
-static void expect_found(void)
-{
-    char message[256] = "";
-
-    EXPECT_EQ(pyslab_arena_validate(arena, message, sizeof message), PYSLAB_ECORRUPT);
-    EXPECT(strstr(message, "mempool of pooled") != NULL);
-}
-
-/* The recount sees a reserve that is too full, too small, or written to. */
-static void the_recount(void)
-{
-    begin(3);
-    atomic_fetch_add(&pool->nr_outstanding, 1);
-    rig_validate(arena); /* more out than needed is what frees bring back */
-    atomic_fetch_sub(&pool->nr_outstanding, 1);
-    pool->min_nr = 2;
-    expect_found();
-    pool->min_nr = 3;
-    pool->curr_nr = 2;
-    expect_found();
-    pool->curr_nr = 3;
-    memset(pool->reserve->object[1], 1, 600);
-    expect_found();
-    /* Not destroyed: at check level 2 that would find the same, and end the test. */
-}
-
 /* --- threads ---------------------------------------------------------------- */
 
 static void *free_later(void *p)
@@ -599,7 +574,6 @@ static const struct test tests[] = {
     TEST(busy),
     TEST(the_arena_goes_first),
     TEST(misuse),
-    TEST(the_recount),
     TEST(waiting),
     TEST(threads),
     TEST(forking),

@@ -1,6 +1,7 @@
-/* test_prealloc.c - holds down preallocation: slabs from the buddy on the empty list, all or
- * nothing, a floor that trimming and reaping leave, what shrink, release and memory
- * pressure take, and that one stock is not made at the expense of another. */
+/* test_prealloc.c - holds down preallocation: it buys slabs from the buddy onto the empty list, all
+ * that were asked for or none; time does not take them away again (their number is the cache's
+ * floor), but shrink, release and memory pressure do; and one cache's stock is not bought with
+ * the slabs of another's. */
 #include "slab/slab.h"
 
 #include "rig.h"
@@ -20,7 +21,7 @@ static pyslab_cache_stats stats_of(pyslab_arena *arena, size_t size)
 
 /* --- stocking ------------------------------------------------------------- */
 
-/* Slabs bought, counted, empty, and first in line before the buddy. */
+/* The slabs are bought, counted and empty, and allocations use them before they buy others. */
 static void on_the_empty_list(void)
 {
     static const size_t sizes[] = {16, 64, 100, 600, 4096, 8192, 100000};
@@ -58,7 +59,7 @@ static void nothing_asked(void)
     rig_end(arena);
 }
 
-/* Too much: nothing is kept of it. */
+/* If memory does not suffice, every slab bought so far is given back. */
 static void all_or_nothing(void)
 {
     pyslab_arena *arena = rig_arena(MIB, 8);
@@ -91,7 +92,7 @@ static void count_down(void *object, void *context)
     nr_constructed--;
 }
 
-/* Constructed with their slabs; a constructor that says no undoes it all. */
+/* The objects are constructed with their slabs; if a constructor fails, no slab is kept. */
 static void constructed(void)
 {
     pyslab_cache_options options = {
@@ -137,7 +138,7 @@ static void use_all(struct kmem_cache *cache, size_t nr)
         EXPECT_EQ(cache_free(cache, objects[i]), PYSLAB_OK);
 }
 
-/* Use and trimming take what is beyond the stock, and leave the stock. */
+/* Frees and trimming give back empty slabs beyond the stock, and leave the stock. */
 static void trimming_leaves_it(void)
 {
     struct kmem_cache *cache = stocked(1000);
@@ -156,7 +157,7 @@ static void trimming_leaves_it(void)
     slab_rig_end(&rig);
 }
 
-/* The floor is of slabs, not of empty ones: in use they count too. */
+/* The floor counts all slabs of the cache, also those in use, not the empty ones alone. */
 static void slabs_in_use_count(void)
 {
     struct kmem_cache *cache = stocked(1000);
@@ -176,7 +177,7 @@ static void slabs_in_use_count(void)
     slab_rig_end(&rig);
 }
 
-/* Time passes: what was not needed goes, but for the stock. */
+/* When an interval has passed, empty slabs that were not needed go, except the stock. */
 static void reaping_leaves_it(void)
 {
     struct kmem_cache *cache = stocked(1000);
@@ -194,7 +195,7 @@ static void reaping_leaves_it(void)
     slab_rig_end(&rig);
 }
 
-/* An explicit shrink takes it; slabs bought later are kept in its place. */
+/* An explicit shrink gives the stock back; slabs bought later are kept in its place. */
 static void shrinking_takes_it(void)
 {
     struct kmem_cache *cache = stocked(1000);
@@ -210,7 +211,7 @@ static void shrinking_takes_it(void)
     slab_rig_end(&rig);
 }
 
-/* Need takes it too. */
+/* When memory is short, the stock is given back as well. */
 static void pressure_takes_it(void)
 {
     struct kmem_cache *cache = stocked(1000);

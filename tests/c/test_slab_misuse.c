@@ -1,8 +1,8 @@
 /* test_slab_misuse.c - holds down what slab/ says to wrong frees: double frees wherever
  * the object lies meanwhile, pointers inside or between objects, objects of another
  * cache, objects that were never handed out. Each has its code, changes nothing, and
- * the object is never handed out twice. Also: the recount notices damage. */
-#include "slab/slab.h"
+ * the object is never handed out twice. Also: the recount notices damage of caches and mempools. */
+#include "slab/mempool.h"
 
 #include "rig.h"
 
@@ -375,6 +375,26 @@ static void recount_sees_writes_to_free_objects(void)
     slab_rig_end(&rig);
 }
 
+/* A reserve is seen that is too full, too small, or written to. */
+static void recount_sees_reserves(void)
+{
+    struct mempool *pool;
+
+    begin();
+    REQUIRE(mempool_create(slab_rig_cache(&rig, 600, 0), 3, &pool) == PYSLAB_OK);
+    atomic_fetch_add(&pool->nr_outstanding, 1);
+    EXPECT(recount()); /* more out than needed is what frees bring back */
+    atomic_fetch_sub(&pool->nr_outstanding, 1);
+    pool->min_nr = 2;
+    EXPECT(!recount());
+    pool->min_nr = 3;
+    pool->curr_nr = 2;
+    EXPECT(!recount());
+    pool->curr_nr = 3;
+    damage(object_key(pool->reserve->object[1]));
+    slab_rig_end(&rig);
+}
+
 static const struct test tests[] = {
     TEST(double_free_in_each_place),
     TEST(double_free_never_doubles),
@@ -386,6 +406,7 @@ static const struct test tests[] = {
     TEST(object_of_a_returned_slab),
     TEST(never_handed_out),
     TEST(recount_sees_writes_to_free_objects),
+    TEST(recount_sees_reserves),
 };
 
 TEST_MAIN(tests)

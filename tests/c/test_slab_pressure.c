@@ -9,7 +9,7 @@
 
 static struct slab_rig rig;
 
-/* Frames that a drain by this thread can bring to the buddy are all there. */
+/* For when no object is in use: after a drain by this thread all frames lie in the buddy. */
 static void expect_all_frames_free(void)
 {
     slab_reclaim(&rig.sa);
@@ -164,7 +164,7 @@ static void destroy_by_a_thread_without_slots(void)
     slab_rig_end(&rig);
 }
 
-/* The same in one thread that used another arena last. */
+/* The same, by a thread whose block names another arena, because it used that last. */
 static void destroy_after_using_another_arena(void)
 {
     static struct slab_rig second;

@@ -348,10 +348,67 @@ static void domains_come_and_go(void)
     thread_domain_destroy(&shared);
 }
 
+/* --- planted faults -------------------------------------------------------- */
+
+#if PYSLAB_CHECK_LEVEL >= 2
+
+static struct counts fault_counts;
+static struct thread_domain fault_domain;
+
+static void diverts_without_the_lock(void)
+{
+    domain_begin(&fault_domain, &fault_counts);
+    thread_domain_divert_locked(&fault_domain);
+}
+
+static void restores_what_was_not_diverted(void)
+{
+    domain_begin(&fault_domain, &fault_counts);
+    thread_registry_lock();
+    thread_domain_restore_locked(&fault_domain);
+}
+
+/* The thread's block has another slot than its member. */
+static void block_has_another_slot(void)
+{
+    domain_begin(&fault_domain, &fault_counts);
+    own(&fault_domain)->value++;
+    thread_tls.slot[THREAD_SLOT_SLAB] = &fault_counts;
+    thread_domain_destroy(&fault_domain);
+}
+
+/* The block names the domain as a diverted one, which it is not. */
+static void block_names_the_wrong_way(void)
+{
+    domain_begin(&fault_domain, &fault_counts);
+    own(&fault_domain)->value++;
+    store_relaxed(&thread_tls.diverted, &fault_domain);
+    thread_domain_destroy(&fault_domain);
+}
+
+static void planted_faults_are_found(void)
+{
+    EXPECT(check_stops(diverts_without_the_lock, "lock_is_held(&registry.lock)"));
+    EXPECT(check_stops(restores_what_was_not_diverted, "nr_diverts != 0"));
+    EXPECT(check_stops(block_has_another_slot, "members_add_up_locked"));
+    EXPECT(check_stops(block_names_the_wrong_way, "members_add_up_locked"));
+}
+
+#endif
+
 static const struct test tests[] = {
-    TEST(attach_once),         TEST(layers_are_optional),        TEST(many_domains),
-    TEST(exit_flushes),        TEST(domain_at_the_same_address), TEST(exit_flushes_every_domain),
-    TEST(domains_come_and_go), TEST(domain_ends_under_a_thread), TEST(late_destructors_go_without),
+    TEST(attach_once),
+    TEST(layers_are_optional),
+    TEST(many_domains),
+    TEST(exit_flushes),
+    TEST(domain_at_the_same_address),
+    TEST(exit_flushes_every_domain),
+    TEST(domains_come_and_go),
+    TEST(domain_ends_under_a_thread),
+    TEST(late_destructors_go_without),
+#if PYSLAB_CHECK_LEVEL >= 2
+    TEST(planted_faults_are_found),
+#endif
 };
 
 TEST_MAIN(tests)
