@@ -29,10 +29,12 @@ void arena_settle(ArenaObject *self)
 {
     struct pyslab_arena *core = self->core;
 
+    gil_assert_held();
+    CHECK(self->closed);
     if (core == NULL || self->nr_live != 0)
         return;
     self->core = NULL;
-    if (self->on_oom != NULL) /* C may go on with the arena */
+    if (self->on_oom != NULL) /* C code may go on using the arena */
         pyslab_arena_set_oom(core, NULL, NULL);
     if (core->object == self)
         core->object = NULL;

@@ -42,7 +42,7 @@ bool arena_is_open(const ArenaObject *arena);
 /* False with ArenaClosedError set if its memory has been unmapped, which is after it was closed
  * and the last Buffer went. */
 bool arena_is_mapped(const ArenaObject *arena);
-/* Lets go of the core arena if nothing lives in it. pre: closed, or failed to open */
+/* Lets go of the core arena if nothing lives in it. pre: closed */
 void arena_settle(ArenaObject *self);
 /* True if the counts can be right: the invariant above, as far as it can be seen from here. */
 bool arena_counts_are_possible(const ArenaObject *self);

@@ -41,9 +41,9 @@ static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* _adopt(handle, owned), once per object. An arena that cffi made is taken over: with its
- * creator's reference and one more, so that pyslab_arena_destroy() finds that it is in use.
- * Somebody else's gets one reference. */
+/* _adopt(handle, owned), once per object: the Arena stands for this core arena from now on.
+ * owned: Python made the core arena, and its creator's reference becomes this object's. One more
+ * is taken in any case: with two, pyslab_arena_destroy() finds that the arena is in use. */
 static PyObject *arena_adopt(PyObject *op, PyObject *args)
 {
     ArenaObject *self = arena_of(op);
@@ -77,13 +77,13 @@ static PyObject *arena_close(PyObject *op, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* No Buffer or Page is left: each owns a reference to the arena. */
+/* Each Buffer and Page owns a reference to the arena, so none is left. */
 static void arena_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     struct pyslab_arena *core = arena_of(op)->core;
 
-    if (core != NULL && core->object == op) /* from here on nothing leads to it */
+    if (core != NULL && core->object == op) /* from here on C code cannot find this object */
         core->object = NULL;
     arena_of(op)->closed = true;
     windows_orphan(arena_of(op));
@@ -92,6 +92,8 @@ static void arena_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+/* _pin() -> the core arena's address. Python code that calls the core by cffi, without the GIL,
+ * pins the arena around the call: _unpin(). */
 static PyObject *method_pin(PyObject *op, PyObject *unused)
 {
     ArenaObject *self = arena_of(op);
@@ -112,7 +114,8 @@ static PyObject *method_unpin(PyObject *op, PyObject *unused)
 
 /* --- checks -------------------------------------------------------------- */
 
-/* Holds the GIL: the recount must not meet another Python thread's call. */
+/* validate(). The GIL is held all the time, because a recount in the middle of another Python
+ * thread's call would find what is half done. */
 static PyObject *method_validate(PyObject *op, PyObject *unused)
 {
     ArenaObject *self = arena_of(op);
@@ -148,6 +151,9 @@ static PyMethodDef arena_methods[] = {
     {"kfree", method_kfree, METH_O,
      "kfree($self, buf, /)\n--\n\n"
      "Frees buf now; every later access to it raises ValueError.\n\n"
+     "One exception: a Buffer that was ever exported (a memoryview, numpy.frombuffer, ...)\n"
+     "keeps its memory until the Buffer object itself goes, since others may still know the\n"
+     "address. Drop the object to have the memory back; repr(buf) tells.\n"
      "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
      "InvalidPointerError for a Buffer of another arena."},
     {"get_free_pages", FAST(method_get_free_pages),
@@ -230,7 +236,9 @@ static PyMethodDef arena_methods[] = {
      "Ends a view from kmap() or kmap_local(); every later access to it raises ValueError.\n\n"
      "Raises BufferError while arrays or memoryviews of it are alive: it stays mapped then.\n"
      "DoubleFreeError the second time; InvalidPointerError for what is no view of this arena,\n"
-     "and for a local view that is not the youngest of this thread."},
+     "and for a local view that is not the youngest of this thread.\n"
+     "A view that was ever exported keeps its slot until the Buffer object goes, as kfree()\n"
+     "says."},
     {"kmem_cache_create", FAST(arena_kmem_cache_create),
      "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
      "dtor=None)\n--\n\n"

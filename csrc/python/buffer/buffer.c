@@ -12,12 +12,14 @@
 
 /* --- freelist ------------------------------------------------------------ */
 
-/* Dead Buffers that keep their reference to the type. While tracemalloc is on there is
- * neither room in the list nor anything to take: all Buffers are made by
- * buffer_new_slow(), which is where tracemalloc is told. */
+/* Dead Buffers keep their reference to the type. While tracemalloc is on there is neither room in
+ * the list nor anything to take: then all Buffers are made by buffer_new_slow(), which tells
+ * tracemalloc of them. */
 #ifndef Py_GIL_DISABLED
 #define MAX_FREE_BUFFERS 1024u
-#define NO_FREELIST (-1) /* as a count of free Buffers; beyond the maximum as unsigned */
+/* A count of free Buffers that means: none to take. Read as unsigned it is above the maximum,
+ * so it means no room as well. */
+#define NO_FREELIST (-1)
 
 static BufferObject *free_buffers[MAX_FREE_BUFFERS];
 static int nr_free_buffers = NO_FREELIST;
@@ -46,7 +48,7 @@ void buffers_watch_tracing(void)
     tracing_on_change(buffers_set_traced);
 }
 
-/* A dead Buffer, or NULL. */
+/* A dead Buffer to use again; NULL: there is none. */
 static always_inline BufferObject *buffer_object_take(void)
 {
 #ifndef Py_GIL_DISABLED
@@ -64,6 +66,7 @@ static always_inline BufferObject *buffer_object_take(void)
     return NULL;
 }
 
+/* The object itself is not needed any more; its memory has gone back. */
 static always_inline void buffer_object_free(BufferObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -105,6 +108,7 @@ static always_inline void memory_return(const BufferObject *self, void *p)
         memory_lost(code, p);
 }
 
+/* Memory is about to leave the Buffer: does what its marks ask for. */
 static slow_path void buffer_heed_marks(const BufferObject *self)
 {
     bool stays = self->ops->is_shared != NULL && self->ops->is_shared(self);
@@ -112,7 +116,7 @@ static slow_path void buffer_heed_marks(const BufferObject *self)
     if ((self->marks & BUFFER_TRACED) && !stays)
         trace_untrack(self->p);
     if (self->marks & BUFFER_HIDDEN)
-        self->arena->current_count++; /* it was not counted */
+        self->arena->current_count++; /* balances what arena_count_gone will take off */
 }
 
 /* The memory leaves the Buffer, which goes on existing. */
@@ -127,6 +131,7 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     arena_count_gone(self->arena, self->nbytes);
 }
 
+/* Gives the object its memory. */
 static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
                                       Py_ssize_t nbytes, const struct buffer_ops *ops,
                                       PyObject *keep)
@@ -158,10 +163,10 @@ static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize
     BufferObject *self = PyObject_New(BufferObject, objects.buffer_type);
 
     if (self == NULL) {
-        /* What was never a Buffer's goes back as if it was one's. */
-        const BufferObject never = {.nbytes = nbytes, .arena = arena, .keep = keep, .ops = ops};
+        /* give_back takes a Buffer: this one stands in for the one that could not be made. */
+        const BufferObject stand_in = {.nbytes = nbytes, .arena = arena, .keep = keep, .ops = ops};
 
-        memory_return(&never, p);
+        memory_return(&stand_in, p);
         return NULL;
     }
     buffer_fill(self, arena, p, nbytes, ops, keep);
@@ -257,7 +262,7 @@ void buffer_end(BufferObject *self)
 {
     CHECK(!self->released && self->exports == 0);
     self->released = true;
-    if (!self->ever_exported) /* see buffer.h */
+    if (!self->ever_exported) /* buffer.h says why */
         buffer_drop_memory(self);
 }
 
@@ -295,7 +300,7 @@ void buffer_let_go(BufferObject *self)
 
 int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
 {
-    static char nothing; /* kmalloc(0) has no memory, a view wants an address */
+    static char nothing; /* the address of a view of kmalloc(0), which has no memory */
     BufferObject *self = (BufferObject *)op;
 
     view->obj = NULL;
@@ -309,7 +314,7 @@ int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
     return 0;
 }
 
-/* Defining it is what makes np.frombuffer hold its export. */
+/* np.frombuffer holds its export only if the type defines this function. */
 void buffer_releasebuffer(PyObject *op, Py_buffer *view)
 {
     (void)view;

@@ -12,7 +12,7 @@
  * ever exported, objects that hold no export may know the address (NumPy's ndarray(buffer=)
  * keeps a reference only). Such a Buffer cannot be used after kfree(), but its memory goes back
  * only when the Buffer itself dies: whoever has seen the address never sees another's data.
- * Buffers are not tracked by the garbage collector: what they hold cannot lead back to them.
+ * Buffers are not tracked by the garbage collector: one is made and dropped too often for that.
  * Invariant: released || p != NULL; exports == 0 if released.
  * Lock: the GIL.
  */
@@ -101,8 +101,9 @@ int buffer_free(BufferObject *self, const char *call);
 void buffer_end(BufferObject *self);
 
 /* Counts as an export, without the address becoming known: no free, no resize until it is let
- * go. pre of buffer_let_go: it is held */
+ * go. */
 void buffer_hold(BufferObject *self);
+/* pre: it is held, or exported */
 void buffer_let_go(BufferObject *self);
 
 /* arg as a Buffer of this arena; NULL with TypeError or InvalidPointerError set. */

@@ -86,7 +86,7 @@ static int set_byte(BufferObject *self, PyObject *key, PyObject *value)
     return 0;
 }
 
-/* What a memoryview of the Buffer would do: strides, formats, its errors. */
+/* Assigns through a memoryview, which knows strides and formats, and has the right errors. */
 static int set_by_view(PyObject *op, PyObject *key, PyObject *value)
 {
     PyObject *view = PyMemoryView_FromObject(op);
@@ -113,7 +113,7 @@ static int set_run(BufferObject *self, Py_ssize_t start, Py_ssize_t n, const Py_
     return 0;
 }
 
-/* buf[a:b] = bytes-like, without a memoryview between. */
+/* buf[a:b] = value. A contiguous value is copied without making a memoryview. */
 static int set_slice(BufferObject *self, PyObject *key, PyObject *value)
 {
     Py_ssize_t start, stop, step, n;
@@ -146,7 +146,7 @@ int buffer_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
 
 /* --- comparison ---------------------------------------------------------- */
 
-/* Python -b: comparing bytes with a str is a mistake. -1 if the warning is an error. */
+/* As for bytes, `python -b` warns of a comparison with a str. -1 if the warning is an error. */
 static int warn_of_str(const PyObject *other, int compare)
 {
     PyObject *flags, *level;
@@ -172,7 +172,7 @@ static PyObject *compare_bytes(const BufferObject *self, const Py_buffer *other,
     Py_RETURN_RICHCOMPARE(order, 0, compare);
 }
 
-/* As bytearray: with anything that exports contiguous bytes. */
+/* Compares as a bytearray does: with anything that exports contiguous bytes. */
 PyObject *buffer_richcompare(PyObject *op, PyObject *other, int compare)
 {
     BufferObject *self = (BufferObject *)op;

@@ -81,14 +81,14 @@ PyObject *buffer_method_copy(PyObject *op, PyObject *unused)
     return buffer_copy((BufferObject *)op);
 }
 
-/* The memo is copy.deepcopy()'s own work; a Buffer refers to nothing else. */
+/* The memo is for objects that refer to others, which a Buffer does not. */
 PyObject *buffer_deepcopy(PyObject *op, PyObject *memo)
 {
     (void)memo;
     return buffer_copy((BufferObject *)op);
 }
 
-/* How it is pickled is told in src/pyslab/interchange.py. */
+/* src/pyslab/interchange.py decides how a Buffer is pickled. */
 PyObject *buffer_reduce_ex(PyObject *op, PyObject *protocol)
 {
     PyObject *module, *result;

@@ -39,7 +39,7 @@ static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t na
     do
         p = alloc_one(self, gfp & ~(uint32_t)PYSLAB_GFP_NOFAIL);
     while (unlikely(p == NULL) && nofail_again(self->arena, gfp) && cache_is_usable(self, true));
-    if (unlikely(p == NULL)) /* a constructor may have raised */
+    if (unlikely(p == NULL)) /* by a constructor, an exception may be set */
         return raise_out_of_memory(self->arena, self->stride, 0, gfp);
     return buffer_new(self->arena, p, self->object_size, &cache_buffer_ops, op);
 }
@@ -77,7 +77,7 @@ static PyObject *wrap_objects(CacheObject *self, void **objects_, Py_ssize_t n)
             buffer = buffer_new(self->arena, objects_[i], self->object_size, &cache_buffer_ops,
                                 (PyObject *)self);
             if (buffer == NULL)
-                Py_CLEAR(list); /* buffer_new returned this object */
+                Py_CLEAR(list); /* buffer_new has given this object back */
             else
                 PyList_SET_ITEM(list, i, buffer);
         } else {
@@ -123,7 +123,7 @@ static PyObject *method_alloc_bulk(PyObject *op, PyObject *const *args, Py_ssize
     return list;
 }
 
-/* n objects set aside: Buffers made beforehand, so that nothing is left that can fail. */
+/* prefill(n): n objects as Buffers made now, so that taking one later cannot fail. */
 static PyObject *method_prefill(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                                 PyObject *kwnames)
 {
@@ -134,7 +134,7 @@ static PyObject *method_prefill(PyObject *op, PyObject *const *args, Py_ssize_t 
     return sheaf;
 }
 
-/* Frees what it can; the first error is raised after that. */
+/* free_bulk(bufs): frees every Buffer it can, then raises the first error. */
 static PyObject *method_free_bulk(PyObject *op, PyObject *arg)
 {
     PyObject *buffers = PySequence_Fast(arg, "free_bulk() takes a sequence of Buffers");
@@ -160,7 +160,7 @@ static PyObject *method_free_bulk(PyObject *op, PyObject *arg)
 
 /* --- the cache ----------------------------------------------------------- */
 
-/* Why the cache cannot go: its mempools. A new reference. */
+/* The text of the CacheBusyError for a cache that still has mempools; a new reference. */
 static PyObject *describe_pools(CacheObject *self, uint32_t nr, const pyslab_mempool_stats *newest)
 {
     return PyUnicode_FromFormat("cache '%s' still has %u mempool%s; the newest has min_nr %u and "
@@ -179,7 +179,8 @@ static PyObject *method_shrink(PyObject *op, PyObject *unused)
     return PyLong_FromUnsignedLongLong((unsigned long long)cache_shrink(self->cache) << PAGE_SHIFT);
 }
 
-/* Holds the GIL: no other Python thread may be inside a call on the cache. */
+/* destroy(). The GIL is held all the time, so that no other Python thread is inside a call on the
+ * cache; a call that waits without it is counted in nr_calls. */
 static PyObject *method_destroy(PyObject *op, PyObject *unused)
 {
     CacheObject *self = cache_of(op);
@@ -199,7 +200,7 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
                      self->name);
         return NULL;
     }
-    self->cache = NULL; /* a destructor finds it destroyed already */
+    self->cache = NULL; /* a destructor in Python that looks finds the cache destroyed */
     code = cache_destroy(cache);
     if (code != PYSLAB_OK) {
         pyslab_mempool_stats newest;

@@ -16,7 +16,7 @@ struct create_args {
     PyObject *dtor; /* borrowed, or NULL */
 };
 
-/* One keyword argument of kmem_cache_create. */
+/* Reads one keyword argument of kmem_cache_create; false with an exception set. */
 static bool create_keyword(PyObject *name, PyObject *value, struct create_args *out)
 {
     if (PyUnicode_CompareWithASCIIString(name, "align") == 0)

@@ -56,8 +56,9 @@ void hooks_release(void *context)
     PyGILState_Release(gil);
 }
 
-/* The pin ends without unmapping anything: the core's call is still under way. A closed
- * arena then waits for its last Buffer, or for its own end. */
+/* Before and after a hook runs: the arena is pinned meanwhile. The pin ends without unmapping the
+ * arena, even if the hook has closed it, because the core's call that ran the hook goes on using
+ * it. Then the last Buffer to go unmaps it, or the end of the Arena object. */
 static ArenaObject *hooks_enter(struct cache_hooks *hooks)
 {
     ArenaObject *arena = arena_object_get(hooks->core);
@@ -116,7 +117,8 @@ int hooks_construct(void *object, void *context)
     }
     gil = PyGILState_Ensure();
     arena = hooks_enter(hooks);
-    /* A mempool tries twice: the first exception is the caller's. */
+    /* With an exception set this is a mempool's second try: no more Python code, so that its caller
+     * gets the first exception. */
     ok = !PyErr_Occurred() && construct(object, hooks);
     hooks_leave(hooks, arena);
     PyGILState_Release(gil);

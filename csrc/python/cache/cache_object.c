@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Its objects go back by kmalloc_free, as those of kmalloc, which are objects of caches too. */
+/* give_back is kmalloc_free, as for kmalloc, whose memory is objects of caches too. */
 const struct buffer_ops cache_buffer_ops = {.made_by = "a cache", .freed_by = "kfree"};
 
 CacheObject *cache_object_new(ArenaObject *arena, struct kmem_cache *cache,
@@ -57,6 +57,7 @@ PyObject *cache_describe_live(const CacheObject *self)
     return text;
 }
 
+/* A KmemCache was dropped while C code holds objects of it: a ResourceWarning. */
 static void warn_leaked(CacheObject *self)
 {
     PyObject *type, *value, *traceback, *text;
@@ -76,8 +77,8 @@ void cache_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
-    /* A cache that its own hook dropped, and one of which C code holds objects, stay as long as
-     * the arena, with their hooks. */
+    /* Two kinds of cache stay as long as the arena, with their hooks: one that is dropped by its
+     * own hook, and one of which C code still holds objects. */
     if (self->cache != NULL && self->arena->core != NULL && !cache_hooks_are_running(self) &&
         cache_destroy(self->cache) != PYSLAB_OK)
         warn_leaked(self);

@@ -5,13 +5,15 @@
  */
 #include "python/call/args.h"
 
-/* True for a gfp mask (any enum.Flag): never a size, an order or an alignment. */
+/* True for any enum.Flag: a gfp mask is an int to Python, but given as a size, an order or an
+ * alignment it is a mistake. */
 static bool is_flag(PyObject *arg)
 {
     return !PyLong_CheckExact(arg) && PyLong_Check(arg) &&
            PyObject_IsInstance(arg, objects.flag_type) == 1;
 }
 
+/* The argument as an int object, a new reference; NULL with TypeError set. what: its name. */
 static PyObject *index_of(PyObject *arg, const char *what)
 {
     if (is_flag(arg)) {
@@ -25,7 +27,7 @@ static PyObject *index_of(PyObject *arg, const char *what)
     return PyNumber_Index(arg);
 }
 
-/* A value beyond Py_ssize_t: too large for any arena, or negative. */
+/* Raises the right exception for a number that is negative, or too large for any arena. */
 static Py_ssize_t size_out_of_range(ArenaObject *arena, PyObject *number, const char *what)
 {
     PyObject *zero = PyLong_FromLong(0);

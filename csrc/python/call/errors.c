@@ -18,6 +18,7 @@ struct zone_state {
     size_t largest; /* free block */
 };
 
+/* The zone as it is now, in the eyes of a request with this access to reserves. */
 static struct zone_state zone_state(struct zone *zone, const struct access *access)
 {
     struct zone_state state;
@@ -33,15 +34,16 @@ static struct zone_state zone_state(struct zone *zone, const struct access *acce
     return state;
 }
 
-/* Which zones a request met, and of which arena: its own, or the side arena of vmalloc. */
+/* The zones that a request could use: those from lowest up to what gfp says, in one arena, which
+ * may be the side arena that vmalloc takes from. */
 struct zones_met {
     struct pyslab_arena *core;
     uint32_t lowest; /* index of the lowest zone it may use */
     uint32_t gfp;
 };
 
-/* The one thing most likely to help, of those not in force already. total: of the zones
- * that the request may use. */
+/* The advice that is most likely to help this request. total: the sums over the zones that it
+ * may use. */
 static const char *memory_hint(const struct zones_met *met, size_t wanted,
                                const struct zone_state *total)
 {
@@ -63,7 +65,8 @@ static const char *memory_hint(const struct zones_met *met, size_t wanted,
     return "drop buffers, or make a larger arena";
 }
 
-/* ": zone NORMAL has ...; hint: ...", of all zones the request may use. */
+/* The second half of the message: ": zone NORMAL has ...; hint: ...", with every zone that the
+ * request may use. A new reference; NULL with an exception set. */
 static PyObject *memory_report(const struct zones_met *met, size_t wanted)
 {
     struct page_alloc *pages = &met->core->pages;
@@ -103,6 +106,7 @@ static bool asks_for_parents_frames(const struct zones_met *met)
     return pages->forked && pages->zone[gfp_zone(pages, met->gfp)].type >= PYSLAB_ZONE_HIGHMEM;
 }
 
+/* The common part of the two functions that raise OutOfMemoryError; NULL. */
 static void *raise_for_zones(const struct zones_met *met, size_t nbytes, size_t align)
 {
     PyObject *report = NULL;

@@ -14,7 +14,7 @@
 #define LEGACY_NAME "dltensor"
 #define VERSIONED_NAME "dltensor_versioned"
 
-/* What a tensor points to; its manager_ctx. */
+/* A tensor and all that it points to; it is the tensor's manager_ctx. */
 struct tensor {
     Py_buffer view; /* the export */
     int64_t shape[1];
@@ -32,14 +32,14 @@ struct dlpack_options {
 
 /* --- the end of a tensor ------------------------------------------------- */
 
-/* Exceptions may be in flight around it. */
+/* Whoever frees a tensor may have an exception set, which must not get lost. */
 static void tensor_free(struct tensor *tensor)
 {
     PyObject *type, *value, *traceback;
     PyGILState_STATE gil;
 
     if (!Py_IsInitialized())
-        return; /* there is nobody left to give it back to */
+        return; /* the interpreter has ended: there is nobody left to give it back to */
     gil = PyGILState_Ensure();
     PyErr_Fetch(&type, &value, &traceback);
     PyBuffer_Release(&tensor->view);
@@ -58,7 +58,8 @@ static void versioned_deleter(DLManagedTensorVersioned *managed)
     tensor_free(managed->manager_ctx);
 }
 
-/* A consumer has renamed the capsule, and the tensor is its own. */
+/* A consumer renames the capsule when it takes the tensor over; with its first name the capsule
+ * still owns the tensor. */
 static void legacy_capsule_free(PyObject *capsule)
 {
     if (PyCapsule_IsValid(capsule, LEGACY_NAME))

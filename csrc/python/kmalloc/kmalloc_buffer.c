@@ -6,11 +6,12 @@
 
 #include <string.h>
 
-/* Everything is as buffer.c has it for kinds without ways of their own. */
+/* No functions: what buffer.c does for a kind that has none is right for kmalloc. */
 const struct buffer_ops kmalloc_buffer_ops = {.made_by = "kmalloc", .freed_by = "kfree"};
 
 /* --- resize -------------------------------------------------------------- */
 
+/* The Buffer has another size, and perhaps other memory: the counts and tracemalloc learn of it. */
 static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
 {
     self->arena->current_bytes += nbytes - self->nbytes;
@@ -18,8 +19,8 @@ static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
     buffer_trace(self);
 }
 
-/* The address is known elsewhere: the old memory stays until the Buffer dies, owned by
- * a hidden Buffer behind `keep`. */
+/* The Buffer has moved, and others may know its old address: the old memory stays until the
+ * Buffer dies. A hidden Buffer owns it, as this one's `keep`. 0, or -1 with MemoryError set. */
 static int keep_old_memory(BufferObject *self, void *moved)
 {
     BufferObject *old = (BufferObject *)buffer_new(self->arena, moved, 0, &kmalloc_buffer_ops,
@@ -41,8 +42,8 @@ static bool buffer_may_resize(const BufferObject *self)
     return buffer_is_usable(self) && buffer_has_no_exports(self, "krealloc");
 }
 
-/* Memory for more than the Buffer has; NULL with an exception set. Shrinkers and on_oom may
- * run meanwhile, and do anything to the Buffer. */
+/* Memory for more bytes than the Buffer has; NULL with an exception set. Shrinkers and on_oom may
+ * run meanwhile and do anything, also free or export the Buffer: it is looked at again. */
 static void *resize_alloc(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
 {
     struct kmalloc *km = &self->arena->core->kmalloc;
@@ -60,6 +61,7 @@ static void *resize_alloc(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
     return NULL;
 }
 
+/* Moves the Buffer to memory for more bytes; 0, or -1 with an exception set. */
 static int resize_move(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
 {
     void *moved, *old;
@@ -94,7 +96,7 @@ int buffer_resize(BufferObject *self, Py_ssize_t nbytes, uint32_t gfp)
         if (resize_move(self, nbytes, gfp) < 0)
             return -1;
     } else if (!self->ever_exported) {
-        trace_gone(self->p); /* resized to nothing it has another address */
+        trace_gone(self->p); /* resized to 0 bytes, the memory has another address */
         self->p = kmalloc_resize(&self->arena->core->kmalloc, self->p, (size_t)nbytes,
                                  PYSLAB_GFP_KERNEL);
     }

@@ -6,6 +6,7 @@
 #include "python/call/gil.h"
 #include "python/kmalloc/kmalloc_buffer.h"
 
+/* The core's allocation, without the GIL if much must be cleared. */
 static void *kmalloc_core(ArenaObject *self, size_t size, size_t align, uint32_t gfp)
 {
     struct kmalloc *km = &self->core->kmalloc;
@@ -59,7 +60,8 @@ static PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra
     return kmalloc_general(self, function, size, &options);
 }
 
-/* The call that everything else is measured by: an exact int and nothing more. */
+/* kmalloc(size): the usual call, with an exact int and nothing more, is served here, in as few
+ * instructions as can be; every other form goes to kmalloc_with. */
 PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;

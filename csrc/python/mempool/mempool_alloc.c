@@ -12,13 +12,13 @@
 #include "os/os.h"
 
 #define WAIT_SLICE_MS 50u
-#define WAIT_RETRY_SLICES 20u /* between two looks at the cache while nobody frees */
+#define WAIT_RETRY_SLICES 20u /* from one look at the cache to the next while nobody frees */
 #define MAX_TIMEOUT 1000000.0 /* seconds; in milliseconds it is below 2**31 */
 #define WAIT_FOR_EVER UINT32_MAX
 
 /* --- tries --------------------------------------------------------------- */
 
-/* One try. What a constructor or a shrinker raises comes out of the call. */
+/* One try. If a constructor or a shrinker raises, the object goes back: NULL, and its exception. */
 static void *alloc_once(MempoolObject *self, uint32_t gfp)
 {
     void *p;
@@ -45,7 +45,8 @@ static bool wait_slice(MempoolObject *self, uint32_t ms)
     return any;
 }
 
-/* Tries until there is an object, the time is over, or something speaks against it. */
+/* Tries until there is an object, the time is over, or a signal's handler, a constructor or
+ * close() speaks against it: then NULL, perhaps with an exception set. */
 static void *alloc_waiting(MempoolObject *self, uint32_t gfp, uint32_t timeout_ms)
 {
     uint32_t start = os_time_ms(), waited = 0;
@@ -63,7 +64,7 @@ static void *alloc_waiting(MempoolObject *self, uint32_t gfp, uint32_t timeout_m
     return p;
 }
 
-/* OutOfMemoryError with what the pool has to say. */
+/* OutOfMemoryError with the pool's figures, unless an exception is set already; NULL. */
 static PyObject *raise_used_up(MempoolObject *self, uint32_t gfp)
 {
     pyslab_mempool_stats stats = pool_figures(self);
@@ -88,7 +89,7 @@ struct pool_options {
     uint32_t timeout_ms;
 };
 
-/* Seconds, or None. */
+/* Seconds or None, in *ms. False with an exception set. */
 static bool arg_timeout(PyObject *arg, uint32_t *ms)
 {
     double seconds;
@@ -102,7 +103,7 @@ static bool arg_timeout(PyObject *arg, uint32_t *ms)
     }
     seconds = PyFloat_AsDouble(arg);
     if (seconds == -1.0 && PyErr_Occurred())
-        PyErr_Clear(); /* an int beyond any float */
+        PyErr_Clear(); /* an int too large for a float */
     if (!(seconds >= 0.0 && seconds <= MAX_TIMEOUT)) {
         PyErr_Format(PyExc_ValueError, "timeout must be 0 to 1000000 seconds, got %R", arg);
         return false;

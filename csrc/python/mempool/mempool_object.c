@@ -3,6 +3,7 @@
 
 /* --- life ---------------------------------------------------------------- */
 
+/* The core's pool exists, and so does the arena that it is in. */
 static bool has_core_pool(const MempoolObject *self)
 {
     return self->pool != NULL && self->arena->core != NULL;
@@ -68,7 +69,6 @@ void mempool_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* Not closed, and its arena is mapped; open as well if it is to allocate. */
 bool pool_is_usable(const MempoolObject *self, bool allocating)
 {
     if (allocating && !arena_is_open(self->arena))
@@ -83,6 +83,7 @@ bool pool_is_usable(const MempoolObject *self, bool allocating)
 
 /* --- Buffers ------------------------------------------------------------- */
 
+/* `keep` is the Mempool. */
 static int mempool_buffer_give_back(const BufferObject *buffer, void *p)
 {
     MempoolObject *self = mempool_of(buffer->keep);

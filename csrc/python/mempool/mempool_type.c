@@ -14,7 +14,7 @@
 
 /* --- creation ------------------------------------------------------------ */
 
-/* How many objects: an int of at least 1. -1 with an exception set. */
+/* min_nr, an int of at least 1. -1 with an exception set. */
 static Py_ssize_t arg_min_nr(ArenaObject *arena, PyObject *arg)
 {
     Py_ssize_t nr;
@@ -30,7 +30,8 @@ static Py_ssize_t arg_min_nr(ArenaObject *arena, PyObject *arg)
     return -1;
 }
 
-/* The cache that was given, or a new one for objects of the size that was given. */
+/* The cache that was given, or a new one for objects of the size that was given (*own is true
+ * then). A new reference; NULL with an exception set. */
 static CacheObject *arg_cache(ArenaObject *arena, PyObject *arg, bool *own)
 {
     char name[PYSLAB_NAME_MAX];
@@ -59,7 +60,7 @@ static CacheObject *arg_cache(ArenaObject *arena, PyObject *arg, bool *own)
     return cache_new_private(arena, name, size);
 }
 
-/* The bytes of so many objects, for an error. */
+/* The bytes of nr objects, for an error message; SIZE_MAX if there is no such number. */
 static size_t bytes_of(const CacheObject *cache, Py_ssize_t nr)
 {
     return (size_t)nr > SIZE_MAX / cache->stride ? SIZE_MAX : (size_t)nr * cache->stride;
@@ -72,7 +73,7 @@ static struct mempool *create_core(CacheObject *cache, Py_ssize_t min_nr)
 
     if (code == PYSLAB_OK)
         return pool;
-    /* A constructor or a shrinker may have raised. */
+    /* If a constructor or a shrinker has raised, that exception stays. */
     return raise_out_of_memory(cache->arena, bytes_of(cache, min_nr), 0, PYSLAB_GFP_KERNEL);
 }
 

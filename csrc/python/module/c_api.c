@@ -61,7 +61,7 @@ static pyslab_region *region_from_object(PyObject *object)
 
 /* --- to objects ---------------------------------------------------------- */
 
-/* The open Arena of a core arena, a new reference; NULL without an exception: there is none. */
+/* The open Arena over a core arena, a new reference; NULL without an exception if there is none. */
 static PyObject *arena_known_object(const struct pyslab_arena *core)
 {
     ArenaObject *arena = core != NULL ? core->object : NULL;
@@ -112,8 +112,8 @@ static void *raise_error(int error, const char *what)
 
 /* --- one interpreter ----------------------------------------------------- */
 
-/* The types, their objects and the hooks of the core belong to the main interpreter: another
- * one that shared them would free what is not its own. */
+/* The types, their objects and the callables that the core knows belong to the main interpreter.
+ * A second one that shared them would free objects of the first. */
 bool interpreter_is_main(void)
 {
     if (PyInterpreterState_Get() == PyInterpreterState_Main())
@@ -123,7 +123,8 @@ bool interpreter_is_main(void)
     return false;
 }
 
-/* For the package: an interpreter that finds the module made does not run its init. */
+/* _require_main_interpreter(), called when the package is imported: Python runs PyInit__core once
+ * in a process, so a later interpreter gets past the check there. */
 static PyObject *method_require_main(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;

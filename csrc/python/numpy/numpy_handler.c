@@ -11,7 +11,8 @@
  * bytes in current_bytes), so the core arena is mapped until the last array goes, also
  * after close(), which ends allocation here too: NumPy raises MemoryError for NULL.
  * The size that NumPy passes to free is not used: it is not always the one it asked for.
- * Lock: none; NumPy calls with the GIL, on any thread, but for realloc, which takes it.
+ * Lock: the GIL. NumPy holds it when it calls malloc, calloc and free, on any thread; it may not
+ * hold it for realloc, which takes it.
  */
 #include "python/numpy/numpy_handler.h"
 
@@ -21,8 +22,9 @@
 
 #include <string.h>
 
-#define HANDLER_NAME "mem_handler" /* of the capsule: NumPy's word */
-#define MIN_BYTES 16u              /* smallest request: the linux classes align 8 bytes to 8 */
+#define HANDLER_NAME "mem_handler" /* the capsule's name, which NumPy looks for */
+#define MIN_BYTES                                                                                  \
+    16u /* smallest request: in an arena of linux classes, 8 bytes are aligned to 8 only */
 
 /* NumPy's PyDataMem_Handler, version 1 (numpy/ndarraytypes.h). */
 struct numpy_handler {
@@ -93,7 +95,9 @@ static bool numpy_load(void)
 
 /* --- blocks -------------------------------------------------------------- */
 
-/* Usable bytes. The classes' own caches are told by the class map alone. */
+/* Usable bytes; 0 for what is not live. For kmalloc's own size classes the class byte of the
+ * frame (the byte per frame that says which class lives there) tells it without a look at the
+ * slab. */
 static always_inline size_t block_bytes(struct kmalloc *km, const void *p)
 {
     const struct frame_map *map = &km->slabs.map;
@@ -108,7 +112,8 @@ static always_inline size_t block_bytes(struct kmalloc *km, const void *p)
     return kmalloc_usable(km, p);
 }
 
-/* Beyond the largest block a run of frames may do. */
+/* For more than the largest size class: a block of frames, or a run of any length for more than
+ * the largest block. NULL */
 static slow_path void *alloc_large(struct pyslab_arena *core, size_t size, bool zero)
 {
     uint32_t gfp = PYSLAB_GFP_KERNEL | (zero ? PYSLAB_GFP_ZERO : 0u);
@@ -123,8 +128,8 @@ static slow_path void *alloc_large(struct pyslab_arena *core, size_t size, bool 
     return pyslab_alloc_contig(core, (uint32_t)bytes_to_pages(size), 1, 0, gfp);
 }
 
-/* NumPy makes a MemoryError of its own; what a shrinker or on_oom raised may not be set
- * while it does. */
+/* NumPy raises a MemoryError of its own for NULL, and must find no exception set: what a shrinker
+ * or on_oom raised is reported as unraisable. */
 static slow_path void *alloc_failed(ArenaObject *arena)
 {
     if (PyErr_Occurred())
@@ -133,13 +138,15 @@ static slow_path void *alloc_failed(ArenaObject *arena)
     return NULL;
 }
 
-/* The block's count in nr_live also pins the arena while callbacks of the slow path run. */
+/* The block is counted in nr_live first, which also pins the arena while callbacks of the slow
+ * path run. */
 static always_inline void *block_alloc(ArenaObject *arena, size_t size, bool zero)
 {
     struct pyslab_arena *core = arena->core;
     size_t nbytes = size < MIN_BYTES ? MIN_BYTES : size;
     void *p;
 
+    gil_assert_held();
     if (unlikely(arena->closed))
         return NULL;
     arena_pin(arena);
@@ -158,7 +165,8 @@ static always_inline void *block_alloc(ArenaObject *arena, size_t size, bool zer
     return p;
 }
 
-/* Somebody else freed it, or wrote over the metadata: there is no caller to raise it to. */
+/* Somebody else freed the block, or wrote over the metadata. NumPy's free has no way to fail, so
+ * the error is reported as unraisable. */
 static slow_path void report_free(ArenaObject *arena, int code, const void *p)
 {
     PyObject *type, *value, *traceback;
@@ -175,10 +183,11 @@ static always_inline void block_free(ArenaObject *arena, void *p)
     size_t nbytes = block_bytes(km, p);
     int code;
 
+    gil_assert_held();
     trace_gone(p);
     code = kmalloc_free(km, p);
     if (unlikely(code != PYSLAB_OK))
-        report_free(arena, code, p); /* still counted: what it was is unknown */
+        report_free(arena, code, p); /* it stays counted: what it was is unknown */
     else
         arena_count_gone(arena, (Py_ssize_t)nbytes);
 }
@@ -204,7 +213,7 @@ static void data_free(void *context, void *p, size_t size)
         block_free(context, p);
 }
 
-/* In place where it fits; frames that are left over go back. */
+/* Fewer bytes: the block stays where it is, and whole frames that are left over go back. */
 static void *block_shrink(ArenaObject *arena, void *p, size_t old_bytes, size_t size)
 {
     struct kmalloc *km = &arena->core->kmalloc;
@@ -215,6 +224,7 @@ static void *block_shrink(ArenaObject *arena, void *p, size_t old_bytes, size_t 
     return p;
 }
 
+/* NULL: the block is as it was. */
 static void *block_resize(ArenaObject *arena, void *p, size_t size)
 {
     size_t old_bytes;

@@ -13,6 +13,7 @@
 
 /* --- blocks of 2**order frames ------------------------------------------- */
 
+/* A block, without the GIL if much must be cleared; PFN_NONE. */
 static uint32_t alloc_block(ArenaObject *self, int order, uint32_t gfp)
 {
     struct page_alloc *pages = &self->core->pages;
@@ -28,7 +29,7 @@ static uint32_t alloc_block(ArenaObject *self, int order, uint32_t gfp)
     return pfn;
 }
 
-/* What the five calls for a block of frames differ in. */
+/* The five calls for a block of frames are one function, and differ in this. */
 struct block_call {
     const char *name;
     Py_ssize_t nr_positional; /* 1: the order; 0: one frame */
@@ -50,7 +51,8 @@ static PyObject *block_get(PyObject *op, const struct block_call *call, PyObject
     if (order < 0 || !arena_is_open(self))
         return NULL;
     gfp = options.gfp | call->extra_gfp;
-    /* A Buffer needs an address: the kernel masks the flag in the same place. */
+    /* A Buffer needs an address, which high memory has not. The kernel drops the flag in the same
+     * functions. */
     if (!call->as_page)
         gfp &= ~GFP_HIGH_BITS;
     if (!arg_nofail(gfp, PAGE_SIZE << order))
@@ -127,7 +129,7 @@ PyObject *method_alloc_pages_exact(PyObject *op, PyObject *const *args, Py_ssize
     return run_buffer(self, p, (size_t)size, options.gfp);
 }
 
-/* A count of frames in 0 .. UINT32_MAX / 2; -1 with an exception set. */
+/* A number or count of frames, 0 to UINT32_MAX / 2; -1 with an exception set. */
 static int64_t arg_frames(ArenaObject *arena, PyObject *arg, const char *what)
 {
     Py_ssize_t nr = arg_count(arena, arg, what);
@@ -229,7 +231,7 @@ PyObject *method_alloc_contig(PyObject *op, PyObject *const *args, Py_ssize_t na
     return run_buffer(self, p, (size_t)run.nr_pages << PAGE_SHIFT, run.gfp);
 }
 
-/* The frames exist, and all of them have addresses or none has. */
+/* True if the frames exist, and all of them have addresses or none has; else ValueError. */
 static bool range_exists(ArenaObject *self, int64_t pfn, int64_t nr)
 {
     const struct frame_map *map = &self->core->pages.map;
@@ -275,7 +277,7 @@ PyObject *method_reserve_range(PyObject *op, PyObject *const *args, Py_ssize_t n
 
 /* --- many single frames -------------------------------------------------- */
 
-/* Pages of the first nr frames of a list; what is left over on an error goes back. */
+/* A list of Pages, one for each of nr frames. On an error all frames go back, and NULL. */
 static PyObject *pages_list(ArenaObject *self, const uint32_t *pfns, Py_ssize_t nr)
 {
     PyObject *list = PyList_New(nr);
@@ -287,7 +289,7 @@ static PyObject *pages_list(ArenaObject *self, const uint32_t *pfns, Py_ssize_t 
             PyList_SET_ITEM(list, i, page);
             continue;
         }
-        /* page_new gave its frame back itself. */
+        /* page_new has given its own frame back. */
         for (Py_ssize_t left = list == NULL ? i : i + 1; left < nr; left++)
             (void)page_put(&self->core->pages, pfns[left], 0);
         Py_XDECREF(list);
@@ -360,7 +362,7 @@ PyObject *method_split_page(PyObject *op, PyObject *arg)
         return PyErr_NoMemory();
     for (Py_ssize_t i = 0; i < nr; i++)
         pfns[i] = page->pfn + (uint32_t)i;
-    arena_pin(self); /* the frames have no owner for a moment */
+    arena_pin(self); /* no object counts the frames until pages_list has made the Pages */
     if (page_object_split(page) == 0)
         list = pages_list(self, pfns, nr);
     arena_unpin(self);
@@ -370,7 +372,6 @@ PyObject *method_split_page(PyObject *op, PyObject *arg)
 
 /* --- references ---------------------------------------------------------- */
 
-/* free_pages and put_page both drop one reference, as in the kernel. */
 PyObject *method_put_page(PyObject *op, PyObject *arg)
 {
     PageObject *page = arg_page((ArenaObject *)op, arg);

@@ -9,8 +9,9 @@ Py_ssize_t page_nbytes(const PageObject *self)
     return (Py_ssize_t)self->nr_pages << PAGE_SHIFT;
 }
 
-/* Where the block is to tracemalloc: at its address, so that it and the Buffers over it are
- * one block; or, as high memory has none, at its record in mem_map. */
+/* The address under which tracemalloc knows the block. It is the block's own, so that the Page and
+ * the Buffers over the frames are one block there. High memory has none: then it is the address
+ * of the first frame's struct page. */
 static slow_path const void *page_place(const PageObject *self)
 {
     const struct frame_map *map = &page_frames_of(self)->map;
@@ -39,7 +40,7 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     return (PyObject *)self;
 }
 
-/* Raises what went wrong with the block. */
+/* Raises the exception of a core error code; -1. */
 static int page_error(const PageObject *self, int code)
 {
     PyErr_Format(code == PYSLAB_EFORKED ? objects.forked : PyExc_ValueError,
@@ -48,11 +49,13 @@ static int page_error(const PageObject *self, int code)
     return -1;
 }
 
-/* Drops one reference of the block; with the last one the object is freed. */
+/* Drops one of this object's references to the block; the object is freed with its last one. A
+ * code of the core. pre: it has one */
 static int page_drop(PageObject *self)
 {
     int code;
 
+    CHECK(self->nr_refs > 0);
     if (unlikely(trace_on) &&
         load_relaxed(&pfn_to_page(&page_frames_of(self)->map, self->pfn)->refcount) == 1)
         trace_untrack(page_place(self));
@@ -79,8 +82,10 @@ int page_object_put(PageObject *self)
 int page_object_split(PageObject *self)
 {
     struct page_alloc *pages = page_frames_of(self);
-    int code = page_split(pages, self->pfn, self->order);
+    int code;
 
+    CHECK(self->nr_refs > 0);
+    code = page_split(pages, self->pfn, self->order);
     if (code == PYSLAB_EINVAL)
         PyErr_Format(PyExc_ValueError,
                      "the Page of frame %u is a run, or was allocated with "
@@ -130,7 +135,7 @@ void page_dealloc(PyObject *op)
 
         if (code == PYSLAB_OK)
             continue;
-        /* In a forked child a high frame is the parent's: the object just goes. */
+        /* In a forked child a high frame is the parent's: there the object just goes. */
         if (code != PYSLAB_EFORKED) {
             page_error(self, code);
             PyErr_WriteUnraisable((PyObject *)objects.page_type);

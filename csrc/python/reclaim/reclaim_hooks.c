@@ -13,6 +13,7 @@
 #include "python/arena/arena_object.h"
 #include "python/call/gil.h"
 
+/* What the core knows of a shrinker. */
 struct hook {
     PyObject *count;    /* callable(); borrowed; NULL: unregistered */
     PyObject *scan;     /* callable(nr); borrowed */
@@ -24,17 +25,18 @@ typedef struct {
     ArenaObject *arena;      /* owned; NULL once unregistered */
     PyObject *count;         /* owned */
     PyObject *scan;          /* owned */
-    struct hook *hook;       /* the core's, until it releases it */
+    struct hook *hook;       /* owned by the core until it releases it */
     pyslab_shrinker *handle; /* NULL once unregistered */
 } ShrinkerObject;
 
-/* A call back into Python in the middle of the core's work: the arena must not go. NULL
- * without an exception if there is no callable: making the arguments may have started a
- * garbage collection that took it away, so it is looked at afterwards. */
+/* Calls *hook with args, whose reference it takes over, in the middle of the core's work: the
+ * arena is pinned. NULL without an exception if there is no callable. That is looked at last,
+ * because making the arguments may have started a garbage collection that took it away. */
 static PyObject *call_hook(ArenaObject *arena, PyObject *const *hook, PyObject *args)
 {
     PyObject *callable, *result = NULL;
 
+    gil_assert_held();
     arena_pin(arena);
     callable = Py_XNewRef(*hook);
     if (args != NULL && callable != NULL)
@@ -47,8 +49,8 @@ static PyObject *call_hook(ArenaObject *arena, PyObject *const *hook, PyObject *
 
 /* --- on_oom ------------------------------------------------------------- */
 
-/* context is the core arena, which is there: a thread of C's may come from it after its Arena
- * has gone. */
+/* What the core calls when a request finds no memory. context is the core arena, not the Arena,
+ * because a thread of C code may use the core arena after the Arena object has gone. */
 static int oom_call(size_t nbytes, uint32_t zone, void *context)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
@@ -70,8 +72,9 @@ static int oom_call(size_t nbytes, uint32_t zone, void *context)
     return again;
 }
 
-/* None or a callable, kept alive by the attribute _on_oom. Both are set here, so that no
- * other thread comes between; the old one goes last, its finalizer may come here again. */
+/* _set_on_oom(None or a callable). The attribute _on_oom owns the callable and on_oom borrows it:
+ * both are set here, so that no other thread sees one without the other. The old callable is
+ * dropped last, because its finalizer may call this function again. */
 PyObject *arena_set_on_oom(PyObject *op, PyObject *callable)
 {
     ArenaObject *arena = (ArenaObject *)op;
@@ -145,7 +148,7 @@ static int64_t hook_scan(uint64_t nr, void *context)
     if (result != NULL && result != Py_None)
         freed = as_count(result, "scan");
     else
-        Py_XDECREF(result); /* None: no more now */
+        Py_XDECREF(result); /* None means that there is no more to free now */
     if (PyErr_Occurred())
         freed = -2;
     PyGILState_Release(gil);
@@ -167,7 +170,7 @@ static PyObject *shrinker_unregister_method(PyObject *op, PyObject *unused)
     (void)unused;
     if (handle != NULL) {
         self->handle = NULL;
-        /* The core has released it already if the arena is gone. */
+        /* If the arena is gone, the core has released the hook already. */
         if (self->arena->core != NULL) {
             self->hook->count = NULL;
             self->hook->scan = NULL;
@@ -233,7 +236,7 @@ static bool hook_register(ShrinkerObject *self, unsigned seeks, unsigned long lo
     return true;
 }
 
-/* count, scan, seeks, batch; the numbers are checked by Python. */
+/* _register_shrinker(count, scan, seeks, batch); the caller, in Python, checks the numbers. */
 PyObject *arena_register_shrinker(PyObject *op, PyObject *args)
 {
     ArenaObject *arena = (ArenaObject *)op;

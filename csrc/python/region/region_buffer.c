@@ -26,7 +26,7 @@ static int region_buffer_free(BufferObject *self, const char *call)
     return -1;
 }
 
-/* The end of `with buffer`: unusable, and its memory stays the region's. */
+/* The end of `with buffer`: it cannot be used any more, and its memory stays in the region. */
 static int region_buffer_exit(BufferObject *self)
 {
     if (self->exports != 0) {
@@ -53,7 +53,7 @@ static void region_buffer_let_go(BufferObject *self)
     region_close_waiting(region_of(self->keep));
 }
 
-/* Its memory has left it already, or goes with it. */
+/* One that was released while others may know the address is the last to keep its memory. */
 static void region_buffer_died(BufferObject *self)
 {
     RegionObject *region = region_of(self->keep);

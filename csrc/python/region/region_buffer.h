@@ -1,4 +1,4 @@
-/* region_buffer.h - the Buffers of a Region: a kind of Buffer whose memory the region gives back. */
+/* region_buffer.h - the Buffers of a Region, whose memory the region gives back. */
 #ifndef PYTHON_REGION_BUFFER_H
 #define PYTHON_REGION_BUFFER_H
 

@@ -11,8 +11,8 @@
 #include "python/region/region_end.h"
 #include "python/region/region_object.h"
 
-/* Not closed; with an open arena as well if it is to allocate, which what runs at the end
- * may do. */
+/* False with an exception set for a closed region, and, if it is to allocate, for a closed arena.
+ * A region that is coming to its end still allocates for the callables that run then. */
 static bool region_is_usable(const RegionObject *self, bool allocating)
 {
     bool at_its_end = self->closing && !self->closed && self->nr_busy != 0;
@@ -37,11 +37,12 @@ static void *alloc_core(RegionObject *self, size_t size, size_t align, bool zero
     else
         p = region_alloc_aligned(self->core, size, align);
     region_object_leave(self);
-    /* What a shrinker raises comes out of the call. */
+    /* An exception of a shrinker comes out of the call, and the memory stays in the region. */
     return PyErr_Occurred() ? NULL : p;
 }
 
-/* An empty Buffer takes a byte, so that every Buffer has a place before or behind a mark. */
+/* A Buffer of n bytes, with its entry. One of 0 bytes takes a byte of the region, so that every
+ * Buffer lies before or behind a mark. */
 static PyObject *alloc_buffer(RegionObject *self, Py_ssize_t n, size_t align, bool zero)
 {
     PyObject *buffer;
@@ -52,7 +53,7 @@ static PyObject *alloc_buffer(RegionObject *self, Py_ssize_t n, size_t align, bo
     Py_INCREF(self);
     arena_pin(self->arena);
     p = alloc_core(self, n == 0 ? 1 : (size_t)n, align != 0 ? align : REGION_ALIGN, zero);
-    /* Callbacks may have allocated: room is made after them. */
+    /* Room for the entry is made only now, because callbacks may have taken it. */
     if (p == NULL)
         buffer = raise_out_of_memory(self->arena, (size_t)n, align > REGION_ALIGN ? align : 0,
                                      PYSLAB_GFP_KERNEL);
@@ -141,7 +142,7 @@ static PyObject *method_rewind(PyObject *op, PyObject *arg)
     }
     mark = PyLong_AsUnsignedLongLong(arg);
     if (mark == (uint64_t)-1 && PyErr_Occurred())
-        PyErr_Clear(); /* no mark is as large */
+        PyErr_Clear(); /* larger than any mark: refused below */
     if (!region_is_usable(self, false) || !region_is_idle(self, "rewind"))
         return NULL;
     if (mark == 0 || !region_mark_is_live(self->core, mark)) {
@@ -164,7 +165,7 @@ static PyObject *method_reset(PyObject *op, PyObject *unused)
 
 /* --- children, callables, the end ---------------------------------------- */
 
-/* The only argument, positional or by its name: int bytes or a string. */
+/* The hint in bytes, the only argument, positional or by name; -1 with an exception set. */
 static Py_ssize_t arg_hint(ArenaObject *arena, const char *function, PyObject *const *args,
                            Py_ssize_t nargs, PyObject *kwnames)
 {

@@ -4,11 +4,13 @@
  */
 #include "python/region/region_end.h"
 
+#include "python/call/gil.h"
 #include "python/tracing/tracing.h"
 
 /* --- exceptions of callables --------------------------------------------- */
 
-/* As contextlib.ExitStack: the last error is raised, with those before it as its context. */
+/* Puts the exception that is set, if one is, aside. As in contextlib.ExitStack the last one will
+ * be raised, with those before it as its context. */
 static void save_error(struct saved_error *saved)
 {
     struct saved_error now;
@@ -30,6 +32,7 @@ static void save_error(struct saved_error *saved)
     *saved = now;
 }
 
+/* Raises what was put aside: -1; or 0 if nothing was. */
 static int raise_saved(struct saved_error *saved)
 {
     save_error(saved);
@@ -41,12 +44,13 @@ static int raise_saved(struct saved_error *saved)
 
 /* --- what is behind a mark ----------------------------------------------- */
 
+/* The entry was made when the core's serial was at least this. */
 static bool is_behind(const RegionObject *self, uint32_t slot, uint64_t serial)
 {
     return self->entries[slot].serial >= serial;
 }
 
-/* Views of what is behind serial: of Buffers here, and of anything in children. */
+/* How many Buffers have views, of those behind serial, children's included. */
 static Py_ssize_t count_exported(const RegionObject *self, uint64_t serial)
 {
     Py_ssize_t nr = 0;
@@ -64,6 +68,7 @@ static Py_ssize_t count_exported(const RegionObject *self, uint64_t serial)
     return nr;
 }
 
+/* False with BufferError set if a Buffer behind serial has a view. */
 static bool nothing_exported(const RegionObject *self, const char *call, uint64_t serial)
 {
     Py_ssize_t nr = count_exported(self, serial);
@@ -75,7 +80,8 @@ static bool nothing_exported(const RegionObject *self, const char *call, uint64_
     return false;
 }
 
-/* A child may have refused to close, for views that are gone by now. */
+/* False with BufferError set if a child behind serial is still there. One that had views when it
+ * was closed has refused, although the views may be gone by now. */
 static bool children_are_gone(const RegionObject *self, const char *call, uint64_t serial)
 {
     for (uint32_t i = self->nr_entries; i-- > 0 && is_behind(self, i, serial);)
@@ -88,8 +94,8 @@ static bool children_are_gone(const RegionObject *self, const char *call, uint64
 
 /* --- the end of entries -------------------------------------------------- */
 
-/* Calls callables and closes children behind serial, youngest first; Buffers stay. The
- * entries may change meanwhile: Buffers come at the end, anything may take itself off. */
+/* Calls callables and closes children behind serial, youngest first; Buffers stay. What is called
+ * may change the entries: new Buffers come at the end, and any entry may be taken away. */
 static void run_exits(RegionObject *self, uint64_t serial, struct saved_error *error)
 {
     uint32_t i = self->nr_entries;
@@ -119,9 +125,9 @@ static void run_exits(RegionObject *self, uint64_t serial, struct saved_error *e
     }
 }
 
-/* Ends the use of a Buffer. One that was ever exported keeps the memory. */
 void region_end_buffer(RegionObject *self, BufferObject *buffer)
 {
+    CHECK(buffer->exports == 0);
     if (buffer->released)
         return;
     buffer->released = true;
@@ -134,6 +140,7 @@ void region_end_buffer(RegionObject *self, BufferObject *buffer)
     arena_count_gone(buffer->arena, buffer->nbytes);
 }
 
+/* Ends the Buffers behind serial; nothing else is left there. */
 static void release_buffers(RegionObject *self, uint64_t serial)
 {
     while (self->nr_entries > 0 && is_behind(self, self->nr_entries - 1, serial)) {
@@ -150,15 +157,15 @@ static void release_buffers(RegionObject *self, uint64_t serial)
     }
 }
 
-/* Everything that comes before the core's part. False: an exception says why the Buffers
- * are still there. What a callable raised is in *error. */
+/* Ends all entries behind serial; then the core can go back. False with an exception set: the
+ * Buffers are still there. What callables raised is put aside in *error. */
 static bool end_entries(RegionObject *self, const char *call, uint64_t serial,
                         struct saved_error *error)
 {
     if (!nothing_exported(self, call, serial))
         return false;
     run_exits(self, serial, error);
-    /* The callables may have made views. */
+    /* Again, because the callables may have made views. */
     if (!nothing_exported(self, call, serial) || !children_are_gone(self, call, serial))
         return false;
     release_buffers(self, serial);
@@ -169,12 +176,16 @@ static bool end_entries(RegionObject *self, const char *call, uint64_t serial,
 
 int region_object_go_back(RegionObject *self, const char *call, uint64_t mark)
 {
-    uint64_t serial = mark == 0 ? 0 : mark - self->core->mark_base;
     struct saved_error error = {NULL, NULL, NULL};
+    uint64_t serial;
 
+    CHECK(self->nr_busy == 0 && self->core != NULL);
+    CHECK_WALK(region_entries_add_up(self) && region_exports_add_up(self));
+    serial = mark == 0 ? 0 : mark - self->core->mark_base;
     region_object_enter(self);
     if (end_entries(self, call, serial, &error)) {
-        /* The marks behind this one go at once; their memory when nobody can know it. */
+        /* The marks behind this one are dead from now on. While a released Buffer lingers, their
+         * memory is not used again: somebody may know its address. */
         if (self->nr_lingering != 0)
             (void)region_rewind_keeping(self->core, mark);
         else
@@ -188,8 +199,10 @@ int region_object_close(RegionObject *self, const char *call)
 {
     struct saved_error error = {NULL, NULL, NULL};
 
+    gil_assert_held();
     if (self->closed)
         return 0;
+    CHECK_WALK(region_entries_add_up(self) && region_exports_add_up(self));
     if (!region_is_idle(self, call))
         return -1;
     self->closing = true;
@@ -203,7 +216,7 @@ int region_object_close(RegionObject *self, const char *call)
     return raise_saved(&error);
 }
 
-/* The outermost region that waits for its last view to go, and has none now. */
+/* The outermost region, from self up, that was closed while it had views and has none now; NULL. */
 static RegionObject *find_waiting(RegionObject *self)
 {
     RegionObject *waiting = NULL;

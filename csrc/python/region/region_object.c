@@ -9,6 +9,7 @@
 
 /* --- entries ------------------------------------------------------------- */
 
+/* A Buffer or child knows the place of its entry. */
 static void entry_set_slot(const struct region_entry *entry, uint32_t slot)
 {
     if (entry->kind == ENTRY_BUFFER)
@@ -17,7 +18,7 @@ static void entry_set_slot(const struct region_entry *entry, uint32_t slot)
         ((RegionObject *)entry->object)->slot = slot;
 }
 
-/* Closes the gaps that dead entries left. */
+/* Closes the gaps that entries left whose objects are gone. */
 static void entries_compact(RegionObject *self)
 {
     uint32_t to = 0;
@@ -57,16 +58,17 @@ void entry_add(RegionObject *self, PyObject *object, enum entry_kind kind)
     struct region_entry entry = {
         .object = object, .serial = self->core->serial, .kind = (uint8_t)kind};
 
+    CHECK(self->nr_entries < self->max_entries);
     entry_set_slot(&entry, self->nr_entries);
     self->entries[self->nr_entries++] = entry;
     self->nr_present++;
 }
 
-/* Takes an entry off; the youngest ones that are gone leave no gap. */
 PyObject *entry_take(RegionObject *self, uint32_t slot)
 {
     PyObject *object = self->entries[slot].object;
 
+    CHECK(slot < self->nr_entries && object != NULL);
     self->entries[slot].object = NULL;
     self->nr_present--;
     while (self->nr_entries > 0 && self->entries[self->nr_entries - 1].object == NULL)
@@ -113,6 +115,7 @@ void region_object_leave(RegionObject *self)
     while (self != NULL) {
         RegionObject *parent = self->parent;
 
+        CHECK(self->nr_busy > 0);
         self->nr_busy--;
         Py_DECREF(self);
         self = parent;
@@ -129,7 +132,6 @@ bool region_is_idle(const RegionObject *self, const char *call)
 
 /* --- the end of the core's region ---------------------------------------- */
 
-/* The core's region goes, if nobody can know its memory any more. */
 void region_settle(RegionObject *self)
 {
     struct region *core = self->core;
@@ -153,7 +155,7 @@ void region_leave_parent(RegionObject *self)
 
 /* --- creation ------------------------------------------------------------ */
 
-/* The core's part. False with an exception set. */
+/* Makes the core's region, and room for an entry in the parent. False with an exception set. */
 static bool core_create(RegionObject *self, Py_ssize_t hint)
 {
     ArenaObject *arena = self->arena;
@@ -163,7 +165,7 @@ static bool core_create(RegionObject *self, Py_ssize_t hint)
         raise_out_of_memory(arena, (size_t)hint, 0, PYSLAB_GFP_KERNEL);
         return false;
     }
-    /* Callbacks may have raised, closed the arena, and used the parent. */
+    /* Callbacks may have raised, closed the arena, or taken the parent's room. */
     if (!PyErr_Occurred() && arena_is_open(arena) &&
         (self->parent == NULL || entries_reserve(self->parent)))
         return true;
@@ -172,11 +174,14 @@ static bool core_create(RegionObject *self, Py_ssize_t hint)
     return false;
 }
 
-/* pre: the arena is pinned; the parent is busy. */
+/* The part of region_object_new that needs the arena pinned and the parent busy. NULL with an
+ * exception set. pre: both are */
 static RegionObject *object_new(ArenaObject *arena, RegionObject *parent, Py_ssize_t hint)
 {
-    RegionObject *self = PyObject_GC_New(RegionObject, objects.region_type);
+    RegionObject *self;
 
+    CHECK(arena->nr_live > 0 && (parent == NULL || parent->nr_busy > 0));
+    self = PyObject_GC_New(RegionObject, objects.region_type);
     if (self == NULL)
         return NULL;
     memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
@@ -189,7 +194,7 @@ static RegionObject *object_new(ArenaObject *arena, RegionObject *parent, Py_ssi
         Py_DECREF(self);
         return NULL;
     }
-    arena_pin(arena); /* for the core's region */
+    arena_pin(arena); /* until region_settle */
     self->closed = self->closing = false;
     if (parent != NULL) {
         region_touch(parent->core);
@@ -203,6 +208,7 @@ PyObject *region_object_new(ArenaObject *arena, RegionObject *parent, Py_ssize_t
 {
     RegionObject *self;
 
+    CHECK(!arena->closed && (parent == NULL || !parent->closed));
     if (parent != NULL && parent->depth + 1 >= MAX_DEPTH) {
         PyErr_Format(PyExc_ValueError, "regions are nested at most %u deep", MAX_DEPTH);
         return NULL;

@@ -68,9 +68,9 @@ PyObject *entry_take(RegionObject *self, uint32_t slot);
 bool region_entries_add_up(const RegionObject *self);
 bool region_exports_add_up(const RegionObject *self);
 
-/* Around whatever may run Python code: nothing on the way to the root may be emptied or go.
- * pre of region_object_leave: entered */
+/* Around whatever may run Python code: nothing on the way to the root may be emptied or go. */
 void region_object_enter(RegionObject *self);
+/* pre: entered */
 void region_object_leave(RegionObject *self);
 /* False with PyslabError set in the middle of another call, which may be on a child. */
 bool region_is_idle(const RegionObject *self, const char *call);

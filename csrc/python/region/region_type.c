@@ -87,7 +87,7 @@ static PyMemberDef region_members[] = {
 
 /* --- life ---------------------------------------------------------------- */
 
-/* No Buffer is left: each owns a reference. */
+/* Each Buffer owns a reference to its Region, so none is left. */
 static void region_finalize(PyObject *op)
 {
     struct saved_error saved;
@@ -111,7 +111,8 @@ static int region_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
-/* After region_finalize: nothing is left that could be part of a cycle but the parent. */
+/* region_finalize has closed the region, so that of what the collector looks at only the arena and
+ * the parent are left. */
 static void region_dealloc(PyObject *op)
 {
     RegionObject *self = region_of(op);
@@ -120,7 +121,8 @@ static void region_dealloc(PyObject *op)
     if (PyObject_CallFinalizerFromDealloc(op) < 0)
         return;
     PyObject_GC_UnTrack(op);
-    region_leave_parent(self); /* before weak references' callbacks can look there */
+    region_leave_parent(
+        self); /* before the callbacks of weak references can find it in the parent */
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
     PyMem_Free(self->entries);

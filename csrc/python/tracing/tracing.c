@@ -24,7 +24,8 @@ static void (*on_change)(bool on); /* who is told; see tracing_on_change */
 
 void trace_track(const void *p, size_t nbytes)
 {
-    if (nbytes == 0) /* all of them may have one address */
+    gil_assert_held();
+    if (nbytes == 0) /* blocks of 0 bytes have no addresses of their own */
         trace_untrack(p);
     else
         (void)PyTraceMalloc_Track(TRACE_DOMAIN, (uintptr_t)p, nbytes);
@@ -32,10 +33,12 @@ void trace_track(const void *p, size_t nbytes)
 
 void trace_untrack(const void *p)
 {
+    gil_assert_held();
     (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
 }
 
-/* -2 means "tracemalloc is off", whatever the address. */
+/* tracemalloc was perhaps switched on or off. Its untrack function answers -2 when it is off,
+ * whatever the address. */
 static void look(void)
 {
     trace_on = PyTraceMalloc_Untrack(TRACE_DOMAIN, 0) != -2;
@@ -48,6 +51,7 @@ void tracing_on_change(void (*changed)(bool on))
     on_change = changed;
 }
 
+/* What the two entries call instead of tracemalloc's own functions. */
 static PyObject *watched_start(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *result = real_start(module, args, nargs);
@@ -64,7 +68,8 @@ static PyObject *watched_stop(PyObject *module, PyObject *unused)
     return result;
 }
 
-/* The module's function of this name, if it is called as expected; borrowed. */
+/* The entry of the module's method table with this name, if it is called in the way that the
+ * functions here are written for; else NULL. */
 static PyMethodDef *builtin_entry(PyObject *module, const char *name, int flags)
 {
     PyObject *function = PyObject_GetAttrString(module, name);
@@ -74,7 +79,7 @@ static PyMethodDef *builtin_entry(PyObject *module, const char *name, int flags)
         PyErr_Clear();
     else if (PyCFunction_CheckExact(function) && PyCFunction_GET_FLAGS(function) == flags)
         entry = ((PyCFunctionObject *)function)->m_ml;
-    Py_XDECREF(function); /* the table is static */
+    Py_XDECREF(function); /* the entry stays: the table is static */
     return entry;
 }
 
@@ -85,7 +90,8 @@ static void watch(PyObject *module)
 
     if (start == NULL || stop == NULL)
         return;
-    if (real_stop == NULL) { /* else the process has had an interpreter before */
+    /* A process that starts Python a second time has the entries replaced already. */
+    if (real_stop == NULL) {
         real_start = (fast_function)(void (*)(void))start->ml_meth;
         real_stop = stop->ml_meth;
         start->ml_meth = (PyCFunction)(void (*)(void))watched_start;

@@ -6,7 +6,8 @@
  *
  * Lifetime. An open one pins its arena and owns a reference to it, so that the figures can
  * be told to the end; one that is dropped open closes itself.
- * Invariant: open == its block is on the core's list == a pin of the arena.
+ * Invariant: while it is open, and only then, its block is on the core's list and the arena is
+ * pinned.
  * Lock: the GIL; the core's list has its own.
  */
 #include "python/usage/usage_type.h"

@@ -37,6 +37,7 @@ static const struct buffer_ops vm_buffer_ops = {
 
 /* --- errors -------------------------------------------------------------- */
 
+/* The exception of a code of vm/ for a request of nbytes; NULL. */
 static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t gfp)
 {
     pyslab_vm_stats stats;
@@ -62,6 +63,7 @@ static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t g
     return NULL;
 }
 
+/* The Buffer of an area that was taken, or the exception of the code. */
 static PyObject *area_buffer(ArenaObject *self, int code, void *p, size_t nbytes, uint32_t gfp)
 {
     if (code != PYSLAB_OK)
@@ -71,7 +73,8 @@ static PyObject *area_buffer(ArenaObject *self, int code, void *p, size_t nbytes
 
 /* --- areas --------------------------------------------------------------- */
 
-/* Takes the frames without the GIL: there may be many, and callbacks. */
+/* Takes the frames without the GIL, because there may be many to clear and to map. A code of the
+ * core. take: vm_alloc or vm_ring */
 static int take_area(ArenaObject *self, int (*take)(struct vm *, size_t, uint32_t, void **),
                      size_t nbytes, uint32_t gfp, void **p)
 {
@@ -87,7 +90,8 @@ static int take_area(ArenaObject *self, int (*take)(struct vm *, size_t, uint32_
     return code;
 }
 
-/* The arguments (size, gfp=) that all of these have; -1 with an exception set. */
+/* Reads the arguments that vmalloc, vzalloc and ring have in common, (size, gfp=): the size, or -1
+ * with an exception set. */
 static Py_ssize_t area_args(ArenaObject *self, const char *name, PyObject *const *args,
                             Py_ssize_t nargs, PyObject *kwnames, uint32_t *gfp)
 {
@@ -143,7 +147,8 @@ PyObject *method_vzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, 
     return vmalloc_with(op, "vzalloc", PYSLAB_GFP_ZERO, args, nargs, kwnames);
 }
 
-/* A Buffer of twice the size; Ring (pyslab/ring.py) is made of it. */
+/* _ring(size): a Buffer of twice the size that shows the same frames two times, one after the
+ * other. pyslab/ring.py makes a Ring of it. */
 PyObject *method_ring(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
@@ -190,7 +195,8 @@ PyObject *method_kvmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
 
 /* --- maps ---------------------------------------------------------------- */
 
-/* The first frames of a sequence of Pages; their bytes in *nbytes. -1: an exception. */
+/* The first frame of each Page of a sequence, and the bytes of all in *nbytes. How many Pages, or
+ * -1 with an exception set. */
 static Py_ssize_t page_frames(ArenaObject *self, PyObject *sequence, uint32_t *pfns, size_t *nbytes)
 {
     Py_ssize_t nr = PySequence_Fast_GET_SIZE(sequence);
@@ -233,7 +239,7 @@ PyObject *method_vmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
 
         buffer = area_buffer(self, code, p, nbytes, options.gfp);
         if (buffer != NULL)
-            trace_gone(p); /* the memory is the Pages' */
+            trace_gone(p); /* the Pages have reported this memory already */
     }
     PyMem_Free(pfns);
     Py_DECREF(sequence);

@@ -40,7 +40,7 @@ static bool index_read(PyObject *arg, Py_ssize_t *index)
     return *index != -1 || !PyErr_Occurred();
 }
 
-/* page[, index], timeout= */
+/* One keyword argument of kmap(page, index=0, *, timeout=None); false with an exception set. */
 static bool kmap_keyword(PyObject *name, PyObject *value, struct kmap_args *out)
 {
     if (PyUnicode_CompareWithASCIIString(name, "timeout") == 0) {
@@ -75,12 +75,15 @@ static bool kmap_args_read(ArenaObject *arena, PyObject *const *args, Py_ssize_t
 
 /* --- kmap ---------------------------------------------------------------- */
 
-/* pre: kmap_is_possible, and the page has no address. */
+/* A view in a slot, or the exception of a closed window. pre: kmap_args_are_valid, and the page
+ * has no address or the window is closed */
 static PyObject *window_kmap_high(WindowObject *self, const struct kmap_args *args)
 {
     struct run_part part;
     uint32_t slot;
 
+    CHECK(kmap_args_are_valid(self->arena, args));
+    CHECK(self->closed || !pfn_has_address(&window_frames(self)->map, args->page->pfn));
     if (!window_takes_more(self))
         return NULL;
     part = run_part_of(args, self->pkmap.remap.order);
@@ -111,7 +114,7 @@ PyObject *window_kmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
     return view_of_address(self->arena, &request, self->pkmap.remap.order);
 }
 
-/* The arena's window, made now. */
+/* The first kmap() of an arena makes its window: Arena.kmap_window does. */
 static PyObject *kmap_first(ArenaObject *self, const struct kmap_args *request)
 {
     PyObject *window = PyObject_GetAttrString((PyObject *)self, "kmap_window");
@@ -121,7 +124,7 @@ static PyObject *kmap_first(ArenaObject *self, const struct kmap_args *request)
         return NULL;
     if (!PyObject_TypeCheck(window, objects.window_type) || window_of(window)->arena != self)
         PyErr_SetString(PyExc_TypeError, "kmap_window is no Window of this arena");
-    else if (kmap_is_possible(self, request)) /* still */
+    else if (kmap_is_possible(self, request)) /* looked at again: Python code has run */
         view = window_kmap_high(window_of(window), request);
     Py_DECREF(window);
     return view;
@@ -143,7 +146,7 @@ PyObject *arena_kmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyOb
 
 /* --- kunmap -------------------------------------------------------------- */
 
-/* window: whose view it must be, unless its frames have an address; NULL: anybody's. */
+/* window: the Window that the view must be in, unless its frames have an address. NULL: any. */
 static PyObject *kunmap(ArenaObject *arena, PyObject *arg, const PyObject *window)
 {
     BufferObject *view = arg_buffer(arena, arg);

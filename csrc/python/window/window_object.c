@@ -30,6 +30,7 @@ bool window_has_arena(const WindowObject *self)
 
 void window_wake(WindowObject *self)
 {
+    /* In a forked child the threads that waited are not there. */
     if (self->waiters != NULL && self->waiters_pid != getpid())
         self->waiters = NULL;
     while (self->waiters != NULL) {
@@ -55,6 +56,7 @@ void *window_address(const ArenaObject *arena, uint32_t pfn)
 
 void window_shrink(WindowObject *self)
 {
+    CHECK(self->closed);
     (void)pkmap_flush(&self->pkmap);
     if (self->pkmap.nr_in_use == 0)
         remap_destroy(&self->pkmap.remap);
@@ -62,6 +64,7 @@ void window_shrink(WindowObject *self)
 
 void window_end(WindowObject *self)
 {
+    gil_assert_held();
     if (self->closed)
         return;
     self->closed = true;
@@ -69,7 +72,6 @@ void window_end(WindowObject *self)
     window_wake(self);
 }
 
-/* The arena and the window forget each other. */
 void window_detach(WindowObject *self)
 {
     ArenaObject *arena = self->arena;

@@ -11,11 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
-#define MAX_RESIDENT_ORDER 9u          /* larger slots are never made resident ahead */
+#define MAX_RESIDENT_ORDER 9u /* memory for larger slots is never taken before it is touched */
 #define MAX_WAIT_US (3600 * 1000000ll) /* in one _wait() */
 
 /* --- waiting ------------------------------------------------------------- */
 
+/* A thread does not wait any more, and nobody woke it. */
 static void waiter_unlink(WindowObject *self, const struct waiter *waiter)
 {
     struct waiter **link = &self->waiters;
@@ -25,7 +26,8 @@ static void waiter_unlink(WindowObject *self, const struct waiter *waiter)
     *link = waiter->next;
 }
 
-/* True once a slot may be had, False after the time. Releases the GIL. */
+/* _wait(seconds): True as soon as there may be a free slot, False when the time is over. The GIL
+ * is released meanwhile. */
 PyObject *window_wait(PyObject *op, PyObject *arg)
 {
     WindowObject *self = window_of(op);
@@ -62,8 +64,8 @@ PyObject *window_wait(PyObject *op, PyObject *arg)
 
 /* --- mapping ------------------------------------------------------------- */
 
-/* Every frame of the run is the page's, or heads one of the same size in use: it may be
- * given memory. */
+/* True if the frames of the run are in use, so that giving them memory before they are touched
+ * wastes none: they are the page's, or lie in one block of at least the run's size. */
 static bool run_is_owned(const WindowObject *self, const PageObject *page, uint32_t run)
 {
     const struct frame_map *map = &window_frames(self)->map;
@@ -79,7 +81,8 @@ static bool run_is_owned(const WindowObject *self, const PageObject *page, uint3
     return page_state(head) == PYSLAB_PAGE_ALLOC && page_order(head) >= order;
 }
 
-/* How many of the runs behind this one can be mapped into the slots behind this one. */
+/* How many of the next runs, at most `wanted`, can be mapped into the next slots, which takes no
+ * further call to the system: in use, not shown already, and the slot is free. */
 static uint32_t runs_ahead(const WindowObject *self, const PageObject *page, uint32_t slot,
                            uint32_t run, uint32_t wanted)
 {
@@ -92,6 +95,7 @@ static uint32_t runs_ahead(const WindowObject *self, const PageObject *page, uin
     return nr;
 }
 
+/* The system refused the mapping; errno says why. NULL */
 static PyObject *map_failed(const WindowObject *self, uint32_t run)
 {
     PyErr_Format(objects.error,
@@ -101,9 +105,9 @@ static PyObject *map_failed(const WindowObject *self, uint32_t run)
     return NULL;
 }
 
-/* Maps the run into the slot, gives it a count of 1 and takes it, all in one step: the
- * view, or None if the slot is not free any more. Up to nr_ahead runs behind it come along
- * in the same call to the system, where they can. */
+/* _map(slot, page, index, nr_ahead) maps the run into the slot and makes the view, in one step; or
+ * None if the slot is not free any more. Up to nr_ahead of the next runs are mapped into the next
+ * slots by the same call to the system, where that is possible. */
 PyObject *window_map(PyObject *op, PyObject *args)
 {
     WindowObject *self = window_of(op);
@@ -125,14 +129,15 @@ PyObject *window_map(PyObject *op, PyObject *args)
     map = &window_frames(self)->map;
     part = run_part_of(&request, self->pkmap.remap.order);
     found = pkmap_find(&self->pkmap, part.run);
-    if (found != PKMAP_NONE) { /* another thread's miss was faster */
+    if (found != PKMAP_NONE) { /* another thread has mapped the run meanwhile */
         self->pkmap.nr_hits++;
         return view_of_slot(self, &request, &part, found);
     }
     if (slot >= self->pkmap.nr_slots || self->pkmap.counts[slot] != 0)
         Py_RETURN_NONE;
-    /* A slot of one frame is about to be touched, larger ones only in a scan. What must come
-     * from a disk is left to the page faults: they need not hold the GIL. */
+    /* Memory is taken now rather than at the first touch where it will surely be touched: in slots
+     * of one frame, and of more if runs ahead are wanted (a scan). What comes from a disk is left
+     * to page faults, which do not hold the GIL. */
     owned = run_is_owned(self, request.page, part.run);
     resident = owned && (self->pkmap.remap.order == 0 || nr_ahead != 0) &&
                self->pkmap.remap.order <= MAX_RESIDENT_ORDER && !map->high_is_disk;
@@ -145,7 +150,8 @@ PyObject *window_map(PyObject *op, PyObject *args)
     return view_of_slot(self, &request, &part, slot);
 }
 
-/* The first free slot from start on; -1: none, or too many are mapped. */
+/* _next_free(start): the first free slot from start on; -1 if none is free, or if as many are
+ * mapped as may be. */
 PyObject *window_next_free(PyObject *op, PyObject *arg)
 {
     unsigned long start = PyLong_AsUnsignedLong(arg);

@@ -35,8 +35,9 @@ static PyObject *open_failed(int code, unsigned long slots, int order)
     return NULL;
 }
 
-/* arena, slots, order, for: 0 the caller, 1 the arena itself, 2 the arena's thread; how
- * many slots may be mapped at once. */
+/* _open(arena, slots, order, role, max_mapped), once per Window. role: 0 for a Window that a user
+ * makes, 1 for the arena's own, 2 for the arena's local one of this thread. max_mapped: how many
+ * slots may be mapped at once. */
 static PyObject *window_open(PyObject *op, PyObject *args)
 {
     WindowObject *self = window_of(op);
@@ -124,7 +125,7 @@ static int window_clear(PyObject *op)
     return 0;
 }
 
-/* No view is left: each owns a reference to its Window. */
+/* Each view owns a reference to its Window, so none is left. */
 static void window_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
@@ -139,7 +140,8 @@ static void window_dealloc(PyObject *op)
 
 /* --- the counts ---------------------------------------------------------- */
 
-/* The counts, read-only: they stay where they are as long as the Window. */
+/* A read-only buffer of the slots' counts, one unsigned int each, for the policy. They stay where
+ * they are as long as the Window lives. */
 static int window_getbuffer(PyObject *op, Py_buffer *view, int flags)
 {
     struct pkmap *pk = &window_of(op)->pkmap;

@@ -7,6 +7,7 @@
 
 /* --- the end of a view --------------------------------------------------- */
 
+/* A local view died without kunmap(): it may be anywhere on the stack. */
 static void stack_remove(WindowObject *self, const BufferObject *view)
 {
     for (unsigned i = self->depth; i-- > 0;)
@@ -90,6 +91,15 @@ const struct buffer_ops window_view_ops = {
 
 /* --- making one ---------------------------------------------------------- */
 
+bool kmap_args_are_valid(const ArenaObject *arena, const struct kmap_args *args)
+{
+    const PageObject *page = args->page;
+
+    return !arena->closed && page->nr_refs != 0 && args->index >= 0 &&
+           args->index < (Py_ssize_t)1 << page->order &&
+           (!arena->core->pages.forked || pfn_has_address(&arena->core->pages.map, page->pfn));
+}
+
 bool kmap_is_possible(const ArenaObject *arena, const struct kmap_args *args)
 {
     const PageObject *page = args->page;
@@ -124,7 +134,7 @@ PyObject *view_of_address(ArenaObject *arena, const struct kmap_args *args, unsi
     struct run_part part = run_part_of(args, order);
     BufferObject *view;
 
-    CHECK(pfn_has_address(&pages->map, args->page->pfn));
+    CHECK(kmap_args_are_valid(arena, args) && pfn_has_address(&pages->map, args->page->pfn));
     view = buffer_new_view(arena, pfn_to_virt(&pages->map, part.first),
                            (Py_ssize_t)part.nr << PAGE_SHIFT, &window_view_ops, NULL);
     if (unlikely(view == NULL))
@@ -141,7 +151,9 @@ PyObject *view_of_slot(WindowObject *self, const struct kmap_args *args,
     size_t offset = (size_t)(part->first - (part->run << remap->order)) << PAGE_SHIFT;
     BufferObject *view;
 
-    CHECK(!self->closed && pkmap_find(&self->pkmap, part->run) == slot);
+    CHECK(kmap_args_are_valid(self->arena, args) && !self->closed);
+    CHECK(!self->local || self->depth < LOCAL_DEPTH);
+    CHECK_WALK(pkmap_find(&self->pkmap, part->run) == slot);
     view = buffer_new_view(self->arena, remap_address(remap, slot) + offset,
                            (Py_ssize_t)part->nr << PAGE_SHIFT, &window_view_ops, (PyObject *)self);
     if (unlikely(view == NULL))

@@ -30,12 +30,15 @@ extern const struct buffer_ops window_view_ops;
 /* False with an exception set if the page or its frame does not exist, or the arena takes no
  * requests for it. */
 bool kmap_is_possible(const ArenaObject *arena, const struct kmap_args *args);
+/* The part of the page in the run of its frame, for slots of this order. */
 struct run_part run_part_of(const struct kmap_args *args, unsigned order);
+/* The same, without an exception. */
+bool kmap_args_are_valid(const ArenaObject *arena, const struct kmap_args *args);
 /* A view of frames that have an address; NULL with MemoryError set.
- * pre: kmap_is_possible, and the frames have an address */
+ * pre: kmap_args_are_valid, and the frames have an address */
 PyObject *view_of_address(ArenaObject *arena, const struct kmap_args *args, unsigned order);
-/* A view of the run in the slot; NULL with MemoryError set.
- * pre: kmap_is_possible, window_takes_more, and the slot shows part->run */
+/* A view of the run in the slot; NULL with MemoryError set. pre: kmap_args_are_valid, the window
+ * is open, has room on its stack if it is local, and the slot shows part->run */
 PyObject *view_of_slot(WindowObject *self, const struct kmap_args *args,
                        const struct run_part *part, uint32_t slot);
 
