@@ -95,19 +95,37 @@ static uint32_t runs_ahead(const WindowObject *self, const PageObject *page, uin
     return nr;
 }
 
-/* The system refused the mapping; errno says why. NULL */
-static PyObject *map_failed(const WindowObject *self, uint32_t run)
+/* Maps the run of the part into the free slot, and up to nr_ahead of the next runs into the next
+ * slots by the same call to the system, where that is possible. False with PyslabError set. */
+static bool map_into_slot(WindowObject *self, const struct kmap_args *request,
+                          const struct run_part *part, uint32_t slot, uint32_t nr_ahead)
 {
-    PyErr_Format(objects.error,
-                 "cannot map frame %u: %s; hint: vm.max_map_count limits the "
-                 "mappings of a process, flush_unused() ends some",
-                 run << self->pkmap.remap.order, strerror(errno));
-    return NULL;
+    const struct frame_map *map = &window_frames(self)->map;
+    unsigned order = self->pkmap.remap.order;
+    bool owned = run_is_owned(self, request->page, part->run);
+    uint32_t nr = 1;
+    /* Memory is taken now rather than at the first touch where it will surely be touched: in
+     * slots of one frame, and of more if runs ahead are wanted (a scan). What comes from a disk is
+     * left to page faults, which do not hold the GIL. */
+    bool resident = owned && (order == 0 || nr_ahead != 0) && order <= MAX_RESIDENT_ORDER &&
+                    !map->high_is_disk;
+
+    if (owned)
+        nr += runs_ahead(self, request->page, slot, part->run, nr_ahead);
+    if (pkmap_map(&self->pkmap, map, slot, part->run, nr, resident) != PYSLAB_OK) {
+        PyErr_Format(objects.error,
+                     "cannot map frame %u: %s; hint: vm.max_map_count limits the "
+                     "mappings of a process, flush_unused() ends some",
+                     part->run << order, strerror(errno));
+        return false;
+    }
+    self->pkmap.nr_misses++;
+    self->pkmap.nr_ahead += nr - 1;
+    return true;
 }
 
-/* _map(slot, page, index, nr_ahead) maps the run into the slot and makes the view, in one step; or
- * None if the slot is not free any more. Up to nr_ahead of the next runs are mapped into the next
- * slots by the same call to the system, where that is possible. */
+/* _map(slot, page, index, nr_ahead) maps the run of the page's frame into the slot and makes the
+ * view, in one step; None if the slot is not free any more. */
 PyObject *window_map(PyObject *op, PyObject *args)
 {
     WindowObject *self = window_of(op);
@@ -115,9 +133,7 @@ PyObject *window_map(PyObject *op, PyObject *args)
     struct run_part part;
     PyObject *page;
     unsigned int slot, nr_ahead;
-    const struct frame_map *map;
-    uint32_t found, nr = 1;
-    bool owned, resident;
+    uint32_t found;
 
     if (!PyArg_ParseTuple(args, "IOnI:_map", &slot, &page, &request.index, &nr_ahead) ||
         !window_has_arena(self))
@@ -126,7 +142,6 @@ PyObject *window_map(PyObject *op, PyObject *args)
     if (request.page == NULL || !kmap_is_possible(self->arena, &request) ||
         !window_takes_more(self))
         return NULL;
-    map = &window_frames(self)->map;
     part = run_part_of(&request, self->pkmap.remap.order);
     found = pkmap_find(&self->pkmap, part.run);
     if (found != PKMAP_NONE) { /* another thread has mapped the run meanwhile */
@@ -135,18 +150,8 @@ PyObject *window_map(PyObject *op, PyObject *args)
     }
     if (slot >= self->pkmap.nr_slots || self->pkmap.counts[slot] != 0)
         Py_RETURN_NONE;
-    /* Memory is taken now rather than at the first touch where it will surely be touched: in slots
-     * of one frame, and of more if runs ahead are wanted (a scan). What comes from a disk is left
-     * to page faults, which do not hold the GIL. */
-    owned = run_is_owned(self, request.page, part.run);
-    resident = owned && (self->pkmap.remap.order == 0 || nr_ahead != 0) &&
-               self->pkmap.remap.order <= MAX_RESIDENT_ORDER && !map->high_is_disk;
-    if (owned)
-        nr += runs_ahead(self, request.page, slot, part.run, nr_ahead);
-    if (pkmap_map(&self->pkmap, map, slot, part.run, nr, resident) != PYSLAB_OK)
-        return map_failed(self, part.run);
-    self->pkmap.nr_misses++;
-    self->pkmap.nr_ahead += nr - 1;
+    if (!map_into_slot(self, &request, &part, slot, nr_ahead))
+        return NULL;
     return view_of_slot(self, &request, &part, slot);
 }
 

@@ -31,6 +31,7 @@ static bool local_view_close(const BufferObject *view)
                      "kunmap: the local view at %p belongs to another thread", view->p);
         return false;
     }
+    CHECK(self->depth > 0); /* it is a view that has not ended */
     if (self->stack[self->depth - 1] != view) {
         PyErr_Format(objects.invalid_pointer,
                      "kunmap: the local view at %p is not the youngest of this thread: local "
@@ -42,6 +43,7 @@ static bool local_view_close(const BufferObject *view)
     return true;
 }
 
+/* kunmap() of the view. */
 static int view_free(BufferObject *self, const char *call)
 {
     if (self->released) {
