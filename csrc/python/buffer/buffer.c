@@ -177,8 +177,11 @@ static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize
 PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struct buffer_ops *ops,
                      PyObject *keep)
 {
-    BufferObject *self = buffer_object_take();
+    BufferObject *self;
 
+    gil_assert_held();
+    CHECK_WALK(trace_flag_is_right());
+    self = buffer_object_take();
     if (unlikely(self == NULL))
         return buffer_new_slow(arena, p, nbytes, ops, keep);
     buffer_fill(self, arena, p, nbytes, ops, keep);
@@ -217,6 +220,7 @@ void buffer_dealloc(PyObject *op)
     BufferObject *self = (BufferObject *)op;
     ArenaObject *arena = self->arena;
 
+    gil_assert_held();
     CHECK(self->exports == 0);
     if (unlikely(self->weakrefs != NULL))
         PyObject_ClearWeakRefs(op);

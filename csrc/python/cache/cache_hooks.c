@@ -38,6 +38,7 @@ struct cache_hooks *hooks_new(ArenaObject *arena, PyObject *ctor, PyObject *dtor
 
 void hooks_free(struct cache_hooks *hooks)
 {
+    gil_assert_held();
     if (hooks == NULL)
         return;
     Py_XDECREF(hooks->ctor);
@@ -63,6 +64,7 @@ static ArenaObject *hooks_enter(struct cache_hooks *hooks)
 {
     ArenaObject *arena = arena_object_get(hooks->core);
 
+    gil_assert_held();
     hooks->running++;
     if (arena != NULL)
         arena_pin(arena);
@@ -71,6 +73,7 @@ static ArenaObject *hooks_enter(struct cache_hooks *hooks)
 
 static void hooks_leave(struct cache_hooks *hooks, ArenaObject *arena)
 {
+    CHECK(hooks->running > 0);
     if (arena != NULL)
         arena_unpin_keeping(arena);
     Py_XDECREF((PyObject *)arena);

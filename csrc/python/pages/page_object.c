@@ -1,7 +1,6 @@
 /* page_object.c - the references on a block of frames that a Page owns. */
 #include "python/pages/page_object.h"
 
-#include "python/call/gil.h"
 #include "python/tracing/tracing.h"
 
 Py_ssize_t page_nbytes(const PageObject *self)
@@ -135,7 +134,7 @@ void page_dealloc(PyObject *op)
 
         if (code == PYSLAB_OK)
             continue;
-        /* In a forked child a high frame is the parent's: there the object just goes. */
+        /* In a forked child a high frame is the parent's: the object dies and gives nothing back. */
         if (code != PYSLAB_EFORKED) {
             page_error(self, code);
             PyErr_WriteUnraisable((PyObject *)objects.page_type);

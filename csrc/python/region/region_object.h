@@ -13,7 +13,8 @@
  * An open core region pins the arena.
  * Invariants: nr_present == entries whose object is not NULL (region_entries_add_up);
  * nr_exported == Buffers with views, here and in children (region_exports_add_up);
- * nr_lingering == released Buffers that keep memory here.
+ * nr_lingering == released Buffers that keep memory here (unchecked: the region does not know
+ * them any more, they know the region).
  * Lock: the GIL. A Region has one owner at a time: nr_busy.
  */
 #ifndef PYTHON_REGION_OBJECT_H

@@ -8,7 +8,7 @@
  * reference to start and stop, whenever taken, goes through that table.
  * An interpreter whose entries look different is not touched: trace_on stays true there,
  * and each block asks.
- * Invariant: trace_on is true while tracemalloc traces.
+ * Invariant: trace_on is true while tracemalloc traces (trace_flag_is_right).
  */
 #include "python/tracing/tracing.h"
 
@@ -21,6 +21,17 @@ typedef PyObject *(*fast_function)(PyObject *, PyObject *const *, Py_ssize_t);
 static fast_function real_start;
 static PyCFunction real_stop;
 static void (*on_change)(bool on); /* who is told; see tracing_on_change */
+
+/* tracemalloc's untrack function answers -2 when it is off, whatever the address. */
+static bool tracemalloc_is_on(void)
+{
+    return PyTraceMalloc_Untrack(TRACE_DOMAIN, 0) != -2;
+}
+
+bool trace_flag_is_right(void)
+{
+    return trace_on || !tracemalloc_is_on();
+}
 
 void trace_track(const void *p, size_t nbytes)
 {
@@ -37,11 +48,10 @@ void trace_untrack(const void *p)
     (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
 }
 
-/* tracemalloc was perhaps switched on or off. Its untrack function answers -2 when it is off,
- * whatever the address. */
+/* tracemalloc was perhaps switched on or off. */
 static void look(void)
 {
-    trace_on = PyTraceMalloc_Untrack(TRACE_DOMAIN, 0) != -2;
+    trace_on = tracemalloc_is_on();
     if (on_change != NULL)
         on_change(trace_on);
 }

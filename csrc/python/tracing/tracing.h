@@ -13,7 +13,7 @@
 
 #include "python/module/objects.h"
 
-#include "base/compiler.h"
+#include "base/check.h"
 
 /* The number of the domain, chosen as NumPy chose its own: four letters. */
 #define TRACE_DOMAIN 0x70736c62u /* "pslb" */
@@ -21,6 +21,8 @@
 /* False: tracemalloc is off. True: it may be on, and checks that itself. */
 extern __attribute__((visibility("hidden"))) bool trace_on;
 
+/* The invariant above. */
+bool trace_flag_is_right(void);
 /* Reports a block, whatever trace_on is; tracemalloc may be off. */
 void trace_track(const void *p, size_t nbytes);
 void trace_untrack(const void *p);
@@ -28,6 +30,7 @@ void trace_untrack(const void *p);
 /* Memory at p was handed out, or has another size now. */
 static always_inline void trace_new(const void *p, size_t nbytes)
 {
+    CHECK_WALK(trace_flag_is_right());
     if (unlikely(trace_on))
         trace_track(p, nbytes);
 }
@@ -35,6 +38,7 @@ static always_inline void trace_new(const void *p, size_t nbytes)
 /* Memory at p went back. */
 static always_inline void trace_gone(const void *p)
 {
+    CHECK_WALK(trace_flag_is_right());
     if (unlikely(trace_on))
         trace_untrack(p);
 }

@@ -12,7 +12,7 @@
 
 /* --- Buffers of an area -------------------------------------------------- */
 
-/* In a forked child the area is the parent's: there the Buffer just goes. */
+/* In a forked child the area is the parent's: there the Buffer dies and gives nothing back. */
 static int vm_buffer_give_back(const BufferObject *self, void *p)
 {
     int code = pyslab_vfree(self->arena->core, p);

@@ -30,6 +30,7 @@ bool window_has_arena(const WindowObject *self)
 
 void window_wake(WindowObject *self)
 {
+    gil_assert_held();
     /* In a forked child the threads that waited are not there. */
     if (self->waiters != NULL && self->waiters_pid != getpid())
         self->waiters = NULL;

@@ -56,8 +56,8 @@ static int view_free(BufferObject *self, const char *call)
     return 0;
 }
 
-/* Its slot, and its reference on the block of frames, go back. In a forked child the frames are
- * the parent's: there the view just goes. */
+/* The view's slot, and its reference on the block of frames, go back. In a forked child the frames
+ * are the parent's, which keeps its reference. */
 static int view_give_back(const BufferObject *view, void *p)
 {
     struct page_alloc *pages = &view->arena->core->pages;
