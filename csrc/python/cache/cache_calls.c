@@ -9,10 +9,12 @@
 
 /* --- objects ------------------------------------------------------------- */
 
+/* One object of the core's cache; NULL. pre: the cache exists */
 static inline void *alloc_one(CacheObject *self, uint32_t gfp)
 {
     void *p;
 
+    CHECK(self->cache != NULL);
     self->nr_calls++;
     p = cache_alloc(self->cache, gfp);
     self->nr_calls--;
