@@ -221,7 +221,7 @@ void buffer_dealloc(PyObject *op)
     ArenaObject *arena = self->arena;
 
     gil_assert_held();
-    CHECK(self->exports == 0);
+    CHECK(buffer_state_is_possible(self) && self->exports == 0);
     if (unlikely(self->weakrefs != NULL))
         PyObject_ClearWeakRefs(op);
     if (likely(self->p != NULL))
@@ -245,8 +245,14 @@ size_t buffer_capacity(const BufferObject *self)
 
 /* --- the end of its use -------------------------------------------------- */
 
+bool buffer_state_is_possible(const BufferObject *self)
+{
+    return self->released ? self->exports == 0 : self->p != NULL;
+}
+
 bool buffer_is_usable(const BufferObject *self)
 {
+    CHECK(buffer_state_is_possible(self));
     if (likely(!self->released))
         return true;
     PyErr_SetString(PyExc_ValueError, "operation on a released Buffer");

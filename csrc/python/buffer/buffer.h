@@ -13,7 +13,7 @@
  * keeps a reference only). Such a Buffer cannot be used after kfree(), but its memory goes back
  * only when the Buffer itself dies: whoever has seen the address never sees another's data.
  * Buffers are not tracked by the garbage collector: one is made and dropped too often for that.
- * Invariant: released || p != NULL; exports == 0 if released.
+ * Invariant: released ? exports == 0 : p != NULL (buffer_state_is_possible).
  * Lock: the GIL.
  */
 #ifndef PYTHON_BUFFER_H
@@ -86,6 +86,8 @@ void buffers_watch_tracing(void);
 /* Tells tracemalloc, if it is on, that the Buffer has this memory, of this size, from now on. */
 void buffer_trace(BufferObject *self);
 
+/* The invariant above. */
+bool buffer_state_is_possible(const BufferObject *self);
 /* The usable bytes. pre: the Buffer has memory */
 size_t buffer_capacity(const BufferObject *self);
 /* False with ValueError set once kfree was called. */
