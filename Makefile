@@ -33,7 +33,7 @@ test: $(VENV)/.stamp-install c-tests
 
 # Versions are pinned in pyproject.toml: another clang-format would format otherwise.
 LINT_C = $(shell git ls-files '*.c' '*.h' '*.cc' '*.cpp' '*.hpp')
-TIDY_C = $(filter-out csrc/python/prelude.c,$(filter csrc/%.c,$(LINT_C)))
+TIDY_C = $(filter-out csrc/python/module/prelude.c,$(filter csrc/%.c,$(LINT_C)))
 TIDY_FLAGS = -std=gnu11 -D_GNU_SOURCE -DPYSLAB_CORE -DPYSLAB_CHECK_LEVEL=2 -Icsrc -Icsrc/include \
              -isystem $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 

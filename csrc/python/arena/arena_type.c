@@ -1,0 +1,328 @@
+/* arena_type.c - the C base of pyslab.Arena: its life, and the table of its methods.
+ *
+ * What it is not: the methods that hand out memory, which are in the folder of what they hand out
+ * (kmalloc/, pages/, cache/, mempool/, region/, vm/, window/); options, statistics and texts
+ * (src/pyslab/arena.py, over cffi). Those Python methods run C code without the GIL, so they pin
+ * the arena around it: _pin() and _unpin().
+ */
+#include "python/arena/arena_type.h"
+
+#include "python/arena/arena_object.h"
+#include "python/cache/cache_create.h"
+#include "python/kmalloc/kmalloc_calls.h"
+#include "python/mempool/mempool_type.h"
+#include "python/numpy/numpy_handler.h"
+#include "python/pages/page_calls.h"
+#include "python/reclaim/reclaim_hooks.h"
+#include "python/region/region_calls.h"
+#include "python/usage/usage_type.h"
+#include "python/vm/vm_calls.h"
+#include "python/window/window_kmap.h"
+#include "python/window/window_object.h"
+#include "python/window/window_type.h"
+
+static inline ArenaObject *arena_of(PyObject *op)
+{
+    return (ArenaObject *)op;
+}
+
+/* --- life ---------------------------------------------------------------- */
+
+static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)args, (void)kwargs;
+    if (type == objects.arena_type) {
+        PyErr_SetString(PyExc_TypeError, "ArenaBase is not made directly; use pyslab.Arena");
+        return NULL;
+    }
+    ArenaObject *self = (ArenaObject *)type->tp_alloc(type, 0);
+    if (self != NULL)
+        self->closed = true; /* until _adopt() */
+    return (PyObject *)self;
+}
+
+/* _adopt(handle, owned), once per object: the Arena stands for this core arena from now on.
+ * owned: Python made the core arena, and its creator's reference becomes this object's. One more
+ * is taken in any case: with two, pyslab_arena_destroy() finds that the arena is in use. */
+static PyObject *arena_adopt(PyObject *op, PyObject *args)
+{
+    ArenaObject *self = arena_of(op);
+    PyObject *handle;
+    struct pyslab_arena *core;
+    int owned;
+
+    if (!PyArg_ParseTuple(args, "Op:_adopt", &handle, &owned))
+        return NULL;
+    core = PyLong_AsVoidPtr(handle);
+    if (core == NULL && PyErr_Occurred())
+        return NULL;
+    if (self->core != NULL || self->total_count != 0 || core == NULL) {
+        PyErr_SetString(PyExc_ValueError, "an Arena adopts one core arena, once");
+        return NULL;
+    }
+    self->core = core;
+    self->nr_refs = owned ? 2 : 1;
+    pyslab_arena_get(core);
+    core->object = self;
+    self->closed = false;
+    Py_RETURN_NONE;
+}
+
+static PyObject *arena_close(PyObject *op, PyObject *unused)
+{
+    (void)unused;
+    arena_of(op)->closed = true;
+    windows_close(arena_of(op));
+    arena_settle(arena_of(op));
+    Py_RETURN_NONE;
+}
+
+/* Each Buffer and Page owns a reference to the arena, so none is left. */
+static void arena_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+    struct pyslab_arena *core = arena_of(op)->core;
+
+    if (core != NULL && core->object == op) /* from here on C code cannot find this object */
+        core->object = NULL;
+    arena_of(op)->closed = true;
+    windows_orphan(arena_of(op));
+    arena_settle(arena_of(op));
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+/* _pin() -> the core arena's address. Python code that calls the core by cffi, without the GIL,
+ * pins the arena around the call: _unpin(). */
+static PyObject *method_pin(PyObject *op, PyObject *unused)
+{
+    ArenaObject *self = arena_of(op);
+
+    (void)unused;
+    if (!arena_is_mapped(self))
+        return NULL;
+    arena_pin(self);
+    return PyLong_FromVoidPtr(self->core);
+}
+
+static PyObject *method_unpin(PyObject *op, PyObject *unused)
+{
+    (void)unused;
+    arena_unpin(arena_of(op));
+    Py_RETURN_NONE;
+}
+
+/* --- checks -------------------------------------------------------------- */
+
+/* validate(). The GIL is held all the time, because a recount in the middle of another Python
+ * thread's call would find what is half done. */
+static PyObject *method_validate(PyObject *op, PyObject *unused)
+{
+    ArenaObject *self = arena_of(op);
+    struct finding finding = {{0}};
+
+    (void)unused;
+    if (!arena_is_mapped(self))
+        return NULL;
+    if (arena_check(self->core, &finding) && windows_check(self, &finding))
+        Py_RETURN_NONE;
+    PyErr_SetString(objects.corruption, finding.text);
+    return NULL;
+}
+
+static PyMethodDef arena_methods[] = {
+    {"kmalloc", FAST(method_kmalloc),
+     "kmalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer of size bytes, content unspecified.\n\n"
+     "size: int bytes or a string such as \"64MiB\"; 0 gives an empty Buffer.\n"
+     "align: power of two; 0 means what the size class has: 16 or more (8 for the\n"
+     "8-byte objects of the linux classes).\n"
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
+    {"kzalloc", FAST(method_kzalloc),
+     "kzalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "As kmalloc(), with every byte zero. Memory known to be zero is not cleared again."},
+    {"krealloc", FAST(method_krealloc),
+     "krealloc($self, buf, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "Resizes buf, keeping min(old, new) bytes, and returns it; in place where it fits.\n\n"
+     "With GFP.ZERO new bytes are zero. Raises BufferError while views of buf are alive,\n"
+     "OutOfMemoryError (buf is unchanged then), InvalidPointerError."},
+    {"ksize", method_ksize, METH_O,
+     "ksize($self, buf, /)\n--\n\nUsable bytes of buf without moving, int."},
+    {"kfree", method_kfree, METH_O,
+     "kfree($self, buf, /)\n--\n\n"
+     "Frees buf now; every later access to it raises ValueError.\n\n"
+     "One exception: a Buffer that was ever exported (a memoryview, numpy.frombuffer, ...)\n"
+     "keeps its memory until the Buffer object itself goes, since others may still know the\n"
+     "address. Drop the object to have the memory back; repr(buf) tells.\n"
+     "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
+     "InvalidPointerError for a Buffer of another arena."},
+    {"get_free_pages", FAST(method_get_free_pages),
+     "get_free_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer over a block of 2**order frames, aligned to its size."},
+    {"get_free_page", FAST(method_get_free_page),
+     "get_free_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one frame, 4096 bytes."},
+    {"get_zeroed_page", FAST(method_get_zeroed_page),
+     "get_zeroed_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one zeroed frame."},
+    {"alloc_pages", FAST(method_alloc_pages),
+     "alloc_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
+    {"alloc_page", FAST(method_alloc_page),
+     "alloc_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Page of one frame."},
+    {"alloc_pages_exact", FAST(method_alloc_pages_exact),
+     "alloc_pages_exact($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer over whole frames for size bytes and no more: the tail of the block goes\n"
+     "back at once. size: int or str, at least 1. Raises OutOfMemoryError, ValueError."},
+    {"alloc_pages_bulk", FAST(method_alloc_pages_bulk),
+     "alloc_pages_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A list of up to n Pages of one frame each, at least one: as the kernel's, it gives\n"
+     "what there is. Raises OutOfMemoryError if there is none."},
+    {"alloc_contig", FAST(method_alloc_contig),
+     "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer over nr_frames frames in a row, any number, also beyond the largest block;\n"
+     "with GFP.HIGHMEM a Page of them.\n\n"
+     "align: the run starts at a multiple of so many frames (a power of two) in memory; a Page\n"
+     "of high memory, by its number.\n"
+     "nocross: no multiple of it lies inside the run (0, or a power of two >= nr_frames).\n"
+     "Raises OutOfMemoryError, ValueError, TypeError."},
+    {"reserve_range", (PyCFunction)(void (*)(void))method_reserve_range, METH_FASTCALL,
+     "reserve_range($self, pfn, nr_frames, /)\n--\n\n"
+     "Exactly these frames, which must all be free and lie in one zone: a Buffer, or a Page\n"
+     "of high memory. Watermarks do not count. Raises OutOfMemoryError, ValueError,\n"
+     "TypeError."},
+    {"split_page", method_split_page, METH_O,
+     "split_page($self, page, /)\n--\n\n"
+     "Makes 2**order Pages of one frame, in order, of a Page with one reference, which is\n"
+     "freed by it. Raises ValueError for a freed one, for one with more references, and for\n"
+     "one allocated with GFP.COMP."},
+    {"free_pages", method_put_page, METH_O,
+     "free_pages($self, page, /)\n--\n\n"
+     "Drops one reference to the block; the last one frees it. Raises DoubleFreeError."},
+    {"put_page", method_put_page, METH_O,
+     "put_page($self, page, /)\n--\n\nDrops one reference, as free_pages() does."},
+    {"get_page", method_get_page, METH_O,
+     "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
+    {"vmalloc", FAST(method_vmalloc),
+     "vmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer with contiguous addresses over scattered frames of high memory.\n\n"
+     "Larger than any block may be, at a price: see docs/which-call.md. An arena without\n"
+     "high zones makes one of its own size, outside its limit, at the first call.\n"
+     "Raises OutOfMemoryError, also when the process has too many mappings; ValueError."},
+    {"vzalloc", FAST(method_vzalloc),
+     "vzalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte zero."},
+    {"vmap", FAST(method_vmap),
+     "vmap($self, pages, /)\n--\n\n"
+     "A Buffer over the frames of these Pages, in this order; a Page may come twice. They\n"
+     "must be high memory; each is held until the Buffer goes. Raises ValueError for frames\n"
+     "that have an address: private memory cannot be mapped a second time."},
+    {"_ring", FAST(method_ring), NULL},
+    {"vfree", method_vfree, METH_O,
+     "vfree($self, buf, /)\n--\n\n"
+     "As kfree(), for a Buffer of vmalloc() or vmap(). Raises InvalidPointerError for others."},
+    {"vunmap", method_vfree, METH_O, "vunmap($self, buf, /)\n--\n\nThe same as vfree()."},
+    {"kvmalloc", FAST(method_kvmalloc),
+     "kvmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "kmalloc(), without much trying beyond a page, and then vmalloc()."},
+    {"kvfree", method_kfree, METH_O,
+     "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind."},
+    {"kmap", FAST(arena_kmap),
+     "kmap($self, page, /, index=0, *, timeout=None)\n--\n\n"
+     "A Buffer over frame index of the Page: a view, which ends at kunmap() or with its\n"
+     "with block, and has a reference on the Page's block.\n\n"
+     "High frames are mapped into the arena's window (highmem_slots slots): views of one\n"
+     "frame share its slot. Others are where they always are, and use no slot.\n"
+     "timeout: seconds to wait for a slot when all are in use; None: do not wait.\n"
+     "Raises WindowExhaustedError, IndexError, ValueError for a freed Page,\n"
+     "InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
+    {"kunmap", arena_kunmap, METH_O,
+     "kunmap($self, view, /)\n--\n\n"
+     "Ends a view from kmap() or kmap_local(); every later access to it raises ValueError.\n\n"
+     "Raises BufferError while arrays or memoryviews of it are alive: it stays mapped then.\n"
+     "DoubleFreeError the second time; InvalidPointerError for what is no view of this arena,\n"
+     "and for a local view that is not the youngest of this thread.\n"
+     "A view that was ever exported keeps its slot until the Buffer object goes, as kfree()\n"
+     "says."},
+    {"kmem_cache_create", FAST(arena_kmem_cache_create),
+     "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
+     "dtor=None)\n--\n\n"
+     "A KmemCache of objects of size bytes (1 to 262144).\n\n"
+     "align: 0 (8 bytes) or a power of two up to 4096.\n"
+     "hwcache_align: to 64 bytes, less for objects of at most half of that.\n"
+     "ctor: called once for each object of a new slab with a zeroed bytearray; what it\n"
+     "leaves there is the object's first content, which free and alloc do not touch.\n"
+     "dtor: called once for each object, with its content as bytes, when its slab goes.\n"
+     "Raises ValueError, TypeError."},
+    {"mempool", (PyCFunction)(void (*)(void))arena_mempool, METH_FASTCALL,
+     "mempool($self, min_nr, cache_or_size, /)\n--\n\n"
+     "A Mempool: min_nr objects in reserve, for when the cache finds no memory.\n\n"
+     "cache_or_size: a KmemCache of this arena, which cannot be destroyed meanwhile; or the\n"
+     "size of an object (int or str), for a cache of the pool's own.\n"
+     "Raises OutOfMemoryError if min_nr objects are not to be had, ValueError, TypeError,\n"
+     "InvalidPointerError for a cache of another arena, ArenaClosedError."},
+    {"region", FAST(arena_region),
+     "region($self, /, hint=0)\n--\n\n"
+     "A Region: many small Buffers that go together, by moving a pointer.\n\n"
+     "hint: bytes (int or str) had at once, so that objects of up to 64 KiB find them.\n"
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
+    {"validate", method_validate, METH_NOARGS,
+     "validate($self, /)\n--\n\n"
+     "Recounts every layer from scratch. Raises CorruptionError with the finding."},
+    {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
+    {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
+    {"_reset_peak", arena_reset_peak, METH_NOARGS, NULL},
+    {"_set_window", arena_set_window, METH_O, NULL},
+    {"_numpy_handler", arena_numpy_handler, METH_NOARGS, NULL},
+    {"_adopt", arena_adopt, METH_VARARGS, NULL},
+    {"_pin", method_pin, METH_NOARGS, NULL},
+    {"_unpin", method_unpin, METH_NOARGS, NULL},
+    {"_close", arena_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* --- attributes ---------------------------------------------------------- */
+
+static PyObject *get_closed(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(arena_of(op)->closed);
+}
+
+static PyObject *get_windows(PyObject *op, void *unused)
+{
+    (void)unused;
+    return windows_list(arena_of(op));
+}
+
+static PyObject *get_counts(PyObject *op, void *unused)
+{
+    ArenaObject *self = arena_of(op);
+
+    (void)unused;
+    return Py_BuildValue("nnK", self->current_count, self->current_bytes,
+                         (unsigned long long)self->total_count);
+}
+
+static PyGetSetDef arena_getset[] = {
+    {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
+    {"_counts", get_counts, NULL, NULL, NULL},
+    {"_windows", get_windows, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject *arena_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)(uintptr_t)"The part of pyslab.Arena that is written in C."},
+        {Py_tp_new, (void *)arena_new},
+        {Py_tp_dealloc, (void *)arena_dealloc},
+        {Py_tp_methods, arena_methods},
+        {Py_tp_getset, arena_getset},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab._core.ArenaBase",
+        .basicsize = sizeof(ArenaObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

@@ -1,0 +1,348 @@
+/* buffer.c - the Buffer's memory: making, freeing, exporting.
+ *
+ * Data structure: dead Buffer objects are kept on a freelist, so that making and dropping one
+ * costs no call to Python's allocator.
+ * What it is not: what one kind of Buffer does differently (see buffer.h).
+ */
+#include "python/buffer/buffer.h"
+
+#include "python/call/errors.h"
+#include "python/call/gil.h"
+#include "python/tracing/tracing.h"
+
+/* --- freelist ------------------------------------------------------------ */
+
+/* Dead Buffers keep their reference to the type. While tracemalloc is on there is neither room in
+ * the list nor anything to take: then all Buffers are made by buffer_new_slow(), which tells
+ * tracemalloc of them. */
+#ifndef Py_GIL_DISABLED
+#define MAX_FREE_BUFFERS 1024u
+/* A count of free Buffers that means: none to take. Read as unsigned it is above the maximum,
+ * so it means no room as well. */
+#define NO_FREELIST (-1)
+
+static BufferObject *free_buffers[MAX_FREE_BUFFERS];
+static int nr_free_buffers = NO_FREELIST;
+
+/* tracemalloc was switched on or off: empties the freelist, and opens it if it is off now. */
+static void buffers_set_traced(bool on)
+{
+    while (nr_free_buffers > 0) {
+        BufferObject *self = free_buffers[--nr_free_buffers];
+        PyTypeObject *type = Py_TYPE(self);
+
+        PyObject_Free(self);
+        Py_DECREF(type);
+    }
+    nr_free_buffers = on ? NO_FREELIST : 0;
+}
+#else
+static void buffers_set_traced(bool on)
+{
+    (void)on;
+}
+#endif
+
+void buffers_watch_tracing(void)
+{
+    tracing_on_change(buffers_set_traced);
+}
+
+/* A dead Buffer to use again; NULL: there is none. */
+static always_inline BufferObject *buffer_object_take(void)
+{
+#ifndef Py_GIL_DISABLED
+    if (likely(nr_free_buffers > 0)) {
+        BufferObject *self = free_buffers[--nr_free_buffers];
+
+#ifdef Py_REF_DEBUG
+        _Py_NewReference((PyObject *)self);
+#else
+        Py_SET_REFCNT((PyObject *)self, 1);
+#endif
+        return self;
+    }
+#endif
+    return NULL;
+}
+
+/* The object itself is not needed any more; its memory has gone back. */
+static always_inline void buffer_object_free(BufferObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+#ifndef Py_GIL_DISABLED
+    if (likely((unsigned)nr_free_buffers < MAX_FREE_BUFFERS)) {
+        free_buffers[nr_free_buffers++] = self;
+        return;
+    }
+#endif
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* --- memory -------------------------------------------------------------- */
+
+/* Somebody else freed the memory, or wrote over the metadata. The Buffer was dropped, so there
+ * is no caller to raise the error to. */
+static slow_path void memory_lost(int code, const void *p)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    raise_code(code, "pyslab.Buffer: memory", p);
+    PyErr_WriteUnraisable((PyObject *)objects.buffer_type);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Gives memory back to the core. */
+static always_inline void memory_return(const BufferObject *self, void *p)
+{
+    int code;
+
+    if (likely(self->ops->give_back == NULL))
+        code = kmalloc_free(&self->arena->core->kmalloc, p);
+    else
+        code = self->ops->give_back(self, p);
+    if (unlikely(code != PYSLAB_OK))
+        memory_lost(code, p);
+}
+
+/* Memory is about to leave the Buffer: does what its marks ask for. */
+static slow_path void buffer_heed_marks(const BufferObject *self)
+{
+    bool stays = self->ops->is_shared != NULL && self->ops->is_shared(self);
+
+    if ((self->marks & BUFFER_TRACED) && !stays)
+        trace_untrack(self->p);
+    if (self->marks & BUFFER_HIDDEN)
+        self->arena->current_count++; /* balances what arena_count_gone will take off */
+}
+
+/* The memory leaves the Buffer, which goes on existing. */
+static always_inline void buffer_drop_memory(BufferObject *self)
+{
+    void *p = self->p;
+
+    if (unlikely(self->marks != 0))
+        buffer_heed_marks(self);
+    self->p = NULL;
+    memory_return(self, p);
+    arena_count_gone(self->arena, self->nbytes);
+}
+
+/* Gives the object its memory. */
+static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
+                                      Py_ssize_t nbytes, const struct buffer_ops *ops,
+                                      PyObject *keep)
+{
+    self->p = p;
+    self->nbytes = nbytes;
+    self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
+    self->keep = Py_XNewRef(keep);
+    self->weakrefs = NULL;
+    self->exports = 0;
+    self->ops = ops;
+    self->released = false;
+    self->ever_exported = false;
+    self->marks = 0;
+    arena_count_new(arena, nbytes);
+}
+
+void buffer_trace(BufferObject *self)
+{
+    if (likely(!trace_on))
+        return;
+    self->marks |= BUFFER_TRACED;
+    trace_track(self->p, (size_t)self->nbytes);
+}
+
+static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize_t nbytes,
+                                           const struct buffer_ops *ops, PyObject *keep)
+{
+    BufferObject *self = PyObject_New(BufferObject, objects.buffer_type);
+
+    if (self == NULL) {
+        /* give_back takes a Buffer: this one stands in for the one that could not be made. */
+        const BufferObject stand_in = {.nbytes = nbytes, .arena = arena, .keep = keep, .ops = ops};
+
+        memory_return(&stand_in, p);
+        return NULL;
+    }
+    buffer_fill(self, arena, p, nbytes, ops, keep);
+    buffer_trace(self);
+    return (PyObject *)self;
+}
+
+PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struct buffer_ops *ops,
+                     PyObject *keep)
+{
+    BufferObject *self;
+
+    gil_assert_held();
+    CHECK_WALK(trace_flag_is_right());
+    self = buffer_object_take();
+    if (unlikely(self == NULL))
+        return buffer_new_slow(arena, p, nbytes, ops, keep);
+    buffer_fill(self, arena, p, nbytes, ops, keep);
+    return (PyObject *)self;
+}
+
+BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
+                              const struct buffer_ops *ops, PyObject *keep)
+{
+    BufferObject *self = buffer_object_take();
+
+    if (unlikely(self == NULL))
+        self = PyObject_New(BufferObject, objects.buffer_type);
+    if (likely(self != NULL))
+        buffer_fill(self, arena, p, nbytes, ops, keep);
+    return self;
+}
+
+/* Old memories of a Buffer that was often resized are a chain of hidden Buffers, each the `keep`
+ * of the one before. They are dropped one by one, because a destructor within a destructor for
+ * each of them would take too much of the C stack. */
+static slow_path void buffer_keep_gone(PyObject *keep)
+{
+    while (keep != NULL && Py_IS_TYPE(keep, objects.buffer_type)) {
+        PyObject *next = ((BufferObject *)keep)->keep;
+
+        ((BufferObject *)keep)->keep = NULL;
+        Py_DECREF(keep);
+        keep = next;
+    }
+    Py_XDECREF(keep);
+}
+
+void buffer_dealloc(PyObject *op)
+{
+    BufferObject *self = (BufferObject *)op;
+    ArenaObject *arena = self->arena;
+
+    gil_assert_held();
+    CHECK(buffer_state_is_possible(self) && self->exports == 0);
+    if (unlikely(self->weakrefs != NULL))
+        PyObject_ClearWeakRefs(op);
+    if (likely(self->p != NULL))
+        buffer_drop_memory(self);
+    if (unlikely(self->keep != NULL)) {
+        if (self->ops->died != NULL)
+            self->ops->died(self);
+        buffer_keep_gone(self->keep);
+    }
+    buffer_object_free(self);
+    Py_DECREF(arena);
+}
+
+size_t buffer_capacity(const BufferObject *self)
+{
+    CHECK(self->p != NULL);
+    if (self->ops->capacity != NULL)
+        return self->ops->capacity(self);
+    return kmalloc_usable(&self->arena->core->kmalloc, self->p);
+}
+
+/* --- the end of its use -------------------------------------------------- */
+
+bool buffer_state_is_possible(const BufferObject *self)
+{
+    return self->released ? self->exports == 0 : self->p != NULL;
+}
+
+bool buffer_is_usable(const BufferObject *self)
+{
+    CHECK(buffer_state_is_possible(self));
+    if (likely(!self->released))
+        return true;
+    PyErr_SetString(PyExc_ValueError, "operation on a released Buffer");
+    return false;
+}
+
+bool buffer_has_no_exports(const BufferObject *self, const char *call)
+{
+    if (self->exports == 0)
+        return true;
+    PyErr_Format(PyExc_BufferError, "%s: %zd exported view%s of the Buffer still alive", call,
+                 self->exports, self->exports == 1 ? "" : "s");
+    return false;
+}
+
+void buffer_end(BufferObject *self)
+{
+    CHECK(!self->released && self->exports == 0);
+    self->released = true;
+    if (!self->ever_exported) /* buffer.h says why */
+        buffer_drop_memory(self);
+}
+
+int buffer_free(BufferObject *self, const char *call)
+{
+    if (self->released) {
+        PyErr_Format(objects.double_free, "%s: the Buffer was freed before", call);
+        return -1;
+    }
+    if (!buffer_has_no_exports(self, call))
+        return -1;
+    buffer_end(self);
+    return 0;
+}
+
+int buffer_kfree(BufferObject *self, const char *call)
+{
+    return self->ops->free != NULL ? self->ops->free(self, call) : buffer_free(self, call);
+}
+
+/* --- export -------------------------------------------------------------- */
+
+void buffer_hold(BufferObject *self)
+{
+    if (self->exports++ == 0 && self->ops->held != NULL)
+        self->ops->held(self);
+}
+
+void buffer_let_go(BufferObject *self)
+{
+    CHECK(self->exports > 0);
+    if (--self->exports == 0 && self->ops->let_go != NULL)
+        self->ops->let_go(self);
+}
+
+int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
+{
+    static char nothing; /* the address of a view of kmalloc(0), which has no memory */
+    BufferObject *self = (BufferObject *)op;
+
+    view->obj = NULL;
+    if (!buffer_is_usable(self))
+        return -1;
+    if (PyBuffer_FillInfo(view, op, self->nbytes == 0 ? &nothing : self->p, self->nbytes, 0,
+                          flags) < 0)
+        return -1;
+    buffer_hold(self);
+    self->ever_exported = true;
+    return 0;
+}
+
+/* np.frombuffer holds its export only if the type defines this function. */
+void buffer_releasebuffer(PyObject *op, Py_buffer *view)
+{
+    (void)view;
+    buffer_let_go((BufferObject *)op);
+}
+
+BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg)
+{
+    BufferObject *self = (BufferObject *)arg;
+
+    if (!Py_IS_TYPE(arg, objects.buffer_type)) {
+        PyErr_Format(PyExc_TypeError, "expected a pyslab.Buffer, not %.100s",
+                     Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    if (self->arena != arena) {
+        PyErr_Format(objects.invalid_pointer, "the Buffer at %p belongs to another arena", self->p);
+        return NULL;
+    }
+    return self;
+}

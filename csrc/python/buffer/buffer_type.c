@@ -1,0 +1,163 @@
+/* buffer_type.c - pyslab.Buffer: the type, its attributes and its methods. */
+#include "python/buffer/buffer_type.h"
+
+#include "python/buffer/buffer_access.h"
+#include "python/buffer/buffer_copy.h"
+#include "python/interchange/dlpack.h"
+
+#include <stddef.h>
+
+static const char buffer_doc[] =
+    "Real bytes in an arena: a writable, one-dimensional buffer of unsigned bytes.\n\n"
+    "Made by Arena.kmalloc() and its relatives. The memory goes back when the last\n"
+    "reference goes, or at kfree(); a freed Buffer raises ValueError on every access.\n"
+    "One that was ever exported (a memoryview, numpy.frombuffer, ...) keeps its memory\n"
+    "after kfree() until the Buffer object itself goes, because others may still know the\n"
+    "address: drop the object to have the memory back. repr() says so.";
+
+/* --- methods ------------------------------------------------------------- */
+
+static PyObject *buffer_tobytes(PyObject *op, PyObject *unused)
+{
+    BufferObject *self = (BufferObject *)op;
+
+    (void)unused;
+    if (!buffer_is_usable(self))
+        return NULL;
+    return PyBytes_FromStringAndSize(self->nbytes == 0 ? "" : self->p, self->nbytes);
+}
+
+static PyObject *buffer_enter(PyObject *op, PyObject *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op) ? Py_NewRef(op) : NULL;
+}
+
+static PyObject *buffer_exit(PyObject *op, PyObject *args)
+{
+    BufferObject *self = (BufferObject *)op;
+    int result = 0;
+
+    (void)args;
+    if (!self->released)
+        result = self->ops->exit != NULL ? self->ops->exit(self)
+                                         : buffer_kfree(self, self->ops->freed_by);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef buffer_methods[] = {
+    {"tobytes", buffer_tobytes, METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
+    {"__copy__", buffer_method_copy, METH_NOARGS,
+     "__copy__($self, /)\n--\n\n"
+     "A Buffer of the same arena with the same bytes.\n\n"
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError once freed."},
+    {"__deepcopy__", buffer_deepcopy, METH_O,
+     "__deepcopy__($self, memo, /)\n--\n\nThe same as __copy__()."},
+    {"__reduce_ex__", buffer_reduce_ex, METH_O,
+     "__reduce_ex__($self, protocol, /)\n--\n\n"
+     "For pickle; protocol 5 without a copy, given a buffer_callback. See pyslab.interchange."},
+    {"__dlpack__", FAST(buffer_dlpack),
+     "__dlpack__($self, /, *, stream=None, max_version=None, dl_device=None, copy=None)\n--\n\n"
+     "A DLPack capsule: a one-dimensional tensor of unsigned bytes, for from_dlpack().\n\n"
+     "max_version: (major, minor) that the consumer knows; from (1, 0) on the capsule has a\n"
+     "version. copy: True for a tensor over a copy in the same arena.\n"
+     "The Buffer cannot be freed while the tensor lives. Raises BufferError for a stream or\n"
+     "a device that is not the CPU, ValueError once freed, TypeError, OutOfMemoryError."},
+    {"__dlpack_device__", buffer_dlpack_device, METH_NOARGS,
+     "__dlpack_device__($self, /)\n--\n\n(1, 0): the CPU, in DLPack's numbers."},
+    {"__enter__", buffer_enter, METH_NOARGS, NULL},
+    {"__exit__", buffer_exit, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* --- attributes ---------------------------------------------------------- */
+
+static PyObject *get_nbytes(PyObject *op, void *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op) ? PyLong_FromSsize_t(((BufferObject *)op)->nbytes)
+                                                : NULL;
+}
+
+static PyObject *get_capacity(PyObject *op, void *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op)
+               ? PyLong_FromSize_t(buffer_capacity((BufferObject *)op))
+               : NULL;
+}
+
+static PyObject *get_address(PyObject *op, void *unused)
+{
+    (void)unused;
+    return buffer_is_usable((BufferObject *)op) ? PyLong_FromVoidPtr(((BufferObject *)op)->p)
+                                                : NULL;
+}
+
+static PyObject *get_arena(PyObject *op, void *unused)
+{
+    (void)unused;
+    return Py_NewRef((PyObject *)((BufferObject *)op)->arena);
+}
+
+static PyObject *get_released(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(((BufferObject *)op)->released);
+}
+
+static PyGetSetDef buffer_getset[] = {
+    {"nbytes", get_nbytes, NULL, "Bytes asked for, int.", NULL},
+    {"capacity", get_capacity, NULL, "Usable bytes without moving, int; what ksize() gives.", NULL},
+    {"address", get_address, NULL, "Address of the first byte, int.", NULL},
+    {"arena", get_arena, NULL, "The Arena that the memory belongs to.", NULL},
+    {"released", get_released, NULL, "True once kfree() was called, bool.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef buffer_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(BufferObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+/* --- the type ------------------------------------------------------------ */
+
+static PyObject *buffer_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    (void)type, (void)args, (void)kwargs;
+    PyErr_SetString(PyExc_TypeError,
+                    "a Buffer is not made by its constructor; use arena.kmalloc(size)");
+    return NULL;
+}
+
+PyTypeObject *buffer_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)(uintptr_t)buffer_doc},
+        {Py_tp_dealloc, (void *)buffer_dealloc},
+        {Py_tp_new, (void *)buffer_tp_new},
+        {Py_tp_repr, (void *)buffer_repr},
+        {Py_tp_hash, (void *)PyObject_HashNotImplemented},
+        {Py_tp_richcompare, (void *)buffer_richcompare},
+        {Py_mp_length, (void *)buffer_length},
+        {Py_sq_length, (void *)buffer_length},
+        {Py_sq_item, (void *)buffer_item},
+        {Py_mp_subscript, (void *)buffer_subscript},
+        {Py_mp_ass_subscript, (void *)buffer_ass_subscript},
+        {Py_bf_getbuffer, (void *)buffer_getbuffer},
+        {Py_bf_releasebuffer, (void *)buffer_releasebuffer},
+        {Py_tp_methods, buffer_methods},
+        {Py_tp_getset, buffer_getset},
+        {Py_tp_members, buffer_members},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab.Buffer",
+        .basicsize = sizeof(BufferObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+        .slots = slots,
+    };
+
+    buffers_watch_tracing();
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

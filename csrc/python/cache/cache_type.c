@@ -1,0 +1,96 @@
+/* cache_type.c - pyslab.KmemCache: the type and its attributes. */
+#include "python/cache/cache_type.h"
+
+#include "python/cache/cache_calls.h"
+#include "python/cache/cache_object.h"
+
+#include <stddef.h>
+
+static PyObject *get_slabs(PyObject *op, void *unused)
+{
+    CacheObject *self = cache_of(op);
+    pyslab_cache_stats s;
+
+    (void)unused;
+    if (!cache_is_usable(self, false))
+        return NULL;
+    cache_stats(self->cache, &s);
+    return PyObject_CallFunction(objects.slab_counts, "KKK", (unsigned long long)s.nr_full,
+                                 (unsigned long long)s.nr_partial, (unsigned long long)s.nr_empty);
+}
+
+static PyObject *get_supply(PyObject *op, void *unused)
+{
+    CacheObject *self = cache_of(op);
+    pyslab_cache_stats s;
+
+    (void)unused;
+    if (!cache_is_usable(self, false))
+        return NULL;
+    cache_stats(self->cache, &s);
+    return PyObject_CallFunction(
+        objects.supply_counts, "KKKKKK", (unsigned long long)s.supply_sheaf,
+        (unsigned long long)s.supply_swap, (unsigned long long)s.supply_barn,
+        (unsigned long long)s.supply_partial, (unsigned long long)s.supply_empty,
+        (unsigned long long)s.supply_buddy);
+}
+
+static PyObject *get_name(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyUnicode_FromString(cache_of(op)->name);
+}
+
+static PyObject *get_arena(PyObject *op, void *unused)
+{
+    (void)unused;
+    return Py_NewRef((PyObject *)cache_of(op)->arena);
+}
+
+static PyObject *cache_repr(PyObject *op)
+{
+    CacheObject *self = cache_of(op);
+
+    return PyUnicode_FromFormat("<pyslab.KmemCache '%s' size=%u align=%u stride=%u%s>", self->name,
+                                self->object_size, self->align, self->stride,
+                                self->cache == NULL ? " destroyed" : "");
+}
+
+static PyGetSetDef cache_getset[] = {
+    {"name", get_name, NULL, "Name, str.", NULL},
+    {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
+    {"slabs", get_slabs, NULL, "Slabs (full, partial, empty), a named tuple of int.", NULL},
+    {"supply", get_supply, NULL,
+     "Where refills came from (sheaf, swap, barn, partial, empty, buddy), a named tuple of int.",
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef cache_members[] = {
+    {"size", T_UINT, offsetof(CacheObject, object_size), READONLY, "Bytes of an object."},
+    {"align", T_UINT, offsetof(CacheObject, align), READONLY, "Bytes, a power of two."},
+    {"stride", T_UINT, offsetof(CacheObject, stride), READONLY, "Bytes between objects."},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(CacheObject, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject *cache_type_new(PyObject *module)
+{
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *)(uintptr_t)"Objects of one size, from Arena.kmem_cache_create()."},
+        {Py_tp_dealloc, (void *)cache_dealloc},
+        {Py_tp_repr, (void *)cache_repr},
+        {Py_tp_methods, cache_methods},
+        {Py_tp_getset, cache_getset},
+        {Py_tp_members, cache_members},
+        {0, NULL},
+    };
+    PyType_Spec spec = {
+        .name = "pyslab.KmemCache",
+        .basicsize = sizeof(CacheObject),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

@@ -1,0 +1,122 @@
+/* tracing.c - whether tracemalloc is on, and what it is told of arenas' blocks.
+ *
+ * PyTraceMalloc_Track() tests a flag of the interpreter that extensions cannot read.
+ * Calling it to find out costs 27 instructions a block, about a tenth of kmalloc and
+ * drop from Python (docs/performance.md), so the two functions that change the flag,
+ * start() and stop() of the builtin module _tracemalloc, are watched: the entries of its
+ * method table call the functions below, which call the real ones and then look. Every
+ * reference to start and stop, whenever taken, goes through that table.
+ * An interpreter whose entries look different is not touched: trace_on stays true there,
+ * and each block asks.
+ * Invariant: trace_on is true while tracemalloc traces (trace_flag_is_right).
+ */
+#include "python/tracing/tracing.h"
+
+#include "python/call/gil.h"
+
+bool trace_on = true;
+
+typedef PyObject *(*fast_function)(PyObject *, PyObject *const *, Py_ssize_t);
+
+static fast_function real_start;
+static PyCFunction real_stop;
+static void (*on_change)(bool on); /* who is told; see tracing_on_change */
+
+/* tracemalloc's untrack function answers -2 when it is off, whatever the address. */
+static bool tracemalloc_is_on(void)
+{
+    return PyTraceMalloc_Untrack(TRACE_DOMAIN, 0) != -2;
+}
+
+bool trace_flag_is_right(void)
+{
+    return trace_on || !tracemalloc_is_on();
+}
+
+void trace_track(const void *p, size_t nbytes)
+{
+    gil_assert_held();
+    if (nbytes == 0) /* blocks of 0 bytes have no addresses of their own */
+        trace_untrack(p);
+    else
+        (void)PyTraceMalloc_Track(TRACE_DOMAIN, (uintptr_t)p, nbytes);
+}
+
+void trace_untrack(const void *p)
+{
+    gil_assert_held();
+    (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
+}
+
+/* tracemalloc was perhaps switched on or off. */
+static void look(void)
+{
+    trace_on = tracemalloc_is_on();
+    if (on_change != NULL)
+        on_change(trace_on);
+}
+
+void tracing_on_change(void (*changed)(bool on))
+{
+    on_change = changed;
+}
+
+/* What the two entries call instead of tracemalloc's own functions. */
+static PyObject *watched_start(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result = real_start(module, args, nargs);
+
+    look();
+    return result;
+}
+
+static PyObject *watched_stop(PyObject *module, PyObject *unused)
+{
+    PyObject *result = real_stop(module, unused);
+
+    look();
+    return result;
+}
+
+/* The entry of the module's method table with this name, if it is called in the way that the
+ * functions here are written for; else NULL. */
+static PyMethodDef *builtin_entry(PyObject *module, const char *name, int flags)
+{
+    PyObject *function = PyObject_GetAttrString(module, name);
+    PyMethodDef *entry = NULL;
+
+    if (function == NULL)
+        PyErr_Clear();
+    else if (PyCFunction_CheckExact(function) && PyCFunction_GET_FLAGS(function) == flags)
+        entry = ((PyCFunctionObject *)function)->m_ml;
+    Py_XDECREF(function); /* the entry stays: the table is static */
+    return entry;
+}
+
+static void watch(PyObject *module)
+{
+    PyMethodDef *start = builtin_entry(module, "start", METH_FASTCALL);
+    PyMethodDef *stop = builtin_entry(module, "stop", METH_NOARGS);
+
+    if (start == NULL || stop == NULL)
+        return;
+    /* A process that starts Python a second time has the entries replaced already. */
+    if (real_stop == NULL) {
+        real_start = (fast_function)(void (*)(void))start->ml_meth;
+        real_stop = stop->ml_meth;
+        start->ml_meth = (PyCFunction)(void (*)(void))watched_start;
+        stop->ml_meth = watched_stop;
+    }
+    look();
+}
+
+bool tracing_add(PyObject *module)
+{
+    PyObject *tracemalloc = PyImport_ImportModule("_tracemalloc");
+
+    if (tracemalloc == NULL)
+        return false;
+    watch(tracemalloc);
+    Py_DECREF(tracemalloc);
+    return PyModule_AddIntConstant(module, "tracemalloc_domain", TRACE_DOMAIN) == 0;
+}

@@ -1,0 +1,52 @@
+/* tracing.h - blocks of arenas as tracemalloc sees them, in a domain of their own.
+ *
+ * What it is: whoever hands out memory to Python calls trace_new(), whoever takes it back
+ * trace_gone(): one test of one flag while tracing is off. Making and dropping a Buffer costs
+ * not even that: buffer.c is told when the flag changes (tracing_on_change), and makes Buffers
+ * the slow way while it is on. Reporting a block gone that was never reported does nothing.
+ * What it is not: blocks that C code takes from an arena; they are not traced.
+ * Invariant: trace_on is true while tracemalloc traces; the reverse need not be so.
+ * Lock: none; callers hold the GIL.
+ */
+#ifndef PYTHON_TRACING_H
+#define PYTHON_TRACING_H
+
+#include "python/module/objects.h"
+
+#include "base/check.h"
+
+/* The number of the domain, chosen as NumPy chose its own: four letters. */
+#define TRACE_DOMAIN 0x70736c62u /* "pslb" */
+
+/* False: tracemalloc is off. True: it may be on, and checks that itself. */
+extern __attribute__((visibility("hidden"))) bool trace_on;
+
+/* The invariant above. */
+bool trace_flag_is_right(void);
+/* Reports a block, whatever trace_on is; tracemalloc may be off. */
+void trace_track(const void *p, size_t nbytes);
+void trace_untrack(const void *p);
+
+/* Memory at p was handed out, or has another size now. */
+static always_inline void trace_new(const void *p, size_t nbytes)
+{
+    CHECK_WALK(trace_flag_is_right());
+    if (unlikely(trace_on))
+        trace_track(p, nbytes);
+}
+
+/* Memory at p went back. */
+static always_inline void trace_gone(const void *p)
+{
+    CHECK_WALK(trace_flag_is_right());
+    if (unlikely(trace_on))
+        trace_untrack(p);
+}
+
+/* Has changed(trace_on) called whenever trace_on may have changed, and for the first time by
+ * tracing_add(). There is one such function. */
+void tracing_on_change(void (*changed)(bool on));
+/* Adds tracemalloc_domain to the module, and watches tracemalloc's start() and stop(). */
+bool tracing_add(PyObject *module);
+
+#endif

@@ -1,0 +1,127 @@
+/* window_object.c - the life of a Window, and the arena's list of its windows. */
+#include "python/window/window_object.h"
+
+#include "python/call/gil.h"
+
+/* --- state --------------------------------------------------------------- */
+
+bool window_takes_more(const WindowObject *self)
+{
+    if (unlikely(self->closed)) {
+        PyErr_SetString(PyExc_ValueError, "operation on a closed Window");
+        return false;
+    }
+    if (likely(!self->local || self->depth < LOCAL_DEPTH))
+        return true;
+    PyErr_Format(objects.window_exhausted,
+                 "this thread has %u local views; hint: end some, or use kmap()", LOCAL_DEPTH);
+    return false;
+}
+
+bool window_has_arena(const WindowObject *self)
+{
+    if (likely(self->arena != NULL))
+        return true;
+    PyErr_SetString(objects.closed, self->closed && self->pkmap.counts == NULL
+                                        ? "the Window was never initialised"
+                                        : "the arena of the Window is gone");
+    return false;
+}
+
+void window_wake(WindowObject *self)
+{
+    gil_assert_held();
+    /* In a forked child the threads that waited are not there. */
+    if (self->waiters != NULL && self->waiters_pid != getpid())
+        self->waiters = NULL;
+    while (self->waiters != NULL) {
+        struct waiter *waiter = self->waiters;
+
+        self->waiters = waiter->next;
+        waiter->woken = true;
+        PyThread_release_lock(waiter->lock);
+    }
+}
+
+void *window_address(const ArenaObject *arena, uint32_t pfn)
+{
+    const WindowObject *self = arena->window;
+    uint32_t slot = self == NULL ? PKMAP_NONE : pkmap_find(&self->pkmap, pfn);
+
+    if (slot == PKMAP_NONE || self->pkmap.counts[slot] < 2)
+        return NULL;
+    return remap_address(&self->pkmap.remap, slot);
+}
+
+/* --- the end ------------------------------------------------------------- */
+
+void window_shrink(WindowObject *self)
+{
+    CHECK(self->closed);
+    (void)pkmap_flush(&self->pkmap);
+    if (self->pkmap.nr_in_use == 0)
+        remap_destroy(&self->pkmap.remap);
+}
+
+void window_end(WindowObject *self)
+{
+    gil_assert_held();
+    if (self->closed)
+        return;
+    self->closed = true;
+    window_shrink(self);
+    window_wake(self);
+}
+
+void window_detach(WindowObject *self)
+{
+    ArenaObject *arena = self->arena;
+
+    if (arena == NULL)
+        return;
+    window_end(self);
+    if (self->next != NULL)
+        self->next->prev = self->prev;
+    if (self->prev != NULL)
+        self->prev->next = self->next;
+    else
+        arena->windows = self->next;
+    if (arena->window == self)
+        arena->window = NULL;
+    self->arena = NULL;
+    self->next = self->prev = NULL;
+    if (self->owns_arena)
+        Py_DECREF(arena);
+}
+
+/* --- all of an arena's --------------------------------------------------- */
+
+void windows_close(ArenaObject *arena)
+{
+    for (WindowObject *w = arena->windows; w != NULL; w = w->next)
+        window_end(w);
+}
+
+void windows_orphan(ArenaObject *arena)
+{
+    while (arena->windows != NULL)
+        window_detach(arena->windows);
+}
+
+bool windows_check(const ArenaObject *arena, struct finding *finding)
+{
+    for (const WindowObject *w = arena->windows; w != NULL; w = w->next)
+        if (!pkmap_check(&w->pkmap, finding))
+            return false;
+    return true;
+}
+
+PyObject *windows_list(const ArenaObject *arena)
+{
+    PyObject *list = PyList_New(0);
+
+    for (WindowObject *w = arena->windows; w != NULL && list != NULL; w = w->next)
+        if (PyList_Append(list, (PyObject *)w) < 0)
+            Py_CLEAR(list);
+    return list;
+}
