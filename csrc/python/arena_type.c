@@ -1,7 +1,7 @@
 /* arena_type.c - the C base of pyslab.Arena: the calls that hand out memory.
  *
  * Not here: page frames (arena_pages.c); options, statistics and texts
- * (src/pyslab/arena.py, over cffi). Those calls run without the GIL, so they pin the
+ * (src/pyslab/_arena/arena.py, over cffi). Those calls run without the GIL, so they pin the
  * arena: _pin() and _unpin().
  */
 #include "python/arena_pages.h"

@@ -29,9 +29,9 @@ static bool module_fill(PyObject *module)
 {
     objects.flag_type = import_attribute("enum", "Flag");
     objects.parse_bytes = import_attribute("pyslab.sizes", "parse_bytes");
-    objects.prefilled = import_attribute("pyslab.prefill", "PrefilledSheaf");
-    objects.slab_counts = import_attribute("pyslab.counts", "SlabCounts");
-    objects.supply_counts = import_attribute("pyslab.counts", "SupplyCounts");
+    objects.prefilled = import_attribute("pyslab._memory.prefill", "PrefilledSheaf");
+    objects.slab_counts = import_attribute("pyslab._memory.counts", "SlabCounts");
+    objects.supply_counts = import_attribute("pyslab._memory.counts", "SupplyCounts");
     return objects.flag_type != NULL && objects.parse_bytes != NULL && objects.prefilled != NULL &&
            objects.slab_counts != NULL && objects.supply_counts != NULL && errors_import() &&
            add_type(module, arena_type_new(module), &objects.arena_type) &&

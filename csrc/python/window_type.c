@@ -1,7 +1,7 @@
 /* window_type.c - WindowBase, the C part of pyslab.Window: what the policy calls, and
  * the life of a Window. kmap itself is in window_view.c.
  *
- * The policy, _map_new() of src/pyslab/highmem.py, chooses a slot and calls _map(), which
+ * The policy, _map_new() of src/pyslab/_memory/window.py, chooses a slot and calls _map(), which
  * looks at everything again, maps and counts in one step: nothing that runs between two
  * calls can flush a slot that somebody has.
  */

@@ -3,7 +3,7 @@
  * A view is a Buffer of kind BUFFER_KMAP. It holds its Window (`keep`), its slot (a
  * count) and a reference on the block of frames; one of frames that have an address
  * holds the last alone. When it ends is decided in buffer.c: see pytypes.h.
- * Not here: a miss. It calls the policy, _map_new() of src/pyslab/highmem.py.
+ * Not here: a miss. It calls the policy, _map_new() of src/pyslab/_memory/window.py.
  */
 #include "python/window.h"
 

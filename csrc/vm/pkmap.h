@@ -3,7 +3,7 @@
  * What it is: the kernel's pkmap_count array and the hash from frame to slot
  * (mm/highmem.c), with the calls that keep both and the mappings (remap.h) in step.
  * What it is not: policy. Which slot is taken, when unused ones are flushed, and who
- * waits, is decided in src/pyslab/highmem.py.
+ * waits, is decided in src/pyslab/_memory/window.py.
  *
  * Counts, exactly as the kernel keeps them:
  *   0      free: inaccessible, in no hash chain

@@ -3,7 +3,7 @@
  * What it is: the primitive under the highmem window: map an aligned run of 2**order
  * frames into a slot, make slots inaccessible again, each as one system call.
  * What it is not: it keeps no record of what is mapped where, and chooses no slot; see
- * pkmap.h and src/pyslab/highmem.py.
+ * pkmap.h and src/pyslab/_memory/window.py.
  *
  * Data structure: one reservation. Run r is the frames r << order and following; slot s
  * is the bytes base + s * slot_bytes and following. Frames that have an address already,

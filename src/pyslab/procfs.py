@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pyslab.stats import CacheStats
+from pyslab._figures.records import CacheStats
 
 __all__ = [
     "PAGESET_COUNTS",

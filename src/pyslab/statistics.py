@@ -26,7 +26,7 @@ from pyslab._core import UsageBlock
 from pyslab.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from pyslab.arena import Arena
+    from pyslab._arena.arena import Arena
 
 __all__ = ["Statistics", "StatisticsBlock"]
 

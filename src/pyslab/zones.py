@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from pyslab import watermarks
-from pyslab.gfp_zones import HIGH_ZONES, ZONE_NAMES, gfp_zone_index
+from pyslab._memory.gfp_zones import HIGH_ZONES, ZONE_NAMES, gfp_zone_index
 from pyslab.sizes import parse_bytes
 from pyslab.watermarks import (
     PAGE_SIZE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pyslab.arena import Arena
+from pyslab._arena.arena import Arena
 from pyslab.watermarks import PAGE_SIZE
 
 __all__ = ["ArenaUse", "arena_use", "checked_arena"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pyslab.arena import Arena
+from pyslab._arena.arena import Arena
 from pyslab.compat._use import arena_use, checked_arena
 from pyslab.compat.torch import memory_summary
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pyslab._arena.arena import Arena
 from pyslab._core import _known_arena, ffi, lib
-from pyslab.arena import Arena
+from pyslab._memory.gfp_zones import ZONE_NAMES
 from pyslab.errors import OutOfMemoryError, PyslabError
-from pyslab.gfp_zones import ZONE_NAMES
-from pyslab.zones import Zone, ZoneLayout
+
+if TYPE_CHECKING:
+    from pyslab.zones import Zone, ZoneLayout
 
 __all__ = ["default_arena"]
 
@@ -61,6 +63,8 @@ def _arena_of_handle(address: int) -> Arena:
 
 def _core_layout(handle: Any) -> ZoneLayout | None:
     """Return the zones of a core arena, not what they keep back; None: one NORMAL zone."""
+    from pyslab.zones import Zone, ZoneLayout
+
     raw = ffi.new("pyslab_zone_stats *")
     zones: list[Zone] = []
     while lib.pyslab_arena_zone_stats(handle, len(zones), raw) == lib.PYSLAB_OK:

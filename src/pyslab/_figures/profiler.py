@@ -18,10 +18,10 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from pyslab.arena import Arena
+from pyslab._arena.arena import Arena
+from pyslab._arena.handles import default_arena
+from pyslab._figures.profiler_records import ProfilerRecords, profiler_records
 from pyslab.errors import ArenaClosedError
-from pyslab.handles import default_arena
-from pyslab.profiling_records import ProfilerRecords, profiler_records
 from pyslab.statistics import Statistics, StatisticsBlock
 
 __all__ = ["profiler"]

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from pyslab.address_map_svg import Box, svg_text
+from pyslab._figures.address_map_svg import Box, svg_text
 from pyslab.sizes import format_bytes
 from pyslab.watermarks import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyslab.stats import ZoneStats
+    from pyslab._figures.records import ZoneStats
 
 __all__ = ["AddressMap", "AddressRange", "address_map"]
 

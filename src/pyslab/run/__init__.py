@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 
-from pyslab.malloc_library import malloc_library
+from pyslab._installed import malloc_library
 
 _NOT_FOUND = 127  # the shells' exit status for a command that is not there
 _NOT_STARTED = 126  # and for one that is there but cannot be started
