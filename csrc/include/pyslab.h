@@ -51,8 +51,9 @@ extern "C" {
 /* Makes an arena. *out is written on success only. Errors: EINVAL, ELIMIT, EOS. */
 int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out);
 /* The process's own arena, made at the first call: of the size of physical memory, reserved
- * and not committed. It is pyslab.default_arena() in Python, and never goes. NULL: the
- * address space for it is not to be had. */
+ * and not committed; smaller where the cgroup has less, and half of what RLIMIT_AS and
+ * RLIMIT_DATA leave. It is pyslab.default_arena() in Python, and never goes. NULL: not even
+ * 1 MiB of addresses is to be had. */
 pyslab_arena *pyslab_default_arena(void);
 /* An arena counts its references: one from create, one from each get; a Python Arena has
  * two. The last put unmaps everything, as destroy does. EINVAL: there is none to put; the

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 from pyslab._core import ffi
+from pyslab._figures.table import Table
 from pyslab._memory.gfp_zones import ZONE_NAMES
 
 __all__ = [
@@ -19,106 +20,111 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class ArenaStats:
+class ArenaStats(Table):
     """One arena at one moment.
 
     Equation: free + pcp + slab + large + block pages == managed pages.
+
+    current_count: Buffers and Pages alive, and arrays of NumPy's allocator.
+    current_bytes: Bytes that these were asked for with; of arrays the usable bytes.
+    total_count: Buffers, Pages and arrays ever made.
+    nr_caches: Caches, kmalloc's size classes included.
+    size_bytes: Bytes of the arena's frames.
+    managed_pages: Frames that the zones hand out.
+    free_pages: Frames in the buddy.
+    pcp_pages: Frames on per-thread page lists.
+    slab_pages: Frames of slabs.
+    large_pages: Frames of kmalloc blocks larger than the largest size class.
+    block_pages: Frames handed out by alloc_pages and get_free_pages.
+    peak_used_pages: Most frames outside the buddy at once; page lists count as used.
+    dirty_free_pages: Free frames that hold old content, and so are resident.
+    metadata_bytes: Bytes of mem_map and class map in full, and of the caches' descriptors.
+    heap_bytes: Bytes of sheaves and tables, of all arenas of the process.
+    live_objects: Slab objects in callers' hands.
+    live_object_bytes: Bytes of the slab objects in callers' hands, each of its cache's size.
+    total_objects: Slab objects handed out since creation.
+    cached_objects: Free objects in sheaves and barns.
+    large_count: Large kmalloc blocks in callers' hands.
+    page_allocs: Blocks taken from the buddy since creation.
+    page_frees: Blocks given back to the buddy since creation.
+    alloc_failures: Requests for frames that found none.
+    pages_cleared: Frames cleared for GFP.ZERO.
+    pages_known_zero: Frames asked zero that needed no clearing.
+    pages_released: Frames given back to the operating system.
     """
 
     current_count: int
-    """Buffers and Pages alive, and arrays of NumPy's allocator."""
     current_bytes: int
-    """Bytes they were asked for with; the usable bytes of arrays."""
     total_count: int
-    """All of them ever made."""
     nr_caches: int
-    """Caches, kmalloc's size classes included."""
     size_bytes: int
-    """Bytes of the arena's frames."""
     managed_pages: int
-    """Frames that the zones hand out."""
     free_pages: int
-    """Frames in the buddy."""
     pcp_pages: int
-    """Frames on per-thread page lists."""
     slab_pages: int
-    """Frames of slabs."""
     large_pages: int
-    """Frames of kmalloc blocks larger than the largest size class."""
     block_pages: int
-    """Frames handed out by alloc_pages and get_free_pages."""
     peak_used_pages: int
-    """Most frames outside the buddy at once; page lists count as used."""
     dirty_free_pages: int
-    """Free frames that hold old content, and so are resident."""
     metadata_bytes: int
-    """Bytes of mem_map and class map in full, and of the caches' descriptors."""
     heap_bytes: int
-    """Bytes of sheaves and tables, of all arenas of the process."""
     live_objects: int
-    """Slab objects in callers' hands."""
     live_object_bytes: int
-    """The same in bytes, rounded up to the object size."""
     total_objects: int
-    """Slab objects handed out since creation."""
     cached_objects: int
-    """Free objects in sheaves and barns."""
     large_count: int
-    """Large kmalloc blocks in callers' hands."""
     page_allocs: int
-    """Blocks taken from the buddy since creation."""
     page_frees: int
-    """Blocks given back to it."""
     alloc_failures: int
-    """Requests for frames that found none."""
     pages_cleared: int
-    """Frames cleared for GFP.ZERO."""
     pages_known_zero: int
-    """Frames asked zero that needed no clearing."""
     pages_released: int
-    """Frames given back to the operating system."""
 
 
 @dataclasses.dataclass(frozen=True)
-class CacheStats:
-    """One kmem_cache at one moment."""
+class CacheStats(Table):
+    """One kmem_cache at one moment.
+
+    name: The name it was created with; kmalloc-N for those of kmalloc.
+    object_size: Bytes asked for at creation.
+    stride: Bytes from one object to the next.
+    align: Bytes, a power of two.
+    slab_order: A slab is 2**slab_order frames.
+    objects_per_slab: Objects that a slab holds.
+    sheaf_capacity: Objects a sheaf holds; 0: the cache has no sheaves.
+    nr_full: Slabs without a free object.
+    nr_partial: Slabs with some free objects.
+    nr_empty: Slabs with free objects only.
+    live_objects: Objects in callers' hands.
+    cached_objects: Free objects in sheaves and the barn.
+    total_allocs: Objects handed out since creation.
+    supply_sheaf: Objects handed out from the calling thread's sheaf as it was.
+    supply_swap: Exchanges of a thread's main and spare sheaf.
+    supply_barn: Full sheaves taken from the barn.
+    supply_partial: Refills' visits to a partial slab.
+    supply_empty: Refills' visits to an empty slab.
+    supply_buddy: Slabs bought from the buddy.
+    """
 
     name: str
     object_size: int
-    """Bytes asked for at creation."""
     stride: int
-    """Bytes from one object to the next."""
     align: int
-    """Bytes, a power of two."""
     slab_order: int
-    """A slab is 2**slab_order frames."""
     objects_per_slab: int
     sheaf_capacity: int
-    """Objects a sheaf holds; 0: the cache has no sheaves."""
     nr_full: int
-    """Slabs without a free object."""
     nr_partial: int
-    """Slabs with some."""
     nr_empty: int
-    """Slabs with nothing else."""
     live_objects: int
-    """Objects in callers' hands."""
     cached_objects: int
-    """Free objects in sheaves and the barn."""
     total_allocs: int
-    """Objects handed out since creation."""
     supply_sheaf: int
-    """Of these, without an exchange."""
     supply_swap: int
-    """Exchanges of a thread's main and spare sheaf."""
     supply_barn: int
-    """Full sheaves taken from the barn."""
     supply_partial: int
-    """Refills' visits to a partial slab."""
     supply_empty: int
-    """Refills' visits to an empty slab."""
     supply_buddy: int
-    """Slabs bought from the buddy."""
 
     @property
     def requested_bytes(self) -> int:
@@ -132,39 +138,49 @@ class CacheStats:
 
 
 @dataclasses.dataclass(frozen=True)
-class ZoneStats:
-    """One zone at one moment; numbers of frames unless said otherwise."""
+class ZoneStats(Table):
+    """One zone at one moment; numbers of frames unless said otherwise.
+
+    name: Its kind: DMA, DMA32, NORMAL, HIGHMEM or MOVABLE.
+    start_pfn: Its first frame.
+    nr_pages: Frames it manages.
+    watermark_min: Free frames that ordinary requests leave.
+    watermark_low: Below so many free frames background reclaim starts.
+    watermark_high: Background reclaim works up to so many.
+    watermark_promo: The mark above high, which tiered memory uses.
+    lowmem_reserve: Kept from requests that may use the zone of this index, per zone of the arena.
+    batch: Moved to or from a page list at once.
+    high_min: A page list may always keep so many.
+    high_max: A page list keeps so many at most.
+    has_address: False for high memory.
+    free_pages: Free, in the buddy.
+    dirty_free_pages: Free and resident, with old content.
+    pcp_pages: Free, on threads' page lists.
+    pages_allocated: Taken from the buddy since creation.
+    pages_freed: Given back to the buddy since creation.
+    nr_fallbacks: Blocks handed to requests that would rather have had a higher zone.
+    nr_stalls: Direct reclaims of requests for this zone.
+    """
 
     name: str
     start_pfn: int
     nr_pages: int
-    """Frames it manages."""
     watermark_min: int
     watermark_low: int
     watermark_high: int
     watermark_promo: int
     lowmem_reserve: tuple[int, ...]
-    """Kept from requests that may use the zone of this index, per zone of the arena."""
     batch: int
-    """Moved to or from a page list at once."""
     high_min: int
     high_max: int
     has_address: bool
-    """False for high memory."""
     free_pages: int
-    """In the buddy."""
     dirty_free_pages: int
-    """Of these, resident with old content."""
     pcp_pages: int
-    """On threads' page lists."""
     pages_allocated: int
-    """Taken from the buddy since creation."""
     pages_freed: int
-    """Given back to it."""
     nr_fallbacks: int
-    """Blocks handed to requests that would rather have had a higher zone."""
     nr_stalls: int
-    """Direct reclaims of requests for this zone."""
 
     def with_reserves_for(self, nr_zones: int) -> ZoneStats:
         """Return the same with the reserves of as many zones as the arena has."""

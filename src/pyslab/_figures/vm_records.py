@@ -6,38 +6,41 @@ import dataclasses
 from typing import Any
 
 from pyslab._core import lib
+from pyslab._figures.table import Table
 
 __all__ = ["Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"]
 
 
 @dataclasses.dataclass(frozen=True)
-class VmEvents:
-    """Steps of the slow path since creation, in the order in which it takes them."""
+class VmEvents(Table):
+    """Steps of the slow path since creation, in the order in which it takes them.
+
+    kswapd_wake: Background reclaim was woken.
+    min_retry: Retries at the min mark.
+    pcp_drain: Page lists emptied for want of memory.
+    direct_reclaim: Passes of direct reclaim.
+    pgsteal_direct: Frames that came back in direct reclaim.
+    slabs_scanned: Objects that shrinkers were asked to scan.
+    reclaim_retry: Retries after direct reclaim.
+    pageoutrun: Passes of background reclaim.
+    pgsteal_kswapd: Frames that came back in background reclaim.
+    oom_call: Calls of on_oom.
+    alloc_fail: Requests that failed for good.
+    limit_hit: Refusals by the arena's limit.
+    """
 
     kswapd_wake: int
-    """Background reclaim was woken."""
     min_retry: int
-    """Retries at the min mark."""
     pcp_drain: int
-    """Page lists emptied for want of memory."""
     direct_reclaim: int
-    """Passes of direct reclaim."""
     pgsteal_direct: int
-    """Frames that came back in them."""
     slabs_scanned: int
-    """Objects that shrinkers were asked to scan."""
     reclaim_retry: int
-    """Retries after direct reclaim."""
     pageoutrun: int
-    """Passes of background reclaim."""
     pgsteal_kswapd: int
-    """Frames that came back in them."""
     oom_call: int
-    """Calls of on_oom."""
     alloc_fail: int
-    """Requests that failed for good."""
     limit_hit: int
-    """Refusals by the arena's limit."""
 
     def by_kernel_name(self) -> dict[str, int]:
         """Return the counters by the names of /proc/vmstat where it has them."""
@@ -46,58 +49,68 @@ class VmEvents:
 
 
 @dataclasses.dataclass(frozen=True)
-class VmStats:
-    """vmalloc, vmap and rings of an arena at one moment."""
+class VmStats(Table):
+    """vmalloc, vmap and rings of an arena at one moment.
+
+    nr_areas: Areas in use.
+    nr_pages: Frames of areas in use.
+    nr_mappings: Mappings of areas in use and of freed ones not yet unmapped.
+    lazy_pages: Addresses freed and not yet unmapped, in frames.
+    budget: Mappings that all arenas of the process may have.
+    """
 
     nr_areas: int
-    """Areas in use."""
     nr_pages: int
-    """Their frames."""
     nr_mappings: int
-    """Mappings of areas in use and of freed ones not yet unmapped."""
     lazy_pages: int
-    """Addresses freed and not yet unmapped, in frames."""
     budget: int
-    """Mappings that all arenas of the process may have."""
 
 
 @dataclasses.dataclass(frozen=True)
-class VmArea:
-    """One area of contiguous addresses."""
+class VmArea(Table):
+    """One area of contiguous addresses.
+
+    address: The first address.
+    nbytes: Bytes of addresses, both copies of a ring.
+    nr_pages: Frames.
+    nr_blocks: Blocks that they came in.
+    nr_mappings: Mappings, guard pages included.
+    kind: vmalloc, vmap or ring.
+    """
 
     address: int
     nbytes: int
-    """Bytes of addresses, both copies of a ring."""
     nr_pages: int
-    """Frames."""
     nr_blocks: int
-    """Blocks that they came in."""
     nr_mappings: int
-    """Mappings, guard pages included."""
     kind: str
-    """vmalloc, vmap or ring."""
 
 
 @dataclasses.dataclass(frozen=True)
-class WindowStats:
-    """Figures of a Window; its slots are in_use + unused + free."""
+class WindowStats(Table):
+    """Figures of a Window; its slots are in_use + unused + free.
+
+    slots: Slots of the window: in_use + unused + free.
+    order: A slot shows 2**order frames.
+    hits: kmaps that found their run mapped: no system call.
+    misses: kmaps that mapped it.
+    ahead: Runs that a scan mapped before they were asked for.
+    flushes: Flushes that freed at least one slot.
+    remaps: Calls to the operating system, of any kind.
+    in_use: Slots with a count of 2 or more.
+    unused: Slots with a count of 1: mapped, but nobody's.
+    free: Slots with a count of 0: not mapped.
+    """
 
     slots: int
     order: int
     hits: int
-    """kmaps that found their run mapped: no system call."""
     misses: int
-    """kmaps that mapped it."""
     ahead: int
-    """Runs that a scan mapped before they were asked for."""
     flushes: int
-    """Flushes that freed at least one slot."""
     remaps: int
-    """Calls to the operating system, of any kind."""
     in_use: int
-    """Slots with a count of 2 or more."""
     unused: int
-    """Slots with a count of 1: mapped, but nobody's."""
     free: int
 
     @property
@@ -108,14 +121,17 @@ class WindowStats:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fragmentation:
-    """One zone's indices for each order, in thousandths; see pyslab.extfrag."""
+class Fragmentation(Table):
+    """One zone's indices for each order, in thousandths; see pyslab.extfrag.
+
+    zone: The zone's name.
+    unusable: Share of free memory that cannot serve the order.
+    index: Why a request of the order would fail; -1000: it would not.
+    """
 
     zone: str
     unusable: tuple[int, ...]
-    """Share of free memory that cannot serve the order."""
     index: tuple[int, ...]
-    """Why a request of the order would fail; -1000: it would not."""
 
 
 def vm_events(counts: Any) -> VmEvents:

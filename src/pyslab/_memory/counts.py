@@ -12,28 +12,32 @@ __all__ = ["SlabCounts", "SupplyCounts"]
 
 
 class SlabCounts(NamedTuple):
-    """Slabs of a cache, by how much of each is in use."""
+    """Slabs of a cache, by how much of each is in use.
+
+    full: Slabs without a free object.
+    partial: Slabs with some free objects.
+    empty: Slabs with free objects only.
+    """
 
     full: int
-    """Slabs without a free object."""
     partial: int
-    """Slabs with some free objects."""
     empty: int
-    """Slabs with nothing else."""
 
 
 class SupplyCounts(NamedTuple):
-    """Where a cache's objects came from, in the order in which it looks."""
+    """Where a cache's objects came from, in the order in which it looks.
+
+    sheaf: Objects handed out without an exchange.
+    swap: Exchanges of a thread's main and spare sheaf.
+    barn: Full sheaves taken from the barn.
+    partial: Visits to a partial slab.
+    empty: Visits to an empty slab.
+    buddy: Slabs bought from the buddy.
+    """
 
     sheaf: int
-    """Objects handed out without an exchange."""
     swap: int
-    """Exchanges of a thread's main and spare sheaf."""
     barn: int
-    """Full sheaves taken from the barn."""
     partial: int
-    """Visits to a partial slab."""
     empty: int
-    """Visits to an empty slab."""
     buddy: int
-    """Slabs bought from the buddy."""
