@@ -20,7 +20,7 @@ usage: pyslab COMMAND [ARGUMENT ...]
        pyslab [--version] [--includes] [--cflags] [--cmakedir] [--pkgconfigdir]
 
 commands:
-  run      run a program with its malloc on pyslab:  pyslab run -- python3 program.py
+  run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
   bench    measure pyslab against other allocators:  pyslab bench --quick
   help     show this page, or that of a command:     pyslab help run
 

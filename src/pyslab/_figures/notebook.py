@@ -24,7 +24,7 @@ __all__ = ["FrameUse", "arena_html", "closed_html", "frame_uses"]
 
 _WIDTH = 600  # of the bar
 _HEIGHT = 24
-_LEAST = 1.5  # what is there is seen
+_LEAST = 1.5  # width of the smallest part, so that it can be seen
 
 
 class FrameUse(NamedTuple):
