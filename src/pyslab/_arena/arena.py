@@ -43,7 +43,8 @@ class Arena(ArenaBase, Closing):
     kmalloc_classes: ``"fine"``, four sizes per doubling, or ``"linux"``, the kernel's.
     purge_delay: seconds after which memory that nobody needed goes back to the
     operating system; None: only release_unused() gives it back.
-    prefault: make every frame resident at once. mlock: and keep it in memory.
+    prefault: make every frame resident at once.
+    mlock: make every frame resident at once, and keep it in memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
@@ -51,7 +52,7 @@ class Arena(ArenaBase, Closing):
     theirs. What is in it stays: allocations are forgotten with the arena, and
     reserve_range() claims known frames again.
     prealloc: {size: n}: the kmalloc class that serves size starts with n free objects in
-    empty slabs, which shrinking and need take, but not time.
+    empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
