@@ -96,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{table.num_rows} rows, {path.stat().st_size >> 20} MiB")
         inside = sum(lies_in(table[name], arena) for name in table.column_names)
         print(f"columns in the arena: {inside} of {table.num_columns}")
+        if inside < table.num_columns:
+            raise SystemExit("Arrow has copied a column")
         found = compare(lambda: aggregate(table), arena, options.rounds)
         print(f"best shop: {found['total'].argmax()}, {found['total'].max():.2f}")
         if find_spec("pandas"):

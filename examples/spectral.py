@@ -22,6 +22,7 @@ import pyslab
 RATE = 48_000  # samples a second
 SEGMENT = 2048  # samples, half of them shared with the next segment
 FIRST_HZ, LAST_HZ = 1_000.0, 9_000.0  # of the chirp
+SPREAD_HZ = 250.0  # how far the ends of the chirp may be from the middle of a segment
 NOISE = 0.5  # standard deviation; the chirp's amplitude is 1
 
 
@@ -72,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         first, last = found["strongest"][[0, -1]]
         power = found["periodogram"].sum() * RATE / SEGMENT
         print(f"chirp from {first:.0f} Hz to {last:.0f} Hz")
+        if max(abs(first - FIRST_HZ), abs(last - LAST_HZ)) > SPREAD_HZ:
+            raise SystemExit("the spectrogram shows another chirp")
+        if abs(power / (signal**2).mean() - 1) > 0.05:
+            raise SystemExit("the periodogram has another power than the signal")
         print(f"mean square {power:.3f}, of the signal {(signal**2).mean():.3f}")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import pyslab
-from pyslab._core import lib
+from pyslab._core import ffi, lib
 from pyslab.sizes import format_bytes
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "kmalloc-rounding.md"
@@ -62,10 +62,8 @@ class Step:
 def steps(geometry: Geometry) -> list[Step]:
     """All of them, by asking for every size."""
     found: list[Step] = []
-    with (
-        pyslab.Arena(_ARENA, overcommit=True, kmalloc_classes=geometry) as arena,
-        arena._handle() as handle,
-    ):
+    with pyslab.Arena(_ARENA, overcommit=True, kmalloc_classes=geometry) as arena:
+        handle = ffi.cast("pyslab_arena *", arena.handle)
         for asked in range(1, _ASKED):
             size = int(lib.pyslab_kmalloc_size_roundup(handle, asked))
             if not found or found[-1].size != size:

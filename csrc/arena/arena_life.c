@@ -9,7 +9,7 @@
  */
 #include "arena/arena.h"
 
-#include "os/os.h"
+#include "arena/arena_default.h"
 
 static _Atomic(struct pyslab_arena *) default_arena;
 
@@ -20,18 +20,13 @@ static bool is_default(const struct pyslab_arena *arena)
 
 struct pyslab_arena *arena_default(void)
 {
-    const pyslab_arena_options options = {.struct_size = sizeof options,
-                                          .size_bytes = os_physical_bytes(),
-                                          .max_order = PYSLAB_DEFAULT_ORDER,
-                                          .overcommit = 1,
-                                          .hugepages = PYSLAB_HUGEPAGES_TRY};
     struct pyslab_arena *arena = atomic_load_explicit(&default_arena, memory_order_acquire);
     struct pyslab_arena *made;
 
     if (likely(arena != NULL))
         return arena;
-    if (arena_create(&options, &made) != PYSLAB_OK)
-        return NULL;
+    if (arena_default_make(&made) != PYSLAB_OK) /* another thread may have taken what was left */
+        return atomic_load_explicit(&default_arena, memory_order_acquire);
     if (atomic_compare_exchange_strong(&default_arena, &arena, made))
         return made;
     arena_destroy(made);

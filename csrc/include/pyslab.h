@@ -51,8 +51,9 @@ extern "C" {
 /* Makes an arena. *out is written on success only. Errors: EINVAL, ELIMIT, EOS. */
 int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out);
 /* The process's own arena, made at the first call: as large as physical memory, of which it uses
- * nothing until blocks are used. It is pyslab.default_arena() in Python, and is never destroyed.
- * NULL: the process may not have that much address space. */
+ * nothing until blocks are used; smaller where the cgroup has less, and at most half of what
+ * RLIMIT_AS and RLIMIT_DATA leave. It is pyslab.default_arena() in Python, and is never destroyed.
+ * NULL: not even 1 MiB of addresses is to be had. */
 pyslab_arena *pyslab_default_arena(void);
 /* An arena counts its references: one from create, one from each get; a Python Arena has
  * two. The last put unmaps everything, as destroy does. EINVAL: there is none to put; the

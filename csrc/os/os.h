@@ -77,6 +77,13 @@ uint64_t os_physical_bytes(void);
 uint64_t os_address_space_bytes(void);
 /* Bytes of addresses that the process has mapped; 0 if unknown. */
 uint64_t os_mapped_bytes(void);
+/* Bytes of private memory that the process may still map beside what it has mapped, by the same
+ * two limits; UINT64_MAX: no limit. */
+uint64_t os_room_bytes(void);
+/* Bytes of memory that the process's cgroup, and all that it lies in, may use; UINT64_MAX: no
+ * limit. groups: "/proc/self/cgroup" or a file like it; mount: "/sys/fs/cgroup", where both
+ * versions of cgroups are looked for. */
+uint64_t os_cgroup_bytes(const char *groups, const char *mount);
 /* Copies the value of an environment variable, as far as it fits. Allocates nothing, and works
  * before the C library has set up its own copy. False: the variable is not set, or the process
  * runs with other rights than its user's (set-user-id), and then no variable is believed. */

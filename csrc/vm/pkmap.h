@@ -5,7 +5,7 @@
  * A run is 2**order frames of high memory that are mapped together; a slot is a place in the
  * window's addresses that shows one run.
  * What it is not: policy. Which slot is taken, when unused ones are unmapped (flushed), and
- * who waits, is decided in src/pyslab/highmem.py.
+ * who waits, is decided in src/pyslab/_memory/window.py.
  *
  * Counts, exactly as the kernel keeps them:
  *   0      free: inaccessible, in no hash chain

@@ -6,13 +6,21 @@
 ...     buf[:5] = b"hello"
 ...     print(bytes(buf[:5]), buf.capacity)
 b'hello' 112
+
+Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
+pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.compat (other projects'
+names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.errors, pyslab.sizes; and
+what is the kernel's: pyslab.zones, pyslab.watermarks, pyslab.slab_limits, pyslab.procfs,
+pyslab.procfs_parse, pyslab.extfrag. A name that begins with an underscore is private.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-from pyslab import _interpreter, arrow, compat, numpy_handler  # noqa: F401  # the first refuses
+from pyslab import _interpreter  # noqa: F401  # first: it refuses a subinterpreter
+from pyslab._arena.arena import Arena
+from pyslab._arena.handles import default_arena
 from pyslab._core import (
     _C_API,
     Buffer,
@@ -24,10 +32,17 @@ from pyslab._core import (
     ffi,
     tracemalloc_domain,
 )
-from pyslab.address_map import AddressMap, AddressRange
-from pyslab.arena import Arena
-from pyslab.capi import api_address, get_cmake_dir, get_include, get_pkgconfig_dir
-from pyslab.counts import SlabCounts, SupplyCounts
+from pyslab._installed import (
+    api_address,
+    get_cmake_dir,
+    get_include,
+    get_pkgconfig_dir,
+    malloc_library,
+)
+from pyslab._memory.counts import SlabCounts, SupplyCounts
+from pyslab._memory.gfp import GFP
+from pyslab._memory.prefill import PrefilledSheaf
+from pyslab._memory.ring import Ring
 from pyslab.errors import (
     ArenaClosedError,
     ArenaForkedError,
@@ -39,27 +54,21 @@ from pyslab.errors import (
     PyslabError,
     WindowExhaustedError,
 )
-from pyslab.gfp import GFP
-from pyslab.handles import default_arena
-from pyslab.highmem import Window, WindowStats
-from pyslab.interchange import dump, dumps, load, loads
-from pyslab.malloc_library import malloc_library
-from pyslab.prefill import PrefilledSheaf
-from pyslab.profiling import profiler
-from pyslab.profiling_records import MemoryRecord, ProfilerRecords, profiler_records
-from pyslab.ring import Ring
 from pyslab.sizes import parse_bytes
-from pyslab.statistics import Statistics, StatisticsBlock
-from pyslab.stats import (
-    ArenaStats,
-    CacheStats,
-    Fragmentation,
-    VmArea,
-    VmEvents,
-    VmStats,
-    ZoneStats,
-)
-from pyslab.zones import Zone, ZoneLayout, ZonePolicy
+
+if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
+    from pyslab import arrow, compat, numpy_handler
+    from pyslab._figures.address_map import AddressMap, AddressRange
+    from pyslab._figures.profiler import profiler
+    from pyslab._figures.profiler_records import MemoryRecord, ProfilerRecords, profiler_records
+    from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
+    from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
+    from pyslab._memory.window import Window
+    from pyslab.interchange import dump, dumps, load, loads
+    from pyslab.statistics import Statistics, StatisticsBlock
+    from pyslab.zones import Zone, ZoneLayout, ZonePolicy
+
+    __version__: str
 
 __all__ = [
     "GFP",
@@ -123,7 +132,53 @@ __all__ = [
     "tracemalloc_domain",
 ]
 
-try:
-    __version__ = version("pyslab-alloc")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
+# Public modules that `import pyslab` does not import, and names with the module that each is
+# in: a program pays for what it uses. __getattr__ imports them at the first use.
+_MODULES = (
+    *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
+    *("numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
+    *("watermarks", "zones"),
+)
+_NAMES_OF_MODULES = {
+    "_figures.address_map": ("AddressMap", "AddressRange"),
+    "_figures.profiler": ("profiler",),
+    "_figures.profiler_records": ("MemoryRecord", "ProfilerRecords", "profiler_records"),
+    "_figures.records": ("ArenaStats", "CacheStats", "ZoneStats"),
+    "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
+    "_memory.window": ("Window",),
+    "interchange": ("dump", "dumps", "load", "loads"),
+    "statistics": ("Statistics", "StatisticsBlock"),
+    "zones": ("Zone", "ZoneLayout", "ZonePolicy"),
+}
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
+
+if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+    def __getattr__(name):
+        """Import the module, or the name from its module, at its first use."""
+        from importlib import import_module
+
+        if name in _MODULES:
+            return import_module(f"pyslab.{name}")
+        if name in _MODULE_OF_NAME:
+            value = getattr(import_module(f"pyslab.{_MODULE_OF_NAME[name]}"), name)
+        elif name == "__version__":
+            value = _version()
+        else:
+            raise AttributeError(f"module 'pyslab' has no attribute {name!r}", name=name)
+        globals()[name] = value
+        return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pyslab-alloc")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0+unknown"
+
+
+def __dir__() -> list[str]:
+    """List what is public, and only that."""
+    return sorted({*__all__, *_MODULES})

@@ -7,22 +7,35 @@ import shlex
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from itertools import takewhile
 
 import pyslab
 
-_USAGE = """\
-usage: pyslab [--help] [--version] [--includes | --cflags | --cmakedir | --pkgconfigdir]
-       pyslab COMMAND ...
+_USAGE_ERROR = 2
+_HELP = """\
+pyslab: the Linux kernel's memory architecture over real memory
 
-for building extensions that use pyslab.h:
+usage: pyslab COMMAND [ARGUMENT ...]
+       pyslab [--version] [--includes] [--cflags] [--cmakedir] [--pkgconfigdir]
+
+commands:
+  run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
+  bench    measure pyslab against other allocators:  pyslab bench --quick
+  help     show this page, or that of a command:     pyslab help run
+
+options, each answered on a line:
+  --version       the version
   --includes      compiler flags for Python.h and pyslab.h
   --cflags        compiler flags for pyslab.h
   --cmakedir      directory of pyslabConfig.cmake
   --pkgconfigdir  directory of pyslab.pc
+  --help          this page
 
-commands:
-  run      run a program with its malloc on pyslab (pyslab run --help)
-  bench    measure pyslab against other allocators (pyslab bench --help)
+In Python:
+  >>> import pyslab
+  >>> arena = pyslab.Arena("64MiB")
+  >>> buf = arena.kmalloc(100)
 """
 
 
@@ -41,33 +54,75 @@ _ANSWERS: dict[str, Callable[[], str]] = {
     "--cflags": lambda: _includes(pyslab.get_include()),
     "--cmakedir": pyslab.get_cmake_dir,
     "--pkgconfigdir": pyslab.get_pkgconfig_dir,
-    "--help": lambda: _USAGE.rstrip("\n"),
+    "--help": lambda: _HELP,
 }
 _SHORT = {"-V": "--version", "-h": "--help"}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, or answer each option on a line; return 0, or 2 for a usage error."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] == "bench":
-        from pyslab.bench import main as bench_main
+def _bench(arguments: Sequence[str]) -> int:
+    from pyslab.bench import main as bench_main
 
-        return bench_main(arguments[1:])
-    if arguments and arguments[0] == "run":
-        from pyslab.run import main as run_main
+    return bench_main(list(arguments))
 
-        return run_main(arguments[1:])
-    options = [_SHORT.get(argument, argument) for argument in arguments]
-    if options and all(option in _ANSWERS for option in options):
-        for option in options:
-            print(_ANSWERS[option]())
+
+def _run(arguments: Sequence[str]) -> int:
+    from pyslab.run import main as run_main
+
+    return run_main(arguments)
+
+
+def _help(arguments: Sequence[str]) -> int:
+    """Show the page of the command named, or this command's own."""
+    if not arguments or arguments[0] in ("help", "-h", "--help"):
+        print(_HELP, end="")
         return 0
-    unknown = [option for option in options if option not in _ANSWERS]
-    if unknown:
-        kind = "option" if unknown[0].startswith("-") else "command"
-        print(f"pyslab: no {kind} {unknown[0]!r}", file=sys.stderr)
-    print(_USAGE, end="", file=sys.stderr)
-    return 2
+    if arguments[0] not in _COMMANDS:
+        return _refuse(arguments[0])
+    return _COMMANDS[arguments[0]](["--help"])
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "run": _run,
+    "bench": _bench,
+    "help": _help,
+}
+
+
+def _refuse(argument: str) -> int:
+    """Say what is wrong with an argument, and return the exit status for that."""
+    kind = "option" if argument.startswith("-") else "command"
+    near = get_close_matches(argument, [*_COMMANDS, *_ANSWERS], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    print(f"pyslab: no {kind} {argument!r}{hint}", file=sys.stderr)
+    print("usage: pyslab COMMAND ...; pyslab help tells more", file=sys.stderr)
+    return _USAGE_ERROR
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command, or answer each option on a line.
+
+    Returns the command's exit status, 0, or 2 for a usage error.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        return _help([])
+    options = list(takewhile(lambda argument: argument.startswith("-"), arguments))
+    answers = [_SHORT.get(option, option) for option in options]
+    for option, answer in zip(options, answers, strict=True):
+        if answer not in _ANSWERS:
+            return _refuse(option)
+    rest = arguments[len(options) :]
+    if "--help" in answers:
+        return _help(rest)
+    if rest and rest[0] not in _COMMANDS:
+        return _refuse(rest[0])
+    if rest and answers and answers[0] != "--version":
+        text = f"pyslab: {options[0]} is answered alone: leave it out, or {rest[0]!r}"
+        print(text, file=sys.stderr)
+        return _USAGE_ERROR
+    for answer in answers:
+        print(_ANSWERS[answer]())
+    return 0 if answers else _COMMANDS[rest[0]](rest[1:])
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from typing import Any, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer as _BufferProtocol
 
-from pyslab.arena import Arena
-from pyslab.counts import SlabCounts, SupplyCounts
-from pyslab.gfp import GFP
-from pyslab.prefill import PrefilledSheaf
+from pyslab._arena.arena import Arena
+from pyslab._memory.counts import SlabCounts, SupplyCounts
+from pyslab._memory.gfp import GFP
+from pyslab._memory.prefill import PrefilledSheaf
 
 _C = TypeVar("_C", bound=Callable[[], object])
 

@@ -12,8 +12,8 @@ from importlib import import_module
 from traceback import clear_frames
 from typing import IO, Any
 
+from pyslab._arena.arena import Arena
 from pyslab._core import Buffer
-from pyslab.arena import Arena
 from pyslab.interchange import aligned_buffer, read_into
 
 __all__ = ["read_ipc"]

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
+from pyslab._arena.arena import Arena
+from pyslab._arena.arrays import array_memory
+from pyslab._arena.handles import default_arena
 from pyslab._core import Buffer
-from pyslab.arena import Arena
-from pyslab.gfp import GFP
-from pyslab.handles import default_arena
+from pyslab._memory.gfp import GFP
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as BytesLike
@@ -50,7 +51,7 @@ def aligned_buffer(arena: Arena, nbytes: int) -> Buffer:
 
     Raises OutOfMemoryError, ArenaClosedError, TypeError.
     """
-    buf = _arena(arena)._array_memory(nbytes, ALIGN, GFP.KERNEL)
+    buf = array_memory(_arena(arena), nbytes, ALIGN, GFP.KERNEL)
     return buf if len(buf) == nbytes else arena.krealloc(buf, nbytes)  # a run of frames
 
 

@@ -8,67 +8,20 @@ the handler it was made with, and with it the arena's memory: it stays valid aft
 >>> with arena.numpy_allocator():
 ...     total = a * b + c  # temporaries and result are arena memory
 
-Not here: arrays over one Buffer (arrays.py); the C functions (csrc/python/numpy_handler.c).
+Not here: arrays over one Buffer (Arena.empty() and its kin); the C functions
+(csrc/python/numpy_handler.c).
 """
 
 from __future__ import annotations
 
-from contextvars import ContextVar
-from types import TracebackType
-from typing import Any
-
+from pyslab._arena.arena import Arena
+from pyslab._arena.handles import default_arena
 from pyslab._core import _numpy_set_handler
-from pyslab.arena import Arena
-from pyslab.handles import default_arena
+from pyslab._memory.numpy_allocator import NumpyAllocator, use
 
 __all__ = ["NumpyAllocator", "initializer", "install", "uninstall"]
 
-# What each `with` of this context found, innermost last.
-_outer: ContextVar[tuple[Any, ...]] = ContextVar("pyslab_numpy_outer", default=())
-
 _installed: Arena | None = None
-
-
-def _use(arena: Arena) -> Any:
-    """Set the arena's handler in this context; return the one before."""
-    if not isinstance(arena, Arena):
-        raise TypeError(f"expected a pyslab.Arena, not {type(arena).__name__}")
-    handler = arena._numpy_handler()
-    try:
-        return _numpy_set_handler(handler)
-    except ModuleNotFoundError as error:
-        raise ImportError("NumPy is missing: pip install numpy") from error
-
-
-class NumpyAllocator:
-    """A context manager: array data comes from the arena inside. Made by numpy_allocator().
-
-    It may be used again, nested in itself, and by several threads or tasks at once: each
-    context remembers what it found. Entering raises ArenaClosedError; ImportError without
-    NumPy.
-    """
-
-    def __init__(self, arena: Arena) -> None:
-        self._arena = arena
-
-    def __enter__(self) -> Arena:
-        _outer.set((*_outer.get(), _use(self._arena)))
-        return self._arena
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not _outer.get():
-            raise RuntimeError("numpy_allocator() was not entered in this context")
-        *others, found = _outer.get()
-        _outer.set(tuple(others))
-        _numpy_set_handler(found)
-
-    def __repr__(self) -> str:
-        return f"<pyslab.NumpyAllocator of {self._arena!r}>"
 
 
 def install(arena: Arena | None = None) -> Arena:
@@ -83,7 +36,7 @@ def install(arena: Arena | None = None) -> Arena:
     """
     global _installed
     chosen = default_arena() if arena is None else arena
-    _use(chosen)
+    use(chosen)
     _installed = chosen
     return chosen
 
@@ -106,4 +59,4 @@ def initializer(arena: Arena | None = None) -> None:
     """
     if arena is None:
         arena = _installed or default_arena()
-    _use(arena)
+    use(arena)

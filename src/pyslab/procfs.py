@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pyslab.stats import CacheStats
+from pyslab._figures.records import CacheStats
 
 __all__ = [
     "PAGESET_COUNTS",
@@ -47,25 +47,34 @@ _MAX_NAME = 127  # what procps reads of a cache's name
 
 @dataclass(frozen=True)
 class BuddyInfo:
-    """A zone's line of /proc/buddyinfo."""
+    """A zone's line of /proc/buddyinfo.
+
+    node: Number of the memory node.
+    zone: The zone's name.
+    nr_free: Free blocks of order 0, 1, 2, ...
+    """
 
     node: int
     zone: str
     nr_free: tuple[int, ...]
-    """Free blocks of order 0, 1, 2, ..."""
 
 
 @dataclass(frozen=True)
 class PageSetInfo:
-    """One CPU's page lists in a zone, in frames."""
+    """One CPU's page lists in a zone, in frames.
+
+    cpu: Number of the CPU.
+    count: Frames on the lists.
+    high: Frames beyond which they give back.
+    batch: Frames moved at once.
+    high_min: Frames that the lists may always keep.
+    high_max: Frames that they keep at most.
+    """
 
     cpu: int
     count: int
-    """Frames on the lists."""
     high: int
-    """Frames beyond which they give back."""
     batch: int
-    """Frames moved at once."""
     high_min: int
     high_max: int
 
@@ -76,15 +85,33 @@ class ZoneInfo:
 
     A zone without frames ends after protection: stats, vm_stats_threshold,
     node_unreclaimable and start_pfn are None, pagesets is empty.
+
+    node: Number of the memory node.
+    zone: The zone's name.
+    node_stats: The node's statistics, in order; None but in the node's first zone with frames.
+    free: Free frames, page lists not counted.
+    boost: What min, low, high and promo contain beyond the marks, for a while.
+    min: Ordinary requests leave so many free.
+    low: Below so many background reclaim starts.
+    high: Background reclaim works up to so many.
+    promo: The mark above high, which tiered memory uses.
+    spanned: From the first to the last, holes included.
+    present: Those that exist.
+    managed: Those that the allocator hands out.
+    cma: Those set aside for contiguous blocks.
+    protection: lowmem_reserve, one per kind of zone.
+    stats: The zone's statistics, in order.
+    pagesets: Page lists, one record per CPU.
+    vm_stats_threshold: How far a CPU's statistics may be behind; the same for all CPUs.
+    node_unreclaimable: 1 if reclaim has given the node up.
+    start_pfn: The first frame.
     """
 
     node: int
     zone: str
     node_stats: Mapping[str, int] | None
-    """The node's statistics, in order; None but in the node's first zone with frames."""
     free: int
     boost: int
-    """What min, low, high and promo contain beyond the marks, for a while."""
     min: int
     low: int
     high: int
@@ -94,14 +121,10 @@ class ZoneInfo:
     managed: int
     cma: int
     protection: tuple[int, ...]
-    """lowmem_reserve, one per kind of zone."""
     stats: Mapping[str, int] | None
-    """The zone's statistics, in order."""
     pagesets: tuple[PageSetInfo, ...]
     vm_stats_threshold: int | None
-    """How far a CPU's statistics may be behind; the same for all CPUs."""
     node_unreclaimable: int | None
-    """1 if reclaim has given the node up."""
     start_pfn: int | None
 
 
@@ -111,13 +134,25 @@ class SlabInfo:
 
     Raises ValueError for a name that its readers could not split off: empty, with white
     space or over 127 characters.
+
+    name: The cache's.
+    active_objs: Objects in use.
+    num_objs: Objects that the slabs hold.
+    objsize: Bytes.
+    objperslab: Objects of a slab.
+    pagesperslab: Frames of a slab.
+    limit: Tunable: objects that a CPU keeps at most.
+    batchcount: Tunable: objects moved at once.
+    sharedfactor: Tunable: of the shared array.
+    active_slabs: Slabs with an object in use.
+    num_slabs: Slabs.
+    sharedavail: Objects in the shared array.
     """
 
     name: str
     active_objs: int
     num_objs: int
     objsize: int
-    """Bytes."""
     objperslab: int
     pagesperslab: int
     limit: int

@@ -26,7 +26,7 @@ from pyslab._core import UsageBlock
 from pyslab.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from pyslab.arena import Arena
+    from pyslab._arena.arena import Arena
 
 __all__ = ["Statistics", "StatisticsBlock"]
 
@@ -37,20 +37,22 @@ def _signed(nbytes: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """Allocations in a block of time; RMM's fields."""
+    """Allocations in a block of time; RMM's fields.
+
+    current_bytes: Bytes allocated less bytes freed; negative if more was freed.
+    current_count: Allocations less frees.
+    peak_bytes: The most that current_bytes has been, and at least 0.
+    peak_count: The most that current_count has been, and at least 0.
+    total_bytes: Bytes allocated, freed or not.
+    total_count: Allocations.
+    """
 
     current_bytes: int
-    """Bytes allocated less bytes freed; negative if more was freed."""
     current_count: int
-    """Allocations less frees."""
     peak_bytes: int
-    """The most that current_bytes has been, and at least 0."""
     peak_count: int
-    """The most that current_count has been, and at least 0."""
     total_bytes: int
-    """Bytes allocated, freed or not."""
     total_count: int
-    """Allocations."""
 
     def __str__(self) -> str:
         return (

@@ -34,28 +34,32 @@ _HIGH_FRACTION = 8  # page lists grow to this part of a zone at most
 
 @dataclass(frozen=True)
 class Watermarks:
-    """Free frames at which a zone changes its behaviour; min <= low <= high <= promo."""
+    """Free frames at which a zone changes its behaviour; min <= low <= high <= promo.
+
+    min: Ordinary requests leave this many.
+    low: Below it background reclaim starts.
+    high: Reclaim works up to it.
+    promo: The mark above high that tiered memory uses.
+    """
 
     min: int
-    """Ordinary requests leave this many."""
     low: int
-    """Below it background reclaim starts."""
     high: int
-    """Reclaim works up to it."""
     promo: int
-    """The mark above high that tiered memory uses."""
 
 
 @dataclass(frozen=True)
 class PageSets:
-    """Limits of one CPU's page lists in a zone, in frames."""
+    """Limits of one CPU's page lists in a zone, in frames.
+
+    batch: Frames moved between the buddy and a list at once.
+    high_min: Frames a list may always keep.
+    high_max: Frames it may keep at most, however busy it is.
+    """
 
     batch: int
-    """Frames moved between the buddy and a list at once."""
     high_min: int
-    """Frames a list may always keep."""
     high_max: int
-    """Frames it may keep at most, however busy it is."""
 
 
 def _check_not_negative(what: str, *values: int) -> None:

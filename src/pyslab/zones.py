@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from pyslab import watermarks
-from pyslab.gfp_zones import HIGH_ZONES, ZONE_NAMES, gfp_zone_index
+from pyslab._memory.gfp_zones import HIGH_ZONES, ZONE_NAMES, gfp_zone_index
 from pyslab.sizes import parse_bytes
 from pyslab.watermarks import (
     PAGE_SIZE,
@@ -60,14 +60,15 @@ class Zone:
 
     Raises ValueError for an unknown name, no frames or a negative start, TypeError for
     numbers that are no int.
+
+    name: One of ZONE_NAMES.
+    start_pfn: Its first frame.
+    nr_pages: Frames.
     """
 
     name: str
-    """One of ZONE_NAMES."""
     start_pfn: int
-    """Its first frame."""
     nr_pages: int
-    """Frames."""
 
     def __post_init__(self) -> None:
         if self.name not in ZONE_NAMES:
@@ -95,12 +96,17 @@ class Zone:
 
 @dataclass(frozen=True)
 class ZonePolicy:
-    """What the allocator must respect in one zone; figures in frames."""
+    """What the allocator must respect in one zone; figures in frames.
+
+    zone: The zone.
+    watermarks: Free frames at which it changes its behaviour.
+    lowmem_reserve: One per zone of the layout: kept from requests whose highest zone that is.
+    pagesets: Limits of its page lists.
+    """
 
     zone: Zone
     watermarks: Watermarks
     lowmem_reserve: tuple[int, ...]
-    """One per zone of the layout: kept from requests whose highest zone that is."""
     pagesets: PageSets
 
 
@@ -114,7 +120,8 @@ class ZoneLayout:
     watermark_scale_factor: least distance between marks, in 1/10000 of a zone. If both
     are 0 nothing is kept back at all, neither watermarks nor lowmem reserves.
     lowmem_reserve_ratio: as in the sysctl, a number for each of ZONE_NAMES or a mapping
-    for some of them. nr_cpus: those that share the page lists' frames; None: those online.
+    for some of them.
+    nr_cpus: CPUs that share the page lists' frames; None: those online.
 
     Raises ValueError for zones that break the rule and numbers out of range, TypeError
     for numbers that are no int.

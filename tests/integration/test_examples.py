@@ -12,9 +12,22 @@ pytest.importorskip("psutil")
 
 
 def test_out_of_core(tmp_path: object) -> None:
-    """64 MiB of numbers on disk, updated through a window; the sums are right."""
+    """Numbers on disk, updated through a window; the sums are right, and memory is bounded.
+
+    The limit, which the example checks by itself, is less than the data: 112 MiB hold the
+    interpreter with NumPy (about 60) and the window (32).
+    """
     script = REPO / "examples" / "out_of_core.py"
-    command = [sys.executable, str(script), "--size", "64MiB", "--limit", "1GiB", "--rounds", "1"]
+    command = [
+        sys.executable,
+        str(script),
+        "--size",
+        "256MiB",
+        "--limit",
+        "112MiB",
+        "--rounds",
+        "1",
+    ]
     result = subprocess.run(
         [*command, "--path", f"{tmp_path}/numbers.bin"],
         capture_output=True,
@@ -23,5 +36,5 @@ def test_out_of_core(tmp_path: object) -> None:
         check=False,
     )
     assert 0 == result.returncode, result.stderr
-    assert "data: 64 MiB" in result.stdout
+    assert "data: 256 MiB, limit: 112 MiB resident" in result.stdout
     assert "times its speed" in result.stdout

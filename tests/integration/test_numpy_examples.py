@@ -141,6 +141,17 @@ def test_the_notebook_runs() -> None:
     assert "strongest at the end: 89" in done.stdout
 
 
+def test_the_notebook_asserts_what_it_says() -> None:
+    """Each code cell but the picture's holds its text by an assertion."""
+    document: dict[str, Any] = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    for cell in document["cells"]:
+        if cell["cell_type"] == "code" and cell["id"] != "picture":
+            source = "".join(cell["source"])
+            assert "assert " in source or "raise AssertionError" in source, cell["id"]
+    text = "".join("".join(cell["source"]) for cell in document["cells"])
+    assert "assert arena.buddyinfo() == before" in text
+
+
 def test_a_failing_cell_is_seen(tmp_path: Path) -> None:
     """The runner of the notebook fails with the cell, and names it."""
     cells = [

@@ -145,6 +145,31 @@ def test_arrow(arena: pyslab.Arena, capsys: pytest.CaptureFixture[str]) -> None:
     assert "allocated_bytes" in capsys.readouterr().err
 
 
+def test_arrow_figures_are_exact(arena: pyslab.Arena) -> None:
+    """The peak is what was in use at once, older memory included: not frames, not a bound."""
+    older = arena.kmalloc(1024)
+    pool = arrow.MemoryPool(arena)
+    assert (1024, 1024) == (pool.bytes_allocated(), pool.max_memory())
+    held = [arena.kmalloc(16 << 10) for _ in range(7)]
+    assert 1024 + 114_688 == pool.bytes_allocated() == pool.max_memory()
+    held.clear()
+    again = arena.kmalloc(16 << 10)
+    assert (1024 + (16 << 10), 1024 + 114_688) == (pool.bytes_allocated(), pool.max_memory())
+    assert (8 << 14, 8) == (pool.total_bytes_allocated(), pool.num_allocations())
+    del older, again
+    assert (0, 1024 + 114_688) == (pool.bytes_allocated(), pool.max_memory())
+
+
+def test_arrow_says_that_it_is_no_pool() -> None:
+    """pyarrow refuses it, as the texts say; and they say what Arrow can use instead."""
+    text = " ".join((arrow.__doc__ or "").split())
+    for words in ("set_memory_pool()`` refuses", "py_buffer", "ARROW_DEFAULT_MEMORY_POOL=system"):
+        assert words in text
+    pyarrow = pytest.importorskip("pyarrow")
+    with pyslab.Arena("1MiB", hugepages="no") as arena, pytest.raises(TypeError):
+        pyarrow.set_memory_pool(arrow.MemoryPool(arena))
+
+
 def test_closed_and_wrong_arenas(make_arena: ArenaFactory) -> None:
     """Clear errors, and a repr in any case."""
     arena = make_arena()

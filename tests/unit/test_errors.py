@@ -97,12 +97,12 @@ def test_sizes_of_another_type(busy: pyslab.Arena, call: Call, size: Any) -> Non
 
 
 @each_sized
-@pytest.mark.parametrize("size", ["12 parsecs", "", "-5", "1k", "4096 pages"])
+@pytest.mark.parametrize("size", ["12 parsecs", "", "-5", "1Z", "4096 pages"])
 def test_sizes_that_are_no_size(busy: pyslab.Arena, call: Call, size: str) -> None:
     """Text that is no size is quoted."""
     with pytest.raises(ValueError, match=r"^Could not parse") as caught:
         call(busy, size)
-    assert f"Could not parse {size!r} as a byte specification" == str(caught.value)
+    assert str(caught.value).startswith(f"Could not parse {size!r} as a byte specification: ")
 
 
 @each_ordered

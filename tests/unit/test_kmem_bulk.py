@@ -139,13 +139,13 @@ def test_dropped_cache_with_objects_of_c_code_warns() -> None:
         arena = pyslab.Arena("1MiB", hugepages="no")
         cache = arena.kmem_cache_create("leaky", 600)
         address = cache.alloc().address
-        with arena._handle() as handle:
-            core = lib.pyslab_kmem_cache_of(handle, ffi.cast("void *", address))
-            if core == ffi.NULL:
-                keep = cache.alloc()
-                core = lib.pyslab_kmem_cache_of(handle, ffi.cast("void *", keep.address))
-                del keep
-            p = lib.pyslab_kmem_cache_alloc(core, lib.PYSLAB_GFP_KERNEL)
+        handle = ffi.cast("pyslab_arena *", arena.handle)
+        core = lib.pyslab_kmem_cache_of(handle, ffi.cast("void *", address))
+        if core == ffi.NULL:
+            keep = cache.alloc()
+            core = lib.pyslab_kmem_cache_of(handle, ffi.cast("void *", keep.address))
+            del keep
+        p = lib.pyslab_kmem_cache_alloc(core, lib.PYSLAB_GFP_KERNEL)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             del cache

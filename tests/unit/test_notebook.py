@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 import pyslab
-from pyslab.notebook import arena_html, frame_uses
+from pyslab._figures.notebook import arena_html, frame_uses
 from tests.conftest import ArenaFactory
 
 

@@ -1,5 +1,6 @@
 """parse_bytes: the sizes as text that every size argument accepts."""
 
+import re
 from typing import Any
 
 import pytest
@@ -32,6 +33,24 @@ GOOD = {
     "1TiB": 1 << 40,
     "1PB": 10**15,
     "1PiB": 1 << 50,
+    "1EB": 10**18,
+    "1EiB": 1 << 60,
+    "64M": 64 << 20,
+    "64m": 64 << 20,
+    "2G": 2 << 30,
+    "2g": 2 << 30,
+    "512k": 512 << 10,
+    "512K": 512 << 10,
+    "1T": 1 << 40,
+    "1t": 1 << 40,
+    "1P": 1 << 50,
+    "1p": 1 << 50,
+    "1E": 1 << 60,
+    "1e": 1 << 60,
+    "1 K": 1024,
+    "1.5G": 3 << 29,
+    "0.0009765625k": 1,
+    "0.0009k": 0,
     "007": 7,
 }
 
@@ -42,9 +61,9 @@ BAD = [
     "-1",
     "-1KiB",
     "+1",
-    "1k",
-    "1 K",
     "1 Ki",
+    "1KM",
+    "Kb1",
     "KiB",
     "b",
     ".5KiB",
@@ -54,7 +73,8 @@ BAD = [
     "0x10",
     "1e3",
     "1 KiB 2",
-    "1EiB",
+    "1ZiB",
+    "1Z",
     "nan",
     "inf",
     "٣",
@@ -74,7 +94,19 @@ def test_rejects_text_that_is_no_size(text: str) -> None:
     """Anything else is a ValueError that quotes the text."""
     with pytest.raises(ValueError, match=r"^Could not parse") as caught:
         pyslab.parse_bytes(text)
-    assert f"Could not parse {text!r} as a byte specification" == str(caught.value)
+    assert str(caught.value).startswith(f"Could not parse {text!r} as a byte specification: ")
+
+
+def test_the_message_lists_the_units() -> None:
+    """A wrong one is answered with all that would be right; each of them is."""
+    with pytest.raises(ValueError, match="Could not parse '1 megabyte'") as caught:
+        pyslab.parse_bytes("1 megabyte")
+    units = re.findall(r"\b[kKMGTPE]?i?B\b|\b[KMGTPE]\b", str(caught.value))
+    assert 19 == len(set(units)), units
+    for unit in units:
+        base = 1000 if unit[1:] == "B" else 1024
+        power = 0 if unit == "B" else "KMGTPE".index(unit[0].upper()) + 1
+        assert 3 * base**power == pyslab.parse_bytes(f"3{unit}"), unit
 
 
 @pytest.mark.parametrize("value", [None, 1.5, b"1KiB", ["1KiB"], object()])

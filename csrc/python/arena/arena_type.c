@@ -2,8 +2,8 @@
  *
  * What it is not: the methods that hand out memory, which are in the folder of what they hand out
  * (kmalloc/, pages/, cache/, mempool/, region/, vm/, window/); options, statistics and texts
- * (src/pyslab/arena.py, over cffi). Those Python methods run C code without the GIL, so they pin
- * the arena around it: _pin() and _unpin().
+ * (src/pyslab/_arena/arena.py, over cffi). Those Python methods run C code without the GIL, so they
+ * pin the arena around it: _pin() and _unpin().
  */
 #include "python/arena/arena_type.h"
 

@@ -8,7 +8,9 @@
 #include "os/os.h"
 #include "page_alloc/watermark.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 /* What a request that failed found in one zone. */
 struct zone_state {
@@ -143,6 +145,30 @@ void *raise_out_of_memory(ArenaObject *arena, size_t nbytes, size_t align, uint3
     return NULL;
 }
 
+/* The frames of vmalloc, where an arena has no high zones, are those of a side arena, which could
+ * not be made: asks the system for its file once more, to learn why. Always NULL. */
+static void *raise_no_side_arena(ArenaObject *arena, size_t nbytes)
+{
+    const char *hint = "raise the limits of the process (ulimit -v, ulimit -d)";
+    struct os_file file;
+    int error = ENOMEM;
+
+    if (os_file_open_memory(&file, "pyslab-highmem", arena->core->bytes) == PYSLAB_OK)
+        os_file_close(&file);
+    else
+        error = errno;
+    if (error == EFBIG)
+        hint = "raise the limit of the size of files (ulimit -f)";
+    else if (error == EMFILE)
+        hint = "raise the limit of open files (ulimit -n)";
+    PyErr_Format(
+        objects.out_of_memory,
+        "cannot allocate %zu bytes: vmalloc and rings take their frames from a file in "
+        "memory, and the system refuses one of %zu bytes with its addresses (%s); hint: %s",
+        nbytes, arena->core->bytes, strerror(error), hint);
+    return NULL;
+}
+
 void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp)
 {
     struct pyslab_arena *side = load_relaxed(&arena->core->side);
@@ -150,6 +176,9 @@ void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp)
                             .gfp = (gfp & ~GFP_ZONE_TABLE_BITS) | GFP_HIGH_BITS};
     const struct page_alloc *pages = &met.core->pages;
 
+    if (side == NULL && arena->core->mapped_bytes == arena->core->bytes && !PyErr_Occurred() &&
+        nbytes <= arena->core->bytes)
+        return raise_no_side_arena(arena, nbytes);
     while (met.lowest + 1 < pages->nr_zones && pages->zone[met.lowest].type < PYSLAB_ZONE_HIGHMEM)
         met.lowest++;
     raise_for_zones(&met, nbytes, 0);

@@ -80,7 +80,7 @@ static PyObject *arena_to_object(pyslab_arena *core)
     arena = arena_known_object(core);
     if (arena != NULL)
         return arena;
-    module = PyImport_ImportModule("pyslab.handles");
+    module = PyImport_ImportModule("pyslab._arena.handles");
     if (module == NULL)
         return NULL;
     arena = PyObject_CallMethod(module, "_arena_of_handle", "N", PyLong_FromVoidPtr(core));

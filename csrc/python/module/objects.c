@@ -1,6 +1,6 @@
 /* objects.c - looks up the classes of other modules that C code raises, calls or compares with.
  *
- * What it is not: where the classes are written: pyslab/errors.py, sizes.py, prefill.py, counts.py.
+ * What it is not: where the classes are written: pyslab/errors.py, sizes.py, _memory/.
  */
 #include "python/module/objects.h"
 
@@ -26,9 +26,9 @@ bool objects_import(void)
     static const struct import imports[] = {
         {"enum", "Flag", &objects.flag_type},
         {"pyslab.sizes", "parse_bytes", &objects.parse_bytes},
-        {"pyslab.prefill", "PrefilledSheaf", &objects.prefilled},
-        {"pyslab.counts", "SlabCounts", &objects.slab_counts},
-        {"pyslab.counts", "SupplyCounts", &objects.supply_counts},
+        {"pyslab._memory.prefill", "PrefilledSheaf", &objects.prefilled},
+        {"pyslab._memory.counts", "SlabCounts", &objects.slab_counts},
+        {"pyslab._memory.counts", "SupplyCounts", &objects.supply_counts},
         {"pyslab.errors", "PyslabError", &objects.error},
         {"pyslab.errors", "OutOfMemoryError", &objects.out_of_memory},
         {"pyslab.errors", "InvalidPointerError", &objects.invalid_pointer},

@@ -28,11 +28,11 @@ struct module_objects {
     PyTypeObject *region_type;
     PyTypeObject *usage_type;
     PyTypeObject *shrinker_type;
-    PyObject *slab_counts;   /* pyslab.counts.SlabCounts */
-    PyObject *supply_counts; /* pyslab.counts.SupplyCounts */
+    PyObject *slab_counts;   /* pyslab._memory.counts.SlabCounts */
+    PyObject *supply_counts; /* pyslab._memory.counts.SupplyCounts */
     PyObject *flag_type;     /* enum.Flag */
     PyObject *parse_bytes;   /* pyslab.sizes.parse_bytes */
-    PyObject *prefilled;     /* pyslab.prefill.PrefilledSheaf */
+    PyObject *prefilled;     /* pyslab._memory.prefill.PrefilledSheaf */
     PyObject *error;         /* pyslab.errors.PyslabError; the rest are its subclasses there */
     PyObject *out_of_memory;
     PyObject *invalid_pointer;

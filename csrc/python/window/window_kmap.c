@@ -1,7 +1,7 @@
 /* window_kmap.c - kmap() and kunmap(), of an Arena and of a Window.
  *
  * A hit, which is a run of frames that a slot shows already, is served here. A miss calls the
- * policy, _map_new() of src/pyslab/highmem.py, which comes back by window_policy.c.
+ * policy, _map_new() of src/pyslab/_memory/window.py, which comes back by window_policy.c.
  */
 #include "python/window/window_kmap.h"
 

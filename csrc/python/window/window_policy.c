@@ -1,6 +1,6 @@
 /* window_policy.c - what the policy of a Window calls when kmap finds no slot that shows the run.
  *
- * The policy, _map_new() of src/pyslab/highmem.py, chooses a slot and calls _map(), which
+ * The policy, _map_new() of src/pyslab/_memory/window.py, chooses a slot and calls _map(), which
  * looks at everything again, maps and counts in one step: nothing that runs between two
  * calls can flush a slot that somebody has.
  */

@@ -1,5 +1,5 @@
 /* window_policy.h - the methods of a Window that its policy calls, _map_new() of
- * src/pyslab/highmem.py, for the table of its methods. */
+ * src/pyslab/_memory/window.py, for the table of its methods. */
 #ifndef PYTHON_WINDOW_POLICY_H
 #define PYTHON_WINDOW_POLICY_H
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pyslab.arena import Arena
+from pyslab._arena.arena import Arena
 from pyslab.watermarks import PAGE_SIZE
 
 __all__ = ["ArenaUse", "arena_use", "checked_arena"]
@@ -12,30 +12,34 @@ __all__ = ["ArenaUse", "arena_use", "checked_arena"]
 
 @dataclasses.dataclass(frozen=True)
 class ArenaUse:
-    """One arena at one moment; bytes are usable bytes."""
+    """One arena at one moment; bytes are usable bytes.
+
+    object_bytes: Of slab objects in callers' hands.
+    object_count: Their number.
+    object_total_bytes: Of slab objects handed out since creation, of caches that still exist.
+    object_total_count: Their number.
+    frame_bytes: Of large blocks, page blocks and vmalloc areas.
+    frame_count: Large blocks and vmalloc areas: page blocks have no count.
+    slab_bytes: Of all frames of slabs.
+    used_bytes: Of frames outside the buddy, vmalloc's in a side arena included.
+    peak_used_bytes: The most that were outside the buddy, without a side arena.
+    taken_bytes: Of frames taken from the buddy since creation.
+    size_bytes: Of all frames of the arena.
+    free_bytes: Of frames in the buddy.
+    """
 
     object_bytes: int
-    """Of slab objects in callers' hands."""
     object_count: int
     object_total_bytes: int
-    """Of slab objects handed out since creation, of caches that still exist."""
     object_total_count: int
     frame_bytes: int
-    """Of large blocks, page blocks and vmalloc areas."""
     frame_count: int
-    """Large blocks and vmalloc areas: page blocks have no count."""
     slab_bytes: int
-    """Of all frames of slabs."""
     used_bytes: int
-    """Of frames outside the buddy, vmalloc's in a side arena included."""
     peak_used_bytes: int
-    """The most that were outside the buddy, without a side arena."""
     taken_bytes: int
-    """Of frames taken from the buddy since creation."""
     size_bytes: int
-    """Of all frames of the arena."""
     free_bytes: int
-    """Of frames in the buddy."""
 
     @property
     def bytes(self) -> int:

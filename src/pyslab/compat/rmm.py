@@ -17,8 +17,8 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
+from pyslab._arena.arena import Arena
 from pyslab._core import Buffer
-from pyslab.arena import Arena
 from pyslab.compat._use import checked_arena
 from pyslab.errors import InvalidPointerError, OutOfMemoryError
 from pyslab.sizes import format_bytes

@@ -25,9 +25,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyslab.arena import Arena
+from pyslab._arena.arena import Arena
+from pyslab._arena.handles import default_arena
 from pyslab.compat._use import ArenaUse, arena_use, checked_arena
-from pyslab.handles import default_arena
 from pyslab.sizes import format_bytes
 from pyslab.watermarks import PAGE_SIZE
 

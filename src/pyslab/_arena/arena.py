@@ -1,37 +1,38 @@
 """Arena: a region of real memory with the kernel's allocators over it.
 
-The calls that hand out memory are C methods of ArenaBase. Here is what need not be
-fast: options, statistics, texts and the end of an arena, over cffi.
+The calls that hand out memory (kmalloc, alloc_pages, vmalloc, kmap, ...) are C methods of the
+base class, ArenaBase. Here is what need not be fast: options, properties, figures and the end
+of an arena. A method that is one line here (``stats = reports.stats``) is the function of that
+name in the module beside this one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Literal
+import threading
+from typing import TYPE_CHECKING, Any
 
-from pyslab._core import Shrinker, ffi, lib
-from pyslab.arena_highmem import ArenaHighmem
-from pyslab.arena_statistics import ArenaStatistics
-from pyslab.arrays import ArenaArrays
-from pyslab.closing import Closing
+from pyslab._arena import arrays, kernel_reports, reclaim, reports, windows
+from pyslab._arena.options import Hugepages, KmallocClasses, arena_options
+from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
+from pyslab._arena.reclaim import OomCallback
+from pyslab._arena.refusals import creation_error
+from pyslab._arguments import size_option
+from pyslab._core import ArenaBase, Shrinker, ffi, lib
+from pyslab._memory.closing import Closing
+from pyslab._memory.ring import Ring
+from pyslab._memory.slots import LAST_PKMAP, window_slots
 from pyslab.errors import ArenaClosedError, PyslabError
-from pyslab.highmem import LAST_PKMAP
-from pyslab.options import arena_options, creation_error, int_option, size_option
-from pyslab.prealloc import Prealloc, prealloc_option, stock
-from pyslab.ring import Ring
 from pyslab.sizes import format_bytes
-from pyslab.zones import ZoneLayout
+
+if TYPE_CHECKING:
+    from pyslab._memory.window import Window
+    from pyslab.zones import ZoneLayout
 
 __all__ = ["Arena"]
 
-Hugepages = Literal["try", "no", "require"]
-KmallocClasses = Literal["fine", "linux"]
 
-OomCallback = Callable[[int, str], object]
-
-
-class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
+class Arena(ArenaBase, Closing):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
@@ -42,7 +43,8 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     kmalloc_classes: ``"fine"``, four sizes per doubling, or ``"linux"``, the kernel's.
     purge_delay: seconds after which memory that nobody needed goes back to the
     operating system; None: only release_unused() gives it back.
-    prefault: make every frame resident at once. mlock: and keep it in memory.
+    prefault: make every frame resident at once.
+    mlock: make every frame resident at once, and keep it in memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
@@ -50,7 +52,7 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     theirs. What is in it stays: allocations are forgotten with the arena, and
     reserve_range() claims known frames again.
     prealloc: {size: n}: the kmalloc class that serves size starts with n free objects in
-    empty slabs, which shrinking and need take, but not time.
+    empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
@@ -88,7 +90,7 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
-        self._set_highmem(highmem_slots)
+        self._highmem_slots = window_slots("highmem_slots", highmem_slots)
         made = ffi.new("pyslab_arena **")
         code = lib.pyslab_arena_create(options, made)
         if code != lib.PYSLAB_OK:
@@ -106,7 +108,7 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     def _of_handle(cls, handle: Any, layout: ZoneLayout | None) -> Arena:
         """Return an Arena over a pyslab_arena made in C, which stays its maker's."""
         self = cls.__new__(cls)
-        self._set_highmem(LAST_PKMAP)
+        self._highmem_slots = LAST_PKMAP
         self._start(handle, owned=False, layout=layout)
         return self
 
@@ -115,9 +117,8 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
         self._size = int(lib.pyslab_arena_size(handle))
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle)))
         self._max_order = int(lib.pyslab_arena_max_order(handle))
-        self._layout = layout or ZoneLayout.flat(
-            self._size, min_free_kbytes=0, watermark_scale_factor=0
-        )
+        self._layout = layout
+        self._local_windows = threading.local()
         self._limit: int | None = int(lib.pyslab_arena_limit(handle)) or None
         self._shrinkers: set[Shrinker] = set()
         self._on_oom: OomCallback | None = None
@@ -155,6 +156,10 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     @property
     def layout(self) -> ZoneLayout:
         """The zones and what each keeps back."""
+        if self._layout is None:
+            from pyslab.zones import ZoneLayout  # which takes its time to import
+
+            self._layout = ZoneLayout.flat(self._size, min_free_kbytes=0, watermark_scale_factor=0)
         return self._layout
 
     # --- when memory is short ------------------------------------------------
@@ -173,7 +178,7 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     @limit.setter
     def limit(self, value: int | str | None) -> None:
         nbytes = None if value is None else size_option("limit", value)
-        with self._handle() as handle:
+        with reports.core_arena(self) as handle:
             lib.pyslab_arena_set_limit(handle, nbytes or 0)
         self._limit = nbytes
 
@@ -191,37 +196,18 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
     def on_oom(self, callback: OomCallback | None) -> None:
         self._set_on_oom(callback)  # which sets _on_oom as well
 
-    def register_shrinker(
-        self,
-        count: Callable[[], int],
-        scan: Callable[[int], int | None],
-        *,
-        seeks: int = lib.PYSLAB_SHRINK_SEEKS,
-        batch: int = lib.PYSLAB_SHRINK_BATCH,
-    ) -> Shrinker:
-        """Ask this cache for memory when the arena is short of it.
+    register_shrinker = reclaim.register_shrinker
 
-        count(): objects that could go, int. scan(nr): let go of up to nr objects; returns
-        how many went, None for "no more now". How many it is asked for is the kernel's
-        do_shrink_slab: (count >> priority) * 4 / seeks, batch at a time, priority 12 to 0.
-        seeks: what an object costs to make again; 0: nothing.
+    # --- high memory: windows.py, and window.py of the folder _memory ----------
 
-        Both may allocate and free; what they raise comes out of the call that allocates.
-        The arena keeps the shrinker until its unregister(), or close().
-        Raises TypeError, ValueError, ArenaClosedError.
-        """
-        for name, value in (("seeks", seeks), ("batch", batch)):
-            if not 0 <= int_option(name, value) < 1 << 31:
-                raise ValueError(f"{name} must be 0 to 2**31 - 1, got {value}")
-        shrinker = self._register_shrinker(count, scan, seeks, batch)
-        # Each step is one call, so that threads do not lose each other's shrinkers.
-        for other in list(self._shrinkers):
-            if not other.registered:
-                self._shrinkers.discard(other)
-        self._shrinkers.add(shrinker)
-        return shrinker
+    @property
+    def kmap_window(self) -> Window:
+        """The window of highmem_slots slots that kmap() uses, made at its first use."""
+        return windows.kmap_window(self)
 
-    # --- high memory ---------------------------------------------------------
+    kmap_local = windows.kmap_local
+    kmap_flush_unused = windows.kmap_flush_unused
+    window = windows.window
 
     def ring(self, nbytes: int | str) -> Ring:
         """Return a Ring of nbytes, rounded up to whole frames, mapped twice in a row.
@@ -235,9 +221,43 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
 
         Raises OSError if the disk reports an error.
         """
-        with self._handle() as handle:
+        with reports.core_arena(self) as handle:
             if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
                 raise OSError(ffi.errno, os.strerror(ffi.errno))
+
+    # --- NumPy arrays: arrays.py ----------------------------------------------
+
+    empty = arrays.empty
+    zeros = arrays.zeros
+    full = arrays.full
+    from_array = arrays.from_array
+    numpy_allocator = arrays.numpy_allocator
+
+    # --- figures: reports.py ---------------------------------------------------
+
+    stats = reports.stats
+    caches = reports.caches
+    zone_stats = reports.zone_stats
+    vm_stats = reports.vm_stats
+    vm_areas = reports.vm_areas
+    vm_events = reports.vm_events
+    fragmentation = reports.fragmentation
+    address_map = reports.address_map
+    vmallocinfo = reports.vmallocinfo
+    _repr_html_ = reports.html
+    statistics = reports.statistics
+    reset_peak = reports.reset_peak
+
+    # --- figures as /proc has them: kernel_reports.py --------------------------
+
+    buddy_info = kernel_reports.buddy_info
+    zone_info = kernel_reports.zone_info
+    slab_info = kernel_reports.slab_info
+    vm_stat = kernel_reports.vm_stat
+    buddyinfo = kernel_reports.buddyinfo
+    zoneinfo = kernel_reports.zoneinfo
+    slabinfo = kernel_reports.slabinfo
+    vmstat = kernel_reports.vmstat
 
     # --- giving back ---------------------------------------------------------
 
@@ -247,7 +267,7 @@ class Arena(ArenaHighmem, ArenaArrays, ArenaStatistics, Closing):
         Empties this thread's sheaves and page lists, the barns and the empty slabs;
         other threads empty theirs at their next exchange.
         """
-        with self._handle() as handle:
+        with reports.core_arena(self) as handle:
             return int(lib.pyslab_arena_release_unused(handle))
 
     def close(self) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
 from pyslab.errors import OutOfMemoryError
-from pyslab.options import int_option, size_option
 
 __all__ = ["Prealloc", "prealloc_option", "stock"]
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pyslab._arena.arena import Arena
 from pyslab._core import _known_arena, ffi, lib
-from pyslab.arena import Arena
+from pyslab._memory.gfp_zones import ZONE_NAMES
 from pyslab.errors import OutOfMemoryError, PyslabError
-from pyslab.gfp_zones import ZONE_NAMES
-from pyslab.zones import Zone, ZoneLayout
+
+if TYPE_CHECKING:
+    from pyslab.zones import Zone, ZoneLayout
 
 __all__ = ["default_arena"]
 
@@ -33,16 +35,20 @@ _lock = threading.RLock()
 def default_arena() -> Arena:
     """Return the process-wide arena, made at the first call; C's pyslab_default_arena().
 
-    It has the size of the machine's physical memory, reserved but not committed, and
-    cannot be closed. Raises OutOfMemoryError if the address space for it is not to be had.
+    It has the size of the machine's physical memory, reserved but not committed; less if the
+    process's cgroup may use less, and half of what its own limits (RLIMIT_AS, RLIMIT_DATA)
+    leave at the first call. It cannot be closed. Raises OutOfMemoryError if not even 1 MiB of
+    addresses is to be had.
     """
     global _default
     with _lock:
         if _default is None:
             handle = lib.pyslab_default_arena()
             if handle == ffi.NULL:
-                size = int(lib.pyslab_physical_bytes())
-                raise OutOfMemoryError(f"no address space for a default arena of {size} bytes")
+                raise OutOfMemoryError(
+                    "no address space for a default arena, not even 1 MiB; "
+                    "hint: raise the limits of the process (ulimit -v, ulimit -d)"
+                )
             _default = _DefaultArena._of_handle(handle, None)
         return _default
 
@@ -61,6 +67,8 @@ def _arena_of_handle(address: int) -> Arena:
 
 def _core_layout(handle: Any) -> ZoneLayout | None:
     """Return the zones of a core arena, not what they keep back; None: one NORMAL zone."""
+    from pyslab.zones import Zone, ZoneLayout
+
     raw = ffi.new("pyslab_zone_stats *")
     zones: list[Zone] = []
     while lib.pyslab_arena_zone_stats(handle, len(zones), raw) == lib.PYSLAB_OK:

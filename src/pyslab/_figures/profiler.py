@@ -18,10 +18,10 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from pyslab.arena import Arena
+from pyslab._arena.arena import Arena
+from pyslab._arena.handles import default_arena
+from pyslab._figures.profiler_records import ProfilerRecords, profiler_records
 from pyslab.errors import ArenaClosedError
-from pyslab.handles import default_arena
-from pyslab.profiling_records import ProfilerRecords, profiler_records
 from pyslab.statistics import Statistics, StatisticsBlock
 
 __all__ = ["profiler"]
@@ -31,7 +31,10 @@ _R = TypeVar("_R")
 
 
 class _Steps:
-    """One call that runs in steps: figures of all of them, as if nothing had been between."""
+    """One call that runs in steps, as a generator's: adds up the figures of its steps.
+
+    What the program does between two steps is not counted.
+    """
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
@@ -51,7 +54,7 @@ class _Steps:
         )
 
     def run(self, step: Callable[..., Any], *args: Any) -> Any:
-        """Call step, measured; after the first one also when the arena was closed meanwhile."""
+        """Call step, measured; after the first one a closed arena only ends the measuring."""
         block = StatisticsBlock(self._arena)
         try:
             block.__enter__()
@@ -62,7 +65,8 @@ class _Steps:
         try:
             return step(*args)
         finally:
-            del step, args  # an exception thrown in would refer to itself by its traceback
+            # An exception among the arguments would refer to itself: its traceback has this frame.
+            del step, args
             if block.active:
                 block.__exit__(None, None, None)
                 self.add(block.snapshot())
@@ -85,7 +89,7 @@ class _Steps:
                 except GeneratorExit:
                     self.run(inner.close)
                     raise
-                except BaseException as error:  # thrown in: it is inner's
+                except BaseException as error:  # thrown in by the caller, for the inner one
                     call = [inner.throw, error]
         finally:
             del inner
@@ -207,7 +211,7 @@ class profiler:
             try:
                 return await _Measured(steps, inner)
             finally:
-                inner.close()  # of a closed arena it has not begun
+                inner.close()  # with a closed arena it was never started, and would warn of that
                 self._records.add(name, steps.figures)
 
         return call
@@ -229,7 +233,9 @@ class profiler:
                     except GeneratorExit:
                         await _Measured(steps, inner.aclose())
                         raise
-                    except BaseException as error:  # thrown in: it is inner's
+                    except (
+                        BaseException
+                    ) as error:  # the caller has thrown it in: the inner one gets it
                         step = [inner.athrow(error)]
             finally:
                 self._records.add(name, steps.figures)

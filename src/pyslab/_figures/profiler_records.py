@@ -19,13 +19,16 @@ _ORDERS = ("num_calls", "memory_peak", "memory_total")
 
 @dataclasses.dataclass(frozen=True)
 class MemoryRecord:
-    """What the calls of one name did."""
+    """What the calls of one name did.
+
+    num_calls: Calls.
+    memory_total: Bytes allocated, in all calls together.
+    memory_peak: Most bytes at once beyond what was in use at the call's start, of any call.
+    """
 
     num_calls: int = 0
     memory_total: int = 0
-    """Bytes allocated, in all calls together."""
     memory_peak: int = 0
-    """Most bytes at once beyond what was in use at the call's start, of any call."""
 
     def plus(self, data: Statistics) -> MemoryRecord:
         """Return the record with one call more."""

@@ -12,18 +12,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass
 
 from pyslab._core import ArenaBase, Buffer, Page, WindowBase
-from pyslab.closing import Closing
+from pyslab._figures.vm_records import WindowStats
+from pyslab._memory.closing import Closing
+from pyslab._memory.slots import LAST_PKMAP, MAX_SLOTS, window_slots
 from pyslab.errors import WindowExhaustedError
-from pyslab.options import int_option
 
-__all__ = ["LAST_PKMAP", "MAX_SLOTS", "Window", "WindowStats", "window_slots"]
+__all__ = ["Window"]
 
-LAST_PKMAP = 1024
-"""Slots of the kernel's window, and of ours by default."""
-MAX_SLOTS = 1 << 20
 _KM_MAX_IDX = 16
 _MAX_MAP_COUNT = 65530  # Linux's default
 _FOR_CALLER, _FOR_ARENA, _FOR_THREAD = range(3)
@@ -34,35 +31,6 @@ _FOR_CALLER, _FOR_ARENA, _FOR_THREAD = range(3)
 # a page fault for each page 979; resident with the next run 269; with the next three 220,
 # which would hold four slots of what may be a small window.
 _AHEAD = 1
-
-
-@dataclass(frozen=True)
-class WindowStats:
-    """Figures of a Window; its slots are in_use + unused + free."""
-
-    slots: int
-    order: int
-    hits: int
-    """kmaps that found their run mapped: no system call."""
-    misses: int
-    """kmaps that mapped it."""
-    ahead: int
-    """Runs that a scan mapped before they were asked for."""
-    flushes: int
-    """Flushes that freed at least one slot."""
-    remaps: int
-    """Calls to the operating system, of any kind."""
-    in_use: int
-    """Slots with a count of 2 or more."""
-    unused: int
-    """Slots with a count of 1: mapped, but nobody's."""
-    free: int
-
-    @property
-    def hit_rate(self) -> float:
-        """hits / (hits + misses); 0.0 before the first kmap."""
-        kmaps = self.hits + self.misses
-        return self.hits / kmaps if kmaps else 0.0
 
 
 def _max_mapped() -> int:
@@ -76,13 +44,6 @@ def _max_mapped() -> int:
     except (OSError, ValueError):
         limit = _MAX_MAP_COUNT
     return max(1, min(limit // 8 * 7, MAX_SLOTS))
-
-
-def window_slots(name: str, slots: int) -> int:
-    """Return a valid number of slots. Raises TypeError, ValueError."""
-    if not 0 < int_option(name, slots) <= MAX_SLOTS:
-        raise ValueError(f"{name} must be 1 to {MAX_SLOTS}, got {slots}")
-    return slots
 
 
 class Window(WindowBase, Closing):

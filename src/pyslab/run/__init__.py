@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import stat
 import sys
 from collections.abc import Mapping, Sequence
 
-from pyslab.malloc_library import malloc_library
+from pyslab._installed import malloc_library
+from pyslab.run.program import preload_obstacle
 
 _NOT_FOUND = 127  # the shells' exit status for a command that is not there
 _NOT_STARTED = 126  # and for one that is there but cannot be started
@@ -53,16 +53,6 @@ def preload_environment(
     return result
 
 
-def _warn_about_rights(path: str) -> None:
-    """Say that the dynamic linker will not preload into a program with rights of its own."""
-    if os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID):
-        print(
-            f"pyslab run: {path} is set-user-ID or set-group-ID: the dynamic linker ignores"
-            " LD_PRELOAD, and the program will use its own malloc",
-            file=sys.stderr,
-        )
-
-
 def main(argv: Sequence[str]) -> int:
     """Replace this process by the command; return an exit status only if that fails."""
     parser = _parser()
@@ -84,8 +74,13 @@ def main(argv: Sequence[str]) -> int:
         print("pyslab run: '': command not found", file=sys.stderr)
         return _NOT_FOUND
     path = shutil.which(command[0])
-    if path is not None:
-        _warn_about_rights(path)
+    obstacle = None if path is None else preload_obstacle(path, library)
+    if obstacle is not None:
+        print(
+            f"pyslab run: {path} {obstacle}: the library is not loaded into it, and it uses its "
+            "own malloc",
+            file=sys.stderr,
+        )
     environment = preload_environment(
         os.environ, library, stats=options.stats, hardened=options.hardened
     )

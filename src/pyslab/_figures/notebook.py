@@ -10,20 +10,21 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
-from pyslab.address_map_svg import OTHER_COLOUR, PART_COLOURS
+from pyslab._figures.address_map_svg import OTHER_COLOUR, PART_COLOURS
 from pyslab.sizes import format_bytes
 from pyslab.watermarks import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pyslab.stats import ArenaStats, VmStats, ZoneStats
+    from pyslab._figures.records import ArenaStats, ZoneStats
+    from pyslab._figures.vm_records import VmStats
 
 __all__ = ["FrameUse", "arena_html", "closed_html", "frame_uses"]
 
 _WIDTH = 600  # of the bar
 _HEIGHT = 24
-_LEAST = 1.5  # what is there is seen
+_LEAST = 1.5  # width of the smallest part, so that it can be seen
 
 
 class FrameUse(NamedTuple):

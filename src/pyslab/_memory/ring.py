@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from pyslab._arguments import int_option
 from pyslab._core import Buffer
-from pyslab.closing import Closing
-from pyslab.options import int_option
+from pyslab._memory.closing import Closing
 
 __all__ = ["Ring"]
 

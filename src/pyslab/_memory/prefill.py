@@ -1,8 +1,9 @@
 """PrefilledSheaf: objects set aside for a section of code that must not fail.
 
-The Buffers are made when the sheaf is, so that taking one can neither run out of
-memory nor of patience. Made by KmemCache.prefill(n); imports nothing of pyslab at run
-time but the exceptions, because the compiled module imports it.
+The Buffers are made when the sheaf is, so that taking one can neither run out of memory
+nor wait for it. A sheaf is an array of free objects of one cache. Made by
+KmemCache.prefill(n); imports nothing of pyslab at run time but the exceptions, because the
+compiled module imports it.
 """
 
 from __future__ import annotations

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from pyslab.address_map_svg import Box, svg_text
+from pyslab._figures.address_map_svg import Box, svg_text
 from pyslab.sizes import format_bytes
 from pyslab.watermarks import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pyslab.stats import ZoneStats
+    from pyslab._figures.records import ZoneStats
 
 __all__ = ["AddressMap", "AddressRange", "address_map"]
 
@@ -30,20 +30,22 @@ _BOX_COLUMNS = 34
 
 @dataclass(frozen=True)
 class AddressRange:
-    """A part of an arena with its addresses, if it has any."""
+    """A part of an arena with its addresses, if it has any.
+
+    kind: zone, vmalloc, vmap, ring, window, or metadata.
+    name: The zone's, or what it is.
+    start: First address; None: it has none, or none that is told.
+    nbytes: Bytes of addresses, or of frames without any.
+    detail: How it is used.
+    start_pfn: First frame of a zone.
+    """
 
     kind: str
-    """zone, vmalloc, vmap, ring, window, or metadata."""
     name: str
-    """The zone's, or what it is."""
     start: int | None
-    """First address; None: it has none, or none that is told."""
     nbytes: int
-    """Bytes of addresses, or of frames without any."""
     detail: str
-    """How it is used."""
     start_pfn: int | None = None
-    """First frame of a zone."""
 
     @property
     def end(self) -> int | None:
@@ -53,18 +55,20 @@ class AddressRange:
 
 @dataclass(frozen=True)
 class AddressMap:
-    """An arena at one moment. str() draws it, highest address first; svg is a picture."""
+    """An arena at one moment. str() draws it, highest address first; svg is a picture.
+
+    base: Address of frame 0.
+    zones: Lowest first; those of high memory have no addresses.
+    areas: vmalloc, vmap and rings, by address.
+    windows: Where kmap shows frames of high memory, by address.
+    metadata: mem_map (32 bytes a frame), class map (1 byte) and descriptors of caches.
+    """
 
     base: int
-    """Address of frame 0."""
     zones: tuple[AddressRange, ...]
-    """Lowest first; those of high memory have no addresses."""
     areas: tuple[AddressRange, ...]
-    """vmalloc, vmap and rings, by address."""
     windows: tuple[AddressRange, ...]
-    """Where kmap shows frames of high memory, by address."""
     metadata: AddressRange
-    """mem_map (32 bytes a frame), class map (1 byte) and descriptors of caches."""
 
     @property
     def ranges(self) -> tuple[AddressRange, ...]:

@@ -1,23 +1,26 @@
-"""From the arguments of Arena() to the C options, and from a refusal to an exception.
+"""From the arguments of Arena() to the C options.
 
-Every check of a value is here, with its ValueError or TypeError. Not here: the defaults,
-which are in Arena's signature.
+Every check of a value is here or in _arguments.py, with its ValueError or TypeError. Not here:
+the defaults, which are in Arena's signature.
 """
 
 from __future__ import annotations
 
 import enum
-import errno
-import operator
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
-from pyslab.errors import OutOfMemoryError, PyslabError
-from pyslab.sizes import parse_bytes
-from pyslab.zones import ZONE_NAMES, ZoneLayout
+from pyslab._memory.gfp_zones import ZONE_NAMES
 
-__all__ = ["arena_options", "creation_error", "int_option", "size_option"]
+if TYPE_CHECKING:
+    from pyslab.zones import ZoneLayout
+
+__all__ = ["Hugepages", "KmallocClasses", "arena_options"]
+
+Hugepages = Literal["try", "no", "require"]
+KmallocClasses = Literal["fine", "linux"]
 
 HUGEPAGES = {
     "no": lib.PYSLAB_HUGEPAGES_NO,
@@ -70,6 +73,8 @@ def arena_options(
 def _set_zones(options: Any, layout: ZoneLayout | None) -> Any:
     if layout is None:
         return None
+    from pyslab.zones import ZoneLayout
+
     if not isinstance(layout, ZoneLayout):
         raise TypeError(f"zones must be a pyslab.ZoneLayout, not {type(layout).__name__}")
     if layout.nbytes != options.size_bytes:
@@ -89,28 +94,6 @@ def _set_zones(options: Any, layout: ZoneLayout | None) -> Any:
     options.zones = zones
     options.nr_zones = len(layout.zones)
     return zones
-
-
-def int_option(option: str, value: object) -> int:
-    """Return an int; TypeError for a bool, a flag and anything else."""
-    if isinstance(value, (bool, enum.Flag)):
-        raise TypeError(f"{option} must be an int, not {value!r}")
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{option} must be an int, not {type(value).__name__}") from None
-
-
-def size_option(option: str, size: int | str) -> int:
-    """Return bytes from an int or a string such as "64MiB"; positive and below 2**63."""
-    if isinstance(size, str):
-        size = parse_bytes(size)
-    nbytes = int_option(option, size)
-    if nbytes <= 0:
-        raise ValueError(f"{option} must be positive, got {nbytes}")
-    if nbytes >= 1 << 63:
-        raise OutOfMemoryError(f"{option} of {nbytes} bytes is over any machine's limit")
-    return nbytes
 
 
 def _max_order_option(max_order: int) -> int:
@@ -136,58 +119,3 @@ def _choice(option: str, value: object, choices: dict[str, int]) -> int:
     if value not in choices:
         raise ValueError(f"{option} must be one of {', '.join(choices)}, got {value!r}")
     return choices[value]
-
-
-def creation_error(code: int, error: int, options: Any) -> Exception:
-    """Return the exception for a refusal of pyslab_arena_create."""
-    size = int(options.size_bytes)
-    if code == lib.PYSLAB_ELIMIT:
-        hint = (
-            "an arena has at most 8 TiB"
-            if options.overcommit
-            else "overcommit=True allows more than physical memory"
-        )
-        return OutOfMemoryError(
-            f"cannot make an arena of {size} bytes: the machine has "
-            f"{lib.pyslab_physical_bytes()} bytes of memory; hint: {hint}"
-        )
-    if code == lib.PYSLAB_EOS and options.highmem_path != ffi.NULL:
-        return _file_error(error, options)
-    if code == lib.PYSLAB_EOS and options.mlock:
-        return PyslabError(
-            f"cannot lock {size} bytes in memory ({os.strerror(error)}); "
-            "hint: raise the limit of locked memory (ulimit -l)"
-        )
-    if code == lib.PYSLAB_EOS and options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
-        return PyslabError(
-            f"cannot reserve {size} bytes of huge pages ({os.strerror(error)}); "
-            "hint: raise vm.nr_hugepages, or use hugepages='try'"
-        )
-    if code == lib.PYSLAB_EINVAL and options.nr_zones:
-        return ValueError(
-            "this arena cannot have these zones: with hugepages='require' the zones with "
-            "addresses must be whole huge pages, and high zones need host pages of 4 KiB"
-        )
-    reason = os.strerror(error) if code == lib.PYSLAB_EOS else _strerror(code)
-    return OutOfMemoryError(f"cannot make an arena of {size} bytes: {reason}")
-
-
-def _file_error(error: int, options: Any) -> Exception:
-    path = os.fsdecode(ffi.string(options.highmem_path))
-    high = sum(
-        zone.nr_pages
-        for zone in options.zones[0 : options.nr_zones]
-        if zone.type >= lib.PYSLAB_ZONE_HIGHMEM
-    )
-    if error == errno.ESTALE:
-        return PyslabError(
-            f"the file has {os.path.getsize(path)} bytes, the high zones have "
-            f"{high * 4096}: {path!r} is another arena's, or was cut"
-        )
-    if error == errno.EWOULDBLOCK:
-        return PyslabError(f"another arena uses the file {path!r}")
-    return OSError(error, os.strerror(error), path)
-
-
-def _strerror(code: int) -> str:
-    return str(ffi.string(lib.pyslab_strerror(code)).decode())

@@ -1,0 +1,158 @@
+"""The methods of Arena that make NumPy arrays, each over a Buffer or through NumPy's allocator.
+
+The base of an array is its Buffer, which the array's views keep alive. NumPy is imported
+at the first call; pyslab does not need it otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
+
+from pyslab._core import Buffer
+from pyslab._memory.gfp import GFP
+from pyslab._memory.numpy_allocator import NumpyAllocator
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from pyslab._arena.arena import Arena
+
+Shape = SupportsIndex | Sequence[SupportsIndex]
+Order = Literal["C", "F"]
+
+_FRAME = 4096
+
+
+def _numpy() -> Any:
+    try:
+        import numpy
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        raise ImportError("NumPy is missing: pip install numpy") from error
+    return numpy
+
+
+def _shape(shape: Shape) -> tuple[int, ...]:
+    dims = shape if isinstance(shape, Sequence) else (shape,)
+    result = tuple(operator.index(dim) for dim in dims)
+    if any(dim < 0 for dim in result):
+        raise ValueError(f"a shape has no negative dimensions, got {result}")
+    return result
+
+
+def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return a dtype that plain bytes can hold."""
+    kind: np.dtype[Any] = _numpy().dtype(dtype)
+    if kind.hasobject:
+        raise TypeError(
+            f"dtype {kind} refers to Python objects, which plain memory cannot own; "
+            "hint: np.empty(), also inside arena.numpy_allocator()"
+        )
+    if kind.itemsize == 0:
+        kind = _numpy().empty(0, kind).dtype  # "S" is S1
+    return kind
+
+
+def array_memory(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
+    """Return a Buffer of nbytes at least: from kmalloc, or a run of frames if it is larger."""
+    if align < 1 or align & (align - 1):
+        raise ValueError(f"align must be a power of two, got {align}")
+    if _FRAME << self.max_order < nbytes <= self.size:
+        # Beyond the largest block a run of frames may do.
+        frames = -(-nbytes // _FRAME)
+        run: Buffer = self.alloc_contig(frames, align=max(align // _FRAME, 1), gfp=gfp)
+        return run
+    return self.kmalloc(nbytes, align=align, gfp=gfp)
+
+
+def _array(
+    self: Arena,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    order: Order,
+    align: int,
+    gfp: GFP,
+) -> npt.NDArray[Any]:
+    nbytes = dtype.itemsize * math.prod(shape)
+    buf = array_memory(self, nbytes, operator.index(align), gfp)
+    array: npt.NDArray[Any] = _numpy().ndarray(shape, dtype, buf, order=order)
+    return array
+
+
+def empty(
+    self: Arena,
+    shape: Shape,
+    dtype: npt.DTypeLike = float,
+    *,
+    order: Order = "C",
+    align: int = 64,
+) -> npt.NDArray[Any]:
+    """Return an array over a Buffer, content unspecified.
+
+    align: power of two that the first byte's address is a multiple of.
+    Raises OutOfMemoryError, ArenaClosedError, ValueError; TypeError for a dtype that
+    refers to Python objects; ImportError without NumPy.
+    """
+    return _array(self, _shape(shape), _dtype(dtype), order, align, GFP.KERNEL)
+
+
+def zeros(
+    self: Arena,
+    shape: Shape,
+    dtype: npt.DTypeLike = float,
+    *,
+    order: Order = "C",
+    align: int = 64,
+) -> npt.NDArray[Any]:
+    """As empty(), with every byte zero. Memory known to be zero is not cleared again."""
+    return _array(self, _shape(shape), _dtype(dtype), order, align, GFP.KERNEL | GFP.ZERO)
+
+
+def full(
+    self: Arena,
+    shape: Shape,
+    fill_value: object,
+    dtype: npt.DTypeLike | None = None,
+    *,
+    order: Order = "C",
+    align: int = 64,
+) -> npt.NDArray[Any]:
+    """As empty(), filled with fill_value, whose dtype is the default."""
+    kind = _numpy().asarray(fill_value).dtype if dtype is None else dtype
+    array = _array(self, _shape(shape), _dtype(kind), order, align, GFP.KERNEL)
+    array[...] = fill_value
+    return array
+
+
+def from_array(self: Arena, array: npt.ArrayLike, *, align: int = 64) -> npt.NDArray[Any]:
+    """Copy an array into a Buffer: same shape and dtype, its axes in the same order."""
+    source: npt.NDArray[Any] = _numpy().asarray(array)
+    kind = _dtype(source.dtype)
+    strides = [0] * source.ndim
+    step = kind.itemsize
+    # The axis with the smallest stride first; the last one of equal ones, as in C order.
+    for axis in sorted(range(source.ndim), key=lambda i: (abs(source.strides[i]), -i)):
+        strides[axis] = step
+        step *= max(source.shape[axis], 1)
+    nbytes = kind.itemsize * source.size
+    buf = array_memory(self, nbytes, operator.index(align), GFP.KERNEL)
+    copy: npt.NDArray[Any] = _numpy().ndarray(source.shape, kind, buf, 0, strides)
+    copy[...] = source
+    return copy
+
+
+def numpy_allocator(self: Arena) -> NumpyAllocator:
+    """Give a context manager: inside it NumPy takes the data of new arrays from here.
+
+    >>> with arena.numpy_allocator():
+    ...     total = a * b + c
+
+    For this thread or asyncio task; see pyslab.numpy_handler. The arrays stay valid
+    after it, and after close(), which makes NumPy raise MemoryError for new ones.
+    """
+    return NumpyAllocator(self)

@@ -1,0 +1,133 @@
+"""The methods of Arena that tell its figures as the kernel's /proc does: records and texts.
+
+Each function is the method of Arena with its name. Records and formats are in procfs.py, which
+is imported at its first use; the figures are those of reports.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyslab._arena.reports import core_arena
+from pyslab._core import ffi, lib
+
+if TYPE_CHECKING:
+    from pyslab import procfs
+    from pyslab._arena.arena import Arena
+    from pyslab._figures.records import ZoneStats
+
+_KERNEL_SUFFIXES = {"HIGHMEM": "high"}  # pgalloc_high; the others are the name's own
+
+
+# --- the records of /proc ------------------------------------------------------
+
+
+def buddy_info(self: Arena) -> tuple[procfs.BuddyInfo, ...]:
+    """Return free blocks per zone and order."""
+    from pyslab import procfs
+
+    zones = self.zone_stats()
+    found: list[procfs.BuddyInfo] = []
+    with core_arena(self) as handle:
+        nr_orders = lib.pyslab_arena_max_order(handle) + 1
+        for index, zone in enumerate(zones):
+            nr_free = ffi.new("uint64_t[]", nr_orders)
+            lib.pyslab_arena_buddyinfo(handle, index, nr_free, nr_orders)
+            found.append(procfs.BuddyInfo(0, zone.name, tuple(nr_free)))
+    return tuple(found)
+
+
+def zone_info(self: Arena) -> tuple[procfs.ZoneInfo, ...]:
+    """Return what /proc/zoneinfo tells of each zone.
+
+    The page lists of all threads are told as those of CPU 0.
+    """
+    slab_pages = self.stats().slab_pages
+    return tuple(
+        _zone_info(zone, {"nr_slab_unreclaimable": slab_pages} if index == 0 else None)
+        for index, zone in enumerate(self.zone_stats())
+    )
+
+
+def slab_info(self: Arena) -> tuple[procfs.SlabInfo, ...]:
+    """Return what /proc/slabinfo tells of each cache."""
+    from pyslab import procfs
+
+    return tuple(map(procfs.slab_info, self.caches()))
+
+
+def vm_stat(self: Arena) -> dict[str, int]:
+    """Return the counters of /proc/vmstat that an arena has, by the kernel's names.
+
+    Steps of the slow path for which the kernel has no counter follow with our names.
+    """
+    stats, events, zones = self.stats(), self.vm_events(), self.zone_stats()
+    counters = {"nr_free_pages": stats.free_pages}
+    counters["nr_slab_unreclaimable"] = stats.slab_pages
+    suffixes = [_KERNEL_SUFFIXES.get(zone.name, zone.name.lower()) for zone in zones]
+    for suffix, zone in zip(suffixes, zones, strict=True):
+        counters[f"pgalloc_{suffix}"] = zone.pages_allocated
+    for suffix, zone in zip(suffixes, zones, strict=True):
+        counters[f"allocstall_{suffix}"] = zone.nr_stalls
+    counters["pgfree"] = sum(zone.pages_freed for zone in zones)
+    return counters | events.by_kernel_name()
+
+
+# --- the texts of /proc --------------------------------------------------------
+
+
+def buddyinfo(self: Arena) -> str:
+    """Return free blocks per order, in the format of /proc/buddyinfo."""
+    from pyslab import procfs
+
+    return procfs.buddyinfo_text(self.buddy_info())
+
+
+def zoneinfo(self: Arena) -> str:
+    """Return watermarks, reserves and page lists, in the format of /proc/zoneinfo."""
+    from pyslab import procfs
+
+    return procfs.zoneinfo_text(self.zone_info())
+
+
+def slabinfo(self: Arena) -> str:
+    """Return a line per cache, in the format of /proc/slabinfo."""
+    from pyslab import procfs
+
+    return procfs.slabinfo_text(self.slab_info())
+
+
+def vmstat(self: Arena) -> str:
+    """Return counters, in the format of /proc/vmstat."""
+    from pyslab import procfs
+
+    return procfs.vmstat_text(self.vm_stat())
+
+
+def _zone_info(zone: ZoneStats, node_stats: dict[str, int] | None) -> procfs.ZoneInfo:
+    from pyslab import procfs
+
+    lists = procfs.PageSetInfo(
+        0, zone.pcp_pages, zone.high_min, zone.batch, zone.high_min, zone.high_max
+    )
+    return procfs.ZoneInfo(
+        node=0,
+        zone=zone.name,
+        node_stats=node_stats,
+        free=zone.free_pages,
+        boost=0,
+        min=zone.watermark_min,
+        low=zone.watermark_low,
+        high=zone.watermark_high,
+        promo=zone.watermark_promo,
+        spanned=zone.nr_pages,
+        present=zone.nr_pages,
+        managed=zone.nr_pages,
+        cma=0,
+        protection=zone.lowmem_reserve,
+        stats={"nr_free_pages": zone.free_pages},
+        pagesets=(lists,),
+        vm_stats_threshold=0,
+        node_unreclaimable=0,
+        start_pfn=zone.start_pfn,
+    )

@@ -1,0 +1,47 @@
+"""What an arena asks when it is short of memory: Arena.register_shrinker, the type of on_oom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pyslab._arguments import int_option
+from pyslab._core import Shrinker, lib
+
+if TYPE_CHECKING:
+    from pyslab._arena.arena import Arena
+
+__all__ = ["OomCallback", "register_shrinker"]
+
+OomCallback = Callable[[int, str], object]
+
+
+def register_shrinker(
+    self: Arena,
+    count: Callable[[], int],
+    scan: Callable[[int], int | None],
+    *,
+    seeks: int = lib.PYSLAB_SHRINK_SEEKS,
+    batch: int = lib.PYSLAB_SHRINK_BATCH,
+) -> Shrinker:
+    """Ask this cache for memory when the arena is short of it.
+
+    count(): objects that could go, int. scan(nr): let go of up to nr objects; returns
+    how many went, None for "no more now". How many it is asked for is the kernel's
+    do_shrink_slab: (count >> priority) * 4 / seeks, batch at a time, priority 12 to 0.
+    seeks: what an object costs to make again; 0: nothing.
+
+    Both may allocate and free; what they raise comes out of the call that allocates.
+    The arena keeps the shrinker until its unregister(), or close().
+    Raises TypeError, ValueError, ArenaClosedError.
+    """
+    for name, value in (("seeks", seeks), ("batch", batch)):
+        if not 0 <= int_option(name, value) < 1 << 31:
+            raise ValueError(f"{name} must be 0 to 2**31 - 1, got {value}")
+    shrinker = self._register_shrinker(count, scan, seeks, batch)
+    # Each step is one call, so that threads do not lose each other's shrinkers.
+    for other in list(self._shrinkers):
+        if not other.registered:
+            self._shrinkers.discard(other)
+    self._shrinkers.add(shrinker)
+    return shrinker

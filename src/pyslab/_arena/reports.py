@@ -1,0 +1,183 @@
+"""The methods of Arena that tell its figures, as frozen dataclasses.
+
+Each function is the method of Arena with its name. The records are in _figures/records.py; here
+they are filled, over cffi. They are imported where they are first used, because ``import pyslab``
+would take twice as long with them. Not here: the formats of /proc (kernel_reports.py).
+
+Figures are exact while no other thread is inside a call on the arena.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pyslab._core import ArenaBase, ffi, lib
+from pyslab.errors import ArenaClosedError
+
+if TYPE_CHECKING:
+    from pyslab._arena.arena import Arena
+    from pyslab._figures.address_map import AddressMap
+    from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
+    from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
+    from pyslab.statistics import StatisticsBlock
+
+
+@contextmanager
+def core_arena(self: ArenaBase) -> Iterator[Any]:
+    """Give the core arena, kept from being unmapped meanwhile."""
+    address = self._pin()
+    try:
+        yield ffi.cast("pyslab_arena *", address)
+    finally:
+        self._unpin()
+
+
+# --- figures -------------------------------------------------------------------
+
+
+def stats(self: Arena) -> ArenaStats:
+    """Return the arena's figures."""
+    from pyslab._figures import records
+
+    raw = ffi.new("pyslab_arena_stats *")
+    with core_arena(self) as handle:
+        lib.pyslab_arena_stats_read(handle, raw)
+    return records.arena_stats(raw, self._counts)
+
+
+def caches(self: Arena) -> list[CacheStats]:
+    """Return the figures of every kmem_cache, kmalloc's size classes first."""
+    from pyslab._figures import records
+
+    raw = ffi.new("pyslab_cache_stats *")
+    found: list[CacheStats] = []
+    with core_arena(self) as handle:
+        while lib.pyslab_arena_cache_stats(handle, len(found), raw) == lib.PYSLAB_OK:
+            found.append(records.cache_stats(raw))
+    return found
+
+
+def zone_stats(self: Arena) -> tuple[ZoneStats, ...]:
+    """Return the figures of every zone, lowest first."""
+    from pyslab._figures import records
+
+    raw = ffi.new("pyslab_zone_stats *")
+    found: list[ZoneStats] = []
+    with core_arena(self) as handle:
+        while lib.pyslab_arena_zone_stats(handle, len(found), raw) == lib.PYSLAB_OK:
+            found.append(records.zone_stats(raw))
+    nr_zones = len(found)
+    return tuple(zone.with_reserves_for(nr_zones) for zone in found)
+
+
+def vm_stats(self: Arena) -> VmStats:
+    """Return the figures of vmalloc, vmap and rings."""
+    from pyslab._figures import vm_records
+
+    raw = ffi.new("pyslab_vm_stats *")
+    with core_arena(self) as handle:
+        lib.pyslab_arena_vm_stats(handle, raw)
+    return vm_records.VmStats(
+        raw.nr_areas, raw.nr_pages, raw.nr_mappings, raw.lazy_pages, raw.budget
+    )
+
+
+def vm_areas(self: Arena) -> tuple[VmArea, ...]:
+    """Return every area of vmalloc, vmap and rings, by address."""
+    from pyslab._figures import vm_records
+
+    raw = ffi.new("pyslab_vm_area *")
+    found: list[VmArea] = []
+    with core_arena(self) as handle:
+        while lib.pyslab_arena_vm_area(handle, len(found), raw) == lib.PYSLAB_OK:
+            found.append(
+                vm_records.VmArea(
+                    raw.address,
+                    raw.nr_pages * raw.nr_copies * 4096,
+                    raw.nr_pages,
+                    raw.nr_blocks,
+                    raw.nr_mappings,
+                    "vmap" if raw.is_map else "ring" if raw.nr_copies == 2 else "vmalloc",
+                )
+            )
+    return tuple(sorted(found, key=lambda area: area.address))
+
+
+def vmallocinfo(self: Arena) -> str:
+    """Return a line per area, in the format of /proc/vmallocinfo."""
+    return "".join(
+        f"0x{area.address:016x}-0x{area.address + area.nbytes + 4096:016x} "
+        f"{area.nbytes + 4096:7d} pyslab pages={area.nr_pages} {area.kind}\n"
+        for area in self.vm_areas()
+    )
+
+
+def address_map(self: Arena) -> AddressMap:
+    """Return where the parts of the arena lie; str() and .svg draw it."""
+    from pyslab._figures import address_map as figure
+
+    return figure.address_map(self)
+
+
+def vm_events(self: Arena) -> VmEvents:
+    """Return how often each step of the slow path was taken since creation."""
+    from pyslab._figures import vm_records
+
+    counts = ffi.new("uint64_t[]", lib.PYSLAB_NR_VM_EVENTS)
+    with core_arena(self) as handle:
+        lib.pyslab_arena_vm_events(handle, counts, lib.PYSLAB_NR_VM_EVENTS)
+    return vm_records.vm_events(counts)
+
+
+def fragmentation(self: Arena) -> tuple[Fragmentation, ...]:
+    """Return both of the kernel's indices for each zone and order, in thousandths."""
+    from pyslab._figures import vm_records
+    from pyslab.extfrag import fragmentation_index, unusable_index
+
+    return tuple(
+        vm_records.Fragmentation(
+            info.zone,
+            tuple(unusable_index(info.nr_free, o) for o in range(len(info.nr_free))),
+            tuple(fragmentation_index(info.nr_free, o) for o in range(len(info.nr_free))),
+        )
+        for info in self.buddy_info()
+    )
+
+
+def reset_peak(self: ArenaBase) -> None:
+    """Let stats().peak_used_pages count from what is used now.
+
+    Open statistics() blocks keep their own peaks. Raises ArenaClosedError once the memory
+    is unmapped.
+    """
+    self._reset_peak()
+
+
+def statistics(self: Arena) -> StatisticsBlock:
+    """Return a context manager that counts allocations exactly, peaks included.
+
+    ``with arena.statistics() as s:`` and then, inside or afterwards, s.current_bytes,
+    s.current_count, s.peak_bytes, s.peak_count, s.total_bytes and s.total_count, from
+    the block's start on; usable bytes, of all threads, from Python and C. Blocks nest.
+    See pyslab.statistics for what is counted, and docs/statistics.md.
+
+    Entering raises ArenaClosedError.
+    """
+    from pyslab.statistics import StatisticsBlock
+
+    return StatisticsBlock(self)
+
+
+# --- for notebooks -------------------------------------------------------------
+
+
+def html(self: Arena) -> str:
+    """Return a table, and a bar of frames by use, for notebooks."""
+    from pyslab._figures.notebook import arena_html, closed_html
+
+    try:
+        return arena_html(repr(self), self.stats(), self.zone_stats(), self.vm_stats())
+    except ArenaClosedError:
+        return closed_html(repr(self))

@@ -1,0 +1,50 @@
+"""Where the installed package has what other programs need: header, build files, libraries.
+
+The reference of the C API is docs/c-api.md, of the malloc library docs/malloc.md.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyslab._core import ffi, lib
+
+__all__ = ["api_address", "get_cmake_dir", "get_include", "get_pkgconfig_dir", "malloc_library"]
+
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))
+
+
+def get_include() -> str:
+    """Return the directory of pyslab.h, for a compiler's -I."""
+    return os.path.join(_PACKAGE, "include")
+
+
+def get_cmake_dir() -> str:
+    """Return the directory of pyslabConfig.cmake, for CMake's pyslab_DIR."""
+    return os.path.join(_PACKAGE, "share", "cmake", "pyslab")
+
+
+def get_pkgconfig_dir() -> str:
+    """Return the directory of pyslab.pc, for PKG_CONFIG_PATH."""
+    return os.path.join(_PACKAGE, "share", "pkgconfig")
+
+
+def api_address() -> int:
+    """Return the address of the table, a ``const pyslab_api *``, as an int.
+
+    For clients without Python.h: pyslab_set_api() takes it. The capsule pyslab._C_API
+    holds the same.
+    """
+    return int(ffi.cast("uintptr_t", lib.pyslab_get_api()))
+
+
+def malloc_library() -> str:
+    """Return the absolute path of libpyslab_malloc.so, for LD_PRELOAD or a linker.
+
+    Raises FileNotFoundError if the installation lacks it, as a source tree that was never
+    built does.
+    """
+    path = os.path.join(_PACKAGE, "lib", "libpyslab_malloc.so")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path} is missing: install pyslab-alloc from a wheel or sdist")
+    return path
