@@ -7,6 +7,7 @@
 #define MALLOC_EXPORTED_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -33,8 +34,35 @@ int NAMED(malloc_trim)(size_t keep);
 struct mallinfo2 NAMED(mallinfo2)(void);
 struct mallinfo NAMED(mallinfo)(void);
 void NAMED(malloc_stats)(void);
+int NAMED(malloc_info)(int options, FILE *file);
+int NAMED(mallopt)(int parameter, int value);
+void *NAMED(__libc_malloc)(size_t size);
+void NAMED(__libc_free)(void *p);
+void *NAMED(__libc_realloc)(void *p, size_t size);
+void *NAMED(__libc_calloc)(size_t nr, size_t size);
+void *NAMED(__libc_memalign)(size_t align, size_t size);
+void *NAMED(__libc_valloc)(size_t size);
+void *NAMED(__libc_pvalloc)(size_t size);
 #else
 #define NAMED(name) name
 #endif
+
+/* Hands the program's dlopen on; see deepbind.c. */
+void *NAMED(dlopen)(const char *file, int flags);
+
+/* Only os/ may include the header that declares these. */
+struct rlimit;
+int NAMED(setrlimit)(int resource, const struct rlimit *set);
+int NAMED(prlimit)(int pid, int resource, const struct rlimit *set, struct rlimit *old);
+
+/* Of C23: not in the headers of every C library. */
+void NAMED(free_sized)(void *p, size_t size);
+void NAMED(free_aligned_sized)(void *p, size_t align, size_t size);
+
+/* Ends the declaration of one more exported name for a function that this file defines. */
+#define ALIAS_OF(name)                                                                             \
+    __attribute__((visibility("default"), alias(QUOTED(NAMED(name))), copy(NAMED(name))))
+#define QUOTED(text) QUOTED_EXPANDED(text)
+#define QUOTED_EXPANDED(text) #text
 
 #endif

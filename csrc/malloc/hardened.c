@@ -3,9 +3,9 @@
 #include "malloc/hardened.h"
 
 #include "malloc/block_words.h"
+#include "malloc/guards.h"
 #include "malloc/heap.h"
 #include "malloc/quarantine.h"
-#include "os/os.h"
 
 #include <errno.h>
 #include <string.h>
@@ -74,6 +74,7 @@ static void *large_alloc(size_t size, size_t align)
     struct kmalloc *km = &malloc_arena.kmalloc;
     uint32_t gfp = PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO;
     size_t front = large_front(align), data, bytes;
+    enum block_state state = BLOCK_LIVE;
     char *base = NULL;
 
     if (size > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - BLOCK_WORD_BYTES ||
@@ -81,7 +82,6 @@ static void *large_alloc(size_t size, size_t align)
         return NULL;
     data = (size_t)align_up(size + BLOCK_WORD_BYTES, PAGE_SIZE);
     bytes = front + data + PAGE_SIZE;
-    limits_heed(bytes);
     if (bytes >= HEAP_DISCARD_BYTES)
         gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
     if (align <= PAGE_SIZE)
@@ -92,10 +92,9 @@ static void *large_alloc(size_t size, size_t align)
         return NULL;
     if (bytes >= HEAP_DISCARD_BYTES && !heap_discard_zeroes(base, bytes))
         memset(base, 0, bytes);
-    /* Refused where the system has no mapping left: then without these guards. */
-    (void)os_uncommit(base, front);
-    (void)os_uncommit(base + front + data, PAGE_SIZE);
-    block_words_set(base + front + data - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
+    if (!guards_place(base, front, bytes))
+        state = BLOCK_LIVE_BARE;
+    block_words_set(base + front + data - BLOCK_WORD_BYTES, base + front, size, state);
     guard_fill(base + front, size, data - BLOCK_WORD_BYTES);
     return base + front;
 }
@@ -130,17 +129,18 @@ static char *large_base(const void *p, size_t *bytes)
 /* --- one block ---------------------------------------------------------- */
 
 struct block {
-    char *base;   /* as the core knows it */
-    size_t bytes; /* of it */
-    char *words;
+    char *base;      /* as the core knows it */
+    size_t bytes;    /* of all of it */
+    char *words;     /* of the block: block_words.h */
     char *guard_end; /* guard bytes lie from p + size to here */
     size_t size;     /* that the caller asked for */
-    bool is_large;
+    bool is_large;   /* of whole frames */
+    bool has_guards; /* frames without access around it */
 };
 
-static _Noreturn void abort_code(const char *call, const void *p, int error)
+static bool is_live(enum block_state state)
 {
-    misuse_abort(call, p, error);
+    return state == BLOCK_LIVE || state == BLOCK_LIVE_BARE;
 }
 
 /* The block is another pointer's, in front of whom or behind whom p lies. */
@@ -149,7 +149,7 @@ static bool large_is_anothers(const struct block *b)
     size_t size;
 
     for (size_t front = PAGE_SIZE; front < b->bytes; front *= 2)
-        if (block_words_get(b->words, b->base + front, &size) == BLOCK_LIVE)
+        if (is_live(block_words_get(b->words, b->base + front, &size)))
             return true;
     return false;
 }
@@ -161,76 +161,88 @@ static _Noreturn void abort_not_a_block(const char *call, const void *p, const s
     const char *start = b->base + BLOCK_WORD_BYTES;
 
     if (b->is_large && large_is_anothers(b))
-        abort_code(call, p, PYSLAB_EPOINTER);
+        misuse_abort(call, p, PYSLAB_EPOINTER);
     if (b->is_large)
         misuse_abort_words(call, p, "written to behind its end");
     if (object_is_marked(km->slabs.caches[km->slabs.map.classes[virt_to_pfn(&km->slabs.map, p)]],
                          b->base))
-        abort_code(call, p, (const char *)p == start ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
+        misuse_abort(call, p, (const char *)p == start ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
     if ((const char *)p != start)
-        abort_code(call, p, PYSLAB_EPOINTER);
+        misuse_abort(call, p, PYSLAB_EPOINTER);
     misuse_abort_words(call, p, "written to before its start");
 }
 
-/* Finds the block; ends the process unless p is a live one that nothing wrote around.
- * Locked: the tags of blocks change under the lock alone. */
+/* Finds the block; ends the process unless p is a live one that nothing wrote around. The caller
+ * holds the lock because the words of blocks change under it alone. */
 static struct block block_find_locked(const char *call, const void *p)
 {
-    struct block b = {.base = small_base(p, &b.bytes)};
-    enum block_state state = BLOCK_NONE;
+    struct block b = {.is_large = false};
+    enum block_state state;
 
+    lock_assert_held(&quarantine_lock);
+    b.base = small_base(p, &b.bytes);
     if (b.base != NULL) {
         if ((const char *)p < b.base + BLOCK_WORD_BYTES || ((uintptr_t)p & 15) != 0)
-            abort_code(call, p, PYSLAB_EPOINTER);
+            misuse_abort(call, p, PYSLAB_EPOINTER);
         b.words = (char *)(uintptr_t)p - BLOCK_WORD_BYTES;
         b.guard_end = b.base + b.bytes;
     } else {
         b.base = large_base(p, &b.bytes);
         if (b.base == NULL)
-            abort_code(call, p, PYSLAB_EPOINTER);
-        if (quarantine_has_frames(b.base))
-            abort_code(call, p, PYSLAB_EDOUBLE);
+            misuse_abort(call, p, PYSLAB_EPOINTER);
+        if (quarantine_has_frames_locked(b.base))
+            misuse_abort(call, p, PYSLAB_EDOUBLE);
         b.is_large = true;
         b.words = b.base + b.bytes - PAGE_SIZE - BLOCK_WORD_BYTES;
         b.guard_end = b.words;
     }
     state = block_words_get(b.words, p, &b.size);
     if (state == BLOCK_FREED)
-        abort_code(call, p, PYSLAB_EDOUBLE);
-    if (state != BLOCK_LIVE || b.size > (size_t)(b.guard_end - (const char *)p))
+        misuse_abort(call, p, PYSLAB_EDOUBLE);
+    if (!is_live(state) || b.size > (size_t)(b.guard_end - (const char *)p))
         abort_not_a_block(call, p, &b);
     if (!guard_is_whole(p, b.size, (size_t)(b.guard_end - (const char *)p)))
         misuse_abort_words(call, p, "written to behind its end");
+    b.has_guards = state == BLOCK_LIVE;
     return b;
+}
+
+static void *block_alloc(size_t size, size_t align)
+{
+    unsigned class = small_class(size, align);
+    void *p = class != 0 ? small_alloc(class, size, align) : NULL;
+
+    return p != NULL ? p : large_alloc(size, align);
 }
 
 void *hardened_alloc(size_t size, size_t align)
 {
-    unsigned class = small_class(size, align);
-    void *p = NULL;
+    void *p;
 
-    if (class != 0) {
-        limits_heed(size);
-        p = small_alloc(class, size, align);
-    }
-    return p != NULL ? p : large_alloc(size, align);
+    CHECK(is_power_of_two(align) && align >= MALLOC_ALIGN);
+    p = block_alloc(size, align);
+    /* The memory that is missing may be in the quarantine, but not for what never fits. */
+    if (p == NULL && size < malloc_arena.mapped_bytes && align < malloc_arena.mapped_bytes &&
+        quarantine_drain())
+        p = block_alloc(size, align);
+    return p;
 }
 
 void hardened_free(const char *call, void *p, size_t size, size_t align)
 {
     struct block b;
 
-    quarantine_lock();
+    lock_acquire(&quarantine_lock);
     b = block_find_locked(call, p);
-    if (size != 0 && size != b.size)
+    if (size != SIZE_UNKNOWN && size != b.size)
         misuse_abort_words(call, p, "of another size");
-    if (align != 0 && ((uintptr_t)p & (align - 1)) != 0)
+    if (!is_power_of_two(align) || ((uintptr_t)p & (align - 1)) != 0)
         misuse_abort_words(call, p, "of another alignment");
     if (!b.is_large)
         block_words_set(b.words, p, b.size, BLOCK_FREED);
     else
-        quarantine_add_frames_locked(b.base, b.bytes);
-    quarantine_unlock();
+        quarantine_add_frames_locked(b.base, b.bytes, b.has_guards);
+    lock_release(&quarantine_lock);
     if (b.is_large) {
         quarantine_trim();
         return;
@@ -243,9 +255,9 @@ size_t hardened_usable(const char *call, const void *p)
 {
     struct block b;
 
-    quarantine_lock();
+    lock_acquire(&quarantine_lock);
     b = block_find_locked(call, p);
-    quarantine_unlock();
+    lock_release(&quarantine_lock);
     return b.size;
 }
 
@@ -256,7 +268,7 @@ void *hardened_realloc(void *p, size_t size)
     void *moved = NULL;
 
     if (size == 0) {
-        hardened_free("realloc", p, 0, 0);
+        hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
         errno = saved;
         return NULL;
     }
@@ -267,7 +279,7 @@ void *hardened_realloc(void *p, size_t size)
         return NULL;
     }
     memcpy(moved, p, old < size ? old : size);
-    hardened_free("realloc", p, 0, 0);
+    hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
     errno = saved;
     return moved;
 }
@@ -288,5 +300,6 @@ void hardened_start(void)
         cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* the invariant, for new slabs */
     }
     block_words_init(km->slabs.secret);
+    guards_init();
     quarantine_init();
 }

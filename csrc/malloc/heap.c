@@ -54,37 +54,46 @@ static bool heap_make(void)
     return false;
 }
 
+/* Makes the heap; waits while another thread does. To ask the system for the number of CPUs is a
+ * cancellation point, and malloc must not be one. */
 static slow_path bool heap_start(void)
 {
     int expected = HEAP_NONE;
-    int saved = errno;
+    int saved = errno, cancel_state;
     bool made;
 
     if (is_starting)
-        return false;
+        return false; /* this thread's own call, from below */
     if (!atomic_compare_exchange_strong(&heap_state, &expected, HEAP_STARTING)) {
         while (atomic_load(&heap_state) == HEAP_STARTING)
             os_yield();
         return atomic_load(&heap_state) == HEAP_READY;
     }
     is_starting = true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     settings_read();
     made = heap_make();
     if (made) {
         malloc_arena.kmalloc.slabs.on_corruption = misuse_abort_free_object;
+        limits_start();
         if (malloc_settings.hardened)
             hardened_start();
     }
     atomic_store(&heap_state, made ? HEAP_READY : HEAP_NONE);
     is_starting = false;
+    pthread_setcancelstate(cancel_state, NULL);
     errno = saved;
     return made;
 }
 
+bool heap_is_made(void)
+{
+    return atomic_load_explicit(&heap_state, memory_order_acquire) == HEAP_READY;
+}
+
 bool heap_ready(void)
 {
-    return likely(atomic_load_explicit(&heap_state, memory_order_acquire) == HEAP_READY) ||
-           heap_start();
+    return likely(heap_is_made()) || heap_start();
 }
 
 #ifndef PYSLAB_MALLOC_PREFIX
@@ -152,7 +161,6 @@ static void *alloc_any(size_t size, uint32_t gfp)
     p = pop_class(size_class_of(&km->classes, size));
     if (p != NULL)
         return (gfp & PYSLAB_GFP_ZERO) != 0 ? memset(p, 0, size) : p;
-    limits_heed(size);
     p = kmalloc_slow(km, size, gfp);
     return p != NULL ? p : alloc_run(size, gfp);
 }
@@ -198,8 +206,7 @@ void *heap_alloc_aligned(size_t size, size_t align)
         size = size != 0 ? size : 1;
         p = pop_class(size_class_aligned(&km->classes, size, align));
         if (p == NULL) {
-            limits_heed(size);
-            p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
+                    p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
         }
         /* More than the largest block, or aligned to more. */
         if (p == NULL &&
@@ -224,7 +231,7 @@ slow_path void heap_free_slow(void *p)
         return;
     }
     if (unlikely(malloc_settings.hardened)) {
-        hardened_free("free", p, 0, 0);
+        hardened_free("free", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
         errno = saved;
         return;
     }
@@ -236,15 +243,26 @@ slow_path void heap_free_slow(void *p)
     errno = saved;
 }
 
-slow_path void heap_delete_slow(void *p, size_t size, size_t align)
+static slow_path void free_known_slow(const char *call, void *p, size_t size, size_t align)
 {
     int saved = errno;
 
     if (p != NULL && unlikely(malloc_settings.hardened) && !zero_size_is_place(p))
-        hardened_free("delete", p, size, align);
+        hardened_free(call, p, size, align);
     else
         heap_free_slow(p);
     errno = saved;
+}
+
+slow_path void heap_delete_slow(void *p, size_t size, size_t align)
+{
+    free_known_slow("delete", p, size, align);
+}
+
+void heap_free_known(const char *call, void *p, size_t size, size_t align)
+{
+    if (unlikely(!heap_push(p)))
+        free_known_slow(call, p, size, align);
 }
 
 size_t heap_usable(const void *p)

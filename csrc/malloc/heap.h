@@ -34,11 +34,19 @@ extern struct pyslab_arena malloc_arena;
 
 /* The arena is there; made if need be. False: no memory, or called from its making. */
 bool heap_ready(void);
+/* It is there already. */
+bool heap_is_made(void);
 /* What the fast paths below leave over; NULL with errno ENOMEM. Any size. */
 void *heap_alloc_slow(size_t size);
 void *heap_zalloc_slow(size_t size);
 /* Ends the process, with words, if p cannot be freed. */
 void heap_free_slow(void *p);
+/* The same, where the caller knows the size and the alignment that p was allocated with, or says
+ * that it does not. Hardened mode ends the process if they are others; call is for the words. */
+#define SIZE_UNKNOWN SIZE_MAX
+#define ALIGN_UNKNOWN ((size_t)1)
+void heap_free_known(const char *call, void *p, size_t size, size_t align);
+/* The same as "delete"; what heap_delete leaves over. */
 void heap_delete_slow(void *p, size_t size, size_t align);
 /* align: a power of two. NULL with errno ENOMEM. */
 void *heap_alloc_aligned(size_t size, size_t align);
@@ -126,8 +134,7 @@ static always_inline void heap_free(void *p)
         heap_free_slow(p);
 }
 
-/* With what the caller of C++'s delete knows of the block, for hardened mode to check: 0 for
- * what it does not know. */
+/* C++'s delete: as heap_free_known. */
 static always_inline void heap_delete(void *p, size_t size, size_t align)
 {
     if (unlikely(!heap_push(p)))
@@ -151,22 +158,8 @@ void *heap_realloc(void *p, size_t size);
 
 /* --- limits.c ----------------------------------------------------------- */
 
-/* Bytes that the frames in use may grow by until the process's limits are read again. */
-#define LIMITS_STEP_PAGES ((uint64_t)4096)
-
-/* Frames in use (peak) at which limits_heed must run; set by it. */
-extern _Atomic uint64_t limits_next_pages;
-
-/* Heeds what setrlimit() may have changed since the start. */
-void limits_read(void);
-
-static inline void limits_heed(size_t size)
-{
-    if (unlikely(size >= LIMITS_STEP_PAGES << PAGE_SHIFT ||
-                 load_relaxed(&malloc_arena.pages.peak_used_pages) >=
-                     load_relaxed(&limits_next_pages)))
-        limits_read();
-}
+/* pre: the heap is being made, by the one thread that makes it (unchecked: heap.c's own call). */
+void limits_start(void);
 
 /* --- misuse.c ----------------------------------------------------------- */
 
@@ -179,9 +172,9 @@ void misuse_abort_free_object(const void *p);
 /* The same with words of the caller's: call(p): what; it is ... */
 _Noreturn void misuse_abort_words(const char *call, const void *p, const char *what);
 
-/* --- report.c ----------------------------------------------------------- */
+/* --- figures.c ---------------------------------------------------------- */
 
-/* To stderr. */
+/* What the heap holds, in a few lines: at the end of the process. */
 void heap_report(void);
 
 #endif

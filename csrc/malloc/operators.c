@@ -134,13 +134,13 @@ NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
     EXPORTED void NAMED(name)(void *p, size_t size);                                               \
     EXPORTED void NAMED(name)(void *p, size_t size)                                                \
     {                                                                                              \
-        heap_delete(p, size, 0);                                                                   \
+        heap_delete(p, size, ALIGN_UNKNOWN);                                                                   \
     }
 #define DELETE_ALIGNED(name)                                                                       \
     EXPORTED void NAMED(name)(void *p, size_t align);                                              \
     EXPORTED void NAMED(name)(void *p, size_t align)                                               \
     {                                                                                              \
-        heap_delete(p, 0, align);                                                                  \
+        heap_delete(p, SIZE_UNKNOWN, align);                                                                  \
     }
 #define DELETE_SIZED_ALIGNED(name)                                                                 \
     EXPORTED void NAMED(name)(void *p, size_t size, size_t align);                                 \
@@ -153,7 +153,7 @@ NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
     EXPORTED void NAMED(name)(void *p, size_t align, const void *nothrow)                          \
     {                                                                                              \
         (void)nothrow;                                                                             \
-        heap_delete(p, 0, align);                                                                  \
+        heap_delete(p, SIZE_UNKNOWN, align);                                                                  \
     }
 
 DELETE(_ZdlPv)

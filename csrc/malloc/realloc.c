@@ -28,7 +28,6 @@ static void *resize_large(void *p, size_t usable, size_t size)
 {
     if (size > MALLOC_MAX_BYTES)
         return NULL;
-    limits_heed(size);
     if (size > usable)
         return kmalloc_grow_large(&malloc_arena.kmalloc, p, size) ? p : NULL;
     /* Less than a page would keep a whole one. */

@@ -81,10 +81,6 @@ uint64_t os_mapped_bytes(void);
  * before the C library is ready. False: it is not set, or the process runs with other rights
  * than its user's. */
 bool os_environment(const char *name, char *value, size_t bytes);
-/* Writes to the standard error, as far as it goes. */
-void os_write_error(const char *text, size_t bytes);
-/* From now on also after the program has closed it, as some do when they end. */
-void os_keep_error(void);
 /* Bytes of one host page. */
 size_t os_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */

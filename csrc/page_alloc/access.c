@@ -7,6 +7,7 @@
 #include "page_alloc/page_alloc.h"
 
 #include "os/os.h"
+#include "os/os_limits.h"
 
 #define LEAST_STEP 32u     /* 128 KiB */
 #define LARGEST_STEP 8192u /* 32 MiB */
@@ -26,9 +27,9 @@ slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
     uint32_t wanted = max_uint(end, min_uint(pa->open_end + step, pa->map.nr_mapped));
     char *start = pfn_to_virt(&pa->map, pa->open_end);
 
-    if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
+    if (os_open_fresh(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
         wanted = end;
-        if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
+        if (os_open_fresh(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
             return PYSLAB_EOS;
     }
     pa->open_end = wanted;
