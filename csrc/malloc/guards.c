@@ -5,8 +5,8 @@
 #include "base/check.h"
 #include "os/os.h"
 
-#define BUDGET_SHARE 8u
-#define MAPPINGS_PER_BLOCK 2u /* one more before it, one more behind it */
+#define BUDGET_SHARE 5u
+#define MAPPINGS_PER_BLOCK 4u /* each of its two guards is one, and splits the one around it */
 
 static uint64_t budget; /* constant after guards_init */
 static _Atomic uint64_t count;

@@ -3,13 +3,13 @@
  *
  * What it is: each such frame makes the system split a mapping, and a process may have only so
  * many (vm.max_map_count, mostly 65,530): a program at that limit can start no thread and load no
- * library. Hence guards have a budget, an eighth of the limit; the core's own areas take three
- * quarters at most (vm/vmalloc.c), and the rest is the program's. Blocks beyond the budget do
+ * library. Hence guards have a budget, a fifth of the limit; areas of vmalloc in the same process
+ * take three quarters at most (vm/vmalloc.c), and what is left is always the program's. Blocks beyond the budget do
  * without guards, and keep the words that tell at free what was written to.
  * What it is not: it knows no words or states of blocks (hardened.c).
  *
  * Data structure: a count of mappings.
- * Invariant: count == 2 * blocks that guards_place or guards_close said true for and guards_open
+ * Invariant: count == 4 * blocks that guards_place or guards_close said true for and guards_open
  * did not end yet; count <= budget.
  * Lock: none; the count is atomic.
  */

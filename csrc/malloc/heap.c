@@ -47,7 +47,10 @@ static bool heap_make(void)
         options.size_bytes = bytes;
         if (arena_init(&malloc_arena, &options) == PYSLAB_OK) {
             (void)page_alloc_close(&malloc_arena.pages); /* refused: it does without */
-            malloc_arena.pages.best_fit = true;
+            malloc_arena.pages.best_fit = true; /* nobody knows the arena yet */
+            /* pthread_once makes a system call at its end: now, not in a sandbox. */
+            thread_registry_lock();
+            thread_registry_unlock();
             return true;
         }
     }

@@ -16,7 +16,7 @@ from tests.utils import REPO
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
-C_TESTS = ["test_family", "test_malloc_model", "test_malloc_fork"]
+C_TESTS = ["test_family", "test_malloc_figures", "test_malloc_model", "test_malloc_fork"]
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
 
