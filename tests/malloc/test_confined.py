@@ -38,7 +38,7 @@ def test_own_limits(built: Path, way: str, words: str) -> None:
 
 
 def test_mappings_of_hardened_mode(built: Path) -> None:
-    """33,000 large blocks leave the program most of its mappings."""
+    """17,000 large blocks leave the program most of its mappings."""
     most = int(Path("/proc/sys/vm/max_map_count").read_text(encoding="ascii"))
     mappings, last = output_of([built / "many_blocks"], "hardened")
     assert "ok" == last
