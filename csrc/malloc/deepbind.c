@@ -65,6 +65,10 @@ ENDS_IN_A_JUMP static void *dlopen_first(const char *file, int flags)
     return next(file, flags & ~load_relaxed(&dropped_flags));
 }
 
+#ifdef PYSLAB_MALLOC_PREFIX
+void *NAMED(dlopen)(const char *file, int flags);
+#endif
+
 ENDS_IN_A_JUMP EXPORTED void *NAMED(dlopen)(const char *file, int flags)
 {
     dlopen_function next = atomic_load_explicit(&next_dlopen, memory_order_acquire);

@@ -1,7 +1,9 @@
-/* exported.h - the names under which the library's functions are seen from outside.
+/* exported.h - the names under which programs see the library's functions.
  *
- * Tests build the same functions under other names (PYSLAB_MALLOC_PREFIX=test_), so that the
- * sanitizers, which have a malloc of their own, can watch them.
+ * What it is: NAMED(malloc) is malloc in the library, and test_malloc in the tests, which build
+ * the same functions a second time (PYSLAB_MALLOC_PREFIX=test_): the sanitizers bring a malloc of
+ * their own, and can watch ours only beside it.
+ * What it is not: the list of what is exported (exports.map).
  */
 #ifndef MALLOC_EXPORTED_H
 #define MALLOC_EXPORTED_H
@@ -18,6 +20,7 @@
 
 struct mallinfo;
 struct mallinfo2;
+struct rlimit;
 
 void NAMED(free)(void *p);
 void *NAMED(malloc)(size_t size);
@@ -36,6 +39,13 @@ struct mallinfo NAMED(mallinfo)(void);
 void NAMED(malloc_stats)(void);
 int NAMED(malloc_info)(int options, FILE *file);
 int NAMED(mallopt)(int parameter, int value);
+int NAMED(setrlimit)(int resource, const struct rlimit *set);
+int NAMED(prlimit)(int pid, int resource, const struct rlimit *set, struct rlimit *old);
+#else
+#define NAMED(name) name
+#endif
+
+/* In no header of the C library. */
 void *NAMED(__libc_malloc)(size_t size);
 void NAMED(__libc_free)(void *p);
 void *NAMED(__libc_realloc)(void *p, size_t size);
@@ -43,17 +53,6 @@ void *NAMED(__libc_calloc)(size_t nr, size_t size);
 void *NAMED(__libc_memalign)(size_t align, size_t size);
 void *NAMED(__libc_valloc)(size_t size);
 void *NAMED(__libc_pvalloc)(size_t size);
-#else
-#define NAMED(name) name
-#endif
-
-/* Hands the program's dlopen on; see deepbind.c. */
-void *NAMED(dlopen)(const char *file, int flags);
-
-/* Only os/ may include the header that declares these. */
-struct rlimit;
-int NAMED(setrlimit)(int resource, const struct rlimit *set);
-int NAMED(prlimit)(int pid, int resource, const struct rlimit *set, struct rlimit *old);
 
 /* Of C23: not in the headers of every C library. */
 void NAMED(free_sized)(void *p, size_t size);

@@ -2,10 +2,11 @@
  * there may be.
  *
  * What it is: each such frame makes the system split a mapping, and a process may have only so
- * many (vm.max_map_count, mostly 65,530): a program at that limit can start no thread and load no
- * library. Hence guards have a budget, a fifth of the limit; areas of vmalloc in the same process
- * take three quarters at most (vm/vmalloc.c), and what is left is always the program's. Blocks beyond the budget do
- * without guards, and keep the words that tell at free what was written to.
+ * many (vm.max_map_count, mostly 65,530): a program at that limit can start no thread and load
+ * no library. Hence guards have a budget, a fifth of the limit; areas of vmalloc in the same
+ * process take three quarters at most (vm/vmalloc.c), and what is left is always the program's.
+ * Blocks beyond the budget do without guards, and keep the words that tell at free what was
+ * written to.
  * What it is not: it knows no words or states of blocks (hardened.c).
  *
  * Data structure: a count of mappings.

@@ -1,5 +1,4 @@
-/* hardened.c - see hardened.h. The quarantine is in quarantine.c, the words of a block in
- * block_words.h. */
+/* hardened.c - see hardened.h. */
 #include "malloc/hardened.h"
 
 #include "malloc/block_words.h"
@@ -12,13 +11,13 @@
 
 /* --- small: objects of the caches --------------------------------------- */
 
-/* What lies before p in an object of alignment align. */
+/* Bytes between an object's start and the p that the caller gets. */
 static size_t front_bytes(size_t align)
 {
     return align > BLOCK_WORD_BYTES ? align : BLOCK_WORD_BYTES;
 }
 
-/* The class that holds the block with its words and a guard byte; 0: none does. */
+/* The size class whose objects have room for the block, its words and a guard byte; 0: none. */
 static unsigned small_class(size_t size, size_t align)
 {
     if (size > HARDENED_MAX_OBJECT || align > PAGE_SIZE)
@@ -36,13 +35,13 @@ static void *small_alloc(unsigned class, size_t size, size_t align)
         return NULL;
     if (!bytes_are_zero(base + BLOCK_WORD_BYTES, bytes - BLOCK_WORD_BYTES))
         misuse_abort_words("malloc", base + BLOCK_WORD_BYTES, "written to after its free");
-    memset(base, 0, BLOCK_WORD_BYTES); /* the cache's words */
+    memset(base, 0, BLOCK_WORD_BYTES); /* the cache's words were there */
     block_words_set(base + front - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
     guard_fill(base + front, size, bytes - front);
     return base + front;
 }
 
-/* The object that p lies in, and its bytes; NULL: in none. */
+/* The start of the object that p lies in, and its bytes. NULL: p lies in no object. */
 static char *small_base(const void *p, size_t *bytes)
 {
     struct slab_alloc *sa = &malloc_arena.kmalloc.slabs;
@@ -99,7 +98,7 @@ static void *large_alloc(size_t size, size_t align)
     return base + front;
 }
 
-/* Bytes of the block that starts at base; 0: none does. */
+/* Bytes of the large block that starts at base; 0: no such block starts there. */
 static size_t large_bytes(const char *base)
 {
     const struct frame_map *map = &malloc_arena.pages.map;
@@ -110,8 +109,9 @@ static size_t large_bytes(const char *base)
     return (size_t)load_relaxed(&pfn_to_page(map, pfn)->large.nr_pages) << PAGE_SHIFT;
 }
 
-/* The block whose caller has p, and its bytes; NULL: none has. What lies before p is as long
- * as p's alignment, at most. */
+/* The start of the large block whose caller has p, and its bytes. NULL: there is none. The frames
+ * before p are as many bytes as the block's alignment, which p is a multiple of: each power of two
+ * that p is a multiple of is tried. */
 static char *large_base(const void *p, size_t *bytes)
 {
     uintptr_t address = (uintptr_t)p;
@@ -143,7 +143,7 @@ static bool is_live(enum block_state state)
     return state == BLOCK_LIVE || state == BLOCK_LIVE_BARE;
 }
 
-/* The block is another pointer's, in front of whom or behind whom p lies. */
+/* The large block is live, and its caller has another pointer than the one that led to it. */
 static bool large_is_anothers(const struct block *b)
 {
     size_t size;
@@ -154,7 +154,7 @@ static bool large_is_anothers(const struct block *b)
     return false;
 }
 
-/* Words of no state: what lies there instead? */
+/* The words before or behind p have no state. Says why, as far as that can be known. */
 static _Noreturn void abort_not_a_block(const char *call, const void *p, const struct block *b)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
@@ -267,6 +267,7 @@ void *hardened_realloc(void *p, size_t size)
     int saved = errno;
     void *moved = NULL;
 
+    CHECK(p != NULL);
     if (size == 0) {
         hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
         errno = saved;
@@ -293,11 +294,12 @@ void hardened_start(void)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
 
+    CHECK(page_alloc_used(&malloc_arena.pages) == 0);
     for (unsigned class = 1; class <= km->classes.nr; class++) {
         struct kmem_cache *cache = km->slabs.caches[class];
 
         cache->sheaf_capacity = 0;
-        cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* the invariant, for new slabs */
+        cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* new slabs are zero */
     }
     block_words_init(km->slabs.secret);
     guards_init();

@@ -22,6 +22,12 @@
 #include <pthread.h>
 #include <unistd.h>
 
+struct rlimit;
+
+/* Only os/ may include the header that declares these. */
+int NAMED(setrlimit)(int resource, const struct rlimit *set);
+int NAMED(prlimit)(int pid, int resource, const struct rlimit *set, struct rlimit *old);
+
 /* A child of vfork has the parent's memory and its own limits: it must not set the parent's. */
 static _Atomic int owner;
 
@@ -73,6 +79,6 @@ EXPORTED int NAMED(setrlimit)(int resource, const struct rlimit *set)
 }
 
 /* On 64-bit systems the two structs are one. */
-int NAMED(prlimit64)(int pid, int resource, const struct rlimit *set,
-                     struct rlimit *old) ALIAS_OF(prlimit);
+int NAMED(prlimit64)(int pid, int resource, const struct rlimit *set, struct rlimit *old)
+    ALIAS_OF(prlimit);
 int NAMED(setrlimit64)(int resource, const struct rlimit *set) ALIAS_OF(setrlimit);

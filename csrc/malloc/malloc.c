@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* free, then: errno is as before (POSIX.1-2024). */
+/* errno stays what it was, as POSIX.1-2024 wants it. */
 EXPORTED void NAMED(free)(void *p)
 {
     heap_free(p);
@@ -55,7 +55,7 @@ EXPORTED void *NAMED(reallocarray)(void *p, size_t nr, size_t size)
 
 /* --- alignment ---------------------------------------------------------- */
 
-/* NULL and errno: EINVAL for an alignment that is no power of two, ENOMEM. */
+/* NULL: errno is EINVAL for an alignment that is no power of two, else ENOMEM. */
 static void *aligned(size_t align, size_t size)
 {
     if (!is_power_of_two(align)) {
@@ -75,7 +75,7 @@ EXPORTED void *NAMED(aligned_alloc)(size_t align, size_t size)
     return aligned(align, size);
 }
 
-/* Tells its error by its value; errno and *out are as before then. */
+/* Returns its error; errno stays what it was, and *out too after an error. */
 EXPORTED int NAMED(posix_memalign)(void **out, size_t align, size_t size)
 {
     int saved = errno;

@@ -54,8 +54,8 @@ static void ring_push(struct ring *ring, struct entry entry)
  * threads that put a block in and did not take one out yet. */
 static bool ring_pop(struct ring *ring, struct entry *entry, enum which which)
 {
-    if (ring->nr == 0 || (which == SURPLUS && ring->nr < ring->capacity / 2 &&
-                          ring->bytes <= ring->max_bytes))
+    if (ring->nr == 0 ||
+        (which == SURPLUS && ring->nr < ring->capacity / 2 && ring->bytes <= ring->max_bytes))
         return false;
     *entry = *ring_at(ring, 0);
     ring->first++;
@@ -155,8 +155,7 @@ void quarantine_check(void)
 void quarantine_add_frames_locked(char *base, size_t bytes, bool had_guards)
 {
     lock_assert_held(&quarantine_lock);
-    ring_push(&frames,
-              (struct entry){base, bytes, NULL, guards_close(base, bytes, had_guards)});
+    ring_push(&frames, (struct entry){base, bytes, NULL, guards_close(base, bytes, had_guards)});
 }
 
 bool quarantine_has_frames_locked(const char *base)

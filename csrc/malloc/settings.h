@@ -18,9 +18,9 @@
 #define SETTINGS_PATH_BYTES 4096
 
 struct malloc_settings {
-    bool stats;         /* "stats": a report at exit on the standard error */
-    bool hardened;      /* "hardened": hardened.h serves every call */
-    bool keep_deepbind; /* "keep_deepbind": deepbind.c does nothing */
+    bool stats;                           /* "stats": a report at exit on the standard error */
+    bool hardened;                        /* "hardened": hardened.h serves every call */
+    bool keep_deepbind;                   /* "keep_deepbind": deepbind.c does nothing */
     char stats_file[SETTINGS_PATH_BYTES]; /* "stats=FILE": the report goes there, absolute; "" */
 };
 

@@ -11,11 +11,11 @@
 #define KEPT_LEAST 200 /* the duplicate gets this number or a higher one: few programs look there */
 
 static struct {
-    bool is_known;   /* descriptor 2 was open at the start */
-    dev_t device;    /* the file that it was */
-    ino_t inode;     /* likewise */
-    int kept;        /* number of the duplicate */
-    bool has_kept;   /* there is one */
+    bool is_known; /* descriptor 2 was open at the start */
+    dev_t device;  /* the file that it was */
+    ino_t inode;   /* likewise */
+    int kept;      /* number of the duplicate */
+    bool has_kept; /* there is one */
 } start;
 
 static bool is_the_same(int fd)

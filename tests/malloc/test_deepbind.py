@@ -51,7 +51,7 @@ def test_the_caller_stays_the_caller(built: Path, words: str) -> None:
 @needs_gcc
 def test_keep_deepbind(built: Path) -> None:
     """The setting leaves the flag alone, as without the library it is."""
-    command = [built / "deepbind", built / "plugin.so", "compare"]
+    command: list[str | Path] = [built / "deepbind", built / "plugin.so", "compare"]
     assert ["same"] == output_of(command, "")
     assert ["other"] == output_of(command, "keep_deepbind")
     assert ["other"] == output_of(command, "hardened,keep_deepbind")
@@ -69,7 +69,8 @@ def _instructions(objdump: str, file: str | Path) -> list[str]:
     done = subprocess.run(
         [objdump, "-d", "--no-show-raw-insn", str(file)], capture_output=True, text=True, check=True
     )
-    text = re.search(r"^[0-9a-f]+ <dlopen(?:@@[^>-]*)?>:\n(.*?)\n(?:\n|\Z)", done.stdout, re.M | re.S)
+    pattern = r"^[0-9a-f]+ <dlopen(?:@@[^>-]*)?>:\n(.*?)\n(?:\n|\Z)"
+    text = re.search(pattern, done.stdout, re.MULTILINE | re.DOTALL)
     assert text is not None
     found = [line.split("\t")[1].split()[0] for line in text[1].splitlines() if "\t" in line]
     end = next(i for i, word in enumerate(found) if word in LAST)  # others may follow, unnamed
@@ -88,7 +89,16 @@ def test_it_is_a_jump() -> None:
 def test_it_is_a_jump_on_aarch64(tmp_path: Path) -> None:
     """aarch64: a branch to a register, and the link register stays what it is."""
     target = tmp_path / "deepbind.o"
-    command = [f"{AARCH64}gcc", "-std=gnu11", "-O2", "-fPIC", "-fexceptions", "-c", "-o", target]
+    command: list[str | Path] = [
+        f"{AARCH64}gcc",
+        "-std=gnu11",
+        "-O2",
+        "-fPIC",
+        "-fexceptions",
+        "-c",
+        "-o",
+        target,
+    ]
     command += ["-D_GNU_SOURCE", "-DPYSLAB_CORE", "-DPYSLAB_CHECK_LEVEL=0"]
     command += [f"-I{REPO}/csrc", f"-I{REPO}/csrc/include", f"{REPO}/csrc/malloc/deepbind.c"]
     subprocess.run(command, check=True)

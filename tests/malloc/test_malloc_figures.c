@@ -78,7 +78,7 @@ static void free_wrongly(void)
 /* Hardened mode alone knows what was asked for. */
 static void sizes_are_checked(void)
 {
-    static const size_t wrong[][2] = {{0, 0},   {99, 0},   {101, 0},   {SIZE_MAX - 1, 0},
+    static const size_t wrong[][2] = {{0, 0},   {99, 0}, {101, 0}, {SIZE_MAX - 1, 0},
                                       {99, 64}, {0, 64}, {100, 3}, {100, 0x10000000}};
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -219,9 +219,8 @@ static void complete_when_cancelled(void)
 }
 
 static const struct test tests[] = {
-    TEST(libc_names),  TEST(sized_frees),             TEST(sizes_are_checked),
-    TEST(numbers),     TEST(parameters),              TEST(info_in_xml),
-    TEST(complete_when_cancelled),
+    TEST(libc_names), TEST(sized_frees), TEST(sizes_are_checked),       TEST(numbers),
+    TEST(parameters), TEST(info_in_xml), TEST(complete_when_cancelled),
 };
 
 TEST_MAIN(tests)
