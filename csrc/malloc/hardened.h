@@ -19,7 +19,7 @@
  * What is freed waits in a quarantine first (quarantine.h).
  * Invariant: from free to the next allocation, an object is zero behind its first 16 bytes; if it
  * is not, the program wrote to it after the free. New memory is zero, for malloc too.
- * Lock: quarantine_lock, for the words of blocks. It is taken before any of the core's locks.
+ * Lock: quarantine_lock, for the words of blocks; no other lock is taken while it is held.
  */
 #ifndef MALLOC_HARDENED_H
 #define MALLOC_HARDENED_H

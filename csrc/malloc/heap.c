@@ -9,6 +9,7 @@
 #include "malloc/heap.h"
 
 #include "malloc/hardened.h"
+#include "malloc/quarantine.h"
 #include "malloc/settings.h"
 #include "malloc/zero_size.h"
 #include "os/os.h"
@@ -82,6 +83,8 @@ static slow_path bool heap_start(void)
     is_starting = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     settings_read();
+    if (malloc_settings.hardened)
+        quarantine_init_lock();
     made = heap_make();
     if (made) {
         malloc_arena.kmalloc.slabs.on_corruption = misuse_abort_free_object;
@@ -141,7 +144,7 @@ void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp)
     struct page_alloc *pages = &malloc_arena.pages;
     uint64_t nr_pages = bytes_to_pages(size), align_pages = bytes_to_pages(align);
 
-    CHECK(size > 0 && is_power_of_two(align) && align >= PAGE_SIZE);
+    CHECK(size > 0 && is_power_of_two(align));
     if (nr_pages > pages->map.nr_pages || align_pages > pages->map.nr_pages)
         return NULL;
     return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages, (uint32_t)align_pages,

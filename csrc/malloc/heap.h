@@ -54,8 +54,8 @@ void heap_delete_slow(void *p, size_t size, size_t align);
 /* pre: align is a power of two. NULL: errno is ENOMEM. */
 void *heap_alloc_aligned(size_t size, size_t align);
 /* A run of whole frames for size bytes, also where no block of the buddy is so long; its address
- * is a multiple of align. NULL: there is none.
- * pre: align is a power of two, at least a page; size > 0 */
+ * is a multiple of align, and of a page. NULL: there is none.
+ * pre: align is a power of two; size > 0 */
 void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp);
 
 /* Nobody wrote to the first two words of the free object p since it was freed. */

@@ -33,6 +33,7 @@ enum which { SURPLUS, ANY }; /* entries that ring_pop may take */
 uint64_t block_secret;
 
 struct lock quarantine_lock;
+static bool has_lock; /* it is made, and fork handlers are registered */
 static struct entry object_entry[MAX_OBJECTS];
 static struct entry frames_entry[MAX_FRAME_BLOCKS];
 static struct ring objects = {
@@ -84,12 +85,18 @@ static void fork_done(void)
     lock_release_after_fork(&quarantine_lock);
 }
 
+void quarantine_init_lock(void)
+{
+    if (has_lock)
+        return; /* from an attempt to make the heap that found no memory */
+    lock_init(&quarantine_lock, LOCK_RANK_HEAP);
+    has_lock = pthread_atfork(fork_prepare, fork_done, fork_done) == 0;
+}
+
 void quarantine_init(void)
 {
     CHECK(frames.max_bytes == 0 && objects.nr == 0);
-    lock_init(&quarantine_lock, LOCK_RANK_FORK);
     frames.max_bytes = malloc_arena.mapped_bytes / FRAMES_SHARE;
-    pthread_atfork(fork_prepare, fork_done, fork_done);
 }
 
 void quarantine_figures(struct quarantine_figures *out)

@@ -8,8 +8,8 @@
  * other by number and by a share of the arena's addresses; at ENOMEM both are emptied.
  * Invariant: an object in it is zero from the program's pointer to its end; frames in it have no
  * content, and no access unless guards.h was refused a mapping for that.
- * Lock: quarantine_lock guards both rings, and the words of all blocks. What leaves a ring is
- * given back to the core after the lock was released.
+ * Lock: quarantine_lock guards both rings, and the words of all blocks. A thread that holds it
+ * takes no other lock: what leaves a ring is given back to the core after it was released.
  */
 #ifndef MALLOC_QUARANTINE_H
 #define MALLOC_QUARANTINE_H
@@ -30,8 +30,12 @@ struct quarantine_figures {
 
 extern struct lock quarantine_lock;
 
-/* pre: nobody else uses the quarantine yet. Registers fork handlers: fork() waits until nobody
- * holds the lock. */
+/* Makes the lock and registers fork handlers: fork() waits until nobody holds it. Before the arena
+ * registers its own: fork() calls the last registered first, so that this lock is then taken
+ * after the arena's, and after what the arena's handler waits for. Once; later calls do nothing.
+ * pre: one thread makes the heap (unchecked: heap.c's own call) */
+void quarantine_init_lock(void);
+/* pre: quarantine_init_lock ran; the quarantine is empty */
 void quarantine_init(void);
 
 /* An object of a cache at base, of so many bytes, which the program freed as p. Takes the lock.

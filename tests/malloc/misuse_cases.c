@@ -5,6 +5,8 @@
  * a later signal came at exit. misuse.py runs and counts them. Not built with optimisation:
  * compilers take these programs apart.
  */
+#include "misuse_blocks.h"
+
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -24,40 +26,6 @@ extern void _ZdlPvm(void *p, size_t size);                  /* delete(p, size) *
 extern void _ZdlPvmSt11align_val_t(void *, size_t, size_t); /* delete(p, size, align) */
 
 static char static_block[64];
-static size_t size; /* of the blocks of this case */
-
-static char *block(void)
-{
-    char *p = malloc(size);
-
-    if (p == NULL)
-        exit(3);
-    memset(p, 'x', size);
-    return p;
-}
-
-/* Frees k other blocks of the size. */
-static void free_others(unsigned k)
-{
-    static char *other[128];
-
-    for (unsigned i = 0; i < k; i++)
-        other[i] = block();
-    for (unsigned i = 0; i < k; i++)
-        free(other[i]);
-}
-
-/* Goes through what is free, and back. */
-static void churn(void)
-{
-    static char *some[2048];
-    unsigned nr = size >= 1 << 18 ? 64 : 2048;
-
-    for (unsigned i = 0; i < nr; i++)
-        some[i] = malloc(size);
-    for (unsigned i = 0; i < nr; i++)
-        free(some[i]);
-}
 
 /* --- freed twice ---------------------------------------------------------- */
 
