@@ -174,15 +174,14 @@ static void print_sizes(FILE *file)
     fputs("<sizes>\n", file);
     for (unsigned class = 1; class <= km->classes.nr; class++) {
         pyslab_cache_stats stats;
-        uint64_t nr, nr_slabs;
+        number nr, nr_slabs;
 
         cache_stats(km->slabs.caches[class], &stats);
         nr_slabs = stats.nr_full + stats.nr_partial + stats.nr_empty;
         nr = less(nr_slabs * stats.objects_per_slab, stats.live_objects);
         if (nr != 0)
             fprintf(file, "  <size from=\"%u\" to=\"%u\" total=\"%llu\" count=\"%llu\"/>\n",
-                    km->classes.size[class - 1] + 1, stats.object_size,
-                    (number)(nr * stats.object_size), (number)nr);
+                    km->classes.size[class - 1] + 1, stats.object_size, nr * stats.object_size, nr);
     }
     fputs("</sizes>\n", file);
 }
