@@ -206,7 +206,10 @@ int zone_open_first_records(struct zone *zone, const struct frame_map *map)
 bool frontier_ready(struct zone *zone, const struct frame_map *map, unsigned max_order)
 {
     uint32_t pfn = zone->frontier;
-    uint32_t end = pfn + (1u << min_uint(frontier_order(zone, pfn), max_order));
+    uint32_t end;
+
+    CHECK(pfn < zone->end_pfn);
+    end = pfn + (1u << min_uint(frontier_order(zone, pfn), max_order));
 
     return likely(end <= zone->records_end) || records_open(zone, map, end);
 }

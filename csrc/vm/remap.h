@@ -10,7 +10,8 @@
  * the process are on a list, with the run that each slot shows: a forked child makes them private
  * (vm_fork.h).
  * Invariant: runs[s] == REMAP_NONE if and only if slot s is inaccessible.
- * Lock: the list's own. The rest has none: calls for one window exclude each other: Python makes them with the GIL held.
+ * Lock: the list has its own. A remap has none: calls for one window exclude each other, because
+ * Python makes them with the GIL held.
  */
 #ifndef VM_REMAP_H
 #define VM_REMAP_H
