@@ -381,6 +381,7 @@ void os_file_make_private_ring(void *p, size_t bytes)
 {
     int fd = memfd_create("pyslab-ring", MFD_CLOEXEC), error = PYSLAB_EOS;
 
+    CHECK(bytes != 0);
     if (fd >= 0) {
         error = ring_copy(p, bytes, fd);
         close(fd);
