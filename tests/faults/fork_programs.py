@@ -7,6 +7,7 @@ What it is not: tests; test_fork_high.py starts them.
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,6 +94,24 @@ def ring_is_copied() -> None:
     print("alive")
 
 
+def told_as_an_error() -> None:
+    """Where warnings are errors the call fails, and nothing is lost; the next one goes on."""
+    arena = high_arena()
+    os.closerange(3, 1 << 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            arena.kmap(arena.alloc_page(gfp=GFP.HIGHUSER))
+        except RuntimeWarning:
+            pass
+        else:
+            raise AssertionError("no warning")
+        assert_idle(arena)
+        arena.vmalloc(1)[0] = 1
+    assert_idle(arena)
+    print("alive")
+
+
 def descriptors_are_reused() -> None:
     """A program that closes all descriptors, and has files under their numbers, keeps those."""
     arena, flat = high_arena(), pyslab.Arena("8MiB", hugepages="no")
@@ -106,7 +125,13 @@ def descriptors_are_reused() -> None:
         own = os.open(path, os.O_RDWR)
         taken = [os.dup2(own, number) for number in range(1020, 1060)]
         for owner in (arena, flat):
-            buf = owner.vmalloc(2 * MIB)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                buf = owner.vmalloc(2 * MIB)
+                del buf
+                buf = owner.vmalloc(2 * MIB)
+            assert [RuntimeWarning] == [each.category for each in told]  # once
+            assert "was closed by the program" in str(told[0].message)
             buf[:] = pattern(2, 2 * MIB)
             zeroed = owner.vzalloc(MIB)
             assert bytes(MIB) == bytes(zeroed)

@@ -6,7 +6,8 @@ from tests.utils import assert_alive, run_child
 
 
 @pytest.mark.parametrize(
-    "program", ["writes_stay_apart", "ring_is_copied", "descriptors_are_reused"]
+    "program",
+    ["writes_stay_apart", "ring_is_copied", "descriptors_are_reused", "told_as_an_error"],
 )
 def test_programs(program: str) -> None:
     """The program lives; see its docstring."""
