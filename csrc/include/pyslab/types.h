@@ -104,7 +104,7 @@ enum pyslab_error {
     PYSLAB_EOS = -7,      /* the operating system refused; see errno */
     PYSLAB_ELIMIT = -8,   /* larger than this machine's memory, without overcommit */
     PYSLAB_ECACHE = -9,   /* the object belongs to another cache */
-    PYSLAB_EFORKED = -10, /* shared frames belong to the parent process */
+    PYSLAB_EFORKED = -10, /* frames of high memory belong to the parent process */
     PYSLAB_EMAPS = -11,   /* the budget of memory mappings is used up */
 };
 

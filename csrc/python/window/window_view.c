@@ -115,7 +115,7 @@ bool kmap_is_possible(const ArenaObject *arena, const struct kmap_args *args)
     }
     if (likely(!arena->core->pages.forked) || pfn_has_address(&arena->core->pages.map, page->pfn))
         return true;
-    PyErr_SetString(objects.forked, "high memory is shared with the parent process: a forked "
+    PyErr_SetString(objects.forked, "high memory belongs to the parent process: a forked "
                                     "child maps none of it");
     return false;
 }
