@@ -445,7 +445,7 @@ const char *pyslab_strerror(int error)
     case PYSLAB_EOS:
         return "the operating system refused";
     case PYSLAB_EFORKED:
-        return "the frames are shared with the parent process, which owns them";
+        return "the frames belong to the parent process";
     case PYSLAB_EMAPS:
         return "the budget of memory mappings (vm.max_map_count) is used up";
     case PYSLAB_ECACHE:

@@ -89,7 +89,7 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
     return PFN_NONE;
 }
 
-#define RUN_MAX_LOOKS 32u /* blocks of an order that buddy_find_resident_run looks at */
+#define RUN_MAX_LOOKS 32u /* blocks of an order that buddy_find_resident_run_locked looks at */
 
 /* The free frames around a free block, as far as the frontier: those beyond cost page faults. */
 static struct extent extent_around(const struct zone *zone, const struct frame_map *map,

@@ -12,6 +12,17 @@
  *     pyslab/client.h     wrappers; the table without Python: pyslab_set_api()
  *     pyslab/python.h     pyslab_import(), and Python objects to handles and back
  *
+ * Words. An arena is one large piece of memory with an allocator of its own. It is cut into page
+ * frames of 4 KiB, each with a number (pfn), and lies in zones: ranges of frames that some requests
+ * may use and others may not. A request says by its gfp flags which zones it may use, and whether
+ * it may wait. Frames are handed out in blocks: 2**order of them, aligned to their size. A slab is
+ * a block that a cache has cut into equal objects. A sheaf is a thread's private array of free
+ * objects of one cache, and the barn is the cache's store of sheaves. High memory is frames without
+ * an address of their own, which vmalloc and windows show.
+ *
+ * After fork() the child has a copy of every arena. What it writes to views of high memory stays
+ * its own, and calls that take or free high memory are an EFORKED there.
+ *
  * Every function may be called from any thread, without the GIL, unless its comment asks
  * for quiescence or it is in pyslab/python.h.
  *
@@ -69,8 +80,9 @@ int pyslab_arena_destroy(pyslab_arena *arena);
 int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes);
 /* Takes a snapshot. Exact when no other thread is inside a call on this arena. */
 void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
-/* Drains the calling thread's caches, barns and empty slabs, and gives free
- * resident frames back to the operating system. Returns bytes given back. */
+/* Empties the calling thread's sheaves and page lists, all barns, and gives up empty slabs; then
+ * gives all free frames that are in memory back to the operating system. Returns bytes given
+ * back. */
 uint64_t pyslab_arena_release_unused(pyslab_arena *arena);
 /* Takes a snapshot of one zone; index 0 is the lowest. EINVAL: there are not so many. */
 int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out);
@@ -89,17 +101,21 @@ uint64_t pyslab_arena_used(const pyslab_arena *arena);
  * itself allocates may use the reserves and starts no reclaim. */
 void pyslab_arena_set_oom(pyslab_arena *arena,
                           int (*oom)(size_t nbytes, uint32_t zone, void *context), void *context);
-/* Errors: EINVAL, ENOMEM. */
+/* Registers a cache of the caller's that is asked to free something when the arena is short of
+ * memory. Errors: EINVAL, ENOMEM. */
 int pyslab_register_shrinker(pyslab_arena *arena, const pyslab_shrinker_options *options,
                              pyslab_shrinker **out);
-/* Does not wait for a run in another thread: release tells when the last is over. */
+/* From now on the shrinker is asked no more. A run that is under way in another thread is not
+ * waited for: options.release is called when the last is over. */
 void pyslab_unregister_shrinker(pyslab_shrinker *shrinker);
 /* Writes the count of free blocks per order, 0..max_order, at most nr of them;
  * returns how many orders the zone has. zone counts from 0. EINVAL: no such zone. */
 int pyslab_arena_buddyinfo(pyslab_arena *arena, uint32_t zone, uint64_t *nr_free, uint32_t nr);
-/* Base address of the arena's directly mapped frames, and its length in bytes. */
+/* The address of frame 0. The frames of the zones with addresses follow one another from there. */
 void *pyslab_arena_base(const pyslab_arena *arena);
+/* Bytes of all frames, those of high memory included. */
 uint64_t pyslab_arena_size(const pyslab_arena *arena);
+/* The order of the arena's largest block. */
 uint32_t pyslab_arena_max_order(const pyslab_arena *arena);
 
 /* --- kmalloc ------------------------------------------------------------ */
@@ -108,6 +124,7 @@ uint32_t pyslab_arena_max_order(const pyslab_arena *arena);
  * at most a page, or a page for large sizes; 8-byte objects of the linux classes
  * to 8). size 0 gives PYSLAB_ZERO_SIZE. NULL: no memory, or a bad gfp. */
 void *pyslab_kmalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
+/* The same, and it reads zero. */
 void *pyslab_kzalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* As kmalloc, aligned to any power of two up to the largest block. */
 void *pyslab_kmalloc_aligned(pyslab_arena *arena, size_t size, size_t align, uint32_t gfp);
@@ -128,11 +145,13 @@ int pyslab_kmalloc_prealloc(pyslab_arena *arena, size_t size, size_t nr);
 
 /* The index of the highest zone that a gfp mask allows; EINVAL for two zones at once. */
 int pyslab_gfp_zone(const pyslab_arena *arena, uint32_t gfp);
-/* A block of 2**order frames, aligned to its size. */
+/* A block of 2**order frames, aligned to its size, with one reference. Its first frame. */
 uint32_t pyslab_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
-/* Drops one reference; the last one frees. order must be the block's. */
+/* Drops one reference; the last one frees. order must be the block's. Errors: EINVAL, EPOINTER,
+ * EDOUBLE, EFORKED. */
 int pyslab_free_pages(pyslab_arena *arena, uint32_t pfn, uint32_t order);
-/* As free_pages, by the block's address. */
+/* The two calls above by the block's address, so never of high memory: HIGHMEM and MOVABLE are
+ * dropped from gfp. */
 void *pyslab_get_free_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp);
 int pyslab_free_pages_address(pyslab_arena *arena, void *p, uint32_t order);
 /* Takes up to nr single frames at once; returns how many it got. */
@@ -156,16 +175,21 @@ uint32_t pyslab_page_nr_pages(const pyslab_arena *arena, uint32_t pfn);
 /* Makes 2**order blocks of one frame, one reference each, of a block with one reference.
  * Errors as free_pages; EBUSY with more references; EINVAL for a GFP_COMP block. */
 int pyslab_split_page(pyslab_arena *arena, uint32_t pfn, uint32_t order);
+/* One reference more on an allocated block, or one less; with the last it is free. Errors as
+ * free_pages. */
 int pyslab_get_page(pyslab_arena *arena, uint32_t pfn);
 int pyslab_put_page(pyslab_arena *arena, uint32_t pfn);
 /* References on an allocated block; 0 if pfn is not the head of one. */
 uint32_t pyslab_page_count(const pyslab_arena *arena, uint32_t pfn);
+/* The order of the block headed by pfn. */
 uint32_t pyslab_page_order(const pyslab_arena *arena, uint32_t pfn);
 /* enum pyslab_page_state of the block headed by pfn. */
 uint32_t pyslab_page_state(const pyslab_arena *arena, uint32_t pfn);
 /* Address of a directly mapped frame; NULL if it has none. */
 void *pyslab_page_address(const pyslab_arena *arena, uint32_t pfn);
+/* The index of the frame's zone. */
 uint32_t pyslab_page_to_zone(const pyslab_arena *arena, uint32_t pfn);
+/* The frame that an address lies in; PYSLAB_PFN_NONE: in none of this arena's. */
 uint32_t pyslab_virt_to_pfn(const pyslab_arena *arena, const void *p);
 
 /* --- vmalloc ------------------------------------------------------------ */
@@ -178,7 +202,8 @@ void *pyslab_vzalloc(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* The blocks of alloc_pages that start at these frames, in this order, one behind the
  * other; a block may come twice. They must be high memory; each gets a reference. */
 void *pyslab_vmap(pyslab_arena *arena, const uint32_t *pfn, uint32_t nr);
-/* size bytes (whole frames), mapped twice in a row. */
+/* size bytes (whole frames), mapped twice in a row: what is written behind the end of the first
+ * half appears at its start. Freed with vfree. */
 void *pyslab_vm_ring(pyslab_arena *arena, size_t size, uint32_t gfp);
 /* Ends an area of any of these functions. Errors: EPOINTER, EFORKED. NULL is a no-op. */
 int pyslab_vfree(pyslab_arena *arena, void *p);
@@ -209,9 +234,11 @@ int pyslab_arena_flush(pyslab_arena *arena);
 
 /* --- kmem_cache --------------------------------------------------------- */
 
-/* size 1..256 KiB; options may be NULL. Errors: EINVAL, ENOMEM, ELIMIT (too many). */
+/* Makes a cache of objects of one size, 1 byte to 256 KiB; options may be NULL. Errors: EINVAL,
+ * ENOMEM, ELIMIT (too many). */
 int pyslab_kmem_cache_create(pyslab_arena *arena, const char *name, size_t size,
                              const pyslab_cache_options *options, pyslab_kmem_cache **out);
+/* NULL: no memory, a bad gfp, or the constructor refused. */
 void *pyslab_kmem_cache_alloc(pyslab_kmem_cache *cache, uint32_t gfp);
 /* Errors: EPOINTER, EDOUBLE, ECACHE (pyslab_kmem_cache_of tells which). */
 int pyslab_kmem_cache_free(pyslab_kmem_cache *cache, void *p);
@@ -232,13 +259,14 @@ const char *pyslab_kmem_cache_name(const pyslab_kmem_cache *cache);
 /* Writes the addresses of up to nr live objects; returns how many there are. Objects in
  * threads' sheaves count as free. Quiescence as for destroy. */
 size_t pyslab_kmem_cache_live_objects(pyslab_kmem_cache *cache, void **p, size_t nr);
-/* Gives empty slabs back to the buddy, the caller's sheaves and the barn drained
- * first, and sorts partial slabs so that the fullest are used first; returns how many
+/* Empties the calling thread's sheaves and the barn, then gives the empty slabs' frames back to
+ * their zone, and sorts partial slabs so that the fullest are used first; returns how many
  * frames went back. */
 uint64_t pyslab_kmem_cache_shrink(pyslab_kmem_cache *cache);
-/* Buys slabs for nr more objects, which lie on the empty list. Trimming and reaping leave
- * the cache that many slabs more from now on; shrink, release_unused and memory pressure
- * take them. ENOMEM: there is not so much, and nothing has changed. */
+/* Buys slabs for nr more objects. They stay empty until they are used, and from now on the cache
+ * keeps so many slabs more when empty ones go back after a while; shrink, release_unused and
+ * shortness of memory take them all the same. ENOMEM: there is not so much, and nothing has
+ * changed. */
 int pyslab_kmem_cache_prealloc(pyslab_kmem_cache *cache, size_t nr);
 /* EBUSY while objects are live or a mempool is over the cache, which stays usable then.
  * Quiescence: no other thread may be inside a call on this cache. */

@@ -5,8 +5,8 @@
  *     arena_ref        a reference to an arena (pyslab_arena_get, pyslab_arena_put)
  *     allocator<T>     for std::vector<T, pyslab::allocator<T>> and the like
  *     arena_resource   a std::pmr::memory_resource: blocks of an arena
- *     region           a bump region and its objects; region_scope, a mark and its rewind
- *     region_resource  a std::pmr::memory_resource: bumps, and never frees
+ *     region           a pyslab_region and its objects; region_scope, a mark and its rewind
+ *     region_resource  a std::pmr::memory_resource of a region: it frees nothing by itself
  *     cache<T>         a kmem_cache of T: make, destroy, unique_ptr
  *
  * What it is not: a second interface. get() gives the C handle for all that has no method
@@ -62,7 +62,7 @@ public:
 /* Any other enum pyslab_error. what() is "<call>: <sentence>". */
 class error : public std::runtime_error {
 public:
-    /* call: a literal, kept as it is. */
+    /* call: a string literal; only its address is kept. */
     error(int code, const char *call)
         : std::runtime_error(std::string(call) + ": " + pyslab_strerror(code)),
           code_(code),
@@ -88,7 +88,8 @@ inline void check(int code, const char *call)
 
 namespace detail {
 
-/* Where an exception may not leave: misuse ends the process, as free() does. */
+/* For functions that may not throw: an error, which only misuse can bring about, ends the process
+ * with a message, as free() does. */
 inline void must(int code, const char *call) noexcept
 {
     if (__builtin_expect(code != PYSLAB_OK, 0)) {
@@ -104,7 +105,7 @@ inline void *memory(void *p)
     return p;
 }
 
-/* kmalloc aligns to 16, but smaller objects only to their own size in the linux classes. */
+/* kmalloc aligns to 16; with the linux size classes objects of 8 bytes are aligned to 8. */
 inline void *allocate(pyslab_arena *arena, std::size_t size, std::size_t align)
 {
     if (align <= 16 && size >= align)
@@ -302,7 +303,7 @@ private:
     arena_ref arena_;
 };
 
-/* A bump of a region's pointer; deallocate does nothing. The memory goes with the region's
+/* Allocation moves the region's pointer; deallocate does nothing. The memory goes with the region's
  * rewind, reset or end, which is the caller's, and so must be what lies in it. It refers to
  * the region, be it one of C++, C or Python. */
 class region_resource final : public std::pmr::memory_resource {
@@ -425,7 +426,7 @@ public:
     explicit region_scope(const region &region) : region_scope(region.get()) {}
     region_scope(const region_scope &) = delete;
     region_scope &operator=(const region_scope &) = delete;
-    /* A mark that is gone is no error: an outer one or a reset was quicker. */
+    /* That the mark is gone is no error: a rewind to an outer mark, or a reset, came first. */
     ~region_scope()
     {
         int code = region_ != nullptr ? pyslab_region_rewind(region_, mark_) : PYSLAB_OK;
@@ -434,7 +435,7 @@ public:
     }
     /* Gives back now what came since. Throws error (EINVAL): the mark is gone. */
     void rewind() { check(pyslab_region_rewind(region_, mark_), "pyslab_region_rewind"); }
-    /* The destructor does nothing. */
+    /* From now on the destructor does nothing: what was allocated stays. */
     void release() noexcept { region_ = nullptr; }
 
 private:

@@ -8,13 +8,12 @@
  * EPOINTER: its memory is page blocks, in which no allocation of kmalloc starts.
  *
  * Data structure: a chain of page blocks in the order of their use, through the links of
- * their records in mem_map, so that nothing a user overruns is the region's own. The
- * current block is bumped; blocks behind it are spare, left by a rewind. Each new block is
+ * their records in mem_map, so that nothing a user overruns is the region's own. Objects come
+ * from the current block: it is bumped, that is, the bytes at `cur` are handed out and `cur` moves
+ * behind them. The blocks behind the current one are spare, left by a rewind. Each new block is
  * as large as all before it together, up to REGION_MAX_ORDER. Objects of more than
  * REGION_LARGE_BYTES, or aligned to more than a page, have a block of their own, on a
  * second chain, youngest first. Marks and ends are stacks on the process-local heap.
- * To bump is to hand out the bytes at `cur` by moving it up. Spare blocks are those behind the
- * current one.
  * Invariants, after every call (region_adds_up):
  * - region_chain_adds_up: nr_blocks and block_pages are the blocks of the first chain and their
  *   frames; start <= cur <= end are in the current block, which is in the chain;

@@ -337,12 +337,42 @@ void vm_destroy(struct vm *vm)
     lock_destroy(&vm->lock);
 }
 
+/* A copy of the area in a record that is no longer than its blocks need. NULL: no memory. */
+static struct vm_area *area_fitted(const struct vm_area *area)
+{
+    struct vm_area *fitting = os_heap_alloc(area_record_bytes(area->nr_blocks));
+
+    if (fitting == NULL)
+        return NULL;
+    *fitting = *area;
+    for (uint32_t i = 0; i < area->nr_blocks; i++)
+        fitting->block[i] = area->block[i];
+    return fitting;
+}
+
+/* Opens an area of the blocks in this one. Its record had room for one block a frame; mostly there
+ * are few, and a smaller record stays. On an error the blocks are the caller's. */
+static int area_open_fitted(struct vm *vm, const struct vm_area *area, void **out)
+{
+    struct vm_area *fitting = area_fitted(area);
+    int error;
+
+    if (fitting == NULL)
+        return PYSLAB_ENOMEM;
+    error = area_open(vm, fitting);
+    if (error == PYSLAB_OK)
+        *out = fitting->base;
+    else
+        area_delete(fitting, area->nr_blocks);
+    return error;
+}
+
 static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_t gfp, void **out)
 {
     struct page_alloc *pa = vm->pages;
     uint64_t nr_pages = bytes_to_pages(bytes);
-    struct vm_area *area, *fitting;
-    int error;
+    struct vm_area *area;
+    int error = PYSLAB_ENOMEM;
 
     if (!gfp_valid(gfp) || bytes == 0)
         return PYSLAB_EINVAL;
@@ -356,24 +386,9 @@ static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_
     area->nr_blocks = blocks_buy(pa, (uint32_t)nr_pages, gfp, area->block);
     area->nr_pages = (uint32_t)nr_pages;
     area->nr_copies = nr_copies;
-    if (blocks_pages(area->block, area->nr_blocks) != nr_pages) {
-        error = PYSLAB_ENOMEM;
-    } else {
+    if (blocks_pages(area->block, area->nr_blocks) == nr_pages) {
         blocks_sort(area->block, area->nr_blocks);
-        /* The record had room for one block a frame. Mostly there are few: a smaller one stays. */
-        fitting = os_heap_alloc(area_record_bytes(area->nr_blocks));
-        if (fitting != NULL) {
-            *fitting = *area;
-            for (uint32_t i = 0; i < area->nr_blocks; i++)
-                fitting->block[i] = area->block[i];
-            error = area_open(vm, fitting);
-            if (error == PYSLAB_OK)
-                *out = fitting->base;
-            else
-                area_delete(fitting, area->nr_blocks);
-        } else {
-            error = PYSLAB_ENOMEM;
-        }
+        error = area_open_fitted(vm, area, out);
     }
     if (error != PYSLAB_OK)
         blocks_return(pa, area->block, area->nr_blocks);

@@ -47,7 +47,7 @@ class ArenaClosedError(PyslabError):
 
 
 class ArenaForkedError(PyslabError):
-    """Shared frames belong to the parent process; a forked child cannot use them."""
+    """Frames of high memory belong to the parent process; a forked child takes none."""
 
 
 class CacheBusyError(PyslabError):

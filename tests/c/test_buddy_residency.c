@@ -107,7 +107,7 @@ static void exact_keeps_residency(void)
     zone_rig_end(&rig);
 }
 
-/* take_dirty gives the largest resident block, and in the end nothing. */
+/* buddy_take_dirty_locked gives the largest resident block, and in the end nothing. */
 static void take_dirty_takes_the_largest(void)
 {
     uint32_t small, large;

@@ -1,4 +1,4 @@
-/* test_cgroup.c - holds down os_limits.c: limits of cgroups, read from trees made here, and
+/* test_cgroup.c - holds down os_room.c: limits of cgroups, read from trees made here, and
  * what the limits of the process leave. */
 #include "os/os.h"
 

@@ -1,7 +1,7 @@
 """Programs that fork an arena with zones, run in a child; each prints `alive` at its end.
 
-What it is: the rules for frames that are shared with the parent, and a fork in the middle
-of reclaim. What it is not: forks of ordinary arenas (programs.py).
+What it is: the rules for frames of high memory, which belong to the parent, and a fork in the
+middle of reclaim. What it is not: forks of ordinary arenas (programs.py).
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""The examples of docs/interchange.md are true."""
+"""The examples of the pages on other libraries are true."""
 
 import doctest
 
@@ -7,14 +7,15 @@ import pytest
 from tests.utils import REPO
 
 
-def test_interchange_doc() -> None:
+@pytest.mark.parametrize(("page", "least"), [("interchange.md", 25), ("who-uses-what.md", 10)])
+def test_the_examples(page: str, least: int) -> None:
     """Every example gives what the document says, and there are examples."""
     pytest.importorskip("numpy")
     pytest.importorskip("pyarrow")
     result = doctest.testfile(
-        str(REPO / "docs" / "interchange.md"),
+        str(REPO / "docs" / page),
         module_relative=False,
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
     )
-    assert result.attempted > 25
+    assert result.attempted >= least
     assert 0 == result.failed

@@ -1,7 +1,8 @@
-/* api.h - the version of the C API, and the table that it is.
+/* api.h - the version of the C API, and struct pyslab_api: the table of pointers to all functions
+ * of pyslab.h, through which a client calls them.
  *
- * What it is: struct pyslab_api, one for each process, in the capsule pyslab._C_API.
- * What it is not: calls; client.h makes them.
+ * What it is: one table for each process; Python has it in the capsule pyslab._C_API.
+ * What it is not: the calls; client.h has a wrapper for each.
  *
  * Invariant: the first four fields never move. The major version changes when a field moves,
  * goes or changes its meaning; the minor one when fields are added, at the end. A client asks
@@ -34,9 +35,9 @@ typedef struct pyslab_python_api pyslab_python_api;
 /* clang-format on */
 
 typedef struct pyslab_api {
-    uint32_t abi_major; /* of the library */
-    uint32_t abi_minor;
-    size_t struct_size;              /* sizeof(pyslab_api) there */
+    uint32_t abi_major;              /* PYSLAB_ABI_MAJOR of the library */
+    uint32_t abi_minor;              /* PYSLAB_ABI_MINOR of the library */
+    size_t struct_size;              /* sizeof(pyslab_api) in the library */
     const pyslab_python_api *python; /* NULL: no interpreter */
 #include "pyslab/functions.h"
 } pyslab_api;
@@ -49,8 +50,8 @@ typedef struct pyslab_api {
 
 #ifndef PYSLAB_CDEF
 
-/* What asks for the GIL: see python.h, which has the calls and their contracts. Append only,
- * under the same version. */
+/* The functions that need the GIL; python.h has the calls and what they promise. Functions are
+ * only ever appended, under the same version. */
 struct _object;
 struct pyslab_python_api {
     size_t struct_size; /* sizeof(pyslab_python_api) in the library */

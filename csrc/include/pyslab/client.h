@@ -1,7 +1,7 @@
 /* client.h - what pyslab.h is for a client: a pointer to the table, and a wrapper for each of
  * its functions.
  *
- * What it is not: a header to include by itself; pyslab.h is. Nor Python: python.h has that.
+ * What it is not: a header to include by itself (pyslab.h is), or for what needs Python (python.h).
  *
  * Data structure: pyslab_api_, a pointer of each translation unit's own, so that each one that
  * calls anything calls pyslab_import() (or pyslab_set_api()) first. An extension of several
@@ -10,8 +10,8 @@
  * of a library share one in any case, an inline variable: functions of headers, of which the
  * linker keeps one, must mean the same by it in every unit.
  * Invariant: pyslab_api_ is NULL, or a table that has every function declared here. A call
- * before the import ends the process with a message; PYSLAB_NO_IMPORT_CHECK leaves that test,
- * which is a compare of a register, to the MMU.
+ * before the import ends the process with a message. That test is one compare; with
+ * PYSLAB_NO_IMPORT_CHECK there is none, and such a call ends in SIGSEGV.
  */
 #ifndef PYSLAB_CLIENT_H
 #define PYSLAB_CLIENT_H
@@ -40,7 +40,7 @@ static __attribute__((noinline, noreturn, cold, unused)) void pyslab_not_importe
     abort();
 }
 
-/* The table. */
+/* The table of the functions; ends the process, with a message, before the import. */
 static inline const pyslab_api *pyslab_get_api(void)
 {
 #ifndef PYSLAB_NO_IMPORT_CHECK
@@ -50,7 +50,7 @@ static inline const pyslab_api *pyslab_get_api(void)
     return pyslab_api_;
 }
 
-/* Whether the table has all that this client was compiled for. */
+/* Tells whether the table has every function that this client was compiled for. */
 static inline int pyslab_api_fits(const pyslab_api *api)
 {
     return api->abi_major == PYSLAB_ABI_MAJOR &&
@@ -59,8 +59,8 @@ static inline int pyslab_api_fits(const pyslab_api *api)
 }
 
 #ifndef PYSLAB_NO_IMPORT
-/* Uses this table, got without Python (pyslab.api_address() is it as a number): 0, or EINVAL
- * for one of another major version or an older minor one. */
+/* Makes this unit use a table that it got without Python; pyslab.api_address() is its address as a
+ * number. 0, or EINVAL for a table of another major version or of an older minor one. */
 static inline int pyslab_set_api(const void *table)
 {
     const pyslab_api *api = (const pyslab_api *)table;
@@ -102,8 +102,9 @@ static inline int pyslab_set_api(const void *table)
 #undef PYSLAB_STATS
 #undef PYSLAB_STATS_AT
 
-/* Bumps the pointer where it stands; a call only for a new block, size 0 (size - 1 is huge
- * then) and what is too large. Both ends are aligned: what fits fits rounded up too. */
+/* Moves the region's pointer without a call. The library is called only if the block has too little
+ * left, and for size 0, where size - 1 is huge. head->cur and head->end are both aligned, so that
+ * a size that fits still fits when it is rounded up. */
 static inline void *pyslab_region_alloc(pyslab_region *region, size_t size)
 {
     pyslab_region_head *head = (pyslab_region_head *)(void *)region;

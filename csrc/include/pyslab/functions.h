@@ -1,19 +1,20 @@
 /* functions.h - the list of the table's functions, in the order of struct pyslab_api.
  *
- * What it is: no header of its own, and without a guard: it is included after defining what
- * to make of an entry, by api.h (the fields), client.h (the wrappers) and the library (the
- * table). The contracts are in pyslab.h.
+ * What it is: a list that is included several times, hence without an include guard. Whoever
+ * includes it first defines, by the macros below, what becomes of an entry: api.h makes fields of
+ * a struct, client.h wrappers, and the library its table.
+ * What it is not: what the functions do; pyslab.h says that.
  *
  *     PYSLAB_FN(type, name, parameters, arguments)    pyslab_<name>
- *     PYSLAB_PROC(name, parameters, arguments)        the same, of no type
- *     PYSLAB_INLINE(type, name, parameters)           client.h has more than a call
+ *     PYSLAB_PROC(name, parameters, arguments)        the same, returns nothing
+ *     PYSLAB_INLINE(type, name, parameters)           client.h has an inline function for it
  *     PYSLAB_STATS(name, owner, struct)               pyslab_<name>(owner *, struct *)
  *     PYSLAB_STATS_AT(name, owner, struct)            pyslab_<name>(owner *, index, struct *)
  *
- * What the last two call takes the size of the caller's struct as well, because the library's
- * may be longer, or shorter, by what later versions added at its end.
+ * In the table the last two take the size of the caller's struct as well: a later version may have
+ * added fields at its end, so that the library's struct is longer or shorter than the caller's.
  *
- * Invariant: append only. What a new ABI minor adds comes last, inside
+ * Invariant: entries are only ever appended. What a new ABI minor adds comes last, inside
  * #if PYSLAB_TARGET_ABI_MINOR >= that minor; nothing moves or goes before the next major.
  */
 /* clang-format off */

@@ -1,15 +1,15 @@
-/* python.h - pyslab_import(), and between Python objects and handles.
+/* python.h - pyslab_import(), and the way from a Python object to its C handle and back.
  *
- * What it is not: callable without the GIL, unlike the rest of pyslab.h, nor there at all
- * with PYSLAB_NO_PYTHON. It keeps to the limited API of Python 3.10.
+ * What it is not: for callers without the GIL, unlike the rest of pyslab.h; with PYSLAB_NO_PYTHON
+ * it is left out. It keeps to the limited API of Python 3.10.
  */
 #ifndef PYSLAB_PYTHON_H
 #define PYSLAB_PYTHON_H
 
 #ifndef PYSLAB_NO_IMPORT
 
-/* No attribute, or something else in its place: a pyslab without a C API. Other exceptions
- * stay what they are. */
+/* Turns the exception for a capsule that is missing, or is something else, into an ImportError that
+ * says so. Other exceptions stay what they are. Always -1. */
 static inline int pyslab_import_failed(void)
 {
     if (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_ValueError)) {
@@ -26,7 +26,7 @@ static inline int pyslab_import_failed(void)
  * versions. Calling it again does no harm. */
 static inline int pyslab_import(void)
 {
-    PyObject *module = PyImport_ImportModule("pyslab"); /* else nobody hears the reason */
+    PyObject *module = PyImport_ImportModule("pyslab"); /* its own error tells why */
     const pyslab_api *api;
 
     if (module == NULL)
@@ -50,17 +50,17 @@ static inline int pyslab_import(void)
 
 #endif
 
-/* The handle of a pyslab.Arena, which is good while the object is open, or somebody has a
- * reference (pyslab_arena_get). NULL with TypeError or ArenaClosedError set. */
+/* The handle of a pyslab.Arena. It may be used while the object is open, or as long as somebody
+ * has a reference of their own (pyslab_arena_get). NULL with TypeError or ArenaClosedError set. */
 static inline pyslab_arena *pyslab_arena_from_object(PyObject *arena)
 {
     return pyslab_get_api()->python->arena_from_object(arena);
 }
 
-/* A new reference to the open pyslab.Arena of this arena: the one that it came from, that it
- * got here before, or a new one. An arena made by pyslab_arena_create() stays the caller's:
- * the object has a reference like any other (pyslab_arena_destroy() is EBUSY meanwhile), and
- * its close() gives that back. NULL with an exception set. */
+/* A new reference to the open pyslab.Arena over this arena: the one that the handle came from, or
+ * that an earlier call here made, or a new one. An arena made by pyslab_arena_create() stays the
+ * caller's: the object has a reference like any other (pyslab_arena_destroy() is EBUSY meanwhile),
+ * and its close() gives that back. NULL with an exception set. */
 static inline PyObject *pyslab_arena_to_object(pyslab_arena *arena)
 {
     return pyslab_get_api()->python->arena_to_object(arena);

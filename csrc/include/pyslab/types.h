@@ -55,10 +55,10 @@ enum pyslab_zone_type {
 };
 
 enum pyslab_zone_mark {
-    PYSLAB_MARK_MIN = 0,  /* below it only reserves are left */
-    PYSLAB_MARK_LOW = 1,  /* below it background reclaim is woken */
-    PYSLAB_MARK_HIGH = 2, /* which then works up to here */
-    PYSLAB_MARK_PROMO = 3,
+    PYSLAB_MARK_MIN = 0,   /* below it only reserves are left */
+    PYSLAB_MARK_LOW = 1,   /* below it background reclaim is woken */
+    PYSLAB_MARK_HIGH = 2,  /* which then works up to here */
+    PYSLAB_MARK_PROMO = 3, /* the kernel's, for tiers of memory; nothing is done at it here */
     PYSLAB_NR_MARKS = 4,
 };
 
@@ -66,31 +66,32 @@ PYSLAB_WIDE enum pyslab_pfn {
     PYSLAB_PFN_NONE = 0xffffffff, /* no frame */
 };
 
-/* Bits and values as in Linux 6.12 gfp_types.h. */
+/* What a request asks for; bits and values as in Linux 6.12 gfp_types.h. RECLAIMABLE, IO, FS and
+ * WRITE are accepted and change nothing. */
 enum pyslab_gfp {
-    PYSLAB_GFP_DMA = 0x1,
-    PYSLAB_GFP_HIGHMEM = 0x2,
-    PYSLAB_GFP_DMA32 = 0x4,
-    PYSLAB_GFP_MOVABLE = 0x8,
+    PYSLAB_GFP_DMA = 0x1,     /* from the DMA zone, if there is one */
+    PYSLAB_GFP_HIGHMEM = 0x2, /* HIGHMEM will do, or any lower zone */
+    PYSLAB_GFP_DMA32 = 0x4,   /* from DMA32, if there is one, or lower */
+    PYSLAB_GFP_MOVABLE = 0x8, /* with HIGHMEM: MOVABLE will do, or any lower zone */
     PYSLAB_GFP_RECLAIMABLE = 0x10,
-    PYSLAB_GFP_HIGH = 0x20,
+    PYSLAB_GFP_HIGH = 0x20, /* may use half of the reserve below the min mark */
     PYSLAB_GFP_IO = 0x40,
     PYSLAB_GFP_FS = 0x80,
-    PYSLAB_GFP_ZERO = 0x100,
-    PYSLAB_GFP_DIRECT_RECLAIM = 0x400,
-    PYSLAB_GFP_KSWAPD_RECLAIM = 0x800,
+    PYSLAB_GFP_ZERO = 0x100,           /* the memory reads zero */
+    PYSLAB_GFP_DIRECT_RECLAIM = 0x400, /* the caller may wait, and reclaim memory itself */
+    PYSLAB_GFP_KSWAPD_RECLAIM = 0x800, /* background reclaim may be woken */
     PYSLAB_GFP_WRITE = 0x1000,
-    PYSLAB_GFP_NOWARN = 0x2000,
-    PYSLAB_GFP_RETRY_MAYFAIL = 0x4000,
-    PYSLAB_GFP_NOFAIL = 0x8000,
-    PYSLAB_GFP_NORETRY = 0x10000,
-    PYSLAB_GFP_MEMALLOC = 0x20000,
-    PYSLAB_GFP_COMP = 0x40000,
-    PYSLAB_GFP_NOMEMALLOC = 0x80000,
-    PYSLAB_GFP_KERNEL = 0xcc0,
-    PYSLAB_GFP_ATOMIC = 0x820,
-    PYSLAB_GFP_NOWAIT = 0x2800,
-    PYSLAB_GFP_HIGHUSER = 0xcc2,
+    PYSLAB_GFP_NOWARN = 0x2000,        /* a failure is expected */
+    PYSLAB_GFP_RETRY_MAYFAIL = 0x4000, /* try long, then fail */
+    PYSLAB_GFP_NOFAIL = 0x8000,        /* wait until there is memory; two frames at most */
+    PYSLAB_GFP_NORETRY = 0x10000,      /* one pass of reclaim, then fail */
+    PYSLAB_GFP_MEMALLOC = 0x20000,     /* may take the last frame */
+    PYSLAB_GFP_COMP = 0x40000,         /* the block stays whole: no pyslab_split_page */
+    PYSLAB_GFP_NOMEMALLOC = 0x80000,   /* MEMALLOC does not count, nor that it cannot wait */
+    PYSLAB_GFP_KERNEL = 0xcc0,         /* the usual one: may wait */
+    PYSLAB_GFP_ATOMIC = 0x820,         /* HIGH, and may not wait */
+    PYSLAB_GFP_NOWAIT = 0x2800,        /* may not wait */
+    PYSLAB_GFP_HIGHUSER = 0xcc2,       /* KERNEL with HIGHMEM */
 };
 
 enum pyslab_error {
@@ -99,12 +100,12 @@ enum pyslab_error {
     PYSLAB_EINVAL = -2,   /* an argument is outside its documented range */
     PYSLAB_EPOINTER = -3, /* not the start of a live allocation of this arena */
     PYSLAB_EDOUBLE = -4,  /* the object or block is free already */
-    PYSLAB_ECORRUPT = -5, /* metadata disagrees with itself */
+    PYSLAB_ECORRUPT = -5, /* the arena's records contradict each other */
     PYSLAB_EBUSY = -6,    /* objects are live, or others have a reference */
     PYSLAB_EOS = -7,      /* the operating system refused; see errno */
     PYSLAB_ELIMIT = -8,   /* larger than this machine's memory, without overcommit */
     PYSLAB_ECACHE = -9,   /* the object belongs to another cache */
-    PYSLAB_EFORKED = -10, /* shared frames belong to the parent process */
+    PYSLAB_EFORKED = -10, /* frames of high memory belong to the parent process */
     PYSLAB_EMAPS = -11,   /* the budget of memory mappings is used up */
 };
 
@@ -222,22 +223,23 @@ typedef struct pyslab_vm_stats {
 
 enum pyslab_shrink {
     PYSLAB_SHRINK_BATCH = 128, /* objects to scan at once where batch is 0 */
-    PYSLAB_SHRINK_SEEKS = 2,   /* the usual cost of an object */
+    PYSLAB_SHRINK_SEEKS = 2,   /* what making an object again usually costs */
 };
 
 /* A cache outside the allocator that can give memory back. Both functions run in the
  * thread that is short of memory, without any lock of the core, and may allocate and
  * free; what they allocate may use the reserves and starts no further reclaim. */
 typedef struct pyslab_shrinker_options {
-    uint32_t struct_size;             /* sizeof(pyslab_shrinker_options) of the caller */
-    uint32_t seeks;                   /* what an object costs to make again; 0: nothing */
-    uint64_t batch;                   /* objects per call of scan; 0: PYSLAB_SHRINK_BATCH */
-    uint64_t (*count)(void *context); /* objects that could go; UINT64_MAX: give
-                                                       the request up */
-    int64_t (*scan)(uint64_t nr, void *context); /* frees up to nr; how many went; -1:
-                                                       no more now, -2: give the request up */
-    void (*release)(void *context);              /* NULL, or: nobody runs it any more */
-    void *context;
+    uint32_t struct_size; /* sizeof(pyslab_shrinker_options) of the caller */
+    uint32_t seeks;       /* what an object costs to make again; 0: nothing */
+    uint64_t batch;       /* objects per call of scan; 0: PYSLAB_SHRINK_BATCH */
+    /* Tells how many objects could go; UINT64_MAX gives the request up. */
+    uint64_t (*count)(void *context);
+    /* Frees up to nr and tells how many went; -1: no more now, -2 gives the request up. */
+    int64_t (*scan)(uint64_t nr, void *context);
+    /* Called once when the shrinker is unregistered and no thread runs it any more; or NULL. */
+    void (*release)(void *context);
+    void *context; /* passed to all three */
 } pyslab_shrinker_options;
 
 typedef struct pyslab_arena_stats {
@@ -299,8 +301,8 @@ typedef struct pyslab_cache_stats {
     uint64_t supply_sheaf;   /* of these, without an exchange */
     uint64_t supply_swap;    /* exchanges of main and spare */
     uint64_t supply_barn;    /* full sheaves taken from the barn */
-    uint64_t supply_partial; /* refills' visits to a partial slab */
-    uint64_t supply_empty;   /* ... to an empty slab */
+    uint64_t supply_partial; /* partial slabs that objects were taken from */
+    uint64_t supply_empty;   /* empty slabs that objects were taken from */
     uint64_t supply_buddy;   /* slabs bought from the buddy */
 } pyslab_cache_stats;
 
@@ -311,8 +313,8 @@ typedef struct pyslab_mempool_stats {
     uint64_t nr_from_reserve; /* allocations that the reserve served */
 } pyslab_mempool_stats;
 
-/* The first fields of every region, which pyslab_region_alloc() bumps where it stands in a
- * client. Both NULL in a checked build: there every call comes to the library. */
+/* The first fields of every region. In a client pyslab_region_alloc() is inline and moves cur
+ * itself. Both are NULL in builds with checks, so that every call comes to the library there. */
 typedef struct pyslab_region_head {
     char *cur; /* next byte, aligned to PYSLAB_REGION_ALIGN */
     char *end; /* of the block */

@@ -205,14 +205,17 @@ static PyMethodDef arena_methods[] = {
      "A Buffer with contiguous addresses over scattered frames of high memory.\n\n"
      "Larger than any block may be, at a price: see docs/which-call.md. An arena without\n"
      "high zones makes one of its own size, outside its limit, at the first call.\n"
-     "Raises OutOfMemoryError, also when the process has too many mappings; ValueError."},
+     "In a forked child what is written to it stays the child's; see docs/fork.md.\n"
+     "Raises OutOfMemoryError, also when the process has too many mappings; ValueError;\n"
+     "ArenaForkedError: a forked child gets no high memory."},
     {"vzalloc", FAST(method_vzalloc),
      "vzalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte zero."},
     {"vmap", FAST(method_vmap),
      "vmap($self, pages, /)\n--\n\n"
      "A Buffer over the frames of these Pages, in this order; a Page may come twice. They\n"
-     "must be high memory; each is held until the Buffer goes. Raises ValueError for frames\n"
-     "that have an address: private memory cannot be mapped a second time."},
+     "must be high memory; each is held until the Buffer goes. In a forked child what is\n"
+     "written to it stays the child's. Raises ValueError for frames that have an address:\n"
+     "private memory cannot be mapped a second time; ArenaForkedError."},
     {"_ring", FAST(method_ring), NULL},
     {"vfree", method_vfree, METH_O,
      "vfree($self, buf, /)\n--\n\n"
@@ -230,7 +233,8 @@ static PyMethodDef arena_methods[] = {
      "High frames are mapped into the arena's window (highmem_slots slots): views of one\n"
      "frame share its slot. Others are where they always are, and use no slot.\n"
      "timeout: seconds to wait for a slot when all are in use; None: do not wait.\n"
-     "Raises WindowExhaustedError, IndexError, ValueError for a freed Page,\n"
+     "In a forked child what is written to a view stays the child's, and no high frame\n"
+     "can be mapped anew. Raises WindowExhaustedError, IndexError, ValueError for a freed Page,\n"
      "InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
     {"kunmap", arena_kunmap, METH_O,
      "kunmap($self, view, /)\n--\n\n"

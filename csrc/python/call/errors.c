@@ -117,7 +117,7 @@ static void *raise_for_zones(const struct zones_met *met, size_t nbytes, size_t 
     if (PyErr_Occurred())
         return NULL;
     if (asks_for_parents_frames(met)) {
-        PyErr_SetString(objects.forked, "high memory is shared with the parent process: a forked "
+        PyErr_SetString(objects.forked, "high memory belongs to the parent process: a forked "
                                         "child takes none of it");
         return NULL;
     }

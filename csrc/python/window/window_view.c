@@ -106,7 +106,7 @@ bool kmap_is_possible_slow(const ArenaObject *arena, const struct kmap_args *arg
     }
     if (likely(!arena->core->pages.forked) || pfn_has_address(&arena->core->pages.map, page->pfn))
         return true;
-    PyErr_SetString(objects.forked, "high memory is shared with the parent process: a forked "
+    PyErr_SetString(objects.forked, "high memory belongs to the parent process: a forked "
                                     "child maps none of it");
     return false;
 }

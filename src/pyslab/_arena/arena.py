@@ -55,6 +55,8 @@ class Arena(ArenaBase, Closing):
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
 
+    A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
+
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
 
@@ -212,7 +214,8 @@ class Arena(ArenaBase, Closing):
     def ring(self, nbytes: int | str) -> Ring:
         """Return a Ring of nbytes, rounded up to whole frames, mapped twice in a row.
 
-        Raises OutOfMemoryError, ValueError, TypeError.
+        In a forked child it is a copy. Raises OutOfMemoryError, ValueError, TypeError,
+        ArenaForkedError.
         """
         return Ring(self._ring(nbytes))
 

@@ -1,0 +1,91 @@
+"""docs/limits.md names each system call that the core can make."""
+
+import re
+
+import pytest
+
+from tests.utils import REPO
+
+# Functions of the C library that csrc/os/ calls: the system calls behind them.
+CALLS = {
+    "clock_gettime": ["clock_gettime"],
+    "close": ["close"],
+    "fallocate": ["fallocate"],
+    "fcntl": ["fcntl"],
+    "fdatasync": ["fdatasync"],
+    "flock": ["flock"],
+    "fopen": ["open", "read"],
+    "fstat": ["fstat"],
+    "ftruncate": ["ftruncate"],
+    "getcwd": ["getcwd"],
+    "getrandom": ["getrandom"],
+    "getrlimit": ["prlimit64"],
+    "madvise": ["madvise"],
+    "memfd_create": ["memfd_create"],
+    "mlock": ["mlock"],
+    "mmap": ["mmap"],
+    "mprotect": ["mprotect"],
+    "mremap": ["mremap"],
+    "msync": ["msync"],
+    "munlock": ["munlock"],
+    "munmap": ["munmap"],
+    "nanosleep": ["nanosleep"],
+    "open": ["open"],
+    "posix_fallocate": ["fallocate"],
+    "pwrite": ["pwrite"],
+    "read": ["read"],
+    "sched_yield": ["sched_yield"],
+    "syscall": ["prlimit64"],
+    "sysconf": ["sysinfo"],
+    "write": ["write"],
+}
+# These make none.
+QUIET = {"getauxval", "getenv", "pthread_once", "pthread_setcancelstate", "fclose", "fscanf"}
+QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strncmp", "strrchr"}
+QUIET |= {"strsep", "strtoull", "snprintf", "sscanf"}
+KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do"}
+
+
+def _os_text() -> str:
+    texts = [path.read_text(encoding="utf-8") for path in sorted((REPO / "csrc/os").glob("*.c"))]
+    return re.sub(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', "", "\n".join(texts), flags=re.DOTALL)
+
+
+def _foreign_calls(text: str) -> set[str]:
+    """Return the functions that are called and that the text does not define itself."""
+    own = set(re.findall(r"^(?!\s)[^;{}=\n]*?\b(\w+)\([^;{}]*\)\s*\{", text, re.MULTILINE))
+    called = set(re.findall(r"(?<![\w.>])([a-z]\w*)\(", text))
+    return {
+        name
+        for name in called - own - KEYWORDS
+        if not re.match(
+            r"os_|lock_|load_|store_|fault_|finding_|align_|ceil_|ilog2|max_|min_", name
+        )
+    }
+
+
+def test_the_page_names_them_all() -> None:
+    """Each system call behind a function that csrc/os/ calls is in the page, by its name."""
+    page = (REPO / "docs/limits.md").read_text(encoding="utf-8")
+    calls = _foreign_calls(_os_text()) & set(CALLS)
+    assert len(calls) > 20
+    missing = {name for call in calls for name in CALLS[call] if f"`{name}`" not in page}
+    assert set() == missing
+
+
+def test_no_function_is_unknown() -> None:
+    """A call of the C library that is new to csrc/os/ has to be put into one of the lists."""
+    known = set(CALLS) | QUIET | {"page_bytes", "container_of", "is_power_of_two"}
+    unknown = {name for name in _foreign_calls(_os_text()) if name not in known}
+    assert set() == unknown
+
+
+@pytest.mark.parametrize("folder", ["page", "buddy", "page_alloc", "slab", "vm", "arena", "malloc"])
+def test_others_call_none(folder: str) -> None:
+    """Outside csrc/os/ the core maps, opens and reads nothing by itself."""
+    ours = set(CALLS) - {"read", "write", "open", "close"}  # words of the core's own, too
+    for path in sorted((REPO / "csrc" / folder).glob("*.c")):
+        text = re.sub(
+            r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', "", path.read_text(encoding="utf-8"), flags=re.S
+        )
+        assert set() == _foreign_calls(text) & ours, path
