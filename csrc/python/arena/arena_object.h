@@ -22,6 +22,9 @@
 
 #include "arena/arena.h"
 
+/* Where the data of arrays is that is not in the arena's mapping (numpy/outside_block.h). */
+enum outside_source { OUTSIDE_VMALLOC, OUTSIDE_NUMPY, NR_OUTSIDE };
+
 typedef struct {
     PyObject_HEAD
     struct pyslab_arena *core;     /* NULL once unmapped */
@@ -34,7 +37,11 @@ typedef struct {
     PyObject *on_oom;              /* callable or NULL; borrowed from the attribute _on_oom */
     struct window_object *windows; /* list of all its remap windows; borrowed */
     struct window_object *window;  /* the one kmap() uses, or NULL; borrowed likewise */
-    PyObject *numpy_handler;       /* its capsule for NumPy while there is one; borrowed */
+    PyObject *numpy_handler[2];    /* its capsules for NumPy while there are any; borrowed. [1] is
+                                      the one with fallback="numpy" */
+    uint64_t nr_outside[NR_OUTSIDE];    /* arrays alive whose data is elsewhere */
+    uint64_t outside_bytes[NR_OUTSIDE]; /* their usable bytes */
+    uint64_t total_fallbacks;           /* blocks ever taken from NumPy's own functions */
 } ArenaObject;
 
 /* False with ArenaClosedError set if the arena takes no allocations. */
