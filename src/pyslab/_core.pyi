@@ -16,6 +16,7 @@ ffi: Any
 lib: Any
 _C_API: Any
 tracemalloc_domain: int
+_numpy_refusal: ContextVar[str | None]
 
 @final
 class Buffer:
@@ -297,5 +298,3 @@ def _numpy_set_handler(capsule: Any, /) -> Any: ...
 def _numpy_process_install(arena: ArenaBase, fallback: bool, /) -> None: ...
 def _numpy_process_uninstall() -> bool: ...
 def _numpy_process_arena() -> Arena | None: ...
-
-_numpy_refusal: ContextVar[str | None]

@@ -1,14 +1,15 @@
-"""Arrays that an arena has no room for: vmalloc, NumPy's own memory, or a MemoryError that tells."""
+"""Arrays that an arena has no room for: memory of vmalloc, or of NumPy's own allocator.
+
+What a MemoryError tells is in test_numpy_refusals.py.
+"""
 
 import gc
-import traceback
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 import pyslab
-from pyslab._memory import numpy_allocator
 from tests.high import high_arena
 from tests.utils import assert_idle, sizes_in
 
@@ -136,7 +137,7 @@ def test_arrays_over_a_buffer(high: pyslab.Arena, way: str) -> None:
     arrays = [make() for _ in range(2)]
     assert all(_in_vmalloc(array, high) for array in arrays)
     if way != "empty":
-        assert {0 if way == "zeros" else 3} == {int(a.min()) for a in arrays + [make()]}
+        assert {0 if way == "zeros" else 3} == {int(a.min()) for a in [*arrays, make()]}
     with pytest.raises(pyslab.OutOfMemoryError):
         make(align=8192)
     arrays.clear()
@@ -279,133 +280,3 @@ def test_handlers_with_and_without_fallback(make_arena: ArenaFactory) -> None:
         assert MIB == np.ones(MIB).sum()
     with pytest.raises(MemoryError):
         strict.resize(MIB, refcheck=False)
-
-
-def test_install_with_fallback(make_arena: ArenaFactory) -> None:
-    """install() takes it, and the initializer of a thread has it from there."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    arena = make_arena("1MiB")
-    handler = pyslab.numpy_handler
-    handler.install(arena, fallback="numpy")
-    try:
-        assert MIB == np.ones(MIB).sum()
-        with ThreadPoolExecutor(1, initializer=handler.initializer) as pool:
-            assert MIB == pool.submit(np.ones, MIB).result().sum()
-    finally:
-        handler.uninstall()
-    assert 2 == arena.stats().total_fallbacks
-    with ThreadPoolExecutor(1, initializer=handler.initializer, initargs=(arena, "numpy")) as pool:
-        assert MIB == pool.submit(np.ones, MIB).result().sum()
-    assert 3 == arena.stats().total_fallbacks
-
-
-# --- (c) what a MemoryError tells --------------------------------------------------
-
-
-def _notes(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
-
-
-def test_the_note_of_a_with(make_arena: ArenaFactory) -> None:
-    """It names the request, the free bytes and the largest block; the type is NumPy's."""
-    arena = make_arena("4MiB")
-    with pytest.raises(MemoryError) as caught, arena.numpy_allocator():
-        held = np.ones(256 << 10)
-        np.ones(512 << 10)
-    assert type(caught.value).__module__.startswith("numpy.")
-    text = _notes(caught.value)
-    assert {4 * MIB} <= sizes_in(text)
-    assert f"cannot allocate {4 * MIB} bytes" in text
-    assert "the largest free block" in text
-    assert "hint:" in text
-    assert held.sum() == 256 << 10
-
-
-def test_the_note_comes_once(make_arena: ArenaFactory) -> None:
-    """Nested managers add one note; other exceptions, and what was caught inside, have none."""
-    arena = make_arena("4MiB")
-    with pytest.raises(MemoryError) as caught, arena.numpy_allocator(), arena.numpy_allocator():
-        np.ones(MIB)
-    assert 1 == _notes(caught.value).count("cannot allocate")
-    with pytest.raises(KeyError) as other, arena.numpy_allocator():
-        try:
-            np.ones(MIB)
-        except MemoryError:
-            pass
-        raise KeyError
-    assert "cannot allocate" not in _notes(other.value).partition("KeyError")[0].rpartition("\n")[2]
-    assert () == getattr(other.value, "__notes__", ())
-    with pytest.raises(MemoryError) as none, arena.numpy_allocator():
-        raise MemoryError
-    assert () == getattr(none.value, "__notes__", ())
-    with pytest.raises(pyslab.OutOfMemoryError) as ours, arena.numpy_allocator():
-        try:
-            np.ones(MIB)
-        except MemoryError:
-            arena.kmalloc(8 * MIB)
-    assert () == getattr(ours.value, "__notes__", ())
-
-
-def test_python_without_notes() -> None:
-    """Where exceptions take no notes it becomes the cause, unless there is one."""
-
-    class Old(MemoryError):
-        add_note = property()  # hasattr() is false
-
-    error = Old("as it was")
-    numpy_allocator._explain(error, "why")
-    assert isinstance(error.__cause__, pyslab.OutOfMemoryError)
-    assert ("as it was", "why") == (str(error), str(error.__cause__))
-    error.__cause__ = cause = KeyError()
-    numpy_allocator._explain(error, "why")
-    assert error.__cause__ is cause
-
-
-def test_the_note_of_a_closed_arena(arena: pyslab.Arena) -> None:
-    """It says that the arena is closed; a fallback does not hide that."""
-    for fallback in (None, "numpy"):
-        other = pyslab.Arena("1MiB")
-        with pytest.raises(MemoryError) as caught:
-            with other.numpy_allocator(fallback=fallback):  # type: ignore[arg-type]
-                other.close()
-                np.ones(10)
-        assert "the arena is closed" in _notes(caught.value)
-
-
-def test_last_refusal(make_arena: ArenaFactory) -> None:
-    """It tells the same where an arena is installed, for each context."""
-    import contextvars
-
-    arena = make_arena("4MiB")
-    handler = pyslab.numpy_handler
-
-    def refused() -> str | None:
-        handler.install(arena)
-        assert handler.last_refusal() is None
-        with pytest.raises(MemoryError):
-            np.ones(MIB)
-        with pytest.raises(MemoryError):
-            np.arange(10).resize(2 * MIB, refcheck=False)
-        handler.uninstall()
-        return handler.last_refusal()
-
-    text = contextvars.Context().run(refused)
-    assert text is not None
-    assert f"cannot allocate {16 * MIB} bytes" in text
-    assert contextvars.Context().run(handler.last_refusal) is None
-
-
-@pytest.mark.parametrize("wrong", ["", "numpy ", "malloc", True, 1, b"numpy"])
-def test_other_fallbacks(arena: pyslab.Arena, wrong: Any) -> None:
-    """Only "numpy" and None are accepted, before anything changes."""
-    handler = pyslab.numpy_handler
-    for call in (
-        lambda: arena.numpy_allocator(fallback=wrong),
-        lambda: handler.install(arena, fallback=wrong),
-        lambda: handler.install(arena, scope="process", fallback=wrong),
-        lambda: handler.initializer(arena, wrong),
-    ):
-        with pytest.raises(ValueError, match="fallback"):
-            call()
-    assert not lies_in(np.ones(3), arena)

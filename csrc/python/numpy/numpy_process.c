@@ -47,8 +47,8 @@ static always_inline bool entry_holds(const struct installed *entry, const void 
 {
     const struct pyslab_arena *core = entry->arena->core;
 
-    return likely(core != NULL) && (uintptr_t)p - (uintptr_t)core->kmalloc.slabs.map.base <
-                                       core->kmalloc.slabs.map.bytes;
+    return likely(core != NULL) &&
+           (uintptr_t)p - (uintptr_t)core->kmalloc.slabs.map.base < core->kmalloc.slabs.map.bytes;
 }
 
 /* Deletes an entry that is neither current nor has blocks. May run Python code, at its end. */

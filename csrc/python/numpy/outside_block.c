@@ -100,7 +100,8 @@ bool outside_add(ArenaObject *arena, void *p, size_t nbytes, enum outside_source
     struct outside_block *block = PyMem_Malloc(sizeof *block);
 
     CHECK(outside_find(p) == NULL);
-    if (block == NULL || (outside.nr >= outside.nr_lists && !table_grow() && outside.list == NULL)) {
+    if (block == NULL ||
+        (outside.nr >= outside.nr_lists && !table_grow() && outside.list == NULL)) {
         PyMem_Free(block);
         return false;
     }

@@ -98,9 +98,9 @@ class NumpyAllocator:
         _outer.set(tuple(others))
         _numpy_set_handler(found)
         text = _numpy_refusal.get(None)
-        if text is not None and isinstance(exc, MemoryError):
-            if not isinstance(exc, OutOfMemoryError):  # which says it already
-                _explain(exc, text)
+        # OutOfMemoryError says it already.
+        if text and isinstance(exc, MemoryError) and not isinstance(exc, OutOfMemoryError):
+            _explain(exc, text)
 
     def __repr__(self) -> str:
         return f"<pyslab.NumpyAllocator of {self._arena!r}>"
