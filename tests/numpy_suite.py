@@ -2,11 +2,12 @@
 
 Not part of the suite, because it takes minutes; run it by hand:
 
-    .venv/bin/python tests/numpy_suite.py [--json FILE] [PACKAGE ...]
+    .venv/bin/python tests/numpy_suite.py [--json FILE] [--process] [PACKAGE ...]
 
 Each PACKAGE (default: most of NumPy, its slow tests excepted) runs twice, a process for
-each way. Exit status 0: every test that passes with NumPy's allocator passes with ours,
-but for EXPECTED, and the arena is valid. What is left are arrays that modules keep.
+each way. --process: with install(arena, scope="process") instead of the context's.
+Exit status 0: every test that passes with NumPy's allocator passes with ours, but for
+EXPECTED, and the arena is valid. What is left are arrays that modules keep.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ def run_here(way: str, package: str, result: str) -> None:
     import pyslab
 
     arena = pyslab.Arena(256 << 30, overcommit=True)  # some of the arrays are only reserved
-    if way == "pyslab":
-        pyslab.numpy_handler.install(arena)
+    if way != "numpy":
+        scope: Any = "process" if way == "process" else "context"
+        pyslab.numpy_handler.install(arena, scope=scope)
     recorder = Recorder()
     name = package
     if package == "_core" and np.lib.NumpyVersion(np.__version__) < "2.0.0":
@@ -107,14 +109,14 @@ def worse(before: dict[str, str], after: dict[str, str]) -> list[str]:
     ]  # fmt: skip
 
 
-def compare(packages: list[str]) -> tuple[dict[str, Any], int]:
+def compare(packages: list[str], ours: str) -> tuple[dict[str, Any], int]:
     """Run and print everything; return the figures and the number of packages gone wrong."""
     figures: dict[str, Any] = {}
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         for package in packages:
-            both = {way: run_child(way, package, folder) for way in ("numpy", "pyslab")}
-            lost = worse(both["numpy"]["outcomes"], both["pyslab"]["outcomes"])
+            both = {way: run_child(way, package, folder) for way in ("numpy", ours)}
+            lost = worse(both["numpy"]["outcomes"], both[ours]["outcomes"])
             crashed = [way for way, run in both.items() if "text" in run]
             wrong += bool(lost or crashed)
             for way, run in both.items():
@@ -124,7 +126,7 @@ def compare(packages: list[str]) -> tuple[dict[str, Any], int]:
                     "outcomes": counts,
                 }
                 print(
-                    f"{package:>10} {way:>6}: {counts} in {run['seconds']:.0f} s; "
+                    f"{package:>10} {way:>7}: {counts} in {run['seconds']:.0f} s; "
                     f"{run['arrays']} arrays, {run['left']} left",
                     run.get("text", ""),
                     flush=True,
@@ -139,12 +141,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="NumPy's tests with and without pyslab")
     parser.add_argument("packages", nargs="*", default=[], metavar="PACKAGE")
     parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--process", action="store_true", help="install in the whole process")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         run_here(*options.child)
         return 0
-    figures, wrong = compare(options.packages or list(PACKAGES))
+    figures, wrong = compare(
+        options.packages or list(PACKAGES), "process" if options.process else "pyslab"
+    )
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=1), encoding="utf-8")
     return 1 if wrong else 0

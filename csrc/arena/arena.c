@@ -361,7 +361,7 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
 {
     struct pyslab_arena *side = atomic_load(&arena->side), *made;
 
-    if (arena->mapped_bytes != arena->bytes)
+    if (arena_has_high(arena))
         return &arena->vm;
     if (side != NULL || !make)
         return side != NULL ? &side->vm : NULL;

@@ -40,6 +40,12 @@ struct pyslab_arena {
                                      uses it, with the GIL held */
 };
 
+/* It has zones without addresses of its own: vmalloc needs no side arena. */
+static inline bool arena_has_high(const struct pyslab_arena *arena)
+{
+    return arena->mapped_bytes != arena->bytes;
+}
+
 /* Makes an arena with one reference. Errors: EINVAL, ELIMIT, ENOMEM, EOS. */
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
 /* Makes an arena in memory of the caller's, which is zero again after an error. Such an arena is

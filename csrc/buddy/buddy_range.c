@@ -141,6 +141,26 @@ uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct fr
     return best.first;
 }
 
+#define RUN_LOOKS_MAX (1u << 20) /* some milliseconds */
+
+uint32_t buddy_largest_run_locked(const struct zone *zone, const struct frame_map *map)
+{
+    uint32_t pfn = zone->start_pfn, largest = 0;
+    uint32_t run = pfn; /* all is free from here to pfn */
+
+    lock_assert_held(&zone->lock);
+    for (uint32_t looks = 0; pfn < zone->end_pfn && looks < RUN_LOOKS_MAX; looks++) {
+        struct extent extent = extent_of(zone, map, pfn);
+
+        pfn = min_uint(extent.end, zone->end_pfn);
+        if (extent.is_free)
+            largest = max_uint(largest, pfn - run);
+        else
+            run = pfn;
+    }
+    return largest;
+}
+
 /* --- take --------------------------------------------------------------- */
 
 static bool range_is_free(const struct zone *zone, const struct frame_map *map, uint32_t pfn,

@@ -33,6 +33,10 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages);
 
+/* Frames of the longest run of free ones, for texts: of a zone in more than a million blocks, among
+ * the first million. Looks at each block once, used ones too. */
+uint32_t buddy_largest_run_locked(const struct zone *zone, const struct frame_map *map);
+
 /* Takes exactly these frames. False, with nothing changed, unless all of them are free frames of
  * the zone. Of blocks that lie in the run in part the rest stays free, with its residency.
  * Afterwards no frame of the run has a word of its own (UNLISTED), and each of the largest aligned

@@ -37,17 +37,22 @@ void kmalloc_destroy(struct kmalloc *km);
 void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp);
 int kfree_slow(struct kmalloc *km, void *p);
 
-static always_inline void *kmalloc_alloc(struct kmalloc *km, size_t size, uint32_t gfp)
+/* An object from the thread's main sheaf, without a look at anything else; NULL: kmalloc_slow may
+ * still have one. */
+static always_inline void *kmalloc_pop(struct kmalloc *km, size_t size, uint32_t gfp)
 {
     if (likely(size <= SIZE_CLASS_SMALL_MAX && (gfp & ~GFP_FAST_BITS) == 0 &&
-               thread_has_domain(km->slabs.domain))) {
-        size_t class = km->classes.small[(size + 7) >> SIZE_CLASS_SMALL_SHIFT];
-        void *p = sheaf_pop(sheaf_table_loaded(), class);
+               thread_has_domain(km->slabs.domain)))
+        return sheaf_pop(sheaf_table_loaded(),
+                         km->classes.small[(size + 7) >> SIZE_CLASS_SMALL_SHIFT]);
+    return NULL;
+}
 
-        if (likely(p != NULL))
-            return p;
-    }
-    return kmalloc_slow(km, size, gfp);
+static always_inline void *kmalloc_alloc(struct kmalloc *km, size_t size, uint32_t gfp)
+{
+    void *p = kmalloc_pop(km, size, gfp);
+
+    return likely(p != NULL) ? p : kmalloc_slow(km, size, gfp);
 }
 
 /* Errors: EPOINTER, EDOUBLE. */

@@ -188,6 +188,8 @@ static uint32_t find(struct model *m, uint32_t nr)
         nocross = 1u << (order_for_pages(nr) + rng_below(&m->rng, 3));
     pfn = buddy_find_range_locked(&m->rig.zone, &m->rig.map, first, end, nr, align, nocross, 0);
     EXPECT_EQ(pfn, find_slowly(m, first, min_uint(end, m->rig.zone.end_pfn), nr, align, nocross));
+    EXPECT_EQ(buddy_largest_run_locked(&m->rig.zone, &m->rig.map) >= nr,
+              find_slowly(m, 0, m->rig.zone.end_pfn, nr, 1, 0) != PFN_NONE);
     return pfn;
 }
 

@@ -93,6 +93,7 @@ static void alloc_limit(void)
     EXPECT_EQ(zone_rig_alloc(&rig, MAX_ORDER + 1), PFN_NONE);
     EXPECT_EQ(find(0, UINT32_MAX, nr, 1), PFN_NONE);
     EXPECT_EQ(find(0, UINT32_MAX, nr - block, 1), block);
+    EXPECT_EQ(buddy_largest_run_locked(&rig.zone, &rig.map), nr - block);
     EXPECT_EQ(find(nr - 1, UINT32_MAX, 1, 1), nr - 1);
     EXPECT_EQ(find(nr - 1, UINT32_MAX, 2, 1), PFN_NONE);
     EXPECT(take(nr - 1, 1));

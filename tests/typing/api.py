@@ -236,11 +236,16 @@ def arrays(arena: pyslab.Arena) -> None:
         assert_type(inside, pyslab.Arena)
     assert_type(pyslab.numpy_handler.install(arena), pyslab.Arena)
     assert_type(pyslab.malloc_library(), str)
+    pyslab.numpy_handler.install(arena, scope="process", fallback="numpy")
+    arena.numpy_allocator(fallback="numpy")
     pyslab.numpy_handler.initializer()
+    assert_type(pyslab.numpy_handler.last_refusal(), str | None)
     pyslab.numpy_handler.uninstall()
     arena.empty("3")  # type: ignore[arg-type]
     arena.empty(3, order="X")  # type: ignore[arg-type]
     pyslab.numpy_handler.install("1GiB")  # type: ignore[arg-type]
+    pyslab.numpy_handler.install(arena, scope="thread")  # type: ignore[arg-type]
+    arena.numpy_allocator(fallback="malloc")  # type: ignore[arg-type]
 
 
 def pools(arena: pyslab.Arena) -> None:

@@ -190,3 +190,10 @@ def test_stats_follow_the_buffers(arena: pyslab.Arena) -> None:
     del held[10:]
     assert (10, 1000) == (arena.stats().current_count, arena.stats().current_bytes)
     assert stats.total_count == arena.stats().total_count
+
+
+def test_no_bytes_and_nofail(arena: pyslab.Arena) -> None:
+    """An empty Buffer is no reason to refuse GFP.NOFAIL, which still needs to be able to wait."""
+    assert 0 == arena.kmalloc(0, gfp=pyslab.GFP.KERNEL | pyslab.GFP.NOFAIL).nbytes
+    with pytest.raises(ValueError, match="NOFAIL"):
+        arena.kmalloc(0, gfp=pyslab.GFP.ATOMIC | pyslab.GFP.NOFAIL)

@@ -22,20 +22,27 @@
 
 #include "arena/arena.h"
 
+/* Where the data of arrays is that is not in the arena's mapping (numpy/outside_block.h). */
+enum outside_source { OUTSIDE_VMALLOC, OUTSIDE_NUMPY, NR_OUTSIDE };
+
 typedef struct {
     PyObject_HEAD
-    struct pyslab_arena *core;     /* NULL once unmapped */
-    uint32_t nr_refs;              /* of this object's own to core: 1; 2 if Python made it */
-    Py_ssize_t nr_live;            /* see above */
-    Py_ssize_t current_count;      /* Buffers, Pages and arrays with memory */
-    Py_ssize_t current_bytes;      /* their nbytes; of arrays the usable bytes */
-    uint64_t total_count;          /* all of them ever made */
-    bool closed;                   /* allocation has ended */
-    bool told_lost_file;           /* see arena_file.h */
-    PyObject *on_oom;              /* callable or NULL; borrowed from the attribute _on_oom */
-    struct window_object *windows; /* list of all its remap windows; borrowed */
-    struct window_object *window;  /* the one kmap() uses, or NULL; borrowed likewise */
-    PyObject *numpy_handler;       /* its capsule for NumPy while there is one; borrowed */
+    struct pyslab_arena *core;       /* NULL once unmapped */
+    uint32_t nr_refs;                /* of this object's own to core: 1; 2 if Python made it */
+    Py_ssize_t nr_live;              /* see above */
+    Py_ssize_t current_count;        /* Buffers, Pages and arrays with memory */
+    Py_ssize_t current_bytes;        /* their nbytes; of arrays the usable bytes */
+    uint64_t total_count;            /* all of them ever made */
+    bool closed;                     /* allocation has ended */
+    bool told_lost_file;             /* see arena_file.h */
+    PyObject *on_oom;                /* callable or NULL; borrowed from the attribute _on_oom */
+    struct window_object *windows;   /* list of all its remap windows; borrowed */
+    struct window_object *window;    /* the one kmap() uses, or NULL; borrowed likewise */
+    PyObject *numpy_handler[2];      /* its capsules for NumPy while there are any; borrowed. [1] is
+                                      the one with fallback="numpy" */
+    uint64_t nr_outside[NR_OUTSIDE]; /* arrays alive whose data is elsewhere */
+    uint64_t outside_bytes[NR_OUTSIDE]; /* their usable bytes */
+    uint64_t total_fallbacks;           /* blocks ever taken from NumPy's own functions */
 } ArenaObject;
 
 /* False with ArenaClosedError set if the arena takes no allocations. */

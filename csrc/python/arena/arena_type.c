@@ -273,7 +273,7 @@ static PyMethodDef arena_methods[] = {
     {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
     {"_reset_peak", arena_reset_peak, METH_NOARGS, NULL},
     {"_set_window", arena_set_window, METH_O, NULL},
-    {"_numpy_handler", arena_numpy_handler, METH_NOARGS, NULL},
+    {"_numpy_handler", arena_numpy_handler, METH_VARARGS, NULL},
     {"_adopt", arena_adopt, METH_VARARGS, NULL},
     {"_pin", method_pin, METH_NOARGS, NULL},
     {"_unpin", method_unpin, METH_NOARGS, NULL},
@@ -304,9 +304,30 @@ static PyObject *get_counts(PyObject *op, void *unused)
                          (unsigned long long)self->total_count);
 }
 
+/* (arrays in vmalloc's memory, arrays in NumPy's own, bytes of these, all of these ever made) */
+static PyObject *get_array_counts(PyObject *op, void *unused)
+{
+    ArenaObject *self = arena_of(op);
+
+    (void)unused;
+    return Py_BuildValue("KKKK", (unsigned long long)self->nr_outside[OUTSIDE_VMALLOC],
+                         (unsigned long long)self->nr_outside[OUTSIDE_NUMPY],
+                         (unsigned long long)self->outside_bytes[OUTSIDE_NUMPY],
+                         (unsigned long long)self->total_fallbacks);
+}
+
+/* Whether zones without addresses are its own. False too for an arena that is unmapped. */
+static PyObject *get_has_high(PyObject *op, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(arena_of(op)->core != NULL && arena_has_high(arena_of(op)->core));
+}
+
 static PyGetSetDef arena_getset[] = {
     {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
     {"_counts", get_counts, NULL, NULL, NULL},
+    {"_array_counts", get_array_counts, NULL, NULL, NULL},
+    {"_has_high_memory", get_has_high, NULL, NULL, NULL},
     {"_windows", get_windows, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -129,7 +129,9 @@ bool arg_align(PyObject *arg, size_t *align)
 
 bool arg_nofail(uint32_t gfp, size_t nbytes)
 {
-    if (gfp_nofail_valid(gfp, order_for_pages(bytes_to_pages(nbytes != 0 ? nbytes : 1))))
+    unsigned order = nbytes == 0 ? 0 : order_for_pages(bytes_to_pages(nbytes));
+
+    if (gfp_nofail_valid(gfp, order))
         return true;
     PyErr_SetString(
         PyExc_ValueError,

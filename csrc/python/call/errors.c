@@ -5,6 +5,7 @@
  */
 #include "python/call/errors.h"
 
+#include "buddy/buddy_range.h"
 #include "os/os.h"
 #include "page_alloc/watermark.h"
 
@@ -18,10 +19,12 @@ struct zone_state {
     size_t free;
     size_t kept;    /* free, but not for this request */
     size_t largest; /* free block */
+    size_t run;     /* the longest run of free frames, which may be several blocks */
 };
 
 /* The zone as it is now, in the eyes of a request with this access to reserves. */
-static struct zone_state zone_state(struct zone *zone, const struct access *access)
+static struct zone_state zone_state(struct zone *zone, const struct frame_map *map,
+                                    const struct access *access)
 {
     struct zone_state state;
     int order;
@@ -31,7 +34,8 @@ static struct zone_state zone_state(struct zone *zone, const struct access *acce
     state = (struct zone_state){.managed = (size_t)zone_managed_pages(zone) << PAGE_SHIFT,
                                 .free = (size_t)zone_free_pages(zone) << PAGE_SHIFT,
                                 .kept = (size_t)zone_kept_pages(zone, access) << PAGE_SHIFT,
-                                .largest = order < 0 ? 0 : PAGE_SIZE << order};
+                                .largest = order < 0 ? 0 : PAGE_SIZE << order,
+                                .run = (size_t)buddy_largest_run_locked(zone, map) << PAGE_SHIFT};
     lock_release(&zone->lock);
     return state;
 }
@@ -79,12 +83,15 @@ static PyObject *memory_report(const struct zones_met *met, size_t wanted)
     access_min(&access, gfp_zone(pages, met->gfp), met->gfp, false);
     for (uint32_t left = access.zone + 1; left > met->lowest && report != NULL; left--) {
         struct zone *zone = &pages->zone[left - 1];
-        struct zone_state state = zone_state(zone, &access);
+        struct zone_state state = zone_state(zone, &pages->map, &access);
         PyObject *more = PyUnicode_FromFormat(
             "%U%s zone %s has %zu of %zu bytes free, the largest free block is %zu bytes", report,
             left == access.zone + 1 ? ":" : ",", zone->name, state.free, state.managed,
             state.largest);
 
+        if (more != NULL && state.run > state.largest)
+            PyUnicode_AppendAndDel(
+                &more, PyUnicode_FromFormat(" and the largest run of free frames %zu", state.run));
         if (more != NULL && state.kept != 0)
             PyUnicode_AppendAndDel(
                 &more, PyUnicode_FromFormat(", %zu of them kept for others", state.kept));

@@ -4,9 +4,9 @@
 
 #include "python/module/objects.h"
 
-/* Arena._numpy_handler(): the arena's capsule for NumPy. */
-PyObject *arena_numpy_handler(PyObject *op, PyObject *unused);
-/* Adds _numpy_set_handler() to the module. */
+/* Arena._numpy_handler(fallback=False): the arena's capsule for NumPy. */
+PyObject *arena_numpy_handler(PyObject *op, PyObject *args);
+/* Adds the functions for NumPy to the module. */
 bool numpy_handler_add(PyObject *module);
 
 #endif

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from pyslab._core import Buffer
 from pyslab._memory.gfp import GFP
-from pyslab._memory.numpy_allocator import NumpyAllocator
+from pyslab._memory.numpy_allocator import Fallback, NumpyAllocator
+from pyslab.errors import ArenaForkedError, OutOfMemoryError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,16 +60,39 @@ def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     return kind
 
 
-def array_memory(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
-    """Return a Buffer of nbytes at least: from kmalloc, or a run of frames if it is larger."""
-    if align < 1 or align & (align - 1):
-        raise ValueError(f"align must be a power of two, got {align}")
+def _addressed(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
+    """Return a Buffer from kmalloc, or a run of frames if it is larger than the largest block."""
     if _FRAME << self.max_order < nbytes <= self.size:
-        # Beyond the largest block a run of frames may do.
         frames = -(-nbytes // _FRAME)
         run: Buffer = self.alloc_contig(frames, align=max(align // _FRAME, 1), gfp=gfp)
         return run
     return self.kmalloc(nbytes, align=align, gfp=gfp)
+
+
+def array_memory(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
+    """Return a Buffer of nbytes at least.
+
+    From kmalloc, or a run of frames; where an arena with high memory has no room for that, from
+    vmalloc. on_oom is asked when neither has any.
+    """
+    if align < 1 or align & (align - 1):
+        raise ValueError(f"align must be a power of two, got {align}")
+    if not self._has_high_memory or align > _FRAME:
+        return _addressed(self, nbytes, align, gfp)
+    lightly = gfp | GFP.NORETRY | GFP.NOWARN
+    with suppress(OutOfMemoryError):
+        return _addressed(self, nbytes, align, lightly)
+    with suppress(OutOfMemoryError, ArenaForkedError):
+        return self.vmalloc(nbytes, gfp=lightly)
+    try:
+        return _addressed(self, nbytes, align, gfp)
+    except OutOfMemoryError as low:
+        try:  # on_oom may have made room there
+            return self.vmalloc(nbytes, gfp=gfp | GFP.NORETRY)
+        except ArenaForkedError:
+            raise low from None
+        except OutOfMemoryError as high:
+            raise high from low
 
 
 def _array(
@@ -146,13 +171,20 @@ def from_array(self: Arena, array: npt.ArrayLike, *, align: int = 64) -> npt.NDA
     return copy
 
 
-def numpy_allocator(self: Arena) -> NumpyAllocator:
+def numpy_allocator(self: Arena, *, fallback: Fallback | None = None) -> NumpyAllocator:
     """Give a context manager: inside it NumPy takes the data of new arrays from here.
 
     >>> with arena.numpy_allocator():
     ...     total = a * b + c
 
-    For this thread or asyncio task; see pyslab.numpy_handler. The arrays stay valid
-    after it, and after close(), which makes NumPy raise MemoryError for new ones.
+    **For this thread or asyncio task only.** Threads that start inside it, those of a
+    ThreadPoolExecutor as well, use NumPy's own allocator; see pyslab.numpy_handler for the ways
+    to reach them: ``initializer``, and ``install(arena, scope="process")`` for all threads.
+
+    The arrays stay valid after it, and after close(), which makes NumPy raise MemoryError for
+    new ones. An arena with high memory that has no room gives them memory of vmalloc.
+    fallback: ``"numpy"`` gives NumPy's own memory to arrays for which the arena has no room
+    (stats() counts them); None is a MemoryError, with a note that says what was asked and what
+    the arena has. Raises ValueError for another fallback.
     """
-    return NumpyAllocator(self)
+    return NumpyAllocator(self, fallback)

@@ -44,7 +44,7 @@ def stats(self: Arena) -> ArenaStats:
     raw = ffi.new("pyslab_arena_stats *")
     with core_arena(self) as handle:
         lib.pyslab_arena_stats_read(handle, raw)
-    return records.arena_stats(raw, self._counts)
+    return records.arena_stats(raw, self._counts, self._array_counts)
 
 
 def caches(self: Arena) -> list[CacheStats]:

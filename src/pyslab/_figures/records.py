@@ -28,6 +28,10 @@ class ArenaStats(Table):
     current_count: Buffers and Pages alive, and arrays of NumPy's allocator.
     current_bytes: Bytes that these were asked for with; of arrays the usable bytes.
     total_count: Buffers, Pages and arrays ever made.
+    vmalloc_arrays: Arrays of NumPy's allocator alive that are vmalloc's memory, for want of room.
+    fallback_arrays: Arrays alive that are NumPy's own memory instead (fallback="numpy").
+    fallback_bytes: Bytes of these, which are not the arena's.
+    total_fallbacks: Blocks of NumPy's own memory ever taken so.
     nr_caches: Caches, kmalloc's size classes included.
     size_bytes: Bytes of the arena's frames.
     managed_pages: Frames that the zones hand out.
@@ -56,6 +60,10 @@ class ArenaStats(Table):
     current_count: int
     current_bytes: int
     total_count: int
+    vmalloc_arrays: int
+    fallback_arrays: int
+    fallback_bytes: int
+    total_fallbacks: int
     nr_caches: int
     size_bytes: int
     managed_pages: int
@@ -200,9 +208,15 @@ def zone_stats(raw: Any) -> ZoneStats:
     return ZoneStats(**known, **{name: getattr(raw, name) for name in names})
 
 
-def arena_stats(raw: Any, counts: tuple[int, int, int]) -> ArenaStats:
+_COUNTS = ("current_count", "current_bytes", "total_count")
+_ARRAY_COUNTS = ("vmalloc_arrays", "fallback_arrays", "fallback_bytes", "total_fallbacks")
+
+
+def arena_stats(
+    raw: Any, counts: tuple[int, int, int], array_counts: tuple[int, int, int, int]
+) -> ArenaStats:
     """Build ArenaStats from a pyslab_arena_stats and the arena's own counts."""
-    own = dict(zip(("current_count", "current_bytes", "total_count"), counts, strict=True))
+    own = dict(zip((*_COUNTS, *_ARRAY_COUNTS), (*counts, *array_counts), strict=True))
     names = [f.name for f in dataclasses.fields(ArenaStats) if f.name not in own]
     return ArenaStats(**own, **{name: getattr(raw, name) for name in names})
 

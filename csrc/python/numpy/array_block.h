@@ -1,0 +1,111 @@
+/* array_block.h - blocks for the data of arrays: from an arena, or from where it sends them.
+ *
+ * What it is: allocation, resizing and free of a block, with the counts of the Arena. The parts
+ * that nearly every array needs are inline here; array_block.c has the rest.
+ * What it is not: the functions that NumPy calls (numpy_handler.c, numpy_process.c).
+ *
+ * Where a block comes from, in this order:
+ *   1. kmalloc, and for more than a frame any run of free frames;
+ *   2. vmalloc, in an arena with high zones of its own: no side arena is made for this;
+ *   3. NumPy's own functions, if the program allowed that (fallback="numpy").
+ * Shrinkers run at the first look. on_oom is asked once 1 and 2 have nothing, before 3.
+ *
+ * Each block of 1 and 2 counts in the Arena as a Buffer does: in nr_live, current_count and
+ * total_count, and with its usable bytes in current_bytes. So the core arena is mapped until the
+ * last of them goes, also after close(), which ends allocation here too. Blocks of 2 and 3 have a
+ * record each (outside_block.h).
+ * Lock: the GIL.
+ */
+#ifndef PYTHON_ARRAY_BLOCK_H
+#define PYTHON_ARRAY_BLOCK_H
+
+#include "python/arena/arena_object.h"
+#include "python/call/gil.h"
+#include "python/tracing/tracing.h"
+
+#include <string.h>
+
+/* The smallest request: in an arena of linux classes 8 bytes are aligned to 8 only. */
+#define ARRAY_MIN_BYTES 16u
+
+/* Why the last request of a context was refused, a str: a contextvars.ContextVar. */
+extern PyObject *array_refusal;
+
+/* Usable bytes; 0 for what is not live. For kmalloc's own size classes the class byte of the
+ * frame (the byte per frame that says which class lives there) tells it without a look at the
+ * slab. */
+static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
+{
+    const struct frame_map *map = &km->slabs.map;
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base;
+
+    if (likely(offset < map->bytes)) {
+        unsigned class = map->classes[offset >> PAGE_SHIFT];
+
+        if (likely(class - 1 < km->classes.nr))
+            return km->classes.size[class];
+    }
+    return kmalloc_usable(km, p);
+}
+
+/* A block of kmalloc has been taken; nr_live counts it already. */
+static always_inline void array_block_count(ArenaObject *arena, void *p, size_t size)
+{
+    arena->current_count++;
+    arena->current_bytes += (Py_ssize_t)array_block_bytes(&arena->core->kmalloc, p);
+    arena->total_count++;
+    trace_new(p, size);
+}
+
+/* What array_block_alloc does when the thread's main sheaf cannot serve it. */
+void *array_block_alloc_slow(ArenaObject *arena, size_t size, bool zero, bool fallback);
+/* What array_block_free does with a block that kmalloc did not take back, for the reason of code:
+ * one from elsewhere, or one that is not live. False: it is not freed, and the reason has been
+ * reported as unraisable. */
+bool array_block_free_slow(ArenaObject *arena, void *p, int code);
+
+/* NULL: no memory, no exception set, and array_refusal of this context tells why. */
+static always_inline void *array_block_alloc(ArenaObject *arena, size_t size, bool zero,
+                                             bool fallback)
+{
+    size_t nbytes = size < ARRAY_MIN_BYTES ? ARRAY_MIN_BYTES : size;
+    void *p;
+
+    gil_assert_held();
+    if (unlikely(arena->closed))
+        return array_block_alloc_slow(arena, size, zero, fallback);
+    p = kmalloc_pop(&arena->core->kmalloc, nbytes, PYSLAB_GFP_KERNEL);
+    if (unlikely(p == NULL))
+        return array_block_alloc_slow(arena, size, zero, fallback);
+    if (zero)
+        memset(p, 0, nbytes);
+    arena->nr_live++;
+    array_block_count(arena, p, size);
+    return p;
+}
+
+/* False as for array_block_free_slow. pre: the arena is mapped */
+static always_inline bool array_block_free(ArenaObject *arena, void *p)
+{
+    struct kmalloc *km = &arena->core->kmalloc;
+    size_t nbytes = array_block_bytes(km, p);
+    int code;
+
+    gil_assert_held();
+    CHECK(arena->core != NULL);
+    trace_gone(p);
+    code = kmalloc_free(km, p);
+    if (unlikely(code != PYSLAB_OK))
+        return array_block_free_slow(arena, p, code);
+    arena_count_gone(arena, (Py_ssize_t)nbytes);
+    return true;
+}
+
+/* What NumPy's realloc does. NULL: the block is as it was. A block moves when it grows, and stays
+ * in the arena it is from, unless that has no room. */
+void *array_block_resize(ArenaObject *arena, void *p, size_t size, bool fallback);
+
+/* Makes array_refusal. */
+bool array_block_add(PyObject *module);
+
+#endif
