@@ -14,6 +14,7 @@
 #ifndef ARENA_ARENA_H
 #define ARENA_ARENA_H
 
+#include "arena/background.h"
 #include "kmalloc/kmalloc.h"
 #include "region/region.h"
 #include "vm/vmalloc.h"
@@ -25,6 +26,7 @@ struct pyslab_arena {
     struct vm vm;                        /* vmalloc areas over the high zones */
     struct region_set regions;           /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */
+    struct background background;        /* its thread, if background_purge was asked for */
     struct thread_domain domain;         /* the threads' page lists and sheaves */
     struct pyslab_arena *next;           /* in the process's list of arenas, under its lock */
     struct pyslab_arena *prev;           /* likewise */
@@ -43,7 +45,7 @@ struct pyslab_arena {
 /* Makes an arena with one reference. Errors: EINVAL, ELIMIT, ENOMEM, EOS. */
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
 /* Makes an arena in memory of the caller's, which is zero again after an error. Such an arena is
- * never destroyed. pre: the memory is zero */
+ * never destroyed. pre: the memory is zero, but for background.by_owner, which may be set */
 int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options);
 /* Ends an arena without a look at its references. */
 void arena_destroy(struct pyslab_arena *arena);

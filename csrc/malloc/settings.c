@@ -25,6 +25,8 @@ static void apply(const char *word, size_t length)
         malloc_settings.stats = true;
     else if (length == 8 && memcmp(word, "hardened", length) == 0)
         malloc_settings.hardened = true;
+    else if (length == 16 && memcmp(word, "background_purge", length) == 0)
+        malloc_settings.background_purge = true;
     else if (length != 0)
         tell_unknown(word, length);
 }

@@ -16,8 +16,9 @@
 #include <stdbool.h>
 
 struct malloc_settings {
-    bool stats;    /* report at exit */
-    bool hardened; /* hardened.h serves every call */
+    bool stats;            /* report at exit */
+    bool background_purge; /* a thread gives memory back while the program is idle */
+    bool hardened;         /* hardened.h serves every call */
 };
 
 extern struct malloc_settings malloc_settings;

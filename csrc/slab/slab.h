@@ -210,6 +210,9 @@ uint64_t slab_reclaim(struct slab_alloc *sa);
 /* The same because time has passed and not because memory is short: empty slabs of constructed
  * objects stay, and those that were preallocated. */
 void slab_trim(struct slab_alloc *sa);
+/* The same for a thread that has no sheaves and must run no code of users: caches of constructed
+ * objects are left alone. Returns frames. */
+uint64_t slab_trim_plain(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
 
