@@ -339,6 +339,16 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
 }
 
+slow_path void arena_look(struct pyslab_arena *arena)
+{
+    struct pyslab_arena *side = load_relaxed(&arena->side);
+
+    CHECK(lock_none_is_held());
+    slab_look(&arena->kmalloc.slabs);
+    if (side != NULL)
+        page_alloc_tick(&side->pages);
+}
+
 /* --- high memory for vmalloc where an arena has none -------------------- */
 
 #define SIDE_LOW_PAGES 1u /* every arena needs a zone with addresses: here it is one frame */

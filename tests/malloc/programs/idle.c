@@ -1,0 +1,88 @@
+/* idle.c - 512 MiB allocated and freed, then a sleep without any call: prints how many KiB are
+ * resident at its end, and how many threads there were before the work, after it and in a forked
+ * child. "small": in blocks of 1,000 bytes; "large": of 1 MiB; "one": one block. An idle program
+ * with more than the library's own thread in it would be no proof, so it has one. */
+#include "require.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TOTAL ((size_t)512 << 20)
+#define SLEEP_MS 2900
+
+/* Without malloc: stdio and opendir would allocate. */
+static long number_after(const char *field)
+{
+    static char text[8192];
+    int fd = open("/proc/self/status", O_RDONLY);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    const char *at;
+
+    REQUIRE(got > 0);
+    close(fd);
+    text[got] = '\0';
+    at = strstr(text, field);
+    REQUIRE(at != NULL);
+    return strtol(at + strlen(field), NULL, 10);
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+
+    while (nanosleep(&time, &time) != 0)
+        ;
+}
+
+static void fill_and_drop(size_t total, size_t block)
+{
+    static char *p[TOTAL / 1000];
+    size_t nr = total / block;
+
+    for (size_t i = 0; i < nr; i++) {
+        p[i] = malloc(block);
+        REQUIRE(p[i] != NULL);
+        memset(p[i], 1, block);
+    }
+    for (size_t i = 0; i < nr; i++)
+        free(p[i]);
+}
+
+/* The child starts a thread of its own. */
+static long resident_in_child(size_t block)
+{
+    int pipes[2], status;
+    long kib = -1;
+
+    REQUIRE(pipe(pipes) == 0);
+    if (fork() == 0) {
+        REQUIRE(number_after("\nThreads:") == 1);
+        fill_and_drop(TOTAL, block);
+        sleep_ms(SLEEP_MS);
+        kib = number_after("\nVmRSS:");
+        REQUIRE(write(pipes[1], &kib, sizeof kib) == sizeof kib);
+        _exit(0);
+    }
+    REQUIRE(wait(&status) > 0 && status == 0);
+    REQUIRE(read(pipes[0], &kib, sizeof kib) == sizeof kib);
+    return kib;
+}
+
+int main(int argc, char **argv)
+{
+    size_t block = argc > 1 && strcmp(argv[1], "small") == 0 ? 1000
+                   : argc > 1 && strcmp(argv[1], "one") == 0 ? TOTAL
+                                                             : (size_t)1 << 20;
+    long before = number_after("\nThreads:"), after, kib;
+
+    fill_and_drop(TOTAL, block);
+    after = number_after("\nThreads:");
+    sleep_ms(SLEEP_MS);
+    kib = number_after("\nVmRSS:");
+    printf("%ld %ld %ld %ld\n", kib, before, after, resident_in_child(block));
+    return 0;
+}
