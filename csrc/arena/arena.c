@@ -341,11 +341,15 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
 
 slow_path void arena_look(struct pyslab_arena *arena)
 {
-    struct pyslab_arena *side = load_relaxed(&arena->side);
+    struct pyslab_arena *side = atomic_load_explicit(&arena->side, memory_order_acquire);
 
-    CHECK(lock_none_is_held());
-    slab_look(&arena->kmalloc.slabs);
-    if (side != NULL)
+    if (arena->pages.purge.interval_ms == PURGE_NEVER)
+        return;
+    if (unlikely(page_alloc_interval_left(&arena->pages) == 0)) {
+        slab_trim_plain(&arena->kmalloc.slabs);
+        page_alloc_tick(&arena->pages);
+    }
+    if (unlikely(side != NULL))
         page_alloc_tick(&side->pages);
 }
 

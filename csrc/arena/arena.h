@@ -60,9 +60,8 @@ int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_sta
 /* Recounts every layer, and the invariant above. Quiescence: no other thread in the arena. */
 bool arena_check(struct pyslab_arena *arena, struct finding *f);
 uint64_t arena_release_unused(struct pyslab_arena *arena);
-/* Does for a thread whose caches serve all that it asks for what it would do on slow paths, where
- * it never comes by: ends an interval of page_alloc/purge.h that is over, and empties its caches
- * after one. pre: no lock of the core is held */
+/* For a thread whose caches serve all that it asks for, so that it comes to no slow path: if an
+ * interval of page_alloc/purge.h is over, ends it and trims the caches. Runs no code of users. */
 void arena_look(struct pyslab_arena *arena);
 /* The arena's vmalloc areas. An arena without high memory keeps them in a side arena that has
  * some. make: the side arena is made if there is none yet. NULL: there is none. */

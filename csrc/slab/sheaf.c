@@ -97,11 +97,6 @@ static void heed_drain(struct slab_alloc *sa)
     slab_trim(sa);
 }
 
-slow_path void slab_look(struct slab_alloc *sa)
-{
-    heed_drain(sa);
-}
-
 /* --- barn --------------------------------------------------------------- */
 
 /* A list of sheaves of the barn: a stack linked through next. */

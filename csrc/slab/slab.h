@@ -207,13 +207,11 @@ void cache_unpin(struct kmem_cache *cache);
 /* Gives back what this thread's sheaves, the barn and the empty slabs of every cache hold; returns
  * frames. If it is cache_prealloc that is short of memory, preallocated slabs stay. */
 uint64_t slab_reclaim(struct slab_alloc *sa);
-/* For who has served many requests without a slow path: does what a slow path does on its way. */
-void slab_look(struct slab_alloc *sa);
-/* slab_reclaim because time has passed and not because memory is short: empty slabs of constructed
+/* The same because time has passed and not because memory is short: empty slabs of constructed
  * objects stay, and those that were preallocated. */
 void slab_trim(struct slab_alloc *sa);
-/* The same for a thread that has no sheaves and must run no code of users: caches of constructed
- * objects are left alone. Returns frames. */
+/* The same for who must run no code of users: caches of constructed objects are left alone, and so
+ * are the thread's sheaves. Returns frames. */
 uint64_t slab_trim_plain(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */

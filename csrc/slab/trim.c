@@ -1,4 +1,5 @@
-/* trim.c - giving back what the caches keep, from a thread that is nobody's: the arena's own.
+/* trim.c - giving back what the caches keep where no code of users may run: in the arena's own
+ * thread (arena/background.h), and in the middle of calls from Python (arena_look).
  *
  * What it is: barns and surplus empty slabs of all caches without a constructor or destructor.
  * What it is not: slab_trim (cache.c), which also empties the sheaves of the thread that calls it.
@@ -6,8 +7,8 @@
  */
 #include "slab/slab_internal.h"
 
-/* cache_pin_next for plain caches. What a cache has of hooks is constant, so that a cache with hooks
- * is never pinned here: who takes the last pin off runs the code that its maker gave it. */
+/* cache_pin_next for plain caches. What a cache has of hooks is constant, so that one with hooks is
+ * never pinned here: who takes the last pin off runs the code that its maker gave it. */
 static struct kmem_cache *pin_next_plain(struct slab_alloc *sa, uint32_t *id)
 {
     struct kmem_cache *found = NULL;

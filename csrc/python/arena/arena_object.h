@@ -83,14 +83,20 @@ static inline void arena_unpin(ArenaObject *arena)
  * many new Buffers, Pages and arrays looks at the clock. */
 #define ARENA_LOOK_EVERY 64u
 
+/* Counts one more in total_count. */
+static inline void arena_count_made(ArenaObject *arena)
+{
+    if (unlikely(++arena->total_count % ARENA_LOOK_EVERY == 0))
+        arena_look(arena->core);
+}
+
 /* A Buffer, Page or array of nbytes has been made. */
 static inline void arena_count_new(ArenaObject *arena, Py_ssize_t nbytes)
 {
     arena->nr_live++;
     arena->current_count++;
     arena->current_bytes += nbytes;
-    if (unlikely(++arena->total_count % ARENA_LOOK_EVERY == 0))
-        arena_look(arena->core);
+    arena_count_made(arena);
 }
 
 /* Its memory has gone back, perhaps as the last in a closed arena. */

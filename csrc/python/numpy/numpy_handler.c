@@ -160,7 +160,7 @@ static always_inline void *block_alloc(ArenaObject *arena, size_t size, bool zer
         return alloc_failed(arena);
     arena->current_count++;
     arena->current_bytes += (Py_ssize_t)block_bytes(&core->kmalloc, p);
-    arena->total_count++;
+    arena_count_made(arena);
     trace_new(p, size);
     return p;
 }
