@@ -15,7 +15,7 @@
 /* The invariant of background.h. */
 static bool background_adds_up(const struct background *bg)
 {
-    if (bg->state == BACKGROUND_NONE)
+    if (load_relaxed(&bg->state) == BACKGROUND_NONE)
         return !bg->asleep && !bg->working;
     return !(bg->asleep && bg->working);
 }
@@ -105,14 +105,14 @@ static slow_path void background_start(struct background *bg)
 
     error = os_thread_start(background_run, bg, "pyslab-purge", &thread);
     lock_acquire(&bg->lock);
-    CHECK(bg->state == BACKGROUND_STARTING);
+    CHECK(load_relaxed(&bg->state) == BACKGROUND_STARTING);
     bg->failed = error != PYSLAB_OK;
     if (bg->failed) {
         bg->failed_ms = os_time_ms();
-        bg->state = BACKGROUND_NONE;
+        store_relaxed(&bg->state, BACKGROUND_NONE);
     } else {
         bg->thread = thread;
-        bg->state = BACKGROUND_RUNNING;
+        store_relaxed(&bg->state, BACKGROUND_RUNNING);
     }
     lock_release(&bg->lock);
     errno = saved;
@@ -123,7 +123,7 @@ static bool may_start_locked(const struct background *bg)
     lock_assert_held(&bg->lock);
     if (bg->failed && os_time_ms() - bg->failed_ms < RETRY_MS)
         return false;
-    return bg->state == BACKGROUND_NONE && !bg->ending && !thread_is_without_slots();
+    return load_relaxed(&bg->state) == BACKGROUND_NONE && !bg->ending && !thread_is_without_slots();
 }
 
 /* True: the caller calls background_start once it has released the lock. */
@@ -132,7 +132,7 @@ static bool start_wanted_locked(struct background *bg, bool is_worth_it)
     lock_assert_held(&bg->lock);
     if (!is_worth_it || bg->process != os_process_id())
         return false;
-    bg->state = BACKGROUND_STARTING;
+    store_relaxed(&bg->state, BACKGROUND_STARTING);
     return true;
 }
 
@@ -150,6 +150,8 @@ void background_start_if_due(struct background *bg)
     bool start;
 
     CHECK(bg->by_owner);
+    if (likely(load_relaxed(&bg->state) != BACKGROUND_NONE))
+        return;
     lock_acquire(&bg->lock);
     start = may_start_locked(bg) &&
             start_wanted_locked(bg, page_alloc_used(&bg->arena->pages) >= OWNER_LEAST_PAGES ||
@@ -166,7 +168,7 @@ static slow_path void note(struct background *bg)
     bool start = false;
 
     lock_acquire(&bg->lock);
-    if (bg->state == BACKGROUND_NONE) {
+    if (load_relaxed(&bg->state) == BACKGROUND_NONE) {
         start = !bg->by_owner && may_start_locked(bg) &&
                 start_wanted_locked(bg, has_surplus(bg->arena));
     } else if (!bg->asleep) {
@@ -184,15 +186,16 @@ void background_note(void *context)
 {
     struct background *bg = context;
 
-    if (!load_relaxed(&bg->noted))
-        note(bg);
+    if (load_relaxed(&bg->noted) || (bg->by_owner && load_relaxed(&bg->state) == BACKGROUND_NONE))
+        return;
+    note(bg);
 }
 
 /* --- for the arena ------------------------------------------------------------ */
 
 void background_enable(struct background *bg, struct pyslab_arena *arena)
 {
-    CHECK(bg->arena == NULL && bg->state == BACKGROUND_NONE);
+    CHECK(bg->arena == NULL && load_relaxed(&bg->state) == BACKGROUND_NONE);
     lock_init(&bg->lock, LOCK_RANK_BACKGROUND);
     condition_init(&bg->wake);
     condition_init(&bg->idle);
@@ -209,8 +212,8 @@ void background_end(struct background *bg)
     if (bg->arena == NULL)
         return;
     lock_acquire(&bg->lock);
-    CHECK(bg->state != BACKGROUND_STARTING);
-    running = bg->state == BACKGROUND_RUNNING;
+    CHECK(load_relaxed(&bg->state) != BACKGROUND_STARTING);
+    running = load_relaxed(&bg->state) == BACKGROUND_RUNNING;
     bg->ending = true;
     condition_wake_all(&bg->wake);
     lock_release(&bg->lock);
@@ -248,7 +251,7 @@ void background_after_fork(struct background *bg)
 {
     if (bg->arena == NULL)
         return;
-    bg->state = BACKGROUND_NONE;
+    store_relaxed(&bg->state, BACKGROUND_NONE);
     bg->asleep = bg->working = bg->failed = false;
     bg->nr_pauses = 0;
     bg->process = os_process_id();

@@ -38,22 +38,22 @@ enum background_state {
 };
 
 struct background {
-    struct pyslab_arena *arena;  /* whose this is; NULL: background_purge is off; constant */
-    bool by_owner;               /* only background_start_if_due starts it; constant, set before
+    struct pyslab_arena *arena; /* whose this is; NULL: background_purge is off; constant */
+    bool by_owner;              /* only background_start_if_due starts it; constant, set before
                                     the arena is made */
-    struct lock lock;            /* guards what follows */
-    struct condition wake;       /* somebody changed noted, ending or nr_pauses */
-    struct condition idle;       /* working has become false */
-    enum background_state state; /* whether there is a thread */
-    pthread_t thread;            /* while RUNNING */
-    uint32_t process;            /* os_process_id of the process in which it may start */
-    uint32_t failed_ms;          /* os_time_ms of the last start that the system refused */
-    bool failed;                 /* there was one, less than RETRY_MS ago */
-    bool asleep;                 /* the thread waits for a note, however long */
-    bool working;                /* the thread is in the arena */
-    bool ending;                 /* the thread is to end */
-    uint32_t nr_pauses;          /* callers between background_pause and background_resume */
-    _Atomic bool noted;          /* a tick came since the thread looked last; written under lock */
+    struct lock lock;           /* guards what follows */
+    struct condition wake;      /* somebody changed noted, ending or nr_pauses */
+    struct condition idle;      /* working has become false */
+    _Atomic uint32_t state;     /* enum background_state; written under lock */
+    pthread_t thread;           /* while RUNNING */
+    uint32_t process;           /* os_process_id of the process in which it may start */
+    uint32_t failed_ms;         /* os_time_ms of the last start that the system refused */
+    bool failed;                /* there was one, less than RETRY_MS ago */
+    bool asleep;                /* the thread waits for a note, however long */
+    bool working;               /* the thread is in the arena */
+    bool ending;                /* the thread is to end */
+    uint32_t nr_pauses;         /* callers between background_pause and background_resume */
+    _Atomic bool noted;         /* a tick came since the thread looked last; written under lock */
 };
 
 /* Has every tick of the arena noted here, until the arena ends. pre: zero, but for by_owner */

@@ -111,6 +111,8 @@ static void *pop_class(unsigned class)
         return NULL;
     p = heap_pop_class(table, class);
     slot = &table->slot[class];
+    if (unlikely(slot->nr_allocs % SHEAF_LOOK_EVERY == 0) && p != NULL)
+        page_alloc_tick(&malloc_arena.pages);
     if (unlikely(p == NULL && slot->top != slot->bottom))
         misuse_abort_written(slot->top[-1]);
     return p;

@@ -295,11 +295,17 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     uint32_t bought = 0;
     void *p;
 
-    if (cache->sheaf_capacity == 0)
+    if (cache->sheaf_capacity == 0) {
+        if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
+            page_alloc_tick(cache->owner->pages);
         return alloc_direct(cache, gfp, true);
+    }
     slot = slot_ready(cache);
-    if (slot != NULL && (p = slot_pop(cache, slot)) != NULL)
+    if (slot != NULL && (p = slot_pop(cache, slot)) != NULL) {
+        if (unlikely(slot->nr_allocs % SHEAF_LOOK_EVERY == 0))
+            page_alloc_tick(cache->owner->pages);
         return p;
+    }
     heed_drain(cache->owner);
     slot = slot_ready(cache);
     if (slot == NULL)

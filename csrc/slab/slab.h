@@ -216,6 +216,10 @@ uint64_t slab_trim_plain(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
 
+/* One in so many objects that a sheaf serves where the fast path does not lead looks at the clock:
+ * a program may ask for nothing else, and would end no interval of page_alloc/purge.h otherwise. */
+#define SHEAF_LOOK_EVERY 256u
+
 /* What cache_alloc does when the main sheaf cannot serve the request. */
 void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp);
 /* The same, but it does not clear the object, and counts no failure: kmalloc does both. */

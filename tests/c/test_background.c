@@ -159,6 +159,24 @@ static void without_it_nothing_goes(void)
     rig_end(arena);
 }
 
+/* Without the option, but with work that is served by a sheaf, above the sizes of the fast path. */
+static void work_above_the_fast_sizes(void)
+{
+    pyslab_arena_options options = options_of(256 * MIB);
+    pyslab_arena *arena;
+
+    options.background_purge = 0;
+    arena = rig_arena_of(&options);
+    fill_and_drop(arena, 64 * MIB, 1 * MIB);
+    for (uint32_t start = os_time_ms(); os_time_ms() - start < 5000;) {
+        EXPECT_EQ(pyslab_kfree(arena, pyslab_kmalloc(arena, 100000, KERNEL)), PYSLAB_OK);
+        if (rig_stats(arena).dirty_free_pages <= REST_PAGES)
+            break;
+    }
+    EXPECT_LE(rig_stats(arena).dirty_free_pages, REST_PAGES);
+    rig_end(arena);
+}
+
 static void no_thread_before_it_is_needed(void)
 {
     pyslab_arena *arena = arena_of(256 * MIB);
@@ -453,6 +471,7 @@ int main(int argc, char **argv)
         TEST(an_idle_arena_gives_back),
         TEST(small_objects_too),
         TEST(without_it_nothing_goes),
+        TEST(work_above_the_fast_sizes),
         TEST(no_thread_before_it_is_needed),
         TEST(it_sleeps_and_comes_back),
         TEST(signals_are_blocked),

@@ -122,6 +122,14 @@ def test_idle_without_it(built: Path) -> None:
     assert (before, after) == (1, 1)
 
 
+def test_busy_without_it(built: Path, environment: dict[str, str]) -> None:
+    """Calls that a thread's own caches serve look at the clock, above 8 KiB."""
+    output = _run(["./idle", "small", "busy"], environment, built)
+    resident, before, after, in_child = map(int, output.split())
+    assert max(resident, in_child) < 64 * 1024
+    assert (before, after) == (1, 1)
+
+
 @pytest.mark.skipif(shutil.which("gcore") is None, reason="gdb is missing")
 def test_gcore(built: Path, environment: dict[str, str]) -> None:
     """gcore writes a small file, with what blocks hold in it."""

@@ -1,10 +1,12 @@
 /* idle.c - 512 MiB allocated and freed, then a sleep without any call: prints how many KiB are
  * resident at its end, how many threads there were before the work and after it, and how many KiB
  * are resident in a child, forked after the work, that has done the same. "small": in blocks of
- * 1,000 bytes; "one": one block. */
+ * 1,000 bytes; "one": one block. A second argument: in place of the sleep, the same block of 100,000
+ * bytes is asked for all the time. */
 #include "require.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -30,12 +32,23 @@ static long number_after(const char *field)
     return strtol(at + strlen(field), NULL, 10);
 }
 
+static bool is_busy; /* instead of sleeping, it asks for blocks that the thread's caches have */
+
 static void sleep_ms(long ms)
 {
-    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000}, now, end;
 
-    while (nanosleep(&time, &time) != 0)
-        ;
+    if (!is_busy) {
+        while (nanosleep(&time, &time) != 0)
+            ;
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += ms / 1000 + 1;
+    do {
+        free(malloc(100000));
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec < end.tv_sec);
 }
 
 static void fill_and_drop(size_t total, size_t block)
@@ -71,6 +84,7 @@ int main(int argc, char **argv)
     long before = number_after("\nThreads:"), after, kib, in_child;
     int pipes[2], status;
 
+    is_busy = argc > 2;
     REQUIRE(pipe(pipes) == 0);
     fill_and_drop(TOTAL, block);
     after = number_after("\nThreads:");
