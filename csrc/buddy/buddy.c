@@ -187,9 +187,9 @@ static slow_path bool records_open(struct zone *zone, const struct frame_map *ma
     uint64_t wanted = align_up((uint64_t)start + step, 1u << FRONTIER_STEP_ORDER);
     uint32_t until = wanted < zone->end_pfn ? max_uint(end, (uint32_t)wanted) : zone->end_pfn;
 
-    if (frame_map_open(map, start, until) != PYSLAB_OK) {
+    if (frame_map_open(map, start, until, zone->end_pfn) != PYSLAB_OK) {
         until = end;
-        if (frame_map_open(map, start, until) != PYSLAB_OK)
+        if (frame_map_open(map, start, until, zone->end_pfn) != PYSLAB_OK)
             return false;
     }
     zone->records_end = until;
@@ -200,13 +200,18 @@ int zone_open_first_records(struct zone *zone, const struct frame_map *map)
 {
     CHECK(zone->frontier == zone->start_pfn);
     zone->records_end = zone->start_pfn;
+    if (frame_map_open_border(map, zone->start_pfn) != PYSLAB_OK)
+        return PYSLAB_EOS;
     return records_open(zone, map, zone->start_pfn + 1) ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 bool frontier_ready(struct zone *zone, const struct frame_map *map, unsigned max_order)
 {
     uint32_t pfn = zone->frontier;
-    uint32_t end = pfn + (1u << min_uint(frontier_order(zone, pfn), max_order));
+    uint32_t end;
+
+    CHECK(pfn < zone->end_pfn);
+    end = pfn + (1u << min_uint(frontier_order(zone, pfn), max_order));
 
     return likely(end <= zone->records_end) || records_open(zone, map, end);
 }

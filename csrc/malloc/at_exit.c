@@ -1,17 +1,25 @@
 /* at_exit.c - what the library does when the process ends by exit() or by returning from main:
  * it looks for objects that were freed twice, and prints the report that the settings ask for.
  *
- * A double free is found when the object is handed out a second time (heap.h). A program that
- * ends before is found here, in the sheaves of the thread that ends it: each of them is in
- * cache, or small. What was written to after its free is not asked for: nobody will get it.
- * Not here: a process that ends by _exit() or a signal runs none of this.
+ * A double free is found when malloc would hand the object out a second time (heap.h). If the
+ * program ends before that, it is found here: an object that is on the sheaves of the ending
+ * thread twice, or on one of them and in its slab's list too. Only these are looked at because
+ * they are few, and mostly in the CPU's cache. Writes to free objects are not looked for:
+ * no part of the program will get them any more.
+ * What it is not: for a process that ends by _exit() or a signal; none of this runs then.
+ *
+ * Data structure: the keys of the objects themselves. A first pass over each sheaf changes each
+ * object's key by one bit; an object whose key is changed already is there twice. A second pass
+ * changes them back.
+ * Lock: none; the sheaves are the thread's own.
  */
 #include "malloc/hardened.h"
 #include "malloc/heap.h"
 #include "malloc/settings.h"
 
-/* Turns the keys round; one that is turned already belongs to an object seen before, and what
- * waits in its slab too was freed once more. */
+/* Changes the keys of the objects up to end, from the one form (plain ^ from) to the other. In the
+ * first pass (from is 0) an object whose key was changed already, or that is in its slab's list,
+ * ends the process. */
 static void turn_keys(const struct kmem_cache *cache, void **objects, void **end, uint64_t from,
                       uint64_t to)
 {
@@ -38,7 +46,7 @@ static void turn_slot(const struct kmem_cache *cache, struct sheaf_slot *slot, u
         turn_keys(cache, spare->object, spare->object + spare->nr, from, to);
 }
 
-/* Destructors of other libraries go on allocating: the keys must be right afterwards. */
+/* Other libraries' destructors allocate after this, so that the keys must be right again. */
 static void check_doubles(void)
 {
     struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
@@ -53,7 +61,7 @@ static void check_doubles(void)
 __attribute__((destructor)) static void at_exit(void)
 {
     if (malloc_arena.pages.map.nr_pages == 0)
-        return; /* never used: not to be made now */
+        return; /* the program never allocated: no arena is made for this */
     if (malloc_settings.hardened)
         hardened_check_quarantine();
     else

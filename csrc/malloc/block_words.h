@@ -1,8 +1,13 @@
 /* block_words.h - the words and guard bytes around a block of hardened mode.
  *
- * Data structure: two words, both hidden by what only the secret and the block's address
- * give: the size; a check over it together with the state.
- * What it is not: it knows no objects or frames (hardened.c).
+ * What it is: the reading and writing of them, for one block at a time.
+ * What it is not: it does not know where blocks are: in objects, or in frames (hardened.c).
+ *
+ * Data structure: two words. The first is the size, the second a check over the first together
+ * with the state. Both are combined with numbers that only who knows the process's secret can
+ * compute from the block's address.
+ * Invariant: words that block_words_set did not write at this very address have no state.
+ * Lock: the caller's.
  */
 #ifndef MALLOC_BLOCK_WORDS_H
 #define MALLOC_BLOCK_WORDS_H
@@ -17,7 +22,9 @@
 #define BLOCK_WORD_BYTES ((size_t)16)
 #define HARDENED_MAX_OBJECT ((size_t)192 << 10) /* larger blocks get guard frames */
 
-enum block_state { BLOCK_NONE, BLOCK_LIVE, BLOCK_FREED };
+/* BLOCK_NONE: the words were overwritten, or are not a block's. BLOCK_LIVE_BARE: a live block of
+ * whole frames without guard frames (guards.h). */
+enum block_state { BLOCK_NONE, BLOCK_LIVE, BLOCK_LIVE_BARE, BLOCK_FREED };
 
 /* Constant after block_words_init. */
 extern uint64_t block_secret;
@@ -37,7 +44,7 @@ static inline uint64_t block_mix(const void *p, uint64_t salt)
     return x ^ (x >> 31);
 }
 
-/* The first word is the size, hidden; the second tells whether it is true, and the state. */
+/* p: the block that the words belong to. */
 static inline void block_words_set(char *words, const void *p, size_t size, enum block_state state)
 {
     uint64_t pair[2];
@@ -47,6 +54,7 @@ static inline void block_words_set(char *words, const void *p, size_t size, enum
     memcpy(words, pair, sizeof pair);
 }
 
+/* BLOCK_NONE: *size means nothing. */
 static inline enum block_state block_words_get(const char *words, const void *p, size_t *size)
 {
     uint64_t pair[2], state;
@@ -54,9 +62,10 @@ static inline enum block_state block_words_get(const char *words, const void *p,
     memcpy(pair, words, sizeof pair);
     *size = (size_t)(pair[0] ^ block_mix(p, BLOCK_NONE));
     state = pair[1] ^ block_mix(p, pair[0]);
-    if (state == block_mix(p, BLOCK_LIVE))
-        return BLOCK_LIVE;
-    return state == block_mix(p, BLOCK_FREED) ? BLOCK_FREED : BLOCK_NONE;
+    for (enum block_state known = BLOCK_LIVE; known <= BLOCK_FREED; known++)
+        if (state == block_mix(p, known))
+            return known;
+    return BLOCK_NONE;
 }
 
 /* --- guard bytes -------------------------------------------------------- */

@@ -1,24 +1,23 @@
-/* hardened.c - see hardened.h. The quarantine is in quarantine.c, the words of a block in
- * block_words.h. */
+/* hardened.c - see hardened.h. */
 #include "malloc/hardened.h"
 
 #include "malloc/block_words.h"
+#include "malloc/guards.h"
 #include "malloc/heap.h"
 #include "malloc/quarantine.h"
-#include "os/os.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* --- small: objects of the caches --------------------------------------- */
 
-/* What lies before p in an object of alignment align. */
+/* Bytes between an object's start and the p that the caller gets. */
 static size_t front_bytes(size_t align)
 {
     return align > BLOCK_WORD_BYTES ? align : BLOCK_WORD_BYTES;
 }
 
-/* The class that holds the block with its words and a guard byte; 0: none does. */
+/* The size class whose objects have room for the block, its words and a guard byte; 0: none. */
 static unsigned small_class(size_t size, size_t align)
 {
     if (size > HARDENED_MAX_OBJECT || align > PAGE_SIZE)
@@ -36,13 +35,13 @@ static void *small_alloc(unsigned class, size_t size, size_t align)
         return NULL;
     if (!bytes_are_zero(base + BLOCK_WORD_BYTES, bytes - BLOCK_WORD_BYTES))
         misuse_abort_words("malloc", base + BLOCK_WORD_BYTES, "written to after its free");
-    memset(base, 0, BLOCK_WORD_BYTES); /* the cache's words */
+    memset(base, 0, BLOCK_WORD_BYTES); /* the cache's words were there */
     block_words_set(base + front - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
     guard_fill(base + front, size, bytes - front);
     return base + front;
 }
 
-/* The object that p lies in, and its bytes; NULL: in none. */
+/* The start of the object that p lies in, and its bytes. NULL: p lies in no object. */
 static char *small_base(const void *p, size_t *bytes)
 {
     struct slab_alloc *sa = &malloc_arena.kmalloc.slabs;
@@ -74,6 +73,7 @@ static void *large_alloc(size_t size, size_t align)
     struct kmalloc *km = &malloc_arena.kmalloc;
     uint32_t gfp = PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO;
     size_t front = large_front(align), data, bytes;
+    enum block_state state = BLOCK_LIVE;
     char *base = NULL;
 
     if (size > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - BLOCK_WORD_BYTES ||
@@ -81,7 +81,6 @@ static void *large_alloc(size_t size, size_t align)
         return NULL;
     data = (size_t)align_up(size + BLOCK_WORD_BYTES, PAGE_SIZE);
     bytes = front + data + PAGE_SIZE;
-    limits_heed(bytes);
     if (bytes >= HEAP_DISCARD_BYTES)
         gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
     if (align <= PAGE_SIZE)
@@ -92,15 +91,14 @@ static void *large_alloc(size_t size, size_t align)
         return NULL;
     if (bytes >= HEAP_DISCARD_BYTES && !heap_discard_zeroes(base, bytes))
         memset(base, 0, bytes);
-    /* Refused where the system has no mapping left: then without these guards. */
-    (void)os_uncommit(base, front);
-    (void)os_uncommit(base + front + data, PAGE_SIZE);
-    block_words_set(base + front + data - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
+    if (!guards_place(base, front, bytes))
+        state = BLOCK_LIVE_BARE;
+    block_words_set(base + front + data - BLOCK_WORD_BYTES, base + front, size, state);
     guard_fill(base + front, size, data - BLOCK_WORD_BYTES);
     return base + front;
 }
 
-/* Bytes of the block that starts at base; 0: none does. */
+/* Bytes of the large block that starts at base; 0: no such block starts there. */
 static size_t large_bytes(const char *base)
 {
     const struct frame_map *map = &malloc_arena.pages.map;
@@ -111,8 +109,9 @@ static size_t large_bytes(const char *base)
     return (size_t)load_relaxed(&pfn_to_page(map, pfn)->large.nr_pages) << PAGE_SHIFT;
 }
 
-/* The block whose caller has p, and its bytes; NULL: none has. What lies before p is as long
- * as p's alignment, at most. */
+/* The start of the large block whose caller has p, and its bytes. NULL: there is none. The frames
+ * before p are as many bytes as the block's alignment, which p is a multiple of: each power of two
+ * that p is a multiple of is tried. */
 static char *large_base(const void *p, size_t *bytes)
 {
     uintptr_t address = (uintptr_t)p;
@@ -130,107 +129,120 @@ static char *large_base(const void *p, size_t *bytes)
 /* --- one block ---------------------------------------------------------- */
 
 struct block {
-    char *base;   /* as the core knows it */
-    size_t bytes; /* of it */
-    char *words;
+    char *base;      /* as the core knows it */
+    size_t bytes;    /* of all of it */
+    char *words;     /* of the block: block_words.h */
     char *guard_end; /* guard bytes lie from p + size to here */
     size_t size;     /* that the caller asked for */
-    bool is_large;
+    bool is_large;   /* of whole frames */
+    bool has_guards; /* frames without access around it */
 };
 
-static _Noreturn void abort_code(const char *call, const void *p, int error)
+static bool is_live(enum block_state state)
 {
-    misuse_abort(call, p, error);
+    return state == BLOCK_LIVE || state == BLOCK_LIVE_BARE;
 }
 
-/* The block is another pointer's, in front of whom or behind whom p lies. */
+/* The large block is live, and its caller has another pointer than the one that led to it. */
 static bool large_is_anothers(const struct block *b)
 {
     size_t size;
 
     for (size_t front = PAGE_SIZE; front < b->bytes; front *= 2)
-        if (block_words_get(b->words, b->base + front, &size) == BLOCK_LIVE)
+        if (is_live(block_words_get(b->words, b->base + front, &size)))
             return true;
     return false;
 }
 
-/* Words of no state: what lies there instead? */
+/* The words before or behind p have no state. Says why, as far as that can be known. */
 static _Noreturn void abort_not_a_block(const char *call, const void *p, const struct block *b)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
     const char *start = b->base + BLOCK_WORD_BYTES;
 
     if (b->is_large && large_is_anothers(b))
-        abort_code(call, p, PYSLAB_EPOINTER);
+        misuse_abort(call, p, PYSLAB_EPOINTER);
     if (b->is_large)
         misuse_abort_words(call, p, "written to behind its end");
     if (object_is_marked(km->slabs.caches[km->slabs.map.classes[virt_to_pfn(&km->slabs.map, p)]],
                          b->base))
-        abort_code(call, p, (const char *)p == start ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
+        misuse_abort(call, p, (const char *)p == start ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
     if ((const char *)p != start)
-        abort_code(call, p, PYSLAB_EPOINTER);
+        misuse_abort(call, p, PYSLAB_EPOINTER);
     misuse_abort_words(call, p, "written to before its start");
 }
 
-/* Finds the block; ends the process unless p is a live one that nothing wrote around.
- * Locked: the tags of blocks change under the lock alone. */
+/* Finds the block; ends the process unless p is a live one that nothing wrote around. The caller
+ * holds the lock because the words of blocks change under it alone. */
 static struct block block_find_locked(const char *call, const void *p)
 {
-    struct block b = {.base = small_base(p, &b.bytes)};
-    enum block_state state = BLOCK_NONE;
+    struct block b = {.is_large = false};
+    enum block_state state;
 
+    lock_assert_held(&quarantine_lock);
+    b.base = small_base(p, &b.bytes);
     if (b.base != NULL) {
         if ((const char *)p < b.base + BLOCK_WORD_BYTES || ((uintptr_t)p & 15) != 0)
-            abort_code(call, p, PYSLAB_EPOINTER);
+            misuse_abort(call, p, PYSLAB_EPOINTER);
         b.words = (char *)(uintptr_t)p - BLOCK_WORD_BYTES;
         b.guard_end = b.base + b.bytes;
     } else {
         b.base = large_base(p, &b.bytes);
         if (b.base == NULL)
-            abort_code(call, p, PYSLAB_EPOINTER);
-        if (quarantine_has_frames(b.base))
-            abort_code(call, p, PYSLAB_EDOUBLE);
+            misuse_abort(call, p, PYSLAB_EPOINTER);
+        if (quarantine_has_frames_locked(b.base))
+            misuse_abort(call, p, PYSLAB_EDOUBLE);
         b.is_large = true;
         b.words = b.base + b.bytes - PAGE_SIZE - BLOCK_WORD_BYTES;
         b.guard_end = b.words;
     }
     state = block_words_get(b.words, p, &b.size);
     if (state == BLOCK_FREED)
-        abort_code(call, p, PYSLAB_EDOUBLE);
-    if (state != BLOCK_LIVE || b.size > (size_t)(b.guard_end - (const char *)p))
+        misuse_abort(call, p, PYSLAB_EDOUBLE);
+    if (!is_live(state) || b.size > (size_t)(b.guard_end - (const char *)p))
         abort_not_a_block(call, p, &b);
     if (!guard_is_whole(p, b.size, (size_t)(b.guard_end - (const char *)p)))
         misuse_abort_words(call, p, "written to behind its end");
+    b.has_guards = state == BLOCK_LIVE;
     return b;
+}
+
+static void *block_alloc(size_t size, size_t align)
+{
+    unsigned class = small_class(size, align);
+    void *p = class != 0 ? small_alloc(class, size, align) : NULL;
+
+    return p != NULL ? p : large_alloc(size, align);
 }
 
 void *hardened_alloc(size_t size, size_t align)
 {
-    unsigned class = small_class(size, align);
-    void *p = NULL;
+    void *p;
 
-    if (class != 0) {
-        limits_heed(size);
-        p = small_alloc(class, size, align);
-    }
-    return p != NULL ? p : large_alloc(size, align);
+    CHECK(is_power_of_two(align) && align >= MALLOC_ALIGN);
+    p = block_alloc(size, align);
+    /* The memory that is missing may be in the quarantine, but not for what never fits. */
+    if (p == NULL && size < malloc_arena.mapped_bytes && align < malloc_arena.mapped_bytes &&
+        quarantine_drain())
+        p = block_alloc(size, align);
+    return p;
 }
 
 void hardened_free(const char *call, void *p, size_t size, size_t align)
 {
     struct block b;
 
-    quarantine_lock();
+    lock_acquire(&quarantine_lock);
     b = block_find_locked(call, p);
-    if (size != 0 && size != b.size)
+    if (size != SIZE_UNKNOWN && size != b.size)
         misuse_abort_words(call, p, "of another size");
-    if (align != 0 && ((uintptr_t)p & (align - 1)) != 0)
+    if (!is_power_of_two(align) || ((uintptr_t)p & (align - 1)) != 0)
         misuse_abort_words(call, p, "of another alignment");
     if (!b.is_large)
         block_words_set(b.words, p, b.size, BLOCK_FREED);
     else
-        quarantine_add_frames_locked(b.base, b.bytes);
-    quarantine_unlock();
+        quarantine_add_frames_locked(b.base, b.bytes, b.has_guards);
+    lock_release(&quarantine_lock);
     if (b.is_large) {
         quarantine_trim();
         return;
@@ -243,9 +255,9 @@ size_t hardened_usable(const char *call, const void *p)
 {
     struct block b;
 
-    quarantine_lock();
+    lock_acquire(&quarantine_lock);
     b = block_find_locked(call, p);
-    quarantine_unlock();
+    lock_release(&quarantine_lock);
     return b.size;
 }
 
@@ -255,8 +267,9 @@ void *hardened_realloc(void *p, size_t size)
     int saved = errno;
     void *moved = NULL;
 
+    CHECK(p != NULL);
     if (size == 0) {
-        hardened_free("realloc", p, 0, 0);
+        hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
         errno = saved;
         return NULL;
     }
@@ -267,7 +280,7 @@ void *hardened_realloc(void *p, size_t size)
         return NULL;
     }
     memcpy(moved, p, old < size ? old : size);
-    hardened_free("realloc", p, 0, 0);
+    hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
     errno = saved;
     return moved;
 }
@@ -281,12 +294,14 @@ void hardened_start(void)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
 
+    CHECK(page_alloc_used(&malloc_arena.pages) == 0);
     for (unsigned class = 1; class <= km->classes.nr; class++) {
         struct kmem_cache *cache = km->slabs.caches[class];
 
         cache->sheaf_capacity = 0;
-        cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* the invariant, for new slabs */
+        cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* new slabs are zero */
     }
     block_words_init(km->slabs.secret);
+    guards_init();
     quarantine_init();
 }

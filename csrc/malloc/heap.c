@@ -1,7 +1,15 @@
-/* heap.c - making the arena, and what the fast paths leave over. */
+/* heap.c - making the arena, and the slow paths of heap.h.
+ *
+ * What it is not: resizing (realloc.c), or hardened mode, which the slow paths call.
+ * Data structure: heap_state, from none to ready.
+ * Invariant: heap_state is HEAP_READY if and only if malloc_arena is an arena.
+ * Lock: none; the thread that changes heap_state to HEAP_STARTING makes the arena, and others
+ * wait for it.
+ */
 #include "malloc/heap.h"
 
 #include "malloc/hardened.h"
+#include "malloc/quarantine.h"
 #include "malloc/settings.h"
 #include "malloc/zero_size.h"
 #include "os/os.h"
@@ -20,14 +28,14 @@ static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")))
 
 #define HEAP_MEMORY_SHARE 4u /* times what the machine has */
 #define HEAP_LEAST_BYTES ((uint64_t)1 << 20)
-/* The largest block, 16 MiB, where the process has a limit on its addresses: to find an aligned
- * place for the arena costs the length of one block more than the arena itself. */
+/* Order of the largest block (16 MiB) in a process whose addresses are limited: the arena is
+ * aligned to its largest block, and to find such a place takes one block's length more. */
 #define HEAP_LIMITED_ORDER 12u
 
-/* Address space for several times the memory of the machine, because programs ask for more
- * than they use; less where the process may not have so much. Small pages: a trial at the start
- * says little of a program's life, and what huge ones gain where the host has warm memory they
- * lose three times over where it has not (docs/performance.md). */
+/* Takes address space for several times the memory of the machine, because programs ask for more
+ * than they use; less where the process may not have so much. The pages are small ones: whether
+ * huge pages pay depends on the host's memory, a trial at the start says little about a program's
+ * whole life, and a wrong yes costs three times what a right one gains (docs/performance.md). */
 static bool heap_make(void)
 {
     pyslab_arena_options options = {.struct_size = sizeof options,
@@ -48,50 +56,65 @@ static bool heap_make(void)
         options.size_bytes = bytes;
         malloc_arena.background.by_owner = true; /* background_start_if_due, below */
         if (arena_init(&malloc_arena, &options) == PYSLAB_OK) {
-            (void)page_alloc_close(&malloc_arena.pages); /* refused: it does without */
-            malloc_arena.pages.best_fit = true;
+            (void)page_alloc_close(&malloc_arena.pages); /* if refused, all frames have access */
+            malloc_arena.pages.best_fit = true;          /* nobody knows the arena yet */
+            /* pthread_once makes a system call at its end: now, not in a sandbox. */
+            thread_registry_lock();
+            thread_registry_unlock();
             return true;
         }
     }
     return false;
 }
 
+/* Makes the heap; waits while another thread does. To ask the system for the number of CPUs is a
+ * cancellation point, and malloc must not be one. */
 static slow_path bool heap_start(void)
 {
     int expected = HEAP_NONE;
-    int saved = errno;
+    int saved = errno, cancel_state;
     bool made;
 
     if (is_starting)
-        return false;
+        return false; /* this thread's own call, from below */
     if (!atomic_compare_exchange_strong(&heap_state, &expected, HEAP_STARTING)) {
         while (atomic_load(&heap_state) == HEAP_STARTING)
             os_yield();
         return atomic_load(&heap_state) == HEAP_READY;
     }
     is_starting = true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     settings_read();
+    if (malloc_settings.hardened)
+        quarantine_init_lock();
     made = heap_make();
     if (made) {
         malloc_arena.kmalloc.slabs.on_corruption = misuse_abort_free_object;
+        limits_start();
         if (malloc_settings.hardened)
             hardened_start();
     }
     atomic_store(&heap_state, made ? HEAP_READY : HEAP_NONE);
     is_starting = false;
+    pthread_setcancelstate(cancel_state, NULL);
     errno = saved;
     return made;
 }
 
+bool heap_is_made(void)
+{
+    return atomic_load_explicit(&heap_state, memory_order_acquire) == HEAP_READY;
+}
+
 bool heap_ready(void)
 {
-    return likely(atomic_load_explicit(&heap_state, memory_order_acquire) == HEAP_READY) ||
-           heap_start();
+    return likely(heap_is_made()) || heap_start();
 }
 
 #ifndef PYSLAB_MALLOC_PREFIX
-/* Before what else is loaded later runs: fork calls handlers that are registered after the
- * heap's own while nothing of the heap is locked, so that they may allocate. */
+/* Makes the heap while the program is loaded. Then the heap's fork handlers are registered before
+ * the program's own: fork calls the program's before it locks the heap and after it has unlocked
+ * it, so that they may allocate. */
 __attribute__((constructor)) static void at_load(void)
 {
     (void)heap_ready();
@@ -100,7 +123,8 @@ __attribute__((constructor)) static void at_load(void)
 
 /* --- allocation --------------------------------------------------------- */
 
-/* NULL: nothing on the sheaf. Ends the process if the object there was misused. */
+/* An object of the thread's sheaf. NULL: the sheaf is empty. Ends the process if the program has
+ * misused the object that comes next. */
 static void *pop_class(unsigned class)
 {
     struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
@@ -124,13 +148,14 @@ void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp)
     struct page_alloc *pages = &malloc_arena.pages;
     uint64_t nr_pages = bytes_to_pages(size), align_pages = bytes_to_pages(align);
 
+    CHECK(size > 0 && is_power_of_two(align));
     if (nr_pages > pages->map.nr_pages || align_pages > pages->map.nr_pages)
         return NULL;
     return kmalloc_adopt_run(km, page_alloc_contig(pages, (uint32_t)nr_pages, (uint32_t)align_pages,
                                                    0, gfp, PYSLAB_PAGE_LARGE));
 }
 
-/* More than the largest block: any run of frames. */
+/* For sizes above the largest block of the buddy; NULL for others. */
 static void *alloc_run(size_t size, uint32_t gfp)
 {
     if (bytes_to_pages(size) <= 1u << malloc_arena.pages.max_order)
@@ -140,15 +165,18 @@ static void *alloc_run(size_t size, uint32_t gfp)
 
 bool heap_discard_zeroes(void *p, size_t size)
 {
+    CHECK(((uintptr_t)p & (PAGE_SIZE - 1)) == 0);
     return os_discard(p, (size_t)align_up(size, PAGE_SIZE)) == PYSLAB_OK;
 }
 
-/* pre: size is 1 .. MALLOC_MAX_BYTES. gfp: KERNEL, with ZERO or without. */
+/* pre: size is 1 .. MALLOC_MAX_BYTES; gfp is KERNEL, with ZERO or without. NULL: no memory. */
 static void *alloc_any(size_t size, uint32_t gfp)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
-    void *p = NULL;
+    void *p;
 
+    CHECK(size >= 1 && size <= MALLOC_MAX_BYTES);
+    CHECK((gfp & ~(uint32_t)PYSLAB_GFP_ZERO) == PYSLAB_GFP_KERNEL);
     if (unlikely((gfp & PYSLAB_GFP_ZERO) != 0 && size >= HEAP_DISCARD_BYTES)) {
         p = alloc_any(size, gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
         return p == NULL || heap_discard_zeroes(p, size) ? p : memset(p, 0, size);
@@ -156,7 +184,6 @@ static void *alloc_any(size_t size, uint32_t gfp)
     p = pop_class(size_class_of(&km->classes, size));
     if (p != NULL)
         return (gfp & PYSLAB_GFP_ZERO) != 0 ? memset(p, 0, size) : p;
-    limits_heed(size);
     p = kmalloc_slow(km, size, gfp);
     return p != NULL ? p : alloc_run(size, gfp);
 }
@@ -169,6 +196,7 @@ static inline void background_look(void)
         background_start_if_due(&malloc_arena.background);
 }
 
+/* Any size. NULL: errno is ENOMEM; else errno is what it was. */
 static void *alloc_or_errno(size_t size, uint32_t gfp)
 {
     int saved = errno;
@@ -201,6 +229,7 @@ void *heap_alloc_aligned(size_t size, size_t align)
     int saved = errno;
     void *p;
 
+    CHECK(is_power_of_two(align));
     if (align <= MALLOC_ALIGN)
         return heap_alloc(size);
     if (size > MALLOC_MAX_BYTES || !heap_ready()) {
@@ -211,10 +240,9 @@ void *heap_alloc_aligned(size_t size, size_t align)
         size = size != 0 ? size : 1;
         p = pop_class(size_class_aligned(&km->classes, size, align));
         if (p == NULL) {
-            limits_heed(size);
             p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
         }
-        /* More than the largest block, or aligned to more. */
+        /* The buddy has no block so long, or aligned to so much: a run of frames may be there. */
         if (p == NULL &&
             bytes_to_pages(size > align ? size : align) > 1u << malloc_arena.pages.max_order)
             p = heap_alloc_frames(size, align, PYSLAB_GFP_KERNEL);
@@ -239,11 +267,12 @@ slow_path void heap_free_slow(void *p)
         return;
     }
     if (unlikely(malloc_settings.hardened)) {
-        hardened_free("free", p, 0, 0);
+        hardened_free("free", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
         errno = saved;
         return;
     }
-    error = PYSLAB_EPOINTER; /* kfree takes the address of no bytes; free does not */
+    error = PYSLAB_EPOINTER;
+    /* PYSLAB_ZERO_SIZE is an address that kmalloc(0) returns and kfree takes; malloc never does. */
     if (heap_ready() && p != (void *)(uintptr_t)PYSLAB_ZERO_SIZE)
         error = kfree_slow(&malloc_arena.kmalloc, p);
     if (error != PYSLAB_OK)
@@ -251,15 +280,26 @@ slow_path void heap_free_slow(void *p)
     errno = saved;
 }
 
-slow_path void heap_delete_slow(void *p, size_t size, size_t align)
+static slow_path void free_known_slow(const char *call, void *p, size_t size, size_t align)
 {
     int saved = errno;
 
     if (p != NULL && unlikely(malloc_settings.hardened) && !zero_size_is_place(p))
-        hardened_free("delete", p, size, align);
+        hardened_free(call, p, size, align);
     else
         heap_free_slow(p);
     errno = saved;
+}
+
+slow_path void heap_delete_slow(void *p, size_t size, size_t align)
+{
+    free_known_slow("delete", p, size, align);
+}
+
+void heap_free_known(const char *call, void *p, size_t size, size_t align)
+{
+    if (unlikely(!heap_push(p)))
+        free_known_slow(call, p, size, align);
 }
 
 size_t heap_usable(const void *p)

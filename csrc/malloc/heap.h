@@ -1,24 +1,25 @@
 /* heap.h - the one arena behind libpyslab_malloc.so, and its fast paths.
  *
- * What it is: a process-wide arena in static memory, made by the first call that needs it,
- * with room for more than the machine has; allocation and free of small objects without a
- * call; what the environment variable PYSLAB_MALLOC asks for.
- * What it is not: the malloc family (malloc.c, realloc.c, operators.c), nor the
- * words for misuse (misuse.c).
+ * What it is: a process-wide arena in static memory, made by the first call that needs it, with
+ * addresses for more memory than the machine has; allocation and free of small objects without a
+ * call; and the functions that the library's files call in each other.
+ * What it is not: the malloc family itself (malloc.c, realloc.c, operators.c, figures.c).
  *
- * Data structure: malloc_arena. Its addresses are constants of the library, so that a fast
- * path loads no pointer to it; a thread's sheaf table is one load from static TLS, NULL
+ * Data structure: malloc_arena. It is a variable, so that a fast path knows its fields' addresses
+ * without a load. A sheaf is a thread's private array of free objects of one size class; the
+ * table of a thread's sheaves is found by one load from the thread's static data. It is NULL
  * before the thread's first slow call and after its end.
  *
- * Keys. A free object holds its key, as everywhere (slab.h), and here in its first word too.
- * Reading it at free would wait for the memory of an object that nobody has touched for long,
- * so the library only writes it there, compares the pointer with the two youngest on the sheaf,
- * and reads it when the object is handed out again, which its new owner would wait for anyway.
- * What was freed twice, or written to after its free, is found at the latest there: before it
- * has two owners. In hardened mode nothing is on a sheaf (hardened.c).
- * Invariant: an object on a sheaf that does not hold its key in both words was misused by the
- * program.
- * Lock: heap.c's start-up is one thread's; the layers have their own.
+ * Keys. A free object holds its key in its second word, as in every arena (slab.h), and here in
+ * its first word too. The key is a number that only who knows the process's secret can compute
+ * from the object's address. free writes it without reading what was there: to read would mean
+ * to wait for the memory of an object that nobody has touched for long. Instead free compares the
+ * pointer with the two that were freed last, and malloc looks at the key of what it hands out,
+ * which its new owner is about to touch anyway. So what the program freed twice, or wrote to
+ * after its free, is found before it has two owners.
+ * Invariant: an object on a sheaf whose first two words are not its key was misused by the
+ * program. In hardened mode nothing is on a sheaf (hardened.h).
+ * Lock: none here. One thread makes the arena (heap.c); the layers have their own locks.
  */
 #ifndef MALLOC_HEAP_H
 #define MALLOC_HEAP_H
@@ -27,26 +28,37 @@
 
 #include <stddef.h>
 
-#define MALLOC_ALIGN ((size_t)16) /* of every object: max_align_t's */
-#define MALLOC_MAX_BYTES ((size_t)PTRDIFF_MAX)
+#define MALLOC_ALIGN ((size_t)16)              /* of every object: max_align_t's */
+#define MALLOC_MAX_BYTES ((size_t)PTRDIFF_MAX) /* C: no object is larger */
 
 extern struct pyslab_arena malloc_arena;
 
-/* The arena is there; made if need be. False: no memory, or called from its making. */
+/* Makes the arena unless it is there. False: there is no memory for it, or this thread is making
+ * it and has come here from below. */
 bool heap_ready(void);
-/* What the fast paths below leave over; NULL with errno ENOMEM. Any size. */
+/* The arena is there; it is not made now. */
+bool heap_is_made(void);
+/* Allocate what the fast paths below cannot, of any size; heap_zalloc_slow's block reads zero.
+ * NULL: errno is ENOMEM. */
 void *heap_alloc_slow(size_t size);
 void *heap_zalloc_slow(size_t size);
-/* Ends the process, with words, if p cannot be freed. */
+/* Frees what the fast paths below cannot. Ends the process, with words, if p is no live block. */
 void heap_free_slow(void *p);
+/* Frees p for a caller who knows the size and the alignment that p was allocated with, or says
+ * that it does not. Hardened mode ends the process if they were others. call: for its words. */
+#define SIZE_UNKNOWN SIZE_MAX
+#define ALIGN_UNKNOWN ((size_t)1)
+void heap_free_known(const char *call, void *p, size_t size, size_t align);
+/* The same for C++'s delete; heap_delete's slow path. */
 void heap_delete_slow(void *p, size_t size, size_t align);
-/* align: a power of two. NULL with errno ENOMEM. */
+/* pre: align is a power of two. NULL: errno is ENOMEM. */
 void *heap_alloc_aligned(size_t size, size_t align);
-/* Whole frames for size bytes, of any number, the first at a multiple of align (at least a
- * page). NULL. */
+/* A run of whole frames for size bytes, also where no block of the buddy is so long; its address
+ * is a multiple of align, and of a page. NULL: there is none.
+ * pre: align is a power of two; size > 0 */
 void *heap_alloc_frames(size_t size, size_t align, uint32_t gfp);
 
-/* Nobody wrote to its first two words since it was freed. */
+/* Nobody wrote to the first two words of the free object p since it was freed. */
 static always_inline bool heap_is_untouched(const void *p)
 {
     uint64_t key = object_key_value(malloc_arena.kmalloc.slabs.secret, p);
@@ -55,8 +67,8 @@ static always_inline bool heap_is_untouched(const void *p)
     return ((words[0] ^ key) | (words[1] ^ key)) == 0;
 }
 
-/* Pops an object that nobody touched since its free. NULL: the sheaf is empty, or its
- * youngest object was misused. */
+/* Takes the object that was freed last off the sheaf. NULL: the sheaf is empty, or the program
+ * has misused that object. */
 static always_inline void *heap_pop_class(struct sheaf_table *table, size_t class)
 {
     struct sheaf_slot *slot = &table->slot[class];
@@ -70,12 +82,12 @@ static always_inline void *heap_pop_class(struct sheaf_table *table, size_t clas
         return NULL;
     slot->top = top - 1;
     slot->nr_allocs++;
-    ((uint64_t *)p)[0] = 0; /* the secret is not told */
+    ((uint64_t *)p)[0] = 0; /* the program must not see keys: they tell the secret */
     ((uint64_t *)p)[1] = 0;
     return p;
 }
 
-/* Up to SIZE_CLASS_SMALL_MAX bytes. */
+/* As heap_pop_class. NULL also for more than SIZE_CLASS_SMALL_MAX bytes. */
 static always_inline void *heap_pop(size_t size)
 {
     struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
@@ -93,7 +105,7 @@ static always_inline void *heap_alloc(size_t size)
     return likely(p != NULL) ? p : heap_alloc_slow(size);
 }
 
-/* False: for heap_free_slow. */
+/* Puts p on its sheaf. False: that is a case for heap_free_slow, and nothing was changed. */
 static always_inline bool heap_push(void *p)
 {
     struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
@@ -105,7 +117,7 @@ static always_inline bool heap_push(void *p)
         struct sheaf_slot *slot = &table->slot[map->classes[offset >> PAGE_SHIFT]];
         void **top = slot->top;
 
-        /* Before the first object lie the sheaf's own two words: no object's address. */
+        /* On an empty sheaf top[-1] and top[-2] are words of its head, no object's address. */
         if (likely(top != slot->limit && geometry_is_object(&slot->geometry, offset) &&
                    top[-1] != p && top[-2] != p)) {
             uint64_t key = object_key_value(km->slabs.secret, p);
@@ -126,23 +138,23 @@ static always_inline void heap_free(void *p)
         heap_free_slow(p);
 }
 
-/* With what the caller of C++'s delete knows of the block, for hardened mode to check: 0 for
- * what it does not know. */
+/* C++'s delete: as heap_free_known. */
 static always_inline void heap_delete(void *p, size_t size, size_t align)
 {
     if (unlikely(!heap_push(p)))
         heap_delete_slow(p, size, align);
 }
 
-/* Blocks that are to be zero are given back to the system from this size on, not cleared: of
- * frames that were in a large block nobody knows whether they were ever touched, and a program
- * that uses little of a large block would have all of it resident. */
+/* calloc clears a smaller block, and lets the system replace the frames of a larger one by new
+ * ones, which read zero. To clear a large block would make all of it resident, although most
+ * programs touch only parts of such a block. */
 #define HEAP_DISCARD_BYTES ((size_t)32 << 20)
 
-/* A new block of whole frames has no content any more. False: the system refused. */
+/* Lets the system replace the frames of a block that was just allocated. False: it refused.
+ * pre: p is the start of a page */
 bool heap_discard_zeroes(void *p, size_t size);
 
-/* Bytes the caller may use at p; ends the process if p is not live. */
+/* Bytes that the program may use at p; ends the process, with words, if p is no live block. */
 size_t heap_usable(const void *p);
 
 /* --- realloc.c ---------------------------------------------------------- */
@@ -151,37 +163,24 @@ void *heap_realloc(void *p, size_t size);
 
 /* --- limits.c ----------------------------------------------------------- */
 
-/* Bytes that the frames in use may grow by until the process's limits are read again. */
-#define LIMITS_STEP_PAGES ((uint64_t)4096)
-
-/* Frames in use (peak) at which limits_heed must run; set by it. */
-extern _Atomic uint64_t limits_next_pages;
-
-/* Heeds what setrlimit() may have changed since the start. */
-void limits_read(void);
-
-static inline void limits_heed(size_t size)
-{
-    if (unlikely(size >= LIMITS_STEP_PAGES << PAGE_SHIFT ||
-                 load_relaxed(&malloc_arena.pages.peak_used_pages) >=
-                     load_relaxed(&limits_next_pages)))
-        limits_read();
-}
+/* Remembers which process the heap belongs to. While the heap is made. */
+void limits_start(void);
 
 /* --- misuse.c ----------------------------------------------------------- */
 
-/* One line on stderr: what was called with what, and what that is; then abort(). */
+/* All of these write one line, "pyslab: call(p): what; it is ...", and end the process.
+ * misuse_abort: error is PYSLAB_EDOUBLE (freed already) or another (invalid pointer). */
 _Noreturn void misuse_abort(const char *call, const void *p, int error);
-/* The object that would be handed out next does not hold its key. */
+/* The object that malloc would hand out next does not hold its key. */
 _Noreturn void misuse_abort_written(const void *p);
-/* A free object in a slab was written to, or is there twice. */
+/* A free object in a slab was written to, or is free twice. Called by the slab layer. */
 void misuse_abort_free_object(const void *p);
-/* The same with words of the caller's: call(p): what; it is ... */
+/* what: in the caller's words. */
 _Noreturn void misuse_abort_words(const char *call, const void *p, const char *what);
 
-/* --- report.c ----------------------------------------------------------- */
+/* --- figures.c ---------------------------------------------------------- */
 
-/* To stderr. */
+/* What the heap holds, in a few lines: at the end of the process. */
 void heap_report(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* malloc.c - the C library's functions, as C11, POSIX and the manual pages of glibc have
  * them: each checks its arguments, sets errno, and leaves the work to heap.h.
- *
- * Not here: C++ (operators.c).
+ * What it is not: C++'s operators (operators.c), or the functions that ask about the heap
+ * (figures.c).
  */
 #include "malloc/exported.h"
 #include "malloc/heap.h"
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* free, then: errno is as before (POSIX.1-2024). */
+/* errno stays what it was, as POSIX.1-2024 wants it. */
 EXPORTED void NAMED(free)(void *p)
 {
     heap_free(p);
@@ -55,7 +55,7 @@ EXPORTED void *NAMED(reallocarray)(void *p, size_t nr, size_t size)
 
 /* --- alignment ---------------------------------------------------------- */
 
-/* NULL and errno: EINVAL for an alignment that is no power of two, ENOMEM. */
+/* NULL: errno is EINVAL for an alignment that is no power of two, else ENOMEM. */
 static void *aligned(size_t align, size_t size)
 {
     if (!is_power_of_two(align)) {
@@ -75,7 +75,7 @@ EXPORTED void *NAMED(aligned_alloc)(size_t align, size_t size)
     return aligned(align, size);
 }
 
-/* Tells its error by its value; errno and *out are as before then. */
+/* Returns its error; errno stays what it was, and *out too after an error. */
 EXPORTED int NAMED(posix_memalign)(void **out, size_t align, size_t size)
 {
     int saved = errno;
@@ -107,62 +107,31 @@ EXPORTED void *NAMED(pvalloc)(size_t size)
     return heap_alloc_aligned((size_t)align_up(size != 0 ? size : 1, page), page);
 }
 
-/* --- questions ---------------------------------------------------------- */
+/* --- C23 ------------------------------------------------------------------ */
 
-EXPORTED size_t NAMED(malloc_usable_size)(void *p)
+/* Hardened mode ends the process if p was not allocated with this size. */
+EXPORTED void NAMED(free_sized)(void *p, size_t size)
 {
-    return p != NULL ? heap_usable(p) : 0;
+    heap_free_known("free_sized", p, size, ALIGN_UNKNOWN);
 }
 
-/* How much to keep is not the caller's to say here: everything unused goes. */
-EXPORTED int NAMED(malloc_trim)(size_t keep)
+/* Likewise, or if p is not aligned so. */
+EXPORTED void NAMED(free_aligned_sized)(void *p, size_t align, size_t size)
 {
-    int saved = errno;
-    uint64_t released;
-
-    (void)keep;
-    released = heap_ready() ? arena_release_unused(&malloc_arena) : 0;
-    errno = saved;
-    return released != 0;
+    heap_free_known("free_aligned_sized", p, size, align);
 }
 
-/* What the words of glibc's report mean here: arena and hblkhd, frames taken from the system
- * in slabs and in large blocks; uordblks, bytes in use; fordblks, bytes free in slabs. */
-EXPORTED struct mallinfo2 NAMED(mallinfo2)(void)
-{
-    struct mallinfo2 info = {0};
-    pyslab_arena_stats stats;
+/* --- glibc's second names ------------------------------------------------- */
 
-    if (!heap_ready())
-        return info;
-    arena_stats(&malloc_arena, &stats);
-    info.arena = stats.slab_pages << PAGE_SHIFT;
-    info.hblks = stats.large_count;
-    info.hblkhd = stats.large_pages << PAGE_SHIFT;
-    info.uordblks = stats.live_object_bytes + info.hblkhd;
-    info.fordblks = info.arena - stats.live_object_bytes;
-    info.keepcost = stats.dirty_free_pages << PAGE_SHIFT;
-    return info;
-}
-
-static int as_int(size_t n)
-{
-    return (int)n; /* glibc's old interface: numbers wrap */
-}
-
-EXPORTED struct mallinfo NAMED(mallinfo)(void)
-{
-    struct mallinfo2 info = NAMED(mallinfo2)();
-
-    return (struct mallinfo){.arena = as_int(info.arena),
-                             .hblks = as_int(info.hblks),
-                             .hblkhd = as_int(info.hblkhd),
-                             .uordblks = as_int(info.uordblks),
-                             .fordblks = as_int(info.fordblks),
-                             .keepcost = as_int(info.keepcost)};
-}
-
-EXPORTED void NAMED(malloc_stats)(void)
-{
-    heap_report();
-}
+/* Programs and libraries that wrap malloc call these, and mix them with the first names: all of
+ * them must be of one heap. */
+void *NAMED(__libc_malloc)(size_t size) ALIAS_OF(malloc);
+void NAMED(__libc_free)(void *p) ALIAS_OF(free);
+void *NAMED(__libc_realloc)(void *p, size_t size) ALIAS_OF(realloc);
+void *NAMED(__libc_calloc)(size_t nr, size_t size) ALIAS_OF(calloc);
+void *NAMED(__libc_memalign)(size_t align, size_t size) ALIAS_OF(memalign);
+void *NAMED(__libc_valloc)(size_t size) ALIAS_OF(valloc);
+void *NAMED(__libc_pvalloc)(size_t size) ALIAS_OF(pvalloc);
+/* What programs linked before glibc 2.26 may call to free. */
+void NAMED(cfree)(void *p);
+void NAMED(cfree)(void *p) ALIAS_OF(free);

@@ -1,11 +1,12 @@
-/* misuse.c - the words for a call that cannot be answered: one line on stderr, without
- * allocating, and abort().
+/* misuse.c - the end of a process that misuses malloc: one line on the standard error that says
+ * what was called with what and what that is, without allocating; then abort().
+ * What it is not: detection (heap.h, hardened.h). Lock: none; other threads go on meanwhile, and
+ * the words tell what they found.
  */
 #include "malloc/heap.h"
 
 #include "malloc/settings.h"
 #include "malloc/zero_size.h"
-#include "os/os.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -48,12 +49,12 @@ _Noreturn void misuse_abort_words(const char *call, const void *p, const char *w
     char is[64] = "", line[160];
     int length;
 
-    /* The process ends here, not its thread alone, which writing may be cancelled in. */
+    /* To write is a cancellation point; the process is to end, not its thread alone. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     if (heap_ready())
         describe(is, sizeof is, p);
     length = snprintf(line, sizeof line, "pyslab: %s(%p): %s; it is %s\n", call, p, what, is);
-    os_write_error(line, length > 0 ? min_uint((unsigned)length, sizeof line - 1) : 0);
+    settings_report(line, length > 0 ? min_uint((unsigned)length, sizeof line - 1) : 0, false);
     abort();
 }
 

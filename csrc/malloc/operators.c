@@ -1,10 +1,12 @@
 /* operators.c - C++'s replaceable operators new and delete, under their mangled names
  * (Itanium ABI, size_t as unsigned long), so that the library needs no C++ runtime.
  *
- * Without memory the program's new-handler is called until there is some or none is set;
- * then the throwing forms throw std::bad_alloc. Both come from libstdc++ or libc++, which
- * a program that calls these has loaded. So do the nothrow forms then, which must catch what
- * the handler throws, and C cannot: they call the throwing forms, which are ours.
+ * When there is no memory, new calls the program's new-handler until there is some or no handler
+ * is set; then the throwing forms throw std::bad_alloc. The functions for both come from
+ * libstdc++ or libc++, which a program that calls new has loaded. The nothrow forms must also
+ * catch what the handler throws, which C cannot: after a failure they call the runtime's own
+ * nothrow forms, and these call our throwing ones.
+ * What it is not: an allocator (heap.h). Lock: none.
  */
 #include "malloc/exported.h"
 #include "malloc/heap.h"
@@ -134,13 +136,13 @@ NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
     EXPORTED void NAMED(name)(void *p, size_t size);                                               \
     EXPORTED void NAMED(name)(void *p, size_t size)                                                \
     {                                                                                              \
-        heap_delete(p, size, 0);                                                                   \
+        heap_delete(p, size, ALIGN_UNKNOWN);                                                       \
     }
 #define DELETE_ALIGNED(name)                                                                       \
     EXPORTED void NAMED(name)(void *p, size_t align);                                              \
     EXPORTED void NAMED(name)(void *p, size_t align)                                               \
     {                                                                                              \
-        heap_delete(p, 0, align);                                                                  \
+        heap_delete(p, SIZE_UNKNOWN, align);                                                       \
     }
 #define DELETE_SIZED_ALIGNED(name)                                                                 \
     EXPORTED void NAMED(name)(void *p, size_t size, size_t align);                                 \
@@ -153,7 +155,7 @@ NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
     EXPORTED void NAMED(name)(void *p, size_t align, const void *nothrow)                          \
     {                                                                                              \
         (void)nothrow;                                                                             \
-        heap_delete(p, 0, align);                                                                  \
+        heap_delete(p, SIZE_UNKNOWN, align);                                                       \
     }
 
 DELETE(_ZdlPv)

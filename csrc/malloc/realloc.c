@@ -1,8 +1,9 @@
-/* realloc.c - resizing: in place where the object's class or the frames behind a large
- * block allow, else by moving.
+/* realloc.c - resizing a block: in place if its size class, or free frames behind a large block,
+ * allow it; else by moving it.
  *
- * A large block grows into free frames behind it. An object that shrinks to less than half
- * of its size moves to a smaller class, a large block gives back its last frames.
+ * A large block grows into the free frames behind it, and gives its last frames back when it
+ * shrinks. An object of a size class moves to a smaller class when it shrinks to less than half.
+ * What it is not: hardened mode, in which every resize moves (hardened.c). Lock: none of its own.
  */
 #include "malloc/hardened.h"
 #include "malloc/heap.h"
@@ -23,15 +24,14 @@ static void *move(void *p, size_t usable, size_t size)
     return moved;
 }
 
-/* In place, or NULL. */
+/* Resizes a large block in place. NULL: it must move. */
 static void *resize_large(void *p, size_t usable, size_t size)
 {
     if (size > MALLOC_MAX_BYTES)
         return NULL;
-    limits_heed(size);
     if (size > usable)
         return kmalloc_grow_large(&malloc_arena.kmalloc, p, size) ? p : NULL;
-    /* Less than a page would keep a whole one. */
+    /* For less than a page it moves, because in place it would keep a whole page. */
     return size >= PAGE_SIZE ? kmalloc_resize(&malloc_arena.kmalloc, p, size, PYSLAB_GFP_KERNEL)
                              : NULL;
 }

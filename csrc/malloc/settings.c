@@ -1,7 +1,9 @@
 /* settings.c - see settings.h. */
 #include "malloc/settings.h"
 
+#include "base/bits.h"
 #include "os/os.h"
+#include "os/os_report.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,35 +11,56 @@
 struct malloc_settings malloc_settings;
 
 #define VARIABLE "PYSLAB_MALLOC"
+#define STATS_FILE "stats="
 
-static void tell_unknown(const char *word, size_t length)
+static void tell(const char *what, const char *word, size_t length)
 {
     char line[128];
-    int bytes = snprintf(line, sizeof line, "pyslab: " VARIABLE ": no setting \"%.*s\"\n",
+    int bytes = snprintf(line, sizeof line, "pyslab: " VARIABLE ": %s \"%.*s\"\n", what,
                          length < 40 ? (int)length : 40, word);
 
-    os_write_error(line, (size_t)bytes);
+    settings_report(line, (size_t)bytes, false);
+}
+
+static void apply_file(const char *path, size_t length)
+{
+    char text[SETTINGS_PATH_BYTES];
+
+    memcpy(text, path, length);
+    text[length] = '\0';
+    if (length == 0 ||
+        !os_absolute_path(text, malloc_settings.stats_file, sizeof malloc_settings.stats_file)) {
+        malloc_settings.stats_file[0] = '\0';
+        tell("no such file for stats", path, length);
+    }
+    malloc_settings.stats = true;
+}
+
+static bool is_word(const char *word, size_t length, const char *name)
+{
+    return length == strlen(name) && memcmp(word, name, length) == 0;
 }
 
 static void apply(const char *word, size_t length)
 {
-    if (length == 5 && memcmp(word, "stats", length) == 0)
+    size_t prefix = strlen(STATS_FILE);
+
+    if (is_word(word, length, "stats"))
         malloc_settings.stats = true;
-    else if (length == 8 && memcmp(word, "hardened", length) == 0)
+    else if (is_word(word, length, "hardened"))
         malloc_settings.hardened = true;
-    else if (length == 16 && memcmp(word, "background_purge", length) == 0)
+    else if (is_word(word, length, "background_purge"))
         malloc_settings.background_purge = true;
+    else if (is_word(word, length, "keep_deepbind"))
+        malloc_settings.keep_deepbind = true;
+    else if (length >= prefix && memcmp(word, STATS_FILE, prefix) == 0)
+        apply_file(word + prefix, length - prefix);
     else if (length != 0)
-        tell_unknown(word, length);
+        tell("no setting", word, length);
 }
 
-void settings_read(void)
+static void apply_all(const char *word)
 {
-    char text[256];
-    const char *word = text;
-
-    if (!os_environment(VARIABLE, text, sizeof text))
-        return;
     for (;;) {
         size_t length = strcspn(word, ", ");
 
@@ -46,6 +69,24 @@ void settings_read(void)
             break;
         word += length + 1;
     }
-    if (malloc_settings.stats)
-        os_keep_error();
+}
+
+void settings_read(void)
+{
+    static char text[SETTINGS_PATH_BYTES]; /* one thread is here, once */
+    bool any = os_environment(VARIABLE, text, sizeof text);
+
+    os_report_start(any && strstr(text, "stats") != NULL);
+    if (any)
+        apply_all(text);
+}
+
+void settings_report(const char *text, size_t bytes, bool to_file)
+{
+    const char *path = malloc_settings.stats_file;
+
+    if (to_file && path[0] != '\0' && os_report_file(path, text, bytes))
+        return;
+    if (!os_report_error(text, bytes) && path[0] != '\0')
+        (void)os_report_file(path, text, bytes);
 }

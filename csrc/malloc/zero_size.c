@@ -6,12 +6,13 @@
 
 #define PLACE_BYTES MALLOC_ALIGN
 #define WORD_BITS 64u
-#define MOST_WORDS 8u /* looked at: a full table must not cost a search of all of it */
+#define MOST_WORDS 8u /* that one search looks at: to look at all would be slow */
 
-static _Atomic(char *) places; /* their addresses; NULL: not reserved yet */
-static _Atomic uint64_t live[ZERO_SIZE_BLOCKS / WORD_BITS];
-static _Atomic uint32_t next_word; /* where the next search begins */
+static _Atomic(char *) places;                              /* the range; NULL: not made yet */
+static _Atomic uint64_t live[ZERO_SIZE_BLOCKS / WORD_BITS]; /* a bit for each place */
+static _Atomic uint32_t next_word;                          /* where the next search begins */
 
+/* The range, made if need be. NULL: the system has no addresses. */
 static char *reserve(void)
 {
     char *start = atomic_load(&places);
@@ -40,7 +41,7 @@ void *zero_size_alloc(void)
 
             if (!atomic_compare_exchange_weak(&live[word], &bits, bits | (uint64_t)1 << bit))
                 continue;
-            if (i != 0) /* the next search need not look at the full ones again */
+            if (i != 0) /* the next search need not look again at the words that were full */
                 store_relaxed(&next_word, first + i + 1);
             return start + (word * WORD_BITS + bit) * PLACE_BYTES;
         }
@@ -73,6 +74,7 @@ bool zero_size_free(void *p)
     size_t place = place_of(p);
     uint64_t bit = (uint64_t)1 << (place % WORD_BITS);
 
+    CHECK(zero_size_is_place(p));
     return ((uintptr_t)p & (PLACE_BYTES - 1)) == 0 &&
            (atomic_fetch_and(&live[place / WORD_BITS], ~bit) & bit) != 0;
 }

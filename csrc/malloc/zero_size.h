@@ -1,13 +1,13 @@
-/* zero_size.h - blocks of no bytes: addresses of their own, and nothing behind them.
+/* zero_size.h - the blocks of no bytes that malloc(0) returns.
  *
- * What it is: what malloc(0) gives. Each is a place in a range of addresses without access, so
- * that a read or a write there ends the program instead of changing somebody's memory.
- * What it is not: endless; beyond ZERO_SIZE_BLOCKS at a time, or where a short search finds no
- * free one, the caller takes an object.
+ * What it is: a range of addresses without access. Each such block is a place in it, so that a
+ * read or a write there ends the program instead of changing somebody's memory.
+ * What it is not: endless. When ZERO_SIZE_BLOCKS are live, or a short search finds no free place,
+ * malloc(0) returns a small object instead.
  *
- * Data structure: a bit for each place, set while it is a live block. The search for a free
- * one goes round, so that an address comes back as late as can be.
- * Invariant: a bit is set iff its address was handed out and not freed since.
+ * Data structure: a bit for each place. Each search for a free place begins where the last one
+ * ended, so that an address is used again as late as possible.
+ * Invariant: a bit is set while its place is a live block, and only then.
  * Lock: none; bits are atomic.
  */
 #ifndef MALLOC_ZERO_SIZE_H
@@ -18,13 +18,13 @@
 
 #define ZERO_SIZE_BLOCKS ((size_t)1 << 16)
 
-/* NULL: there are too many, or no addresses. In bounded time. */
+/* A new block, in bounded time. NULL: no place was found. */
 void *zero_size_alloc(void);
 /* p lies where such blocks are. */
 bool zero_size_is_place(const void *p);
-/* p is a live one. */
+/* p is a live block of no bytes. */
 bool zero_size_is_live(const void *p);
-/* pre: zero_size_is_place. False: it is not a live block. */
+/* False: p is no live block. pre: zero_size_is_place(p) */
 bool zero_size_free(void *p);
 
 #endif

@@ -167,29 +167,6 @@ uint64_t os_address_space_bytes(void)
     return bytes;
 }
 
-static int kept_error = -1; /* a duplicate of descriptor 2, or -1: none was made */
-
-void os_keep_error(void)
-{
-    kept_error = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200); /* out of the way of programs */
-}
-
-void os_write_error(const char *text, size_t bytes)
-{
-    int fd = STDERR_FILENO;
-
-    while (bytes > 0) {
-        ssize_t written = write(fd, text, bytes);
-
-        if (written < 0 && errno == EBADF && fd != kept_error && kept_error >= 0)
-            fd = kept_error;
-        else if (written <= 0 && errno != EINTR)
-            return;
-        text += written > 0 ? written : 0;
-        bytes -= written > 0 ? (size_t)written : 0;
-    }
-}
-
 size_t os_page_bytes(void)
 {
     long bytes = sysconf(_SC_PAGESIZE);
@@ -220,19 +197,6 @@ unsigned os_nr_cpus(void)
         store_relaxed(&known, nr > 0 ? (unsigned)nr : 1);
     }
     return load_relaxed(&known);
-}
-
-uint64_t os_max_mappings(void)
-{
-    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-    unsigned long nr = 0;
-
-    if (file != NULL) {
-        if (fscanf(file, "%lu", &nr) != 1)
-            nr = 0;
-        fclose(file);
-    }
-    return nr != 0 ? nr : 65530;
 }
 
 uint32_t os_time_ms(void)

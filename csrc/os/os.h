@@ -88,11 +88,6 @@ uint64_t os_cgroup_bytes(const char *groups, const char *mount);
  * before the C library has set up its own copy. False: the variable is not set, or the process
  * runs with other rights than its user's (set-user-id), and then no variable is believed. */
 bool os_environment(const char *name, char *value, size_t bytes);
-/* Writes to the standard error, as much of the text as the system takes. */
-void os_write_error(const char *text, size_t bytes);
-/* Keeps a duplicate of the standard error, so that os_write_error still works after the program
- * has closed descriptor 2, as some do before they end. */
-void os_keep_error(void);
 /* For fork handlers: the C library's list of open FILEs stays still from os_stdio_hold, which
  * comes before the first lock of ours, to os_stdio_release in the parent and os_stdio_reset in
  * the child. fork() itself takes that list, but only after the handlers: by then a thread may

@@ -236,10 +236,12 @@ int os_file_map(struct os_file *file, void *p, uint64_t offset, size_t bytes, en
     CHECK(bytes != 0 && (uintptr_t)p % os_page_bytes() == 0 && is_inside(file, offset, bytes));
     if (fault_here())
         return PYSLAB_EOS;
-    if (is_ours(file)) {
+    /* The proof comes after the mapping, which nobody has looked into yet: before it, another
+     * thread could close and reuse the number in between. To make pages resident changes a file,
+     * so that is proved first as well. */
+    if (how != OS_FILE_SHARED_RESIDENT || is_ours(file)) {
         error = map_by_descriptor(file, p, offset, bytes, how);
-        /* Another thread may have closed and reused the number in between. */
-        if (error != PYSLAB_OK || is_ours(file))
+        if (is_ours(file))
             return error;
         (void)os_uncommit(p, bytes);
     }
@@ -381,6 +383,7 @@ void os_file_make_private_ring(void *p, size_t bytes)
 {
     int fd = memfd_create("pyslab-ring", MFD_CLOEXEC), error = PYSLAB_EOS;
 
+    CHECK(bytes != 0);
     if (fd >= 0) {
         error = ring_copy(p, bytes, fd);
         close(fd);

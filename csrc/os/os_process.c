@@ -36,17 +36,30 @@ static ssize_t read_some(int fd, char *buffer, size_t bytes)
     return got;
 }
 
-uint64_t os_mapped_bytes(void)
+/* The first number in a file of /proc; 0 if it cannot be read. */
+static uint64_t read_number(const char *path)
 {
     char text[64] = "";
     int state = cancel_disable();
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = fd >= 0 ? read_some(fd, text, sizeof text - 1) : 0;
 
     if (fd >= 0)
         close(fd);
     cancel_restore(state);
-    return got > 0 ? strtoull(text, NULL, 10) * os_page_bytes() : 0;
+    return got > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+uint64_t os_mapped_bytes(void)
+{
+    return read_number("/proc/self/statm") * os_page_bytes();
+}
+
+uint64_t os_max_mappings(void)
+{
+    uint64_t nr = read_number("/proc/sys/vm/max_map_count");
+
+    return nr != 0 ? nr : 65530; /* the kernel's own default */
 }
 
 /* --- the environment ---------------------------------------------------- */

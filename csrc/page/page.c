@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "os/os_limits.h"
 
 #include <string.h>
 
@@ -49,24 +50,31 @@ void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, struct os_fil
     map->high = high;
 }
 
-/* Whole host pages around some bytes. */
+/* Whole host pages. */
 struct page_span {
     char *start;
     size_t bytes;
 };
 
-static struct page_span span_around(void *first, void *behind)
+static char *page_floor(void *p)
 {
-    uintptr_t mask = os_page_bytes() - 1;
-    uintptr_t start = (uintptr_t)first & ~mask;
+    return (char *)p - ((uintptr_t)p & (os_page_bytes() - 1));
+}
 
-    return (struct page_span){(char *)first - ((uintptr_t)first - start),
-                              (((uintptr_t)behind + mask) & ~mask) - start};
+static char *page_ceiling(void *p)
+{
+    return page_floor((char *)p + os_page_bytes() - 1);
+}
+
+static struct page_span span_between(char *start, char *end)
+{
+    return (struct page_span){start, end > start ? (size_t)(end - start) : 0};
 }
 
 int frame_map_close(struct frame_map *map)
 {
-    struct page_span all = span_around(map->classes, map->pages + map->nr_pages);
+    struct page_span all = span_between(page_floor(map->classes),
+                                        page_ceiling(map->pages + map->nr_pages));
     int error = os_deny_writes(all.start, all.bytes);
 
     if (error != PYSLAB_OK)
@@ -77,21 +85,51 @@ int frame_map_close(struct frame_map *map)
     return PYSLAB_OK;
 }
 
-int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end)
+/* The pages that begin among some entries of a zone; that of the last ones is left out if the next
+ * zone's first entries are in it too. */
+static struct page_span span_of_entries(void *first, void *behind, bool shared)
 {
-    struct page_span records = span_around(map->pages + start, map->pages + end);
-    struct page_span classes = span_around(map->classes + start, map->classes + end);
+    return span_between(page_ceiling(first), shared ? page_floor(behind) : page_ceiling(behind));
+}
+
+static int span_open(struct page_span span)
+{
+    return span.bytes != 0 ? os_open_fresh(span.start, span.bytes) : PYSLAB_OK;
+}
+
+int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end, uint32_t zone_end)
+{
+    bool shared = end == zone_end && end != map->nr_pages;
     uint32_t last = min_uint(end, map->nr_mapped);
 
-    CHECK(start < end && end <= map->nr_pages);
-    if (os_allow(records.start, records.bytes) != PYSLAB_OK ||
-        os_allow(classes.start, classes.bytes) != PYSLAB_OK)
+    CHECK(start < end && end <= zone_end && zone_end <= map->nr_pages);
+    if (span_open(span_of_entries(map->pages + start, map->pages + end, shared)) != PYSLAB_OK ||
+        span_open(span_of_entries(map->classes + start, map->classes + end, shared)) != PYSLAB_OK)
         return PYSLAB_EOS;
-    os_dump(records.start, records.bytes, true);
-    os_dump(classes.start, classes.bytes, true);
     if (map->dump_follows && start < last)
         os_dump(pfn_to_virt(map, start), (size_t)(last - start) << PAGE_SHIFT, true);
     return PYSLAB_OK;
+}
+
+/* The page that has an entry and others before it; none if the entry is the first of a page. */
+static int page_open_across(void *entry)
+{
+    char *page = page_floor(entry);
+
+    if (page == (char *)entry)
+        return PYSLAB_OK;
+    if (os_allow(page, os_page_bytes()) != PYSLAB_OK)
+        return PYSLAB_EOS;
+    os_dump(page, os_page_bytes(), true);
+    return PYSLAB_OK;
+}
+
+int frame_map_open_border(const struct frame_map *map, uint32_t pfn)
+{
+    CHECK(pfn < map->nr_pages);
+    if (page_open_across(map->pages + pfn) != PYSLAB_OK)
+        return PYSLAB_EOS;
+    return page_open_across(map->classes + pfn);
 }
 
 void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)

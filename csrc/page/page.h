@@ -232,8 +232,14 @@ void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, struct os_fil
  * can be written. They read zero. pre: they do so already (unchecked: to look makes them
  * resident). EOS */
 int frame_map_close(struct frame_map *map);
-/* Gives it back for the frames from start to end. pre: start < end <= nr_pages. EOS */
-int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end);
+/* Gives it back for the frames from start to end of a zone that ends at zone_end, for those that
+ * were never used: the pages of the system that have their entries become new ones. A page with
+ * entries of two zones is not touched: frame_map_open_border has opened it.
+ * pre: start < end <= zone_end <= nr_pages. EOS */
+int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end, uint32_t zone_end);
+/* Gives it back for the pages that have the entries of pfn, the first frame of a zone, and of
+ * frames before it. pre: pfn < nr_pages. EOS */
+int frame_map_open_border(const struct frame_map *map, uint32_t pfn);
 
 /* Writes the class byte of a block's frames. pre: they are frames of the map. */
 void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages,

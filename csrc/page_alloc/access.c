@@ -2,6 +2,7 @@
 #include "page_alloc/access.h"
 
 #include "os/os.h"
+#include "os/os_limits.h"
 
 #define LEAST_STEP 32u     /* 128 KiB */
 #define LARGEST_STEP 8192u /* 32 MiB */
@@ -28,12 +29,11 @@ slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
     char *start = pfn_to_virt(&pa->map, pa->open_end);
 
     lock_assert_held(&pa->zone[0].lock); /* such an arena has one zone */
-    if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
+    if (os_open_fresh(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
         wanted = end;
-        if (os_allow(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
+        if (os_open_fresh(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)
             return PYSLAB_EOS;
     }
-    os_dump(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT, true);
     pa->open_end = wanted;
     return PYSLAB_OK;
 }

@@ -13,6 +13,7 @@ static uint32_t clear_run(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages
 {
     uint32_t cleared = 0;
 
+    CHECK(pa->max_order <= MAX_ORDER);
     while (nr_pages > 0) {
         unsigned order = min_uint(min_uint(ctz32(pfn), ilog2(nr_pages)), pa->max_order);
 

@@ -145,7 +145,7 @@ static inline void page_count_alloc(struct page_alloc *pa, uint32_t pfn)
 }
 
 /* Takes back a block of 2**order frames, whatever state its owner gave it.
- * pre: it heads a block in the caller's hands (unchecked here; buddy_free_locked checks). */
+ * pre: it heads a block in the caller's hands (unchecked: buddy_free_locked looks at it). */
 static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     struct page *page = pfn_to_page(&pa->map, pfn);

@@ -92,7 +92,8 @@ struct page_alloc {
     bool forked;                       /* this is a forked child's copy: the frames of high memory
                                           are the parent's */
     bool best_fit;                     /* large requests go to the shortest resident run that
-                                         fits, also where a larger block is free; constant */
+                                         fits, also where a larger block is free; set
+                                         before the first allocation */
     _Atomic uint64_t peak_used_pages;  /* most frames outside the buddy at once */
     struct lock limit_lock;            /* held around a take while a limit is set */
     _Atomic uint64_t limit_pages;      /* at most so many frames outside; LIMIT_NONE */

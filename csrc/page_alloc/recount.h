@@ -27,13 +27,13 @@ static inline bool zone_counts_add_up(const struct zone *zone)
 /* The last thing before the lock of a zone that was changed is let go of. */
 static inline void zone_recount_locked(const struct page_alloc *pa, const struct zone *zone)
 {
-    struct finding found = {{0}}, *finding = &found;
+    struct finding found = {{0}};
 
-    (void)pa;
     lock_assert_held(&zone->lock);
+    (void)pa;
     CHECK(zone_counts_add_up(zone));
-    CHECK_RECOUNT(zone_recount_every(zone), buddy_check_busy_locked(zone, &pa->map, finding),
-                  finding);
+    CHECK_RECOUNT(zone_recount_every(zone), buddy_check_busy_locked(zone, &pa->map, &found),
+                  &found);
 }
 
 #endif

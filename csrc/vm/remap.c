@@ -85,13 +85,15 @@ void remaps_fork_release(void)
 void remaps_make_private(void)
 {
     lock_assert_held(&list.lock);
-    for (struct remap *remap = list.first; remap != NULL; remap = remap->next)
-        for (uint32_t slot = 0; slot < remap->nr_slots; slot++)
+    for (struct remap *remap = list.first; remap != NULL; remap = remap->next) {
+        for (uint32_t slot = 0; slot < remap->nr_slots && !remap->is_private; slot++)
             if (remap->runs[slot] != REMAP_NONE) {
                 struct piece piece = high_piece(remap, remap->map, slot, remap->runs[slot], 1);
 
                 os_file_make_private(remap->map->high, piece.p, piece.offset, piece.bytes);
             }
+        remap->is_private = remap->map != NULL;
+    }
 }
 
 /* --- calls -------------------------------------------------------------- */

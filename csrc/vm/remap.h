@@ -10,7 +10,8 @@
  * the process are on a list, with the run that each slot shows: a forked child makes them private
  * (vm_fork.h).
  * Invariant: runs[s] == REMAP_NONE if and only if slot s is inaccessible.
- * Lock: the list's own. The rest has none: calls for one window exclude each other: Python makes them with the GIL held.
+ * Lock: the list has its own. A remap has none: calls for one window exclude each other, because
+ * Python makes them with the GIL held.
  */
 #ifndef VM_REMAP_H
 #define VM_REMAP_H
@@ -29,6 +30,7 @@ struct remap {
     uint64_t nr_calls;           /* system calls since it was made */
     uint32_t *runs;              /* by slot: the run it shows, or REMAP_NONE */
     const struct frame_map *map; /* of the frames that are shown; NULL until there are any */
+    bool is_private;             /* made so in a forked child: nothing is mapped any more */
     struct remap *next;          /* in the list of all remaps */
     struct remap *prev;          /* likewise */
 };
@@ -56,7 +58,7 @@ int remap_unmap(struct remap *remap, uint32_t slot, uint32_t nr);
 /* For the fork handlers. */
 void remaps_fork_prepare(void);
 void remaps_fork_release(void);
-/* In the child: what slots show becomes private. The caller holds the list's lock. */
+/* In the child: what slots show becomes private, once. The caller holds the list's lock. */
 void remaps_make_private(void);
 
 static inline char *remap_address(const struct remap *remap, uint32_t slot)

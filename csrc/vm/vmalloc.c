@@ -82,8 +82,10 @@ static struct vm_sums vm_sum_locked(const struct vm *vm)
 
 static bool vm_adds_up_locked(const struct vm *vm, struct finding *f)
 {
-    struct vm_sums sums = vm_sum_locked(vm);
+    struct vm_sums sums;
 
+    lock_assert_held(&vm->lock);
+    sums = vm_sum_locked(vm);
     if (sums.chains_agree && sums.nr_areas == vm->nr_areas && sums.nr_pages == vm->nr_pages &&
         sums.nr_mappings == vm->nr_mappings && sums.lazy_pages == vm->lazy_pages)
         return true;

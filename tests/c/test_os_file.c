@@ -251,7 +251,8 @@ static void forked_children(void)
     EXPECT_EQ(check_child(child_writes), 0);
     EXPECT_EQ(check_child(child_without_the_number), 0);
     EXPECT_EQ(inherited[0], 0x51);
-    EXPECT_EQ(os_file_map(&file, (char *)inherited + 8 * KIB, 8 * KIB, 8 * KIB, OS_FILE_SHARED), PYSLAB_OK);
+    EXPECT_EQ(os_file_map(&file, (char *)inherited + 8 * KIB, 8 * KIB, 8 * KIB, OS_FILE_SHARED),
+              PYSLAB_OK);
     EXPECT_EQ(check_child(child_ring), 0);
     EXPECT_EQ(inherited[5], 0x51);
     os_file_close(&file);

@@ -5,6 +5,8 @@
  * a later signal came at exit. misuse.py runs and counts them. Not built with optimisation:
  * compilers take these programs apart.
  */
+#include "misuse_blocks.h"
+
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -24,40 +26,6 @@ extern void _ZdlPvm(void *p, size_t size);                  /* delete(p, size) *
 extern void _ZdlPvmSt11align_val_t(void *, size_t, size_t); /* delete(p, size, align) */
 
 static char static_block[64];
-static size_t size; /* of the blocks of this case */
-
-static char *block(void)
-{
-    char *p = malloc(size);
-
-    if (p == NULL)
-        exit(3);
-    memset(p, 'x', size);
-    return p;
-}
-
-/* Frees k other blocks of the size. */
-static void free_others(unsigned k)
-{
-    static char *other[128];
-
-    for (unsigned i = 0; i < k; i++)
-        other[i] = block();
-    for (unsigned i = 0; i < k; i++)
-        free(other[i]);
-}
-
-/* Goes through what is free, and back. */
-static void churn(void)
-{
-    static char *some[2048];
-    unsigned nr = size >= 1 << 18 ? 64 : 2048;
-
-    for (unsigned i = 0; i < nr; i++)
-        some[i] = malloc(size);
-    for (unsigned i = 0; i < nr; i++)
-        free(some[i]);
-}
 
 /* --- freed twice ---------------------------------------------------------- */
 
@@ -531,63 +499,61 @@ struct misuse {
 #define ONCE ((size_t)-1)
 #define CASE(function, least) {#function, function, least}
 
-static const struct misuse cases[] = {
-    CASE(double_free_at_once, 0),
-    CASE(double_free_after_1, 0),
-    CASE(double_free_after_3, 0),
-    CASE(double_free_after_10, 0),
-    CASE(double_free_after_100, 0),
-    CASE(double_free_after_churn, 0),
-    CASE(double_free_then_alloc, 0),
-    CASE(double_free_of_reused, 0),
-    CASE(double_free_in_a_thread, 0),
-    CASE(double_free_after_realloc, 0),
-    CASE(free_inside_1, 0),
-    CASE(free_inside_8, 0),
-    CASE(free_inside_16, 0),
-    CASE(free_inside_half, 64),
-    CASE(free_inside_page, 2 * PAGE),
-    CASE(free_before, 0),
-    CASE(free_far, 0),
-    CASE(free_stack, ONCE),
-    CASE(free_static, ONCE),
-    CASE(free_code, ONCE),
-    CASE(free_mapped, ONCE),
-    CASE(free_low_address, ONCE),
-    CASE(free_page_start, 0),
-    CASE(realloc_freed, 0),
-    CASE(realloc_inside, 0),
-    CASE(realloc_stack, ONCE),
-    CASE(usable_of_freed, 0),
-    CASE(usable_inside, 0),
-    CASE(delete_of_another_size, 0),
-    CASE(delete_of_another_alignment, 0),
-    CASE(huge_request, 0),
-    CASE(write_first_word, 0),
-    CASE(write_second_word, 0),
-    CASE(write_middle, 64),
-    CASE(write_all, 0),
-    CASE(write_all_without_reuse, 0),
-    CASE(write_then_alloc_once, 0),
-    CASE(overflow_1, 0),
-    CASE(overflow_8, 0),
-    CASE(overflow_16, 0),
-    CASE(overflow_64, 0),
-    CASE(overflow_page, 0),
-    CASE(overflow_mib, 0),
-    CASE(underflow_mib, 0),
-    CASE(overflow_of_a_string, 0),
-    CASE(overflow_into_free, 0),
-    CASE(underflow_1, 0),
-    CASE(underflow_8, 0),
-    CASE(underflow_32, 0),
-    CASE(write_to_empty_block, ONCE),
-    CASE(read_of_empty_block, ONCE),
-    CASE(double_free_of_empty_block, ONCE),
-    CASE(read_after_free, 0),
-    CASE(read_before_write, 0),
-    CASE(reuse_at_once, 0),
-};
+static const struct misuse cases[] = {CASE(double_free_at_once, 0),
+                                      CASE(double_free_after_1, 0),
+                                      CASE(double_free_after_3, 0),
+                                      CASE(double_free_after_10, 0),
+                                      CASE(double_free_after_100, 0),
+                                      CASE(double_free_after_churn, 0),
+                                      CASE(double_free_then_alloc, 0),
+                                      CASE(double_free_of_reused, 0),
+                                      CASE(double_free_in_a_thread, 0),
+                                      CASE(double_free_after_realloc, 0),
+                                      CASE(free_inside_1, 0),
+                                      CASE(free_inside_8, 0),
+                                      CASE(free_inside_16, 0),
+                                      CASE(free_inside_half, 64),
+                                      CASE(free_inside_page, 2 * PAGE),
+                                      CASE(free_before, 0),
+                                      CASE(free_far, 0),
+                                      CASE(free_stack, ONCE),
+                                      CASE(free_static, ONCE),
+                                      CASE(free_code, ONCE),
+                                      CASE(free_mapped, ONCE),
+                                      CASE(free_low_address, ONCE),
+                                      CASE(free_page_start, 0),
+                                      CASE(realloc_freed, 0),
+                                      CASE(realloc_inside, 0),
+                                      CASE(realloc_stack, ONCE),
+                                      CASE(usable_of_freed, 0),
+                                      CASE(usable_inside, 0),
+                                      CASE(delete_of_another_size, 0),
+                                      CASE(delete_of_another_alignment, 0),
+                                      CASE(huge_request, 0),
+                                      CASE(write_first_word, 0),
+                                      CASE(write_second_word, 0),
+                                      CASE(write_middle, 64),
+                                      CASE(write_all, 0),
+                                      CASE(write_all_without_reuse, 0),
+                                      CASE(write_then_alloc_once, 0),
+                                      CASE(overflow_1, 0),
+                                      CASE(overflow_8, 0),
+                                      CASE(overflow_16, 0),
+                                      CASE(overflow_64, 0),
+                                      CASE(overflow_page, 0),
+                                      CASE(overflow_mib, 0),
+                                      CASE(underflow_mib, 0),
+                                      CASE(overflow_of_a_string, 0),
+                                      CASE(overflow_into_free, 0),
+                                      CASE(underflow_1, 0),
+                                      CASE(underflow_8, 0),
+                                      CASE(underflow_32, 0),
+                                      CASE(write_to_empty_block, ONCE),
+                                      CASE(read_of_empty_block, ONCE),
+                                      CASE(double_free_of_empty_block, ONCE),
+                                      CASE(read_after_free, 0),
+                                      CASE(read_before_write, 0),
+                                      CASE(reuse_at_once, 0)};
 
 int main(int argc, char **argv)
 {

@@ -290,27 +290,6 @@ static void beyond_the_largest_block(void)
     test_free(q);
 }
 
-static void figures(void)
-{
-    struct mallinfo2 before = test_mallinfo2(), after;
-    char *p = test_malloc(300 * KIB), *q = test_malloc(100);
-    struct mallinfo old;
-
-    after = test_mallinfo2();
-    EXPECT_GE(after.uordblks, before.uordblks + 300 * KIB + 100);
-    EXPECT(after.hblks > before.hblks);
-    EXPECT_GE(after.arena, 100);
-    old = test_mallinfo();
-    EXPECT_EQ(old.uordblks, (int)test_mallinfo2().uordblks);
-    memset(p, 1, 300 * KIB);
-    test_free(p);
-    test_free(q);
-    errno = EILSEQ;
-    (void)test_malloc_trim(0);
-    EXPECT_EQ(test_malloc_trim(0), 0); /* nothing left to release */
-    EXPECT_EQ(errno, EILSEQ);
-}
-
 #define SPARSE_BYTES (64 * MIB)
 
 /* What a program does not touch of a large block stays out of memory, also where the same
@@ -345,7 +324,7 @@ static void limit_set_by_the_process(void)
     test_free(test_malloc(100));
     REQUIRE(getrlimit(RLIMIT_AS, &limit) == 0);
     limit.rlim_cur = 256 * MIB;
-    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+    REQUIRE(test_setrlimit(RLIMIT_AS, &limit) == 0);
     EXPECT_REFUSED(test_malloc(300 * MIB), ENOMEM);
     while (nr < 4096 && (p[nr] = test_malloc(MIB)) != NULL)
         memset(p[nr++], 1, MIB);
@@ -355,7 +334,7 @@ static void limit_set_by_the_process(void)
     while (nr > 0)
         test_free(p[--nr]);
     limit.rlim_cur = RLIM_INFINITY;
-    if (setrlimit(RLIMIT_AS, &limit) == 0) {
+    if (test_setrlimit(RLIMIT_AS, &limit) == 0) {
         void *q = test_malloc(400 * MIB);
 
         EXPECT(q != NULL);
@@ -376,7 +355,6 @@ static const struct test tests[] = {
     TEST(realloc_keeps_content),
     TEST(realloc_in_steps),
     TEST(beyond_the_largest_block),
-    TEST(figures),
     TEST(sparse_calloc),
     TEST(limit_set_by_the_process),
 };

@@ -3,7 +3,10 @@
 #include "renamed.h"
 
 #include "base/fault.h"
+#include "malloc/guards.h"
 #include "malloc/heap.h"
+#include "malloc/quarantine.h"
+#include "malloc/zero_size.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -192,12 +195,45 @@ static void failures_at_the_start(void)
     EXPECT(n < MOST_POINTS);
 }
 
+/* --- contracts --------------------------------------------------------------- */
+
+static void free_no_place(void)
+{
+    (void)zero_size_free(&held);
+}
+
+static void align_to_48(void)
+{
+    (void)heap_alloc_aligned(100, 48);
+}
+
+static void search_without_the_lock(void)
+{
+    (void)quarantine_has_frames_locked((char *)&held);
+}
+
+static void place_half_a_guard(void)
+{
+    (void)guards_place((char *)4096, 100, 8192);
+}
+
+/* A call that breaks what the header asks for is stopped by the check of that line. */
+static void contracts(void)
+{
+    EXPECT(test_malloc(0) != NULL); /* the heap and its places are there */
+    EXPECT(check_stops(free_no_place, "zero_size_is_place(p)"));
+    EXPECT(check_stops(align_to_48, "is_power_of_two(align)"));
+    EXPECT(check_stops(search_without_the_lock, "lock_is_held(&quarantine_lock)"));
+    EXPECT(check_stops(place_half_a_guard, "(front & (PAGE_SIZE - 1)) == 0"));
+}
+
 static const struct test tests[] = {
     TEST(one_failure),
     TEST(all_from_one_on),
     TEST(one_failure_in_a_thread),
     TEST(all_from_one_on_in_a_thread),
     TEST(failures_at_the_start),
+    TEST(contracts),
 };
 
 TEST_MAIN(tests)

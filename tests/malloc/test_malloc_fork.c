@@ -3,18 +3,21 @@
 #include "renamed.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 
 #define NR_THREADS 3u
 
 static _Atomic bool stop;
+static _Atomic unsigned nr_running;
 
 static void *busy(void *argument)
 {
     struct rng rng = {.state = (uintptr_t)argument};
     char *p[64] = {NULL};
 
+    nr_running++;
     while (!stop) {
         unsigned i = rng_below(&rng, 64);
 
@@ -86,6 +89,8 @@ static void fork_with_busy_threads(void)
     fill(mine, 5000, 1);
     for (uintptr_t i = 0; i < NR_THREADS; i++)
         REQUIRE(pthread_create(&thread[i], NULL, busy, (void *)(i + 1)) == 0);
+    while (nr_running < NR_THREADS) /* ASan's malloc, which a new thread uses, cannot be forked */
+        sched_yield();
     for (unsigned round = 0; round < 25; round++) {
         pid_t pid = fork();
 

@@ -16,7 +16,7 @@ from tests.utils import REPO
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
-C_TESTS = ["test_family", "test_malloc_model", "test_malloc_fork"]
+C_TESTS = ["test_family", "test_malloc_figures", "test_malloc_model", "test_malloc_fork"]
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
 
@@ -49,7 +49,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-include",
         str(PROGRAMS / "plain_names.h"),
     ]
-    commands = [[*plain, "-o", t, str(HERE / f"{t}.c"), "-lpthread"] for t in C_TESTS]
+    # free_sized and its like are in no older C library.
+    link = [pyslab.malloc_library(), "-lpthread"]
+    commands = [[*plain, "-o", t, str(HERE / f"{t}.c"), *link] for t in C_TESTS]
     plugin, early = str(PROGRAMS / "plugin.c"), str(PROGRAMS / "early_and_late.c")
     commands.append(["gcc", "-O1", "-shared", "-fPIC", "-o", "plugin.so", plugin])
     commands.append(["gcc", "-O1", "-o", "early_and_late", early, "-lpthread", "-ldl"])

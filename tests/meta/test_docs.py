@@ -198,7 +198,7 @@ def test_missing_python_is_found() -> None:
         ("buddy_alloc_locked", "buddy/buddy.c", True),
         ("buddy_alloc_locked", "buddy/buddy.h", False),  # declared there
         ("slab_new", "slab/sheaf.c", False),  # called there
-        ("__init__", "src/pyslab/arena.py", True),
+        ("__init__", "src/pyslab/_arena/arena.py", True),
         ("kmalloc_slow", "no_such_file.c", False),
     ],
 )

@@ -139,3 +139,9 @@ def test_zero_clears(arena: pyslab.Arena) -> None:
         with arena.get_free_pages(1, gfp=GFP.KERNEL | GFP.ZERO) as block:
             assert bytes(8192) == block
             block[:] = b"\xff" * 8192
+
+
+def test_nofail_of_no_bytes(arena: pyslab.Arena) -> None:
+    """A request of no bytes takes no frames, whatever its alignment."""
+    buf = arena.kmalloc(0, align=65536, gfp=GFP.KERNEL | GFP.NOFAIL)
+    assert 0 == buf.nbytes

@@ -16,6 +16,14 @@ from tests.utils import PAGE, cache_stats
 SIZES = [64, 600, 1024, 5000, 20_000]
 
 
+@pytest.fixture
+def arena(arenas: list[pyslab.Arena]) -> pyslab.Arena:
+    """Return an arena that gives nothing back as time passes: empty slabs stay."""
+    arena = pyslab.Arena("64MiB", hugepages="no", purge_delay=None)
+    arenas.append(arena)
+    return arena
+
+
 class Supply(NamedTuple):
     """What the supply counters gained."""
 

@@ -31,6 +31,7 @@ typedef struct {
     Py_ssize_t current_bytes;      /* their nbytes; of arrays the usable bytes */
     uint64_t total_count;          /* all of them ever made */
     bool closed;                   /* allocation has ended */
+    bool told_lost_file;           /* see arena_file.h */
     PyObject *on_oom;              /* callable or NULL; borrowed from the attribute _on_oom */
     struct window_object *windows; /* list of all its remap windows; borrowed */
     struct window_object *window;  /* the one kmap() uses, or NULL; borrowed likewise */

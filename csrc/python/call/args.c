@@ -129,7 +129,7 @@ bool arg_align(PyObject *arg, size_t *align)
 
 bool arg_nofail(uint32_t gfp, size_t nbytes)
 {
-    if (gfp_nofail_valid(gfp, order_for_pages(bytes_to_pages(nbytes))))
+    if (gfp_nofail_valid(gfp, order_for_pages(bytes_to_pages(nbytes != 0 ? nbytes : 1))))
         return true;
     PyErr_SetString(
         PyExc_ValueError,

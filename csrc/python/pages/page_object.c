@@ -134,7 +134,7 @@ void page_dealloc(PyObject *op)
 
         if (code == PYSLAB_OK)
             continue;
-        /* In a forked child a high frame is the parent's: the object dies and gives nothing back. */
+        /* In a forked child a high frame is the parent's: the object gives nothing back. */
         if (code != PYSLAB_EFORKED) {
             page_error(self, code);
             PyErr_WriteUnraisable((PyObject *)objects.page_type);

@@ -3,6 +3,7 @@
  */
 #include "python/vm/vm_calls.h"
 
+#include "python/arena/arena_file.h"
 #include "python/buffer/buffer.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
@@ -55,6 +56,13 @@ static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t g
         PyErr_SetString(objects.forked, pyslab_strerror(code));
     else if (code == PYSLAB_EINVAL)
         PyErr_SetString(PyExc_ValueError, "not high memory: private memory cannot be mapped twice");
+    else if (code == PYSLAB_EOS && arena_file_is_lost(self))
+        PyErr_Format(
+            objects.error,
+            "cannot map %zu bytes: the program closed the descriptor of the arena's high "
+            "memory, and its limit of addresses left no room for a second way; hint: close "
+            "descriptors before making arenas, or raise the limit (ulimit -v)",
+            nbytes);
     else if (code == PYSLAB_EOS || code == PYSLAB_ELIMIT)
         PyErr_Format(objects.out_of_memory, "cannot map %zu bytes: %s", nbytes,
                      pyslab_strerror(code));
@@ -68,7 +76,8 @@ static PyObject *area_buffer(ArenaObject *self, int code, void *p, size_t nbytes
 {
     if (code != PYSLAB_OK)
         return raise_vm(self, code, nbytes, gfp);
-    return buffer_new(self, p, (Py_ssize_t)nbytes, &vm_buffer_ops, NULL);
+    return arena_tell_lost_file(self,
+                                buffer_new(self, p, (Py_ssize_t)nbytes, &vm_buffer_ops, NULL));
 }
 
 /* --- areas --------------------------------------------------------------- */

@@ -5,7 +5,7 @@
 
 /* --- state --------------------------------------------------------------- */
 
-bool window_takes_more(const WindowObject *self)
+bool window_takes_more_slow(const WindowObject *self)
 {
     if (unlikely(self->closed)) {
         PyErr_SetString(PyExc_ValueError, "operation on a closed Window");

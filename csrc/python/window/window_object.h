@@ -55,7 +55,14 @@ static inline struct page_alloc *window_frames(const WindowObject *self)
 }
 
 /* False with an exception set: closed, or too many local views. */
-bool window_takes_more(const WindowObject *self);
+bool window_takes_more_slow(const WindowObject *self);
+
+static always_inline bool window_takes_more(const WindowObject *self)
+{
+    return likely(!self->closed && (!self->local || self->depth < LOCAL_DEPTH)) ||
+           window_takes_more_slow(self);
+}
+
 /* False with ArenaClosedError set if its arena is gone, or was never there. */
 bool window_has_arena(const WindowObject *self);
 /* Wakes every thread that waits for a slot: each looks again. */

@@ -6,6 +6,7 @@
  */
 #include "python/window/window_policy.h"
 
+#include "python/arena/arena_file.h"
 #include "python/window/window_view.h"
 
 #include <errno.h>
@@ -152,7 +153,7 @@ PyObject *window_map(PyObject *op, PyObject *args)
         Py_RETURN_NONE;
     if (!map_into_slot(self, &request, &part, slot, nr_ahead))
         return NULL;
-    return view_of_slot(self, &request, &part, slot);
+    return arena_tell_lost_file(self->arena, view_of_slot(self, &request, &part, slot));
 }
 
 /* _next_free(start): the first free slot from start on; -1 if none is free, or if as many are

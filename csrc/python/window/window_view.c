@@ -93,16 +93,7 @@ const struct buffer_ops window_view_ops = {
 
 /* --- making one ---------------------------------------------------------- */
 
-bool kmap_args_are_valid(const ArenaObject *arena, const struct kmap_args *args)
-{
-    const PageObject *page = args->page;
-
-    return !arena->closed && page->nr_refs != 0 && args->index >= 0 &&
-           args->index < (Py_ssize_t)1 << page->order &&
-           (!arena->core->pages.forked || pfn_has_address(&arena->core->pages.map, page->pfn));
-}
-
-bool kmap_is_possible(const ArenaObject *arena, const struct kmap_args *args)
+bool kmap_is_possible_slow(const ArenaObject *arena, const struct kmap_args *args)
 {
     const PageObject *page = args->page;
 
@@ -120,16 +111,6 @@ bool kmap_is_possible(const ArenaObject *arena, const struct kmap_args *args)
     return false;
 }
 
-struct run_part run_part_of(const struct kmap_args *args, unsigned order)
-{
-    uint32_t pfn = args->page->pfn, end = pfn + (1u << args->page->order);
-    uint32_t run = (pfn + (uint32_t)args->index) >> order;
-    uint64_t run_end = (uint64_t)(run + 1) << order;
-    uint32_t first = run << order < pfn ? pfn : run << order;
-
-    return (struct run_part){run, first, (run_end < end ? (uint32_t)run_end : end) - first};
-}
-
 PyObject *view_of_address(ArenaObject *arena, const struct kmap_args *args, unsigned order)
 {
     struct page_alloc *pages = &arena->core->pages;
@@ -143,27 +124,5 @@ PyObject *view_of_address(ArenaObject *arena, const struct kmap_args *args, unsi
         return NULL;
     view->place = args->page->pfn;
     (void)page_get(pages, args->page->pfn);
-    return (PyObject *)view;
-}
-
-PyObject *view_of_slot(WindowObject *self, const struct kmap_args *args,
-                       const struct run_part *part, uint32_t slot)
-{
-    struct remap *remap = &self->pkmap.remap;
-    size_t offset = (size_t)(part->first - (part->run << remap->order)) << PAGE_SHIFT;
-    BufferObject *view;
-
-    CHECK(kmap_args_are_valid(self->arena, args) && !self->closed);
-    CHECK(!self->local || self->depth < LOCAL_DEPTH);
-    CHECK_WALK(pkmap_find(&self->pkmap, part->run) == slot);
-    view = buffer_new_view(self->arena, remap_address(remap, slot) + offset,
-                           (Py_ssize_t)part->nr << PAGE_SHIFT, &window_view_ops, (PyObject *)self);
-    if (unlikely(view == NULL))
-        return NULL;
-    view->place = args->page->pfn;
-    pkmap_get(&self->pkmap, slot);
-    (void)page_get(window_frames(self), args->page->pfn);
-    if (self->local)
-        self->stack[self->depth++] = view;
     return (PyObject *)view;
 }

@@ -21,5 +21,19 @@
 #define test_malloc_trim malloc_trim
 #define test_mallinfo2 mallinfo2
 #define test_mallinfo mallinfo
+#define test_malloc_info malloc_info
+#define test_malloc_stats malloc_stats
+#define test_mallopt mallopt
+#define test_free_sized free_sized
+#define test_free_aligned_sized free_aligned_sized
+#define test_setrlimit setrlimit
+#define test_prlimit prlimit
+#define test___libc_malloc __libc_malloc
+#define test___libc_free __libc_free
+#define test___libc_realloc __libc_realloc
+#define test___libc_calloc __libc_calloc
+#define test___libc_memalign __libc_memalign
+#define test___libc_valloc __libc_valloc
+#define test___libc_pvalloc __libc_pvalloc
 
 #endif

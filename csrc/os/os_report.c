@@ -1,0 +1,102 @@
+/* os_report.c - see os_report.h. */
+#include "os/os_report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEPT_LEAST 200 /* the duplicate gets this number or a higher one: few programs look there */
+
+static struct {
+    bool is_known; /* descriptor 2 was open at the start */
+    dev_t device;  /* the file that it was */
+    ino_t inode;   /* likewise */
+    int kept;      /* number of the duplicate */
+    bool has_kept; /* there is one */
+} start;
+
+static bool is_the_same(int fd)
+{
+    struct stat status;
+
+    return start.is_known && fstat(fd, &status) == 0 && status.st_dev == start.device &&
+           status.st_ino == start.inode;
+}
+
+void os_report_start(bool keep)
+{
+    struct stat status;
+
+    if (fstat(STDERR_FILENO, &status) != 0)
+        return;
+    start.is_known = true;
+    start.device = status.st_dev;
+    start.inode = status.st_ino;
+    if (keep) {
+        start.kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_LEAST);
+        start.has_kept = start.kept >= 0;
+    }
+}
+
+/* As much as the file takes. */
+static void write_all(int fd, const char *text, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t written = write(fd, text, bytes);
+
+        if (written <= 0 && errno != EINTR)
+            return;
+        text += written > 0 ? written : 0;
+        bytes -= written > 0 ? (size_t)written : 0;
+    }
+}
+
+bool os_report_error(const char *text, size_t bytes)
+{
+    int fd = -1, state;
+
+    if (is_the_same(STDERR_FILENO))
+        fd = STDERR_FILENO;
+    else if (start.has_kept && is_the_same(start.kept))
+        fd = start.kept;
+    if (fd < 0)
+        return false;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    write_all(fd, text, bytes);
+    pthread_setcancelstate(state, NULL);
+    return true;
+}
+
+bool os_report_file(const char *path, const char *text, size_t bytes)
+{
+    int fd, state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd >= 0) {
+        write_all(fd, text, bytes);
+        close(fd);
+    }
+    pthread_setcancelstate(state, NULL);
+    return fd >= 0;
+}
+
+bool os_absolute_path(const char *path, char *out, size_t bytes)
+{
+    size_t length = 0;
+
+    if (path[0] != '/') {
+        if (getcwd(out, bytes) == NULL)
+            return false;
+        length = strlen(out);
+        if (length + 1 < bytes)
+            out[length++] = '/';
+    }
+    if (length + strlen(path) + 1 > bytes)
+        return false;
+    memcpy(out + length, path, strlen(path) + 1);
+    return true;
+}
