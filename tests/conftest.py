@@ -62,6 +62,8 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
         kmalloc_classes: Geometry = "fine",
         prealloc: dict[int | str, int] | None = None,
         zones: pyslab.ZoneLayout | None = None,
+        purge_delay: float | None = 1.0,
+        background_purge: bool = False,
     ) -> pyslab.Arena:
         arena = pyslab.Arena(
             size,
@@ -71,6 +73,8 @@ def make_arena(arenas: list[pyslab.Arena]) -> ArenaFactory:
             kmalloc_classes=kmalloc_classes,
             prealloc=prealloc,
             zones=zones,
+            purge_delay=purge_delay,
+            background_purge=background_purge,
         )
         arenas.append(arena)
         return arena

@@ -46,6 +46,8 @@ static int options_check(const pyslab_arena_options *options)
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
         options->kmalloc_classes > PYSLAB_CLASSES_LINUX)
         return PYSLAB_EINVAL;
+    if (options->background_purge != 0 && options->purge_delay_ms == PURGE_NEVER)
+        return PYSLAB_EINVAL;
     if (options->size_bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
         return PYSLAB_ELIMIT;
     if (!options->overcommit && options->size_bytes > os_physical_bytes())
@@ -249,6 +251,8 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
     region_set_init(&arena->regions, &arena->pages);
+    if (options->background_purge != 0 && !arena->pages.purge.fixed)
+        background_enable(&arena->background, arena);
     return PYSLAB_OK;
 }
 
@@ -310,6 +314,7 @@ void arena_destroy(struct pyslab_arena *arena)
 {
     void *base = arena->pages.map.base;
 
+    background_end(&arena->background);
     arena_recount(arena);
     if (load_relaxed(&arena->side) != NULL)
         arena_destroy(load_relaxed(&arena->side));
@@ -332,6 +337,20 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     vm_purge(&arena->vm);
     slab_reclaim(&arena->kmalloc.slabs);
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
+}
+
+slow_path void arena_look(struct pyslab_arena *arena)
+{
+    struct pyslab_arena *side = atomic_load_explicit(&arena->side, memory_order_acquire);
+
+    if (arena->pages.purge.interval_ms == PURGE_NEVER)
+        return;
+    if (unlikely(page_alloc_interval_left(&arena->pages) == 0)) {
+        slab_trim_plain(&arena->kmalloc.slabs);
+        page_alloc_tick(&arena->pages);
+    }
+    if (unlikely(side != NULL))
+        page_alloc_tick(&side->pages);
 }
 
 /* --- high memory for vmalloc where an arena has none -------------------- */
@@ -368,6 +387,8 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
     if (side_create(arena, &made) != PYSLAB_OK)
         return NULL;
     made->pages.usage = &arena->pages.own_usage;
+    made->pages.purge.note = arena->pages.purge.note; /* the same thread serves both */
+    made->pages.purge.note_context = arena->pages.purge.note_context;
     if (atomic_compare_exchange_strong(&arena->side, &side, made))
         return &made->vm;
     arena_destroy(made);

@@ -14,6 +14,7 @@
 #ifndef ARENA_ARENA_H
 #define ARENA_ARENA_H
 
+#include "arena/background.h"
 #include "kmalloc/kmalloc.h"
 #include "region/region.h"
 #include "vm/vmalloc.h"
@@ -25,6 +26,7 @@ struct pyslab_arena {
     struct vm vm;                        /* vmalloc areas over the high zones */
     struct region_set regions;           /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */
+    struct background background;        /* its thread, if background_purge was asked for */
     struct thread_domain domain;         /* the threads' page lists and sheaves */
     struct pyslab_arena *next;           /* in the process's list of arenas, under its lock */
     struct pyslab_arena *prev;           /* likewise */
@@ -49,7 +51,7 @@ static inline bool arena_has_high(const struct pyslab_arena *arena)
 /* Makes an arena with one reference. Errors: EINVAL, ELIMIT, ENOMEM, EOS. */
 int arena_create(const pyslab_arena_options *options, struct pyslab_arena **out);
 /* Makes an arena in memory of the caller's, which is zero again after an error. Such an arena is
- * never destroyed. pre: the memory is zero */
+ * never destroyed. pre: the memory is zero, but for background.by_owner, which may be set */
 int arena_init(struct pyslab_arena *arena, const pyslab_arena_options *options);
 /* Ends an arena without a look at its references. */
 void arena_destroy(struct pyslab_arena *arena);
@@ -64,6 +66,9 @@ int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_sta
 /* Recounts every layer, and the invariant above. Quiescence: no other thread in the arena. */
 bool arena_check(struct pyslab_arena *arena, struct finding *f);
 uint64_t arena_release_unused(struct pyslab_arena *arena);
+/* For a thread whose caches serve all that it asks for, so that it comes to no slow path: if an
+ * interval of page_alloc/purge.h is over, ends it and trims the caches. Runs no code of users. */
+void arena_look(struct pyslab_arena *arena);
 /* The arena's vmalloc areas. An arena without high memory keeps them in a side arena that has
  * some. make: the side arena is made if there is none yet. NULL: there is none. */
 struct vm *arena_vm(struct pyslab_arena *arena, bool make);

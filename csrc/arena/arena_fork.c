@@ -61,6 +61,12 @@ static void shrinker_locks(struct pyslab_arena *arena, lock_action act)
     act(&arena->pages.reclaim.shrinkers_lock);
 }
 
+static void background_locks(struct pyslab_arena *arena, lock_action act)
+{
+    if (arena->background.arena != NULL)
+        act(&arena->background.lock);
+}
+
 static void limit_locks(struct pyslab_arena *arena, lock_action act)
 {
     act(&arena->pages.limit_lock);
@@ -74,7 +80,8 @@ static void zone_locks(struct pyslab_arena *arena, lock_action act)
 
 /* In the order of their ranks (base/lock.h). */
 static void (*const by_rank[])(struct pyslab_arena *, lock_action) = {
-    vm_locks, region_locks, table_locks, cache_locks, shrinker_locks, limit_locks, zone_locks,
+    vm_locks,       region_locks, table_locks,      cache_locks,
+    shrinker_locks, limit_locks,  background_locks, zone_locks,
 };
 
 #define NR_RANKS (sizeof by_rank / sizeof by_rank[0])
@@ -157,6 +164,7 @@ static void fork_child(void)
     fork_release();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         child_set_up(&a->pages);
+        background_after_fork(&a->background);
         child_recount(a);
     }
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)

@@ -176,12 +176,14 @@ static bool check_layers(struct pyslab_arena *arena, struct finding *f)
 bool arena_check(struct pyslab_arena *arena, struct finding *f)
 {
     uint64_t nr_ended;
+    bool ok;
 
+    background_pause(&arena->background);
     do {
         nr_ended = thread_nr_ended();
         f->text[0] = '\0';
-        if (check_layers(arena, f))
-            return true;
-    } while (thread_nr_ended() != nr_ended);
-    return false;
+        ok = check_layers(arena, f);
+    } while (!ok && thread_nr_ended() != nr_ended);
+    background_resume(&arena->background);
+    return ok;
 }

@@ -78,13 +78,23 @@ bool lock_is_held(const struct lock *lock)
     return load_relaxed(&lock->holder) == held;
 }
 
-bool lock_is_held_alone(const struct lock *lock)
+static uint32_t nr_held(void)
 {
     uint32_t nr = 0;
 
     for (unsigned rank = 0; rank <= LOCK_RANK_HEAP; rank++)
         nr += held[rank];
-    return nr == 1 && lock_is_held(lock);
+    return nr;
+}
+
+bool lock_is_held_alone(const struct lock *lock)
+{
+    return nr_held() == 1 && lock_is_held(lock);
+}
+
+bool lock_none_is_held(void)
+{
+    return nr_held() == 0;
 }
 
 void lock_check_order(const struct lock *lock)

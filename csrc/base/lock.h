@@ -7,8 +7,9 @@
  * What it is not: recursive, or fair.
  *
  * Order: fork > thread registry > window > vm > regions > cache table > cache > shrinkers >
- * limit > zone > heap, from the outermost to the innermost. A thread that holds a lock may take
- * only locks that stand further right, which are those of a greater number in enum lock_rank.
+ * limit > background > zone > heap, from the outermost to the innermost. A thread that holds a
+ * lock may take only locks that stand further right, which are those of a greater number in enum
+ * lock_rank.
  * Several locks of one rank are held at once by the fork handlers alone, in index order.
  */
 #ifndef BASE_LOCK_H
@@ -19,17 +20,18 @@
 #include <pthread.h>
 
 enum lock_rank {
-    LOCK_RANK_FORK,      /* arena list of the process; held across fork() */
-    LOCK_RANK_REGISTRY,  /* threads, and their members in each domain */
-    LOCK_RANK_WINDOW,    /* highmem remap windows */
-    LOCK_RANK_VM,        /* vmalloc areas */
-    LOCK_RANK_REGIONS,   /* an arena's list of regions */
-    LOCK_RANK_CACHES,    /* an arena's table of caches */
-    LOCK_RANK_CACHE,     /* one kmem_cache: its slabs and its barn */
-    LOCK_RANK_SHRINKERS, /* an arena's list of shrinkers */
-    LOCK_RANK_LIMIT,     /* an arena's use of all zones, while it has a limit */
-    LOCK_RANK_ZONE,      /* one zone's free areas */
-    LOCK_RANK_HEAP,      /* the process-local heap; innermost */
+    LOCK_RANK_FORK,       /* arena list of the process; held across fork() */
+    LOCK_RANK_REGISTRY,   /* threads, and their members in each domain */
+    LOCK_RANK_WINDOW,     /* highmem remap windows */
+    LOCK_RANK_VM,         /* vmalloc areas */
+    LOCK_RANK_REGIONS,    /* an arena's list of regions */
+    LOCK_RANK_CACHES,     /* an arena's table of caches */
+    LOCK_RANK_CACHE,      /* one kmem_cache: its slabs and its barn */
+    LOCK_RANK_SHRINKERS,  /* an arena's list of shrinkers */
+    LOCK_RANK_LIMIT,      /* an arena's use of all zones, while it has a limit */
+    LOCK_RANK_BACKGROUND, /* what an arena's own thread is to do */
+    LOCK_RANK_ZONE,       /* one zone's free areas */
+    LOCK_RANK_HEAP,       /* the process-local heap; innermost */
 };
 
 struct lock {
@@ -47,6 +49,8 @@ void lock_destroy(struct lock *lock);
 bool lock_is_held(const struct lock *lock);
 /* True if it holds this lock and no other. In checked builds. */
 bool lock_is_held_alone(const struct lock *lock);
+/* True if it holds no lock of the core at all. In checked builds. */
+bool lock_none_is_held(void);
 
 #if PYSLAB_CHECK_LEVEL >= 1
 /* Stops a thread that holds a lock of this rank, or of one further in. */

@@ -173,6 +173,18 @@ static slow_path struct kmem_cache *dma_cache(struct kmalloc *km, unsigned class
     return cache;
 }
 
+/* From this thread's main sheaf of any class; NULL if it is empty. pre: thread_has_domain of the
+ * arena (unchecked: see thread_slot_loaded) */
+static inline void *pop_class(struct kmalloc *km, unsigned class)
+{
+    struct sheaf_table *table = sheaf_table_loaded();
+    void *p = sheaf_pop(table, class);
+
+    if (unlikely(table->slot[class].nr_allocs % SHEAF_LOOK_EVERY == 0) && p != NULL)
+        page_alloc_tick(km->slabs.pages);
+    return p;
+}
+
 /* An object of a class. If a slab for it cannot be bought, a large block instead: smaller blocks
  * than a slab's may still be free. */
 static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32_t gfp)
@@ -183,7 +195,7 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
     void *p = NULL;
 
     if (likely(!dma) && thread_has_domain(km->slabs.domain))
-        p = sheaf_pop(sheaf_table_loaded(), class);
+        p = pop_class(km, class);
     cache = p != NULL || !dma ? km->slabs.caches[class] : dma_cache(km, class);
     if (p == NULL && cache != NULL)
         p = cache_alloc_any(cache, gfp);
@@ -205,7 +217,7 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
 
     /* The fast path tries the classes up to 8 KiB only; here the main sheaf of any is tried. */
     if (likely(class != 0 && (gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(km->slabs.domain))) {
-        void *p = sheaf_pop(sheaf_table_loaded(), class);
+        void *p = pop_class(km, class);
 
         if (likely(p != NULL))
             return p;
@@ -225,8 +237,7 @@ void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
 
     gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
     if (class != 0) {
-        void *p = thread_has_domain(km->slabs.domain) ? sheaf_pop(sheaf_table_loaded(), class)
-                                                      : NULL;
+        void *p = thread_has_domain(km->slabs.domain) ? pop_class(km, class) : NULL;
 
         if (likely(p != NULL && (gfp & ~GFP_FAST_BITS) == 0))
             return memset(p, 0, km->classes.size[class]);

@@ -41,7 +41,8 @@ static bool heap_make(void)
     pyslab_arena_options options = {.struct_size = sizeof options,
                                     .overcommit = 1,
                                     .max_order = PYSLAB_DEFAULT_ORDER,
-                                    .hugepages = PYSLAB_HUGEPAGES_NO};
+                                    .hugepages = PYSLAB_HUGEPAGES_NO,
+                                    .background_purge = malloc_settings.background_purge};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t limit = os_address_space_bytes();
 
@@ -53,6 +54,7 @@ static bool heap_make(void)
         bytes = (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT;
     for (; bytes >= HEAP_LEAST_BYTES; bytes -= bytes / 4) {
         options.size_bytes = bytes;
+        malloc_arena.background.by_owner = true; /* background_start_if_due, below */
         if (arena_init(&malloc_arena, &options) == PYSLAB_OK) {
             (void)page_alloc_close(&malloc_arena.pages); /* if refused, all frames have access */
             malloc_arena.pages.best_fit = true;          /* nobody knows the arena yet */
@@ -133,6 +135,8 @@ static void *pop_class(unsigned class)
         return NULL;
     p = heap_pop_class(table, class);
     slot = &table->slot[class];
+    if (unlikely(slot->nr_allocs % SHEAF_LOOK_EVERY == 0) && p != NULL)
+        page_alloc_tick(&malloc_arena.pages);
     if (unlikely(p == NULL && slot->top != slot->bottom))
         misuse_abort_written(slot->top[-1]);
     return p;
@@ -184,6 +188,14 @@ static void *alloc_any(size_t size, uint32_t gfp)
     return p != NULL ? p : alloc_run(size, gfp);
 }
 
+/* For background_purge. Here, and not where the library frees: the C library frees a thread's
+ * memory while it holds the lock of its list of stacks, which a new thread needs. */
+static inline void background_look(void)
+{
+    if (unlikely(malloc_settings.background_purge))
+        background_start_if_due(&malloc_arena.background);
+}
+
 /* Any size. NULL: errno is ENOMEM; else errno is what it was. */
 static void *alloc_or_errno(size_t size, uint32_t gfp)
 {
@@ -195,6 +207,7 @@ static void *alloc_or_errno(size_t size, uint32_t gfp)
         if (p == NULL)
             p = unlikely(malloc_settings.hardened) ? hardened_alloc(size, MALLOC_ALIGN)
                                                    : alloc_any(size != 0 ? size : 1, gfp);
+        background_look();
     }
     errno = p != NULL ? saved : ENOMEM;
     return p;
@@ -234,6 +247,8 @@ void *heap_alloc_aligned(size_t size, size_t align)
             bytes_to_pages(size > align ? size : align) > 1u << malloc_arena.pages.max_order)
             p = heap_alloc_frames(size, align, PYSLAB_GFP_KERNEL);
     }
+    if (p != NULL)
+        background_look();
     errno = p != NULL ? saved : ENOMEM;
     return p;
 }

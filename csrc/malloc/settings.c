@@ -49,6 +49,8 @@ static void apply(const char *word, size_t length)
         malloc_settings.stats = true;
     else if (is_word(word, length, "hardened"))
         malloc_settings.hardened = true;
+    else if (is_word(word, length, "background_purge"))
+        malloc_settings.background_purge = true;
     else if (is_word(word, length, "keep_deepbind"))
         malloc_settings.keep_deepbind = true;
     else if (length >= prefix && memcmp(word, STATS_FILE, prefix) == 0)

@@ -243,6 +243,12 @@ void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed);
 /* Ends the interval of the working set if it is over: purges what was surplus in it, and asks
  * every thread to drain. For slow paths; no lock held. */
 void page_alloc_tick(struct page_alloc *pa);
+/* For a thread that waits for that time: how many milliseconds are left of the interval; and the
+ * same work as page_alloc_tick without telling that thread of it. pre: not PURGE_NEVER */
+uint32_t page_alloc_interval_left(const struct page_alloc *pa);
+void page_alloc_end_interval(struct page_alloc *pa);
+/* Frames that are free and hold old content. Takes the zones' locks. */
+uint64_t page_alloc_dirty(struct page_alloc *pa);
 /* Gives all free resident frames to the operating system; returns how many. */
 uint64_t page_alloc_release(struct page_alloc *pa);
 /* Lets the trial of hugepage.h take place. ENOMEM */

@@ -118,16 +118,49 @@ static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32
     page_alloc_request_drain(pa);
 }
 
-void page_alloc_tick(struct page_alloc *pa)
+static inline void tick(struct page_alloc *pa)
 {
-    uint32_t now, start;
+    uint32_t now = os_time_ms(), start = load_relaxed(&pa->purge.interval_start);
 
-    if (pa->purge.interval_ms == PURGE_NEVER)
-        return;
-    now = os_time_ms();
-    start = load_relaxed(&pa->purge.interval_start);
     if (unlikely(now - start >= pa->purge.interval_ms))
         end_interval(pa, start, now);
+}
+
+void page_alloc_tick(struct page_alloc *pa)
+{
+    if (pa->purge.interval_ms == PURGE_NEVER)
+        return;
+    tick(pa);
+    if (unlikely(pa->purge.note != NULL))
+        pa->purge.note(pa->purge.note_context);
+}
+
+/* --- for a thread that waits -------------------------------------------- */
+
+uint32_t page_alloc_interval_left(const struct page_alloc *pa)
+{
+    uint32_t passed = os_time_ms() - load_relaxed(&pa->purge.interval_start);
+
+    CHECK(pa->purge.interval_ms != PURGE_NEVER);
+    return passed < pa->purge.interval_ms ? pa->purge.interval_ms - passed : 0;
+}
+
+void page_alloc_end_interval(struct page_alloc *pa)
+{
+    CHECK(pa->purge.interval_ms != PURGE_NEVER);
+    tick(pa);
+}
+
+uint64_t page_alloc_dirty(struct page_alloc *pa)
+{
+    uint64_t dirty = 0;
+
+    for (uint32_t i = 0; i < pa->nr_zones; i++) {
+        lock_acquire(&pa->zone[i].lock);
+        dirty += pa->zone[i].dirty_pages;
+        lock_release(&pa->zone[i].lock);
+    }
+    return dirty;
 }
 
 /* --- set-up ------------------------------------------------------------- */

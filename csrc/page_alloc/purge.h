@@ -5,7 +5,8 @@
  * go back when it ends (Bonwick's working set). Two intervals make the purge delay, so that
  * surplus memory goes within one delay of the activity that finds it. A block's own age would not
  * do: a block that merges with one freed a moment ago looks young for ever.
- * What it is not: a thread or a timer. Whoever is on a slow path calls page_alloc_tick.
+ * What it is not: a thread or a timer. Whoever is on a slow path calls page_alloc_tick, and so does
+ * an arena's own thread, if it was asked for (arena/background.h).
  * Lock: none while the system works; blocks are taken out of the buddy meanwhile (isolated).
  */
 #ifndef PAGE_ALLOC_PURGE_H

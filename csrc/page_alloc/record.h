@@ -47,6 +47,9 @@ struct purge {
     _Atomic uint32_t interval_start; /* os_time_ms when the current interval began */
     bool fixed;                      /* the memory cannot go back to the system (hugetlb, mlock);
                                         constant */
+    void (*note)(void *context);     /* called by each tick, for the arena's own thread
+                                        (arena/background.h); NULL: there is none; constant */
+    void *note_context;              /* its argument; constant */
 };
 
 /* See hugepage.h. */

@@ -134,17 +134,17 @@ uint64_t barn_flush(struct kmem_cache *cache)
     struct sheaf *sheaf;
 
     slab_batch_init(&batch);
-    for (;;) {
+    do {
         lock_acquire(&cache->lock);
         sheaf = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
-        if (sheaf == NULL)
+        /* At once: a thread that destroys the cache, or counts, must find all its objects. */
+        if (sheaf != NULL)
+            slab_put_locked(cache, sheaf->object, sheaf->nr, &batch);
+        else
             sheaf = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
         lock_release(&cache->lock);
-        if (sheaf == NULL)
-            break;
-        sheaf_flush(cache, sheaf, &batch);
         sheaf_delete(sheaf);
-    }
+    } while (sheaf != NULL);
     return slab_batch_free(cache, &batch);
 }
 
@@ -295,11 +295,17 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     uint32_t bought = 0;
     void *p;
 
-    if (cache->sheaf_capacity == 0)
+    if (cache->sheaf_capacity == 0) {
+        if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
+            page_alloc_tick(cache->owner->pages);
         return alloc_direct(cache, gfp, true);
+    }
     slot = slot_ready(cache);
-    if (slot != NULL && (p = slot_pop(cache, slot)) != NULL)
+    if (slot != NULL && (p = slot_pop(cache, slot)) != NULL) {
+        if (unlikely(slot->nr_allocs % SHEAF_LOOK_EVERY == 0))
+            page_alloc_tick(cache->owner->pages);
         return p;
+    }
     heed_drain(cache->owner);
     slot = slot_ready(cache);
     if (slot == NULL)

@@ -210,8 +210,15 @@ uint64_t slab_reclaim(struct slab_alloc *sa);
 /* The same because time has passed and not because memory is short: empty slabs of constructed
  * objects stay, and those that were preallocated. */
 void slab_trim(struct slab_alloc *sa);
+/* The same for who must run no code of users: caches of constructed objects are left alone, and so
+ * are the thread's sheaves. Returns frames. */
+uint64_t slab_trim_plain(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
+
+/* One in so many objects that a sheaf serves where the fast path does not lead looks at the clock:
+ * a program may ask for nothing else, and would end no interval of page_alloc/purge.h otherwise. */
+#define SHEAF_LOOK_EVERY 256u
 
 /* What cache_alloc does when the main sheaf cannot serve the request. */
 void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp);

@@ -190,8 +190,19 @@ static bool members_add_up_locked(const struct thread_domain *domain)
 /* Stands in thread_tls.self for a thread that gets no slots, so that what it allocates and
  * frees goes past the caches. That is a thread which is just being registered, and one whose
  * slots were flushed because it ends: destructors that run later, and the C library after the
- * last of them, still allocate and free. */
+ * last of them, still allocate and free; and it is each thread of the core's own. */
 #define THREAD_WITHOUT_SLOTS ((struct thread *)(uintptr_t)1)
+
+void thread_go_without_slots(void)
+{
+    if (thread_tls.self == NULL)
+        thread_tls.self = THREAD_WITHOUT_SLOTS;
+}
+
+bool thread_is_without_slots(void)
+{
+    return thread_tls.self == THREAD_WITHOUT_SLOTS;
+}
 
 /* Has thread_exit(self) called when this thread ends; false if that cannot be. To set a key
  * beyond its first 32 the C library allocates, perhaps from this core. So no lock is held here,
@@ -245,6 +256,7 @@ static void thread_exit(void *argument)
 {
     struct thread *self = argument;
 
+    thread_tls.self = THREAD_WITHOUT_SLOTS; /* the slots that are loaded below are found still */
     thread_registry_lock();
     while (self->members != NULL) {
         struct thread_member *member = self->members;
@@ -255,7 +267,6 @@ static void thread_exit(void *argument)
         CHECK_WALK(members_add_up_locked(member->domain));
         member_free(member);
     }
-    thread_tls.self = THREAD_WITHOUT_SLOTS;
     if (self->next != NULL)
         self->next->prev = self->prev;
     if (self->prev != NULL)

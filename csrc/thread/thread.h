@@ -92,6 +92,13 @@ static always_inline void *thread_slot(struct thread_domain *domain, enum thread
     return thread_attach(domain, slot);
 }
 
+/* This thread gets no slots from now on, if it has none yet: for a thread of the core's own, which
+ * is not to keep frames or objects in caches. */
+void thread_go_without_slots(void);
+/* True for such a thread, for one that is just being registered, and for one that ends: none of
+ * them may start another thread. */
+bool thread_is_without_slots(void);
+
 void thread_domain_init(struct thread_domain *domain);
 /* Frees every member. The caller sees to it that no thread uses the domain, now or later. */
 void thread_domain_destroy(struct thread_domain *domain);

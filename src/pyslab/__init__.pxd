@@ -140,6 +140,7 @@ cdef extern from "<pyslab.h>" nogil:
         const pyslab_zone_options *zones
         uint32_t nr_zones
         const char *highmem_path
+        uint32_t background_purge
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size

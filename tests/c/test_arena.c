@@ -40,7 +40,7 @@ static void bad_options(void)
         expect_create(&bad, PYSLAB_EINVAL);                                                        \
     } while (0)
     BAD(struct_size, 0);
-    BAD(struct_size, sizeof bad - 1);
+    BAD(struct_size, offsetof(pyslab_arena_options, background_purge) - 1);
     longer.newer = 1;
     expect_create(&longer.options, PYSLAB_EINVAL);
     BAD(size_bytes, 0);

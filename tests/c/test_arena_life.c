@@ -109,6 +109,7 @@ static void options_of_a_later_version(void)
         pyslab_arena_options options;
         uint64_t later;
     } given = {options_of(4 << 20), 0};
+    const uint32_t first = offsetof(pyslab_arena_options, background_purge);
     pyslab_arena *arena = NULL;
 
     given.options.struct_size = sizeof given;
@@ -116,10 +117,15 @@ static void options_of_a_later_version(void)
     EXPECT_EQ(pyslab_arena_destroy(arena), PYSLAB_OK);
     given.later = 1;
     EXPECT_EQ(pyslab_arena_create(&given.options, &arena), PYSLAB_EINVAL);
-    given.options.struct_size = sizeof given.options - 1; /* no version had so few */
+    given.options.struct_size = first - 1; /* no version had so few */
     EXPECT_EQ(pyslab_arena_create(&given.options, &arena), PYSLAB_EINVAL);
     given.options.struct_size = 0;
     EXPECT_EQ(pyslab_arena_create(&given.options, &arena), PYSLAB_EINVAL);
+    given.options.struct_size = first; /* what lies behind is not the caller's to mean */
+    given.options.purge_delay_ms = PYSLAB_PURGE_NEVER;
+    given.options.background_purge = 1;
+    EXPECT_EQ(pyslab_arena_create(&given.options, &arena), PYSLAB_OK);
+    EXPECT_EQ(pyslab_arena_destroy(arena), PYSLAB_OK);
 }
 
 /* The table fills as much as the caller has, and zeros behind what there is. */

@@ -57,7 +57,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands.append(["gcc", "-O1", "-o", "early_and_late", early, "-lpthread", "-ldl"])
     edges = str(PROGRAMS / "thread_edges.c")
     commands.append(["gcc", "-O0", "-fno-builtin", "-o", "thread_edges", edges, "-lpthread"])
-    for name in ("stdio_forks", "locked_memory", "dumped"):
+    for name in ("stdio_forks", "locked_memory", "dumped", "idle"):
         source = str(PROGRAMS / f"{name}.c")
         commands.append(["gcc", "-O0", "-fno-builtin", "-o", name, source, "-lpthread"])
     if shutil.which("g++") is not None:
@@ -103,6 +103,33 @@ def test_locked_memory(built: Path, environment: dict[str, str]) -> None:
 def test_dumped(built: Path, environment: dict[str, str]) -> None:
     """Nearly all of the reservation is left out of core dumps."""
     assert int(_run(["./dumped"], environment, built)) < 100
+
+
+@pytest.mark.parametrize("blocks", ["small", "one"])
+def test_idle_with_background_purge(blocks: str, built: Path, environment: dict[str, str]) -> None:
+    """A program that sleeps gives back what it dropped, and so does its child."""
+    words = ",".join(filter(None, [environment.get("PYSLAB_MALLOC"), "background_purge"]))
+    output = _run(["./idle", blocks], {**environment, "PYSLAB_MALLOC": words}, built)
+    resident, before, after, in_child = map(int, output.split())
+    assert resident < 64 * 1024
+    assert in_child < 64 * 1024
+    assert (before, after) == (1, 2)
+
+
+def test_idle_without_it(built: Path) -> None:
+    """Without the word there is no thread, and what the program dropped stays."""
+    environment = preload_environment(os.environ, pyslab.malloc_library())
+    resident, before, after, _ = map(int, _run(["./idle", "small"], environment, built).split())
+    assert resident > 256 * 1024
+    assert (before, after) == (1, 1)
+
+
+def test_busy_without_it(built: Path, environment: dict[str, str]) -> None:
+    """Calls that a thread's own caches serve look at the clock, above 8 KiB."""
+    output = _run(["./idle", "small", "busy"], environment, built)
+    resident, before, after, in_child = map(int, output.split())
+    assert max(resident, in_child) < 64 * 1024
+    assert (before, after) == (1, 1)
 
 
 @pytest.mark.skipif(shutil.which("gcore") is None, reason="gdb is missing")

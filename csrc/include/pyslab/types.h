@@ -161,6 +161,7 @@ typedef struct pyslab_arena_options {
     const pyslab_zone_options *zones; /* nr_zones of them, of size_bytes together */
     uint32_t nr_zones;                /* 0: one NORMAL zone without reserves */
     const char *highmem_path;         /* file on disk for the high zones; NULL: memory */
+    uint32_t background_purge;        /* non-zero: a thread gives memory back in idle time, too */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {

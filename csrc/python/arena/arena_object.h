@@ -86,13 +86,25 @@ static inline void arena_unpin(ArenaObject *arena)
         arena_settle(arena);
 }
 
+/* The core gives surplus memory back when one of its slow paths finds that an interval is over. A
+ * program may never come to one, if its thread's caches serve all that it asks for. So one in so
+ * many new Buffers, Pages and arrays looks at the clock. */
+#define ARENA_LOOK_EVERY 64u
+
+/* Counts one more in total_count. */
+static inline void arena_count_made(ArenaObject *arena)
+{
+    if (unlikely(++arena->total_count % ARENA_LOOK_EVERY == 0))
+        arena_look(arena->core);
+}
+
 /* A Buffer, Page or array of nbytes has been made. */
 static inline void arena_count_new(ArenaObject *arena, Py_ssize_t nbytes)
 {
     arena->nr_live++;
     arena->current_count++;
     arena->current_bytes += nbytes;
-    arena->total_count++;
+    arena_count_made(arena);
 }
 
 /* Its memory has gone back, perhaps as the last in a closed arena. */

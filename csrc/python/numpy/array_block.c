@@ -53,7 +53,7 @@ static void *take_vmalloc(ArenaObject *arena, size_t nbytes, bool zero)
     }
     arena->current_count++;
     arena->current_bytes += (Py_ssize_t)usable;
-    arena->total_count++;
+    arena_count_made(arena);
     trace_new(p, nbytes);
     return p;
 }

@@ -53,7 +53,7 @@ static always_inline void array_block_count(ArenaObject *arena, void *p, size_t 
 {
     arena->current_count++;
     arena->current_bytes += (Py_ssize_t)array_block_bytes(&arena->core->kmalloc, p);
-    arena->total_count++;
+    arena_count_made(arena);
     trace_new(p, size);
 }
 

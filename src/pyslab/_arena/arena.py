@@ -43,6 +43,8 @@ class Arena(ArenaBase, Closing):
     kmalloc_classes: ``"fine"``, four sizes per doubling, or ``"linux"``, the kernel's.
     purge_delay: seconds after which memory that nobody needed goes back to the
     operating system; None: only release_unused() gives it back.
+    background_purge: a thread does so while the program is idle. Without it, memory goes back
+    only while calls come by. Python 3.12 and later warn at a fork of such a process.
     prefault: make every frame resident at once.
     mlock: make every frame resident at once, and keep it in memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
@@ -76,6 +78,7 @@ class Arena(ArenaBase, Closing):
         highmem: str | os.PathLike[str] | None = None,
         prealloc: Prealloc | None = None,
         highmem_slots: int = LAST_PKMAP,
+        background_purge: bool = False,
     ) -> None:
         wanted = prealloc_option(prealloc)
         options, kept = arena_options(
@@ -89,6 +92,7 @@ class Arena(ArenaBase, Closing):
             prefault=prefault,
             mlock=mlock,
             highmem=highmem,
+            background_purge=background_purge,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")

@@ -43,6 +43,7 @@ def arena_options(
     prefault: bool,
     mlock: bool,
     highmem: str | os.PathLike[str] | None,
+    background_purge: bool,
 ) -> tuple[Any, Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -58,6 +59,9 @@ def arena_options(
     options.purge_delay_ms = _purge_option(purge_delay)
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
+    options.background_purge = bool(background_purge)
+    if background_purge and purge_delay is None:
+        raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
     kept = [_set_zones(options, zones)]
     if highmem is not None:
         if zones is None or not any(zone.is_high for zone in zones.zones):
