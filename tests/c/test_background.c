@@ -419,7 +419,7 @@ static void forks_at_any_moment(void)
         forked = rig_arena_of(&options);
         for (int i = 0; i < 2; i++)
             pthread_create(&thread[i], NULL, busy, forked);
-        for (int i = 0; i < 20; i++) {
+        for (int i = 0; i < (UNDER_TSAN ? 5 : 20); i++) {
             fill_and_drop(forked, 4 * MIB, 1 * MIB);
             EXPECT_EQ(check_child(leave), 0);
         }
