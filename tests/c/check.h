@@ -19,8 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK_TIMEOUT_SECONDS 20u
-
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
 #else
@@ -31,6 +29,9 @@
 #else
 #define UNDER_ASAN 0
 #endif
+
+/* When a test counts as hanging. The sanitizers slow some down ten times and more. */
+#define CHECK_TIMEOUT_SECONDS (UNDER_TSAN || UNDER_ASAN ? 120u : 40u)
 
 static _Atomic unsigned check_nr_failures; /* expectations of this process that did not hold */
 

@@ -18,6 +18,7 @@ CALLS = {
     "fstat": ["fstat"],
     "ftruncate": ["ftruncate"],
     "getcwd": ["getcwd"],
+    "getpid": ["getpid"],
     "getrandom": ["getrandom"],
     "getrlimit": ["prlimit64"],
     "madvise": ["madvise"],
@@ -32,6 +33,10 @@ CALLS = {
     "nanosleep": ["nanosleep"],
     "open": ["open"],
     "posix_fallocate": ["fallocate"],
+    "pthread_create": ["clone3"],
+    "pthread_join": ["futex"],
+    "pthread_setname_np": ["prctl"],
+    "pthread_sigmask": ["rt_sigprocmask"],
     "pwrite": ["pwrite"],
     "read": ["read"],
     "sched_yield": ["sched_yield"],
@@ -42,7 +47,8 @@ CALLS = {
 # These make none.
 QUIET = {"getauxval", "getenv", "pthread_once", "pthread_setcancelstate", "fclose", "fscanf"}
 QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strncmp", "strrchr"}
-QUIET |= {"strsep", "strtoull", "snprintf", "sscanf"}
+QUIET |= {"pthread_attr_init", "pthread_attr_destroy", "pthread_attr_setstacksize"}
+QUIET |= {"sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
 KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do"}
 
 
