@@ -18,7 +18,6 @@ CALLS = {
     "fstat": ["fstat"],
     "ftruncate": ["ftruncate"],
     "getcwd": ["getcwd"],
-    "getpid": ["getpid"],
     "getrandom": ["getrandom"],
     "getrlimit": ["prlimit64"],
     "madvise": ["madvise"],
@@ -36,7 +35,6 @@ CALLS = {
     "pthread_create": ["clone3"],
     "pthread_join": ["futex"],
     "pthread_setname_np": ["prctl"],
-    "pthread_sigmask": ["rt_sigprocmask"],
     "pwrite": ["pwrite"],
     "read": ["read"],
     "sched_yield": ["sched_yield"],
@@ -48,7 +46,7 @@ CALLS = {
 QUIET = {"getauxval", "getenv", "pthread_once", "pthread_setcancelstate", "fclose", "fscanf"}
 QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strncmp", "strrchr"}
 QUIET |= {"pthread_attr_init", "pthread_attr_destroy", "pthread_attr_setstacksize"}
-QUIET |= {"sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
+QUIET |= {"getpid", "pthread_sigmask", "sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
 KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do"}
 
 
