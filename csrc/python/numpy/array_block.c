@@ -151,8 +151,11 @@ slow_path void *array_block_alloc_slow(ArenaObject *arena, size_t size, bool zer
         return refuse_closed(arena);
     arena_pin(arena);
     p = take(arena, nbytes, zero, false);
-    if (p != NULL)
+    if (p != NULL) {
+        if (size < nbytes)
+            trace_new(p, size); /* with the bytes that NumPy asked for */
         return p;
+    }
     if (PyErr_Occurred())
         PyErr_WriteUnraisable((PyObject *)arena);
     if (fallback && !arena->closed)
