@@ -57,6 +57,8 @@ def nofail_waits(name: str) -> None:
 
 def nofail_interrupted(name: str) -> None:
     """A signal's exception ends the wait; nothing is lost."""
+    # A shell starts what it puts in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arena, held = full_arena()
     before = arena.stats().block_pages
     threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
