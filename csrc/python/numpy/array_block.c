@@ -34,7 +34,7 @@ static void *take_kmalloc(ArenaObject *arena, size_t nbytes, bool zero, uint32_t
         p = pyslab_alloc_contig(core, (uint32_t)bytes_to_pages(nbytes), 1, 0,
                                 gfp | (zero ? PYSLAB_GFP_ZERO : 0u));
     if (p != NULL)
-        array_block_count(arena, p, nbytes);
+        array_block_count(arena, p);
     return p;
 }
 
@@ -54,11 +54,11 @@ static void *take_vmalloc(ArenaObject *arena, size_t nbytes, bool zero)
     arena->current_count++;
     arena->current_bytes += (Py_ssize_t)usable;
     arena_count_made(arena);
-    trace_new(p, nbytes);
     return p;
 }
 
-/* A block of the arena's memory. lightly: on_oom is not asked. NULL. pre: arena is pinned */
+/* A block of the arena's memory, counted but not traced: its caller knows what NumPy asked for.
+ * lightly: on_oom is not asked. NULL. pre: arena is pinned */
 static void *take(ArenaObject *arena, size_t nbytes, bool zero, bool lightly)
 {
     const struct pyslab_arena *core = arena->core;
@@ -152,8 +152,7 @@ slow_path void *array_block_alloc_slow(ArenaObject *arena, size_t size, bool zer
     arena_pin(arena);
     p = take(arena, nbytes, zero, false);
     if (p != NULL) {
-        if (size < nbytes)
-            trace_new(p, size); /* with the bytes that NumPy asked for */
+        trace_new(p, size);
         return p;
     }
     if (PyErr_Occurred())
@@ -271,7 +270,7 @@ static void *shrink_vmalloc(ArenaObject *arena, void *p, size_t old_bytes, size_
             arena_unpin(arena);
     }
     if (moved != NULL)
-        return move(arena, p, moved, size);
+        p = move(arena, p, moved, size);
     trace_new(p, size);
     return p;
 }

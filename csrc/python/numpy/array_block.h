@@ -49,12 +49,11 @@ static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
 }
 
 /* A block of kmalloc has been taken; nr_live counts it already. */
-static always_inline void array_block_count(ArenaObject *arena, void *p, size_t size)
+static always_inline void array_block_count(ArenaObject *arena, const void *p)
 {
     arena->current_count++;
     arena->current_bytes += (Py_ssize_t)array_block_bytes(&arena->core->kmalloc, p);
     arena_count_made(arena);
-    trace_new(p, size);
 }
 
 /* What array_block_alloc does when the thread's main sheaf cannot serve it. */
@@ -80,7 +79,8 @@ static always_inline void *array_block_alloc(ArenaObject *arena, size_t size, bo
     if (zero)
         memset(p, 0, nbytes);
     arena->nr_live++;
-    array_block_count(arena, p, size);
+    array_block_count(arena, p);
+    trace_new(p, size);
     return p;
 }
 
