@@ -64,18 +64,6 @@ void entry_add(RegionObject *self, PyObject *object, enum entry_kind kind)
     self->nr_present++;
 }
 
-PyObject *entry_take(RegionObject *self, uint32_t slot)
-{
-    PyObject *object = self->entries[slot].object;
-
-    CHECK(slot < self->nr_entries && object != NULL);
-    self->entries[slot].object = NULL;
-    self->nr_present--;
-    while (self->nr_entries > 0 && self->entries[self->nr_entries - 1].object == NULL)
-        self->nr_entries--;
-    return object;
-}
-
 bool region_entries_add_up(const RegionObject *self)
 {
     uint32_t nr = 0;

@@ -64,7 +64,18 @@ bool entries_reserve(RegionObject *self);
 void entry_add(RegionObject *self, PyObject *object, enum entry_kind kind);
 /* Takes an entry away and gives its object; the youngest entries that are gone leave no gap.
  * pre: the entry's object is there */
-PyObject *entry_take(RegionObject *self, uint32_t slot);
+static always_inline PyObject *entry_take(RegionObject *self, uint32_t slot)
+{
+    PyObject *object = self->entries[slot].object;
+
+    CHECK(object != NULL && slot < self->nr_entries);
+    self->entries[slot].object = NULL;
+    self->nr_present--;
+    while (self->nr_entries > 0 && self->entries[self->nr_entries - 1].object == NULL)
+        self->nr_entries--;
+    return object;
+}
+
 /* The invariants of the same names. */
 bool region_entries_add_up(const RegionObject *self);
 bool region_exports_add_up(const RegionObject *self);
