@@ -5,6 +5,7 @@ What it is not: tests; test_fork_high.py starts them.
 """
 
 import os
+import resource
 import sys
 import traceback
 import warnings
@@ -13,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 
 import pyslab
 from pyslab import GFP
@@ -109,6 +111,34 @@ def told_as_an_error() -> None:
         assert_idle(arena)
         arena.vmalloc(1)[0] = 1
     assert_idle(arena)
+    print("alive")
+
+
+def told_by_release() -> None:
+    """Without a second way release_unused() tells it and gives nothing back; vmalloc is refused."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
+    resource.setrlimit(resource.RLIMIT_AS, (used + 400 * MIB, resource.RLIM_INFINITY))
+    arena = high_arena(128 * MIB)
+    arena.vmalloc(MIB)[:] = pattern(1, MIB)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "own"
+        path.write_bytes(pattern(9, MIB))
+        os.closerange(3, 1 << 16)
+        own = os.open(path, os.O_RDWR)
+        for number in range(1020, 1060):
+            os.dup2(own, number)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert 0 == arena.release_unused()
+            arena.release_unused()
+            arena.flush()
+        assert [RuntimeWarning] == [each.category for each in told]  # once
+        assert "was closed by the program" in str(told[0].message)
+        assert "EBADF" in str(told[0].message)
+        with pytest.raises(pyslab.PyslabError, match="closed the descriptor"):
+            arena.vmalloc(MIB)
+        arena.validate()
+        assert pattern(9, MIB) == path.read_bytes()
     print("alive")
 
 

@@ -7,6 +7,7 @@
  */
 #include "python/arena/arena_type.h"
 
+#include "python/arena/arena_file.h"
 #include "python/arena/arena_object.h"
 #include "python/cache/cache_create.h"
 #include "python/kmalloc/kmalloc_calls.h"
@@ -277,6 +278,7 @@ static PyMethodDef arena_methods[] = {
     {"_adopt", arena_adopt, METH_VARARGS, NULL},
     {"_pin", method_pin, METH_NOARGS, NULL},
     {"_unpin", method_unpin, METH_NOARGS, NULL},
+    {"_tell_lost_file", arena_method_tell_lost_file, METH_NOARGS, NULL},
     {"_close", arena_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -231,6 +231,7 @@ class Arena(ArenaBase, Closing):
         with reports.core_arena(self) as handle:
             if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
                 raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self._tell_lost_file()
 
     # --- NumPy arrays: arrays.py ----------------------------------------------
 
@@ -275,7 +276,9 @@ class Arena(ArenaBase, Closing):
         other threads empty theirs at their next exchange.
         """
         with reports.core_arena(self) as handle:
-            return int(lib.pyslab_arena_release_unused(handle))
+            given = int(lib.pyslab_arena_release_unused(handle))
+        self._tell_lost_file()
+        return given
 
     def close(self) -> None:
         """End allocation; calling it again does nothing.
