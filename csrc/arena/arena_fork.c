@@ -170,6 +170,8 @@ static void fork_child(void)
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        sheaves_after_fork(&a->kmalloc.slabs);
     lock_release_after_fork(&arena_list.lock);
     os_stdio_reset();
 }

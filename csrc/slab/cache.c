@@ -4,7 +4,7 @@
  * takes off; whoever goes through all caches of an arena puts one on the cache it is looking at,
  * because it must let go of the table's lock meanwhile.
  * Lock: slab_alloc.lock for the table, pins and counts of pools; a cache's own for its lists.
- * Not here: how an object is found (sheaf.c, slab.c).
+ * Not here: how an object is found (sheaf.c, slab.c), and how much a cache keeps (sheaf_size.c).
  */
 #include "slab/slab_internal.h"
 
@@ -55,52 +55,6 @@ unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
     uint32_t min_objects = large ? SLAB_LARGE_OBJECTS : 4 * (fls64(nr_cpus) + 1);
 
     return order_within(stride, min_uint(min_objects, max_uint(objects_in(max, stride), 1)), max);
-}
-
-/* --- limits of what a cache keeps --------------------------------------- */
-
-#define SHEAF_MAX_BYTES ((uint64_t)64 << 10)   /* of small objects, per sheaf */
-#define SHEAF_LARGE_BYTES ((uint64_t)24 << 10) /* of others */
-#define SHEAF_SMALL_STRIDE 128u                /* bytes of an object */
-#define SHEAF_FIRST_OBJECTS 14u                /* a thread's first sheaf; it doubles with use */
-#define SHEAF_ARENA_SHARE 1024u                /* a sheaf holds at most this part of it */
-#define BARN_MAX_BYTES ((uint64_t)1 << 20)     /* of small objects in full sheaves */
-#define BARN_LARGE_BYTES ((uint64_t)128 << 10) /* of others */
-#define BARN_MAX_SHEAVES 10u                   /* as in Linux */
-#define EMPTY_MAX_BYTES ((uint64_t)128 << 10)  /* of empty slabs */
-
-static uint32_t clamp_u64(uint64_t x, uint32_t low, uint32_t high)
-{
-    return x < low ? low : x > high ? high : (uint32_t)x;
-}
-
-/* How many objects a sheaf holds: two fewer than a power of two, because its header is two words
- * and the heap's blocks are powers of two. */
-static uint32_t sheaf_objects(uint64_t objects)
-{
-    return clamp_u64(is_power_of_two(objects) && objects > 2 ? objects - 2 : objects, 2,
-                     SHEAF_MAX_OBJECTS);
-}
-
-/* Decides how much the cache may keep in sheaves, in its barn and in empty slabs. */
-static void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
-{
-    const struct cache_desc *desc = cache->desc;
-    uint64_t share = arena_bytes / SHEAF_ARENA_SHARE;
-    bool small = desc->stride <= SHEAF_SMALL_STRIDE;
-    uint64_t most = small ? SHEAF_MAX_BYTES : SHEAF_LARGE_BYTES;
-    uint64_t barn_bytes = small ? BARN_MAX_BYTES : BARN_LARGE_BYTES;
-    uint64_t sheaf_bytes = share < most ? share : most;
-    /* The kernel's min_partial. */
-    uint32_t min_partial = clamp_u64(ilog2(desc->object_size) / 2, 5, 10);
-
-    if (desc->stride >= SLAB_MIN_SHEAF_STRIDE)
-        cache->sheaf_capacity = sheaf_objects(sheaf_bytes / desc->stride);
-    cache->first_capacity = min_uint(cache->sheaf_capacity, SHEAF_FIRST_OBJECTS);
-    sheaf_bytes = (uint64_t)cache->sheaf_capacity * desc->stride;
-    if (sheaf_bytes != 0)
-        cache->max_full_sheaves = clamp_u64(barn_bytes / sheaf_bytes, 2, BARN_MAX_SHEAVES);
-    cache->max_empty_slabs = clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
 }
 
 /* --- creation ----------------------------------------------------------- */
@@ -310,7 +264,7 @@ uint64_t cache_shrink(struct kmem_cache *cache)
 
     slab_batch_init(&batch);
     if (slot != NULL)
-        sheaf_slot_flush(cache, slot, &batch);
+        sheaf_slot_flush(cache, table, slot, &batch);
     nr_pages = slab_batch_free(cache, &batch);
     nr_pages += barn_flush(cache);
     lock_acquire(&cache->lock);
@@ -330,7 +284,7 @@ static void flush_members_slot(void *table, void *context)
     struct sheaf_slot *slot = sheaf_slot_of(table, flush->cache->id);
 
     if (slot != NULL)
-        sheaf_slot_flush(flush->cache, slot, &flush->batch);
+        sheaf_slot_flush(flush->cache, table, slot, &flush->batch);
 }
 
 /* Empties every thread's sheaves of a cache, and its barn. No thread may be using the cache. */
@@ -565,6 +519,7 @@ int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cach
     sa->domain = pages->domain;
     sa->map = pages->map;
     sa->descs = descs;
+    sa->max_grown_bytes = sheaf_grown_max((uint64_t)sa->map.nr_pages << PAGE_SHIFT);
     store_relaxed(&sa->id_limit, 1);
     lock_init(&sa->lock, LOCK_RANK_CACHES);
     sheaf_set_up(sa);

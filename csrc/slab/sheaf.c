@@ -10,9 +10,12 @@
  * A free that finds main full: swaps main and spare if the spare is empty; else gives the full
  * spare to the barn, for an empty sheaf or for none, and swaps with that; else, if the barn has
  * as many as it may, gives the oldest objects of main back to their slabs.
+ * A thread with a grown main (sheaf_size.c) has no spare, and its main stays with it: what it takes
+ * from the barn, or gives to it, is copied.
  *
  * Lock: cache->lock for the barn and the slabs; a swap needs none.
- * Not here: a thread's table of slots (sheaf_table.c).
+ * Not here: a thread's table of slots (sheaf_table.c), and how large its sheaves are
+ * (sheaf_size.c).
  */
 #include "slab/slab_internal.h"
 
@@ -22,7 +25,7 @@
 
 /* Makes next the main sheaf; returns the one before, in which it writes how many objects it has:
  * the pointers of the slot have told so until now. */
-static struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next)
+struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next)
 {
     struct sheaf *old = slot_main(slot);
 
@@ -58,25 +61,6 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
         slot_exchange(slot, sheaf);
     }
     return slot;
-}
-
-/* The capacity of the sheaf that follows one which was too small, so that its thread had to go
- * to the slabs: about twice as large, up to the cache's largest. */
-static uint32_t grown_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf)
-{
-    return min_uint(2 * sheaf->capacity + 2, cache->sheaf_capacity);
-}
-
-/* Puts a larger sheaf in the place of main, if there can be one. pre: main is empty */
-static void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot)
-{
-    uint32_t capacity = grown_capacity(cache, slot_main(slot));
-    struct sheaf *larger;
-
-    CHECK(slot_nr(slot) == 0);
-    if (capacity == slot_main(slot)->capacity || (larger = sheaf_new(capacity)) == NULL)
-        return;
-    sheaf_delete(slot_exchange(slot, larger));
 }
 
 /* Lets page_alloc look at the clock. When an interval has ended, or another thread is short of
@@ -172,9 +156,27 @@ static void reverse(void **objects, uint32_t nr)
 }
 
 /* How many objects to move between this sheaf and the slabs at once. */
-static uint32_t slab_batch_of(const struct sheaf *sheaf)
+static uint32_t slab_batch_of(const struct kmem_cache *cache, const struct sheaf *sheaf)
 {
-    return max_uint(min_uint(sheaf->capacity / 2, SHEAF_BATCH), 1);
+    uint32_t capacity = min_uint(sheaf->capacity, cache->sheaf_capacity);
+
+    return max_uint(min_uint(capacity - capacity / 4, SHEAF_BATCH), 1);
+}
+
+/* The same for objects taken from the slabs. A thread with a grown main mostly lacks one object or
+ * two, and would keep whatever else it took. So it gets few, unless it has lacked some a moment
+ * ago: then twice as many as it has used since. */
+static uint32_t slab_take_batch(struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    struct sheaf *main = slot_main(slot);
+    uint32_t most = slab_batch_of(cache, main), nr_allocs = (uint32_t)slot->nr_allocs;
+    uint32_t used = nr_allocs - main->nr, few;
+
+    if (!sheaf_is_grown(cache, main))
+        return most;
+    main->nr = nr_allocs;
+    few = max_uint(GROWN_BATCH_BYTES / cache->desc->stride, 1);
+    return min_uint(used < most ? few + 2 * used : few, most);
 }
 
 /* Moves objects from the slabs to main; returns how many. Main is empty, unless a constructor
@@ -185,14 +187,29 @@ static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_sl
     uint32_t nr;
 
     lock_assert_held(&cache->lock);
-    nr = slab_take_locked(cache, slot->top, min_uint(slab_batch_of(slot_main(slot)), room));
+    nr = slab_take_locked(cache, slot->top, min_uint(slab_take_batch(cache, slot), room));
     reverse(slot->top, nr);
     slot->top += nr;
     CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     return nr;
 }
 
-/* Exchanges main for a full sheaf of the barn; false if it has none. pre: main is empty */
+/* Main gets the objects of a full sheaf of the barn: they change places, unless main is grown,
+ * which gets them copied. Returns the sheaf that is empty then. pre: main is empty */
+static struct sheaf *take_full(struct kmem_cache *cache, struct sheaf_slot *slot,
+                               struct sheaf *full)
+{
+    CHECK(slot_nr(slot) == 0 && full->nr <= cache->sheaf_capacity);
+    if (!sheaf_is_grown(cache, slot_main(slot)))
+        return slot_exchange(slot, full);
+    memcpy(slot->bottom, full->object, full->nr * sizeof slot->bottom[0]);
+    slot->top = slot->bottom + full->nr;
+    full->nr = 0;
+    CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
+    return full;
+}
+
+/* Fills main with a full sheaf of the barn; false if it has none. pre: main is empty */
 static bool refill_from_barn(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct sheaf *full;
@@ -202,7 +219,7 @@ static bool refill_from_barn(struct kmem_cache *cache, struct sheaf_slot *slot)
     full = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
     if (full != NULL) {
         cache->desc->supply[SUPPLY_BARN]++;
-        sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, slot_exchange(slot, full));
+        sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, take_full(cache, slot, full));
     }
     cache_recount_locked(cache);
     lock_release(&cache->lock);
@@ -289,10 +306,24 @@ static void *slot_pop(struct kmem_cache *cache, struct sheaf_slot *slot)
     return p;
 }
 
+/* Fills an empty main from the first place that has objects; returns what slab_new does if it came
+ * to that, else 0. */
+static uint32_t refill(struct kmem_cache *cache, struct sheaf_slot *slot, uint32_t gfp)
+{
+    if (spare_has_objects(slot)) {
+        swap_spare(slot);
+        return 0;
+    }
+    flow_note_lacked(cache, slot);
+    if (refill_from_barn(cache, slot) || refill_from_slabs(cache, slot))
+        return 0;
+    return refill_from_buddy(cache, slot, gfp);
+}
+
 void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
 {
     struct sheaf_slot *slot;
-    uint32_t bought = 0;
+    uint32_t bought;
     void *p;
 
     if (cache->sheaf_capacity == 0) {
@@ -315,10 +346,7 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     if ((p = slot_pop(cache, slot)) != NULL)
         return p;
     slot->nr_exchanges++;
-    if (spare_has_objects(slot))
-        swap_spare(slot);
-    else if (!refill_from_barn(cache, slot) && !refill_from_slabs(cache, slot))
-        bought = refill_from_buddy(cache, slot, gfp);
+    bought = refill(cache, slot, gfp);
     if (bought == SLAB_REFUSED)
         return NULL;
     p = slot_pop(cache, slot);
@@ -372,12 +400,13 @@ static void free_direct(struct kmem_cache *cache, void *p)
 }
 
 /* Gives the spare to the barn, for an empty sheaf of the barn if it has one; false if the barn has
- * as many full ones as it may. pre: the spare is full */
+ * as many full ones as it may. pre: the spare is full, and not grown */
 static bool trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     bool traded = false;
 
     CHECK(slot->spare != NULL && slot->spare->nr == slot->spare->capacity);
+    CHECK(!sheaf_is_grown(cache, slot->spare));
     lock_acquire(&cache->lock);
     if (cache->barn.nr_full < cache->max_full_sheaves) {
         sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
@@ -406,11 +435,61 @@ static void close_gap(struct sheaf_slot *slot, uint32_t nr)
     slot->top -= nr;
 }
 
+/* Gives the barn the oldest objects of main, if it may have one more full sheaf: in an empty sheaf
+ * of its own if it has one, else in *part, which becomes NULL. Returns how many objects went; if
+ * none did because there was no sheaf for them, *lacks_sheaf is true. */
+static uint32_t give_oldest_locked(struct kmem_cache *cache, struct sheaf_slot *slot,
+                                   struct sheaf **part, bool *lacks_sheaf)
+{
+    struct barn *barn = &cache->barn;
+    struct sheaf *sheaf;
+
+    lock_assert_held(&cache->lock);
+    *lacks_sheaf = false;
+    if (barn->nr_full >= cache->max_full_sheaves)
+        return 0;
+    sheaf = sheaf_list_pop(&barn->empty, &barn->nr_empty);
+    if (sheaf == NULL) {
+        sheaf = *part;
+        *part = NULL;
+    }
+    if (sheaf == NULL) {
+        *lacks_sheaf = true;
+        return 0;
+    }
+    CHECK(sheaf->capacity <= slot_nr(slot));
+    sheaf->nr = sheaf->capacity;
+    memcpy(sheaf->object, slot->bottom, sheaf->nr * sizeof sheaf->object[0]);
+    sheaf_list_push(&barn->full, &barn->nr_full, sheaf);
+    return sheaf->nr;
+}
+
+/* A grown main stays with its thread; what it gives to the barn are its oldest objects, in a sheaf
+ * of the barn's size. False if the barn has as many full sheaves as it may, or there is no memory
+ * for one. pre: main is full, and grown */
+static bool trade_oldest(struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    struct sheaf *part = NULL;
+    bool lacks_sheaf;
+    uint32_t nr;
+
+    CHECK(slot->top == slot->limit && sheaf_is_grown(cache, slot_main(slot)));
+    do {
+        lock_acquire(&cache->lock);
+        nr = give_oldest_locked(cache, slot, &part, &lacks_sheaf);
+        cache_recount_locked(cache);
+        lock_release(&cache->lock);
+    } while (lacks_sheaf && (part = sheaf_new(cache->sheaf_capacity)) != NULL);
+    sheaf_delete(part);
+    close_gap(slot, nr);
+    return nr != 0;
+}
+
 /* Gives the oldest objects of a full main back to their slabs. */
 static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
                          struct slab_batch *batch)
 {
-    uint32_t nr = slab_batch_of(slot_main(slot));
+    uint32_t nr = slab_batch_of(cache, slot_main(slot));
 
     CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     lock_acquire(&cache->lock);
@@ -419,22 +498,32 @@ static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
     close_gap(slot, nr);
 }
 
+/* Has main's objects go to the spare, or to the barn; false if there is no room for them. */
+static bool make_room_in_sheaves(struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    bool full = spare_has_objects(slot);
+
+    if (sheaf_is_grown(cache, slot_main(slot)))
+        return trade_oldest(cache, slot);
+    if (full && !trade_full_spare(cache, slot))
+        return false;
+    if (slot->spare == NULL)
+        slot->spare = sheaf_new(next_capacity(cache, slot_main(slot)));
+    if (slot->spare == NULL)
+        return false;
+    swap_spare(slot);
+    return true;
+}
+
 /* Makes room in main. Slabs that are to be freed are left in the batch until the caller has used
  * the room: their destructors may use the cache, and fill it again. pre: main is full */
 static void make_room(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
 {
-    bool full = spare_has_objects(slot);
-
     CHECK(slot_main(slot) != NULL && slot->top == slot->limit);
-    if (!full || trade_full_spare(cache, slot)) {
-        if (slot->spare == NULL)
-            slot->spare = sheaf_new(grown_capacity(cache, slot_main(slot)));
-        if (slot->spare != NULL) {
-            swap_spare(slot);
-            return;
-        }
-    }
-    flush_oldest(cache, slot, batch);
+    if (spare_has_objects(slot) || sheaf_is_grown(cache, slot_main(slot)))
+        flow_note_gave(cache);
+    if (!make_room_in_sheaves(cache, slot))
+        flush_oldest(cache, slot, batch);
 }
 
 void cache_put_any(struct kmem_cache *cache, void *p)

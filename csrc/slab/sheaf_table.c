@@ -4,7 +4,8 @@
  * the table has a slot for each cache, with the thread's two sheaves of that cache.
  * Lock: a table is its thread's alone. When the thread ends, and when a cache or the arena is
  * destroyed, it is emptied under the registry lock.
- * Not here: what moves objects in and out of a slot while its thread works (sheaf.c).
+ * Not here: what moves objects in and out of a slot while its thread works (sheaf.c), and how
+ * large its sheaves are (sheaf_size.c).
  */
 #include "slab/slab_internal.h"
 
@@ -91,16 +92,16 @@ static void note_past(struct kmem_cache *cache, const struct sheaf_slot *slot)
 
 /* --- emptying a thread -------------------------------------------------- */
 
-static void sheaf_empty(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
+static void sheaf_empty(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf *sheaf,
+                        struct slab_batch *batch)
 {
-    if (sheaf == NULL)
-        return;
-    if (sheaf->nr != 0)
+    if (sheaf != NULL && sheaf->nr != 0)
         sheaf_flush(cache, sheaf, batch);
-    sheaf_delete(sheaf);
+    slot_sheaf_delete(cache, table, sheaf);
 }
 
-void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf_slot *slot,
+                      struct slab_batch *batch)
 {
     struct sheaf *main = slot_main(slot);
     struct sheaf *spare = slot->spare;
@@ -111,13 +112,13 @@ void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct 
     slot->top = NULL;
     slot->bottom = NULL;
     slot->limit = NULL;
-    sheaf_empty(cache, main, batch);
-    sheaf_empty(cache, spare, batch);
+    sheaf_empty(cache, table, main, batch);
+    sheaf_empty(cache, table, spare, batch);
 }
 
 /* Empties this thread's slot of one cache; true if it held objects. The registry lock
  * keeps cache_destroy away from the slot. */
-static bool drain_one(struct kmem_cache *cache, struct sheaf_slot *slot)
+static bool drain_one(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf_slot *slot)
 {
     struct slab_batch batch;
     bool any;
@@ -125,7 +126,7 @@ static bool drain_one(struct kmem_cache *cache, struct sheaf_slot *slot)
     slab_batch_init(&batch);
     thread_registry_lock();
     any = slot_main(slot) != NULL && (slot_nr(slot) != 0 || spare_has_objects(slot));
-    sheaf_slot_flush(cache, slot, &batch);
+    sheaf_slot_flush(cache, table, slot, &batch);
     thread_registry_unlock();
     slab_batch_free(cache, &batch);
     return any;
@@ -133,13 +134,13 @@ static bool drain_one(struct kmem_cache *cache, struct sheaf_slot *slot)
 
 /* Empties a slot of a thread that ends, which holds the registry lock. No destructor may run under
  * it, so that slabs of a cache with one are not freed here but stay empty in the cache. */
-static void end_one(struct kmem_cache *cache, struct sheaf_slot *slot)
+static void end_one(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf_slot *slot)
 {
     struct slab_batch batch;
 
     lock_assert_held(thread_registry_mutex());
     slab_batch_init(&batch);
-    sheaf_slot_flush(cache, slot, cache->dtor != NULL ? NULL : &batch);
+    sheaf_slot_flush(cache, table, slot, cache->dtor != NULL ? NULL : &batch);
     slab_batch_free(cache, &batch);
     note_past(cache, slot);
 }
@@ -166,11 +167,13 @@ bool sheaf_table_drain(struct slab_alloc *sa)
     uint32_t id = 1;
     bool any = false;
 
+    if (table != NULL)
+        flow_forget(table);
     while (table != NULL && (cache = cache_pin_next(sa, &id)) != NULL) {
         struct sheaf_slot *slot = sheaf_slot_of(table, cache->id);
 
         if (slot != NULL)
-            any |= drain_one(cache, slot);
+            any |= drain_one(cache, table, slot);
         cache_unpin(cache);
     }
     return any;
@@ -190,7 +193,7 @@ static void table_exit(struct thread_domain *domain, void *slot)
         struct sheaf_slot *own = sheaf_slot_of(table, cache->id);
 
         if (own != NULL)
-            end_one(cache, own);
+            end_one(cache, table, own);
         cache_unpin(cache);
     }
     os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);

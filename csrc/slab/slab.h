@@ -74,7 +74,8 @@ struct cache_desc {
 
 struct sheaf {
     struct sheaf *next; /* on one of the barn's lists */
-    uint32_t nr;        /* objects; not kept up to date while the sheaf is a thread's main */
+    uint32_t nr;        /* objects; but of a thread's main nothing, or if it is grown, the slot's
+                           nr_allocs when it last took objects from the slabs */
     uint32_t capacity;  /* constant */
     void *object[];     /* free objects; the youngest is last */
 };
@@ -110,10 +111,18 @@ struct sheaf_table {
     struct sheaf_slot *more;            /* of cache ids above CLASS_MAX; NULL until one is used */
     uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
     uint32_t nr_stocking;               /* calls of cache_prealloc that this thread is in */
+    _Atomic uint32_t grown_bytes;       /* that its grown sheaves may hold (sheaf_size.c) */
+    uint8_t flow[NR_CLASSES / 2];       /* half a byte per class: which way its objects went
+                                           last (sheaf_size.c) */
 };
 
+/* The core's heap has no blocks above 16 KiB: a larger table would be a mapping of its own. */
+_Static_assert(sizeof(struct sheaf_table) <= 16384, "a table is one block of the core's heap");
+
 /* Invariant (barn_adds_up in slab_check.c): each sheaf on full has capacity objects, each on empty
- * has none, and nr_full + nr_empty <= max_full_sheaves: an empty one takes a full one's place. */
+ * has none, none is larger than the cache's sheaf_capacity, and nr_full + nr_empty <=
+ * max_full_sheaves: an empty one takes a full one's place. So the barn has at most
+ * max_full_sheaves * sheaf_capacity objects, however large the threads' sheaves have grown. */
 struct barn {
     struct sheaf *full;  /* list of full sheaves */
     struct sheaf *empty; /* list of empty sheaves */
@@ -141,8 +150,10 @@ struct kmem_cache {
     pyslab_dtor dtor;               /* or NULL; constant */
     void *context;                  /* of both; constant */
     void (*release)(void *context); /* or NULL; see cache_set_release */
-    uint32_t sheaf_capacity;        /* of its largest sheaves; 0: it has none; constant */
-    uint32_t first_capacity;        /* of a thread's first sheaves; constant */
+    uint32_t sheaf_capacity;        /* of its largest sheaves, but for grown ones; 0: it has no
+                                       sheaves; constant */
+    uint16_t grown_capacity;        /* of the largest grown sheaf (sheaf_size.c); constant */
+    uint16_t first_capacity;        /* of a thread's first sheaves; constant */
     uint32_t max_full_sheaves;      /* the barn's limit; constant */
     uint32_t max_empty_slabs;       /* with so many, the next goes to the buddy; constant */
     struct barn barn;
@@ -169,8 +180,10 @@ struct slab_alloc {
      * free could not see. It may end the program. If it is NULL or returns, the object and those
      * that are listed behind it are never handed out again. */
     void (*on_corruption)(const void *p);
-    uint32_t nr_caches;        /* caches that are not dying */
-    _Atomic uint32_t id_limit; /* no id in use is >= this */
+    uint64_t max_grown_bytes;     /* limit of grown_bytes; constant */
+    _Atomic uint64_t grown_bytes; /* the sum of all threads' grown_bytes (sheaf_size.c) */
+    uint32_t nr_caches;           /* caches that are not dying */
+    _Atomic uint32_t id_limit;    /* no id in use is >= this */
 };
 
 /* pre: descs is an array of MAX_CACHES zeroed descriptors. ENOMEM */
@@ -213,6 +226,12 @@ void slab_trim(struct slab_alloc *sa);
 /* The same for who must run no code of users: caches of constructed objects are left alone, and so
  * are the thread's sheaves. Returns frames. */
 uint64_t slab_trim_plain(struct slab_alloc *sa);
+
+/* --- sheaf_size.c ------------------------------------------------------- */
+
+/* In a forked child, which has copies of tables whose threads may have been in the middle of a
+ * change: counts anew how far all sheaves have grown. */
+void sheaves_after_fork(struct slab_alloc *sa);
 
 /* --- sheaf.c ------------------------------------------------------------ */
 

@@ -155,11 +155,12 @@ static void check_slot(void *table, void *context)
         check_objects(rc, slot->spare->object, slot->spare->nr);
 }
 
-/* One list of the barn has nr sheaves, which are all full, or all empty. */
-static bool barn_list_adds_up(const struct sheaf *list, uint32_t nr, bool full)
+/* One list of the barn has nr sheaves, none of them grown, which are all full, or all empty. */
+static bool barn_list_adds_up(const struct kmem_cache *cache, const struct sheaf *list, uint32_t nr,
+                              bool full)
 {
     for (; list != NULL && nr != 0; list = list->next, nr--)
-        if (list->nr != (full ? list->capacity : 0))
+        if (list->nr != (full ? list->capacity : 0) || sheaf_is_grown(cache, list))
             return false;
     return list == NULL && nr == 0;
 }
@@ -170,8 +171,8 @@ static bool barn_adds_up(const struct kmem_cache *cache)
     const struct barn *barn = &cache->barn;
 
     return barn->nr_full + barn->nr_empty <= cache->max_full_sheaves &&
-           barn_list_adds_up(barn->full, barn->nr_full, true) &&
-           barn_list_adds_up(barn->empty, barn->nr_empty, false);
+           barn_list_adds_up(cache, barn->full, barn->nr_full, true) &&
+           barn_list_adds_up(cache, barn->empty, barn->nr_empty, false);
 }
 
 static bool barn_check_locked(const struct kmem_cache *cache, struct finding *f)
@@ -232,6 +233,49 @@ static bool cache_check(struct kmem_cache *cache, struct finding *f)
     return rc.ok;
 }
 
+/* --- budgets of grown sheaves --------------------------------------------- */
+
+struct grown_recount {
+    struct slab_alloc *sa;
+    uint64_t nr_bytes; /* in the tables so far */
+    bool ok;           /* false once a table does not have what it says, or too much */
+};
+
+/* No slot of the table has both a grown main and a spare, or a grown spare. */
+static bool grown_have_no_spare(const struct slab_alloc *sa, struct sheaf_table *table)
+{
+    for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++) {
+        struct sheaf_slot *slot = sheaf_slot_of(table, id);
+        const struct kmem_cache *cache = sa->caches[id];
+
+        if (slot == NULL || cache == NULL || slot->spare == NULL)
+            continue;
+        if (sheaf_is_grown(cache, slot->spare) || sheaf_is_grown(cache, slot_main(slot)))
+            return false;
+    }
+    return true;
+}
+
+/* The invariant of sheaf_size.c for one table, whose thread does nothing meanwhile. */
+static void check_table_grown(void *table, void *context)
+{
+    struct grown_recount *rc = context;
+    uint32_t said = load_relaxed(&((struct sheaf_table *)table)->grown_bytes);
+
+    rc->ok &= said == table_grown_bytes(rc->sa, table) && said <= THREAD_GROWN_BYTES &&
+              grown_have_no_spare(rc->sa, table);
+    rc->nr_bytes += said;
+}
+
+static bool grown_adds_up(struct slab_alloc *sa)
+{
+    struct grown_recount rc = {.sa = sa, .ok = true};
+
+    thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, check_table_grown, &rc);
+    return rc.ok && rc.nr_bytes == load_relaxed(&sa->grown_bytes) &&
+           rc.nr_bytes <= sa->max_grown_bytes;
+}
+
 bool slab_check(struct slab_alloc *sa, struct finding *f)
 {
     struct kmem_cache *cache;
@@ -242,5 +286,8 @@ bool slab_check(struct slab_alloc *sa, struct finding *f)
         ok = cache_check(cache, f);
         cache_unpin(cache);
     }
+    if (ok && !grown_adds_up(sa))
+        ok = finding_report(f, "slab: %llu bytes in grown sheaves are not what the tables have",
+                            (unsigned long long)load_relaxed(&sa->grown_bytes));
     return ok && mempools_check(sa, f);
 }

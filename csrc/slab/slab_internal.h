@@ -118,6 +118,46 @@ uint64_t barn_flush(struct kmem_cache *cache);
 /* For the end of the arena: frees the barn's sheaves, whose objects vanish with the arena. */
 void barn_discard(struct kmem_cache *cache);
 
+/* Makes next the main sheaf; returns the one before. */
+struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next);
+
+/* --- sheaf_size.c: how large a thread's sheaves are ----------------------- */
+
+/* True if a sheaf is larger than those that a thread has without growing. */
+static inline bool sheaf_is_grown(const struct kmem_cache *cache, const struct sheaf *sheaf)
+{
+    return sheaf->capacity > cache->sheaf_capacity;
+}
+
+/* Decides how much a cache may keep in sheaves, in its barn and in empty slabs. */
+void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes);
+/* What all threads' sheaves of an arena together may hold because they have grown. */
+uint64_t sheaf_grown_max(uint64_t arena_bytes);
+
+/* What grown sheaves of one thread may hold beyond sheaf_capacity, in bytes of objects. */
+#define THREAD_GROWN_BYTES ((uint32_t)384 << 10)
+/* A grown sheaf takes at most so much from the slabs at once, or one object. */
+#define GROWN_BATCH_BYTES 1024u
+
+/* What a sheaf takes of the two budgets: 0 unless it is grown. It may be NULL. */
+uint32_t grown_bytes_of(const struct kmem_cache *cache, const struct sheaf *sheaf);
+/* The sum of that over a table's sheaves, counted afresh. */
+uint32_t table_grown_bytes(struct slab_alloc *sa, struct sheaf_table *table);
+/* The capacity of the sheaf that follows one which was too small, so that its thread had to go to
+ * the slabs: about twice as large, up to sheaf_capacity. */
+uint32_t next_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf);
+/* Puts a larger sheaf in the place of main, up to sheaf_capacity. pre: main is empty */
+void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot);
+/* Notes that this thread has more objects than its sheaves hold, and gives some away. */
+void flow_note_gave(struct kmem_cache *cache);
+/* Notes that this thread's sheaves are empty, and makes them larger or smaller if what the thread
+ * did before is a reason to. pre: main and spare are empty */
+void flow_note_lacked(struct kmem_cache *cache, struct sheaf_slot *slot);
+/* Forgets which ways this thread's objects went. */
+void flow_forget(struct sheaf_table *table);
+/* Frees an empty sheaf of a slot in this table, or NULL, and takes it off the budgets. */
+void slot_sheaf_delete(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf *sheaf);
+
 /* --- prefill.c: sheaves set aside --------------------------------------- */
 
 /* A new sheaf with this capacity and nr objects of the cache; NULL without memory.
@@ -187,10 +227,11 @@ struct sheaf_counts {
 struct sheaf_counts sheaf_slot_counts(const struct sheaf_slot *slot);
 /* Objects in both sheaves of a slot, which for another thread's slot is a moment old. */
 uint64_t sheaf_slot_nr_objects(const struct sheaf_slot *slot);
-/* Empties one slot and frees its sheaves. Slabs that are too many then are left in the batch and
- * not freed here: the caller may hold the registry lock, which page_alloc can need, and under
- * which no destructor may run. Without a batch all slabs stay. */
-void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch);
+/* Empties one slot of a table and frees its sheaves. Slabs that are too many then are left in the
+ * batch and not freed here: the caller may hold the registry lock, which page_alloc can need, and
+ * under which no destructor may run. Without a batch all slabs stay. */
+void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf_slot *slot,
+                      struct slab_batch *batch);
 /* Empties every slot of this thread; true if any held an object. */
 bool sheaf_table_drain(struct slab_alloc *sa);
 /* Tells the arena's domain how large a sheaf_table is, and what to do when a thread ends. */
