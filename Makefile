@@ -3,7 +3,7 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | programs | c-tests | asan | tsan | clean
+# Also: make lint | programs | c-tests | asan | tsan | counts | clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +15,7 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test programs lint c-tests asan tsan clean
+.PHONY: bench bench-malloc test programs lint c-tests asan tsan counts clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -87,6 +87,15 @@ tsan: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/tsan -DPYSLAB_CHECK_LEVEL=1 -DPYSLAB_SANITIZE=thread >/dev/null
 	$(CMAKE) --build build/tsan -j2 >/dev/null
 	$(RUN_C_TESTS) build/tsan
+
+# --- instructions, locks, page faults, system calls: counted, with bounds -------
+
+counts: $(VENV)/.stamp-install
+	tests/counts/tools.sh
+	$(CMAKE) -S . -DPYSLAB_BUILD_COUNTS=ON -DPYSLAB_BUILD_DRIVER=OFF -DPYSLAB_WERROR=ON \
+	  -DCMAKE_BUILD_TYPE=Release -B build/counts >/dev/null
+	$(CMAKE) --build build/counts -j2 >/dev/null
+	$(BIN)/python -m pytest -m counts tests/counts $(COUNTS_ARGS)
 
 clean:
 	rm -rf build $(VENV) bench/results

@@ -1,0 +1,48 @@
+"""The instructions of the fast paths: each bound is what GCC 12 makes of the code today."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.counts.programs import BUILT, instructions_of, python_instructions, run
+
+pytestmark = pytest.mark.counts
+
+# Another compiler may choose other instructions, but not many more.
+OTHER_COMPILER = 4
+
+
+def _slack() -> int:
+    compiler = run([BUILT / "paths", "compiler", "1"]).stdout
+    return 0 if compiler.startswith("12.") else OTHER_COMPILER
+
+
+@pytest.mark.parametrize(
+    ("path", "function", "bound"),
+    [
+        ("kmalloc", "pyslab_kmalloc", 23),
+        ("kmalloc", "pyslab_kfree", 32),
+        ("cache", "pyslab_kmem_cache_alloc", 19),
+        ("cache", "pyslab_kmem_cache_free", 34),
+        ("pages", "pyslab_alloc_pages", 37),
+        ("pages", "pyslab_free_pages", 48),
+        ("region", "pyslab_region_alloc", 12),
+    ],
+)
+def test_core(path: str, function: str, bound: int) -> None:
+    """Each call of the C API, where the thread has what is asked for at hand."""
+    counted = instructions_of(function, [BUILT / "paths", path])
+    assert 0 < counted <= bound + _slack()
+
+
+@pytest.mark.parametrize(("function", "bound"), [("malloc", 31), ("free", 36)])
+def test_malloc_library(function: str, bound: int) -> None:
+    """The malloc library's two, from a program linked with it."""
+    counted = instructions_of(function, [BUILT / "paths_malloc"])
+    assert 0 < counted <= bound + _slack()
+
+
+def test_python(tmp_path: Path) -> None:
+    """`arena.kmalloc(64)` and the end of its Buffer: what the extension itself executes."""
+    counted = python_instructions("kmalloc(64)", tmp_path)
+    assert 0 < counted <= 164 + _slack()
