@@ -155,12 +155,14 @@ static void reverse(void **objects, uint32_t nr)
     }
 }
 
-/* How many objects to move between this sheaf and the slabs at once. */
+/* How many objects to move between this sheaf and the slabs at once: half of it, or three quarters
+ * of one that is as large as it gets without growing. */
 static uint32_t slab_batch_of(const struct kmem_cache *cache, const struct sheaf *sheaf)
 {
     uint32_t capacity = min_uint(sheaf->capacity, cache->sheaf_capacity);
+    uint32_t stays = capacity == cache->sheaf_capacity ? capacity / 4 : (capacity + 1) / 2;
 
-    return max_uint(min_uint(capacity - capacity / 4, SHEAF_BATCH), 1);
+    return max_uint(min_uint(capacity - stays, SHEAF_BATCH), 1);
 }
 
 /* The same for objects taken from the slabs. A thread with a grown main mostly lacks one object or
