@@ -4,11 +4,13 @@
  * few operations each, and prints as JSON what the operations cost. Because of the turns the order
  * of all operations is the same in each run, and so are the counts: they depend on the code and its
  * constants, not on the machine and on what else that does.
- * What it is not: a measurement of time, or of threads that wait for each other's locks.
+ * It also prints how long, on average, the locks were held, which does depend on the machine.
+ * What it is not: a measurement of threads that wait for each other's locks.
  *
  * Data structure: the linker leads each call of pthread_mutex_lock to __wrap_pthread_mutex_lock
- * (--wrap), which counts by the rank of the lock that the mutex is the first field of; and each of
- * sysconf to __wrap_sysconf, because the size of a slab depends on the number of processors.
+ * (--wrap), which counts by the rank of the lock that the mutex is the first field of; each of
+ * pthread_mutex_unlock to a function that adds up how long the lock was held; and each of sysconf
+ * to __wrap_sysconf, because the size of a slab depends on the number of processors.
  * Invariant: one thread at a time has the turn.
  * Lock: none; semaphores pass the turn, because a mutex would be counted.
  */
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -59,7 +62,10 @@ struct counts {
     uint64_t faults;    /* of pages */
 };
 
-static uint64_t nr_locked[LOCK_RANK_HEAP + 1]; /* by rank; since the warm-up */
+/* By rank; since the warm-up. One thread at a time has the turn, and holds one lock of a rank. */
+static uint64_t nr_locked[LOCK_RANK_HEAP + 1];
+static uint64_t held_ns[LOCK_RANK_HEAP + 1];    /* in all; reading the clock is part of it */
+static uint64_t held_since[LOCK_RANK_HEAP + 1]; /* ns; of the lock held now */
 static pyslab_arena *arena;
 static const struct workload *workload;
 static struct worker workers[THREADS_MAX];
@@ -70,13 +76,43 @@ static struct counts before;   /* at the end of the warm-up */
 static void *shared[SHARED];
 static uint64_t nr_made, nr_taken; /* "handover": places in the ring that shared is */
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t mean(uint64_t sum, uint64_t nr)
+{
+    return nr == 0 ? 0 : sum / nr;
+}
+
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
 
+static enum lock_rank rank_of(const pthread_mutex_t *mutex)
+{
+    return ((const struct lock *)(const void *)mutex)->rank;
+}
+
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-    nr_locked[((const struct lock *)(const void *)mutex)->rank]++;
-    return __real_pthread_mutex_lock(mutex);
+    int error = __real_pthread_mutex_lock(mutex);
+
+    nr_locked[rank_of(mutex)]++;
+    held_since[rank_of(mutex)] = now_ns();
+    return error;
+}
+
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    held_ns[rank_of(mutex)] += now_ns() - held_since[rank_of(mutex)];
+    return __real_pthread_mutex_unlock(mutex);
 }
 
 long __real_sysconf(int name);
@@ -237,6 +273,8 @@ static void counts_print(void)
 {
     uint64_t cache_locks = nr_locked[LOCK_RANK_CACHE], zone_locks = nr_locked[LOCK_RANK_ZONE];
     uint64_t heap_locks = nr_locked[LOCK_RANK_HEAP], other_locks = 0;
+    uint64_t cache_ns = mean(held_ns[LOCK_RANK_CACHE], cache_locks);
+    uint64_t zone_ns = mean(held_ns[LOCK_RANK_ZONE], zone_locks);
     struct counts now;
     pyslab_arena_stats stats;
 
@@ -248,10 +286,11 @@ static void counts_print(void)
     printf("{\"operations\": %" PRIu64 ", \"cache_locks\": %" PRIu64 ", \"zone_locks\": %" PRIu64
            ", \"heap_locks\": %" PRIu64 ", \"other_locks\": %" PRIu64 ", \"exchanges\": %" PRIu64
            ", \"slabs\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"peak_pages\": %" PRIu64
-           ", \"heap_bytes\": %" PRIu64 "}\n",
+           ", \"heap_bytes\": %" PRIu64 ", \"cache_held_ns\": %" PRIu64
+           ", \"zone_held_ns\": %" PRIu64 "}\n",
            nr_threads * (nr_operations - nr_operations / WARM_UP), cache_locks, zone_locks,
            heap_locks, other_locks, now.exchanges - before.exchanges, now.slabs - before.slabs,
-           now.faults - before.faults, stats.peak_used_pages, stats.heap_bytes);
+           now.faults - before.faults, stats.peak_used_pages, stats.heap_bytes, cache_ns, zone_ns);
 }
 
 /* --- turns ---------------------------------------------------------------- */
@@ -284,6 +323,7 @@ static void worker_run(struct worker *worker, uint64_t until)
                 counts_print();
             before = counts_now();
             memset(nr_locked, 0, sizeof nr_locked);
+            memset(held_ns, 0, sizeof held_ns);
         }
         turn_pass(worker);
     }

@@ -36,7 +36,8 @@ def test_system_calls(workload: str, tmp_path: Path) -> None:
         return {name: n for name, n in found.items() if name not in ("futex", "total")}
 
     few, many = calls(100_000), calls(200_000)
-    # Where the system puts a mapping, at random, says whether an end of it must be cut off.
-    assert sum(many.values()) <= sum(few.values()) + 2
+    # Where the system puts each mapping, at random, says whether an end of it must be cut off. That
+    # is a few calls more or less; one call in 1,000 operations would be 100 more.
+    assert sum(many.values()) <= sum(few.values()) + 10
     assert few["mmap"] <= 24
     assert few["madvise"] + few["munmap"] + few["mprotect"] <= 24
