@@ -136,6 +136,17 @@ void *pyslab_krealloc(pyslab_arena *arena, void *p, size_t size, uint32_t gfp);
 size_t pyslab_ksize(pyslab_arena *arena, const void *p);
 /* Errors: EPOINTER, EDOUBLE; the arena is unchanged then. NULL is a no-op. */
 int pyslab_kfree(pyslab_arena *arena, void *p);
+/* kmalloc, kzalloc and krealloc of n * size bytes. NULL also if that is more than a size_t holds;
+ * p is left as it was then. */
+void *pyslab_kmalloc_array(pyslab_arena *arena, size_t n, size_t size, uint32_t gfp);
+void *pyslab_kcalloc(pyslab_arena *arena, size_t n, size_t size, uint32_t gfp);
+void *pyslab_krealloc_array(pyslab_arena *arena, void *p, size_t n, size_t size, uint32_t gfp);
+/* A block with a copy of the size bytes at src, which may be anywhere. */
+void *pyslab_kmemdup(pyslab_arena *arena, const void *src, size_t size, uint32_t gfp);
+/* kfree of a block that held a secret: all its usable bytes are zero before it is free. The copies
+ * that krealloc left when it moved the block are not found. Errors: as kfree, and then nothing was
+ * written. */
+int pyslab_kfree_sensitive(pyslab_arena *arena, void *p);
 /* Bytes kmalloc(size) would reserve: the class size, or whole frames. */
 size_t pyslab_kmalloc_size_roundup(const pyslab_arena *arena, size_t size);
 /* pyslab_kmem_cache_prealloc of the size class that serves size. EINVAL: none does. */

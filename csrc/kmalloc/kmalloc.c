@@ -297,6 +297,17 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
                : 0;
 }
 
+void kmalloc_clear(struct kmalloc *km, void *p)
+{
+    size_t usable = kmalloc_usable(km, p);
+
+    if (usable == 0)
+        return;
+    memset(p, 0, usable);
+    /* For the compiler this reads the bytes, so that the writes before it cannot be dead. */
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
 size_t kmalloc_roundup(const struct kmalloc *km, size_t size)
 {
     unsigned class = size_class_of(&km->classes, size);

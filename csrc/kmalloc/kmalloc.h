@@ -80,6 +80,8 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size);
 int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr);
 /* How many bytes the caller may use at p; 0 if p is nothing that kmalloc has handed out. */
 size_t kmalloc_usable(struct kmalloc *km, const void *p);
+/* Writes zero to all of those bytes, in a way that no compiler leaves out. */
+void kmalloc_clear(struct kmalloc *km, void *p);
 /* Makes a large block of frames from page_alloc_contig or page_reserve_range; NULL if these gave
  * PFN_NONE. */
 void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn);

@@ -170,3 +170,14 @@ PYSLAB_STATS(region_stats_read, const pyslab_region, pyslab_region_stats)
 /* --- the library ----------------------------------------------------------- */
 PYSLAB_FN(const char *, strerror, (int error), (error))
 PYSLAB_FN(uint64_t, physical_bytes, (void), ())
+/* --- kmalloc: arrays, copies, secrets -------------------------------------- */
+PYSLAB_FN(void *, kmalloc_array, (pyslab_arena *arena, size_t n, size_t size, uint32_t gfp),
+          (arena, n, size, gfp))
+PYSLAB_FN(void *, kcalloc, (pyslab_arena *arena, size_t n, size_t size, uint32_t gfp),
+          (arena, n, size, gfp))
+PYSLAB_FN(void *, krealloc_array, (pyslab_arena *arena, void *p, size_t n, size_t size,
+          uint32_t gfp),
+          (arena, p, n, size, gfp))
+PYSLAB_FN(void *, kmemdup, (pyslab_arena *arena, const void *src, size_t size, uint32_t gfp),
+          (arena, src, size, gfp))
+PYSLAB_FN(int, kfree_sensitive, (pyslab_arena *arena, void *p), (arena, p))

@@ -10,6 +10,7 @@
 #include "python/arena/arena_file.h"
 #include "python/arena/arena_object.h"
 #include "python/cache/cache_create.h"
+#include "python/kmalloc/family_calls.h"
 #include "python/kmalloc/kmalloc_calls.h"
 #include "python/mempool/mempool_type.h"
 #include "python/numpy/numpy_handler.h"
@@ -157,6 +158,29 @@ static PyMethodDef arena_methods[] = {
      "address. Drop the object to have the memory back; repr(buf) tells.\n"
      "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
      "InvalidPointerError for a Buffer of another arena."},
+    {"kmalloc_array", FAST(method_kmalloc_array),
+     "kmalloc_array($self, n, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "kmalloc() of n * size bytes. A product that no machine word holds is an\n"
+     "OutOfMemoryError, and never a small Buffer. Raises as kmalloc()."},
+    {"kcalloc", FAST(method_kcalloc),
+     "kcalloc($self, n, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "As kmalloc_array(), with every byte zero."},
+    {"krealloc_array", FAST(method_krealloc_array),
+     "krealloc_array($self, buf, n, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "krealloc() to n * size bytes; buf is unchanged if there are not so many."},
+    {"kmemdup", FAST(method_kmemdup),
+     "kmemdup($self, data, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "A Buffer with a copy of the bytes of data, any object with the buffer protocol; what is\n"
+     "not contiguous is copied in the order of C.\n\n"
+     ">>> bytes(arena.kmemdup(b\"abc\"))\nb'abc'\n\n"
+     "Raises TypeError for objects without buffers, and as kmalloc()."},
+    {"kfree_sensitive", method_kfree_sensitive, METH_O,
+     "kfree_sensitive($self, buf, /)\n--\n\n"
+     "kfree() of a Buffer that held a secret: all its usable bytes are zero before it is free.\n\n"
+     "Memory that krealloc() left when it moved buf is cleared if views of buf had been made\n"
+     "before; else it went back uncleared. Raises as kfree(), and InvalidPointerError for a "
+     "Buffer\n"
+     "that is not from kmalloc(); nothing is written then."},
     {"get_free_pages", FAST(method_get_free_pages),
      "get_free_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer over a block of 2**order frames, aligned to its size."},

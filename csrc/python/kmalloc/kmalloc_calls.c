@@ -28,8 +28,8 @@ static void *kmalloc_core(ArenaObject *self, size_t size, size_t align, uint32_t
     return p;
 }
 
-static PyObject *kmalloc_general(ArenaObject *self, const char *function, Py_ssize_t size,
-                                 const struct alloc_options *options)
+PyObject *kmalloc_buffer_new(ArenaObject *self, const char *function, Py_ssize_t size,
+                             const struct alloc_options *options)
 {
     uint32_t gfp = options->gfp;
     void *p;
@@ -57,7 +57,7 @@ static PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra
     size = arg_size(self, args[0], "size");
     if (size < 0 || !arena_is_open(self))
         return NULL;
-    return kmalloc_general(self, function, size, &options);
+    return kmalloc_buffer_new(self, function, size, &options);
 }
 
 /* kmalloc(size): the usual call, with an exact int and nothing more, is served here, in as few
@@ -86,6 +86,16 @@ PyObject *method_kzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, 
     return kmalloc_with(op, "kzalloc", PYSLAB_GFP_ZERO, args, nargs, kwnames);
 }
 
+PyObject *kmalloc_buffer_resize(ArenaObject *self, const char *function, BufferObject *buffer,
+                                Py_ssize_t size, uint32_t gfp)
+{
+    if (!arg_nofail(gfp, (size_t)size) || !arg_drop_highmem(function, &gfp))
+        return NULL;
+    if (!arena_is_open(self) || buffer_resize(buffer, size, gfp) < 0)
+        return NULL;
+    return Py_NewRef((PyObject *)buffer);
+}
+
 PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
@@ -97,12 +107,9 @@ PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     buffer = arg_buffer(self, args[0]);
     size = buffer == NULL ? -1 : arg_size(self, args[1], "size");
-    if (size < 0 || !arg_nofail(options.gfp, (size_t)size) ||
-        !arg_drop_highmem("krealloc", &options.gfp))
+    if (size < 0)
         return NULL;
-    if (!arena_is_open(self) || buffer_resize(buffer, size, options.gfp) < 0)
-        return NULL;
-    return Py_NewRef((PyObject *)buffer);
+    return kmalloc_buffer_resize(self, "krealloc", buffer, size, options.gfp);
 }
 
 PyObject *method_ksize(PyObject *op, PyObject *arg)
