@@ -92,7 +92,7 @@ def test_a_client_beside_another_gil(c_client: Path, first: str) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="the module is new in Python 3.14")
 def test_concurrent_interpreters() -> None:
-    """What users write from Python 3.14 on: the error, and then a pool that goes on."""
+    """What users write from Python 3.14 on: the error, and then a view that is shared."""
     child = run_child(f"""
         from concurrent import interpreters
         there = interpreters.create()
@@ -102,9 +102,20 @@ def test_concurrent_interpreters() -> None:
             except interpreters.ExecutionFailed as error:
                 assert {REFUSAL!r} in str(error), error
             assert there.call(sum, (1, 2)) == 3
-        there.close()
         import pyslab
-        pyslab.Arena("1MiB").kmalloc(10)
+        arena = pyslab.Arena("1MiB")
+        buf = arena.kmalloc(10)
+        sent = interpreters.create_queue()
+        there.prepare_main(sent=sent)
+        sent.put(memoryview(buf))
+        there.exec("view = sent.get(); view[:5] = b'hello'")
+        assert bytes(buf[:5]) == b"hello"
+        try:
+            arena.kfree(buf)
+        except BufferError:
+            there.exec("del view")
+        arena.kfree(buf)
+        there.close()
         print("alive")
     """)
     assert_quiet(child)
