@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 import typing
 from collections.abc import Iterator
 
@@ -54,7 +55,8 @@ def test_hints_of(place: str) -> None:
     pytest.importorskip("numpy")
     module, name = place.split(":")
     for function in functions_of(getattr(importlib.import_module(module), name)):
-        typing.get_type_hints(function)
+        if sys.version_info >= (3, 11) or "KW_ONLY" not in str(vars(function)):  # 3.10 cannot
+            typing.get_type_hints(function)
         if not inspect.isclass(function):
             inspect.signature(function, eval_str=True)  # type: ignore[arg-type]
 
