@@ -3,7 +3,7 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | programs | c-tests | asan | tsan | counts | clean
+# Also: make lint | programs | c-tests | asan | tsan | counts | pythons | test-pythons | clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +15,7 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test programs lint c-tests asan tsan counts clean
+.PHONY: bench bench-malloc test programs lint c-tests asan tsan counts pythons test-pythons clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -28,6 +28,16 @@ bench-malloc: $(VENV)/.stamp-install
 
 test: $(VENV)/.stamp-install c-tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# --- other Pythons: as root, because of chroot; not in CI -------------------------
+
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14 3.15
+
+pythons:
+	tools/pythons.sh
+
+test-pythons:
+	TEST_ARGS="$(TEST_ARGS)" tools/test_pythons.sh $(PYTHONS)
 
 # --- lint -----------------------------------------------------------------------
 

@@ -16,8 +16,6 @@ pyslab.procfs_parse, pyslab.extfrag. A name that begins with an underscore is pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pyslab import _interpreter  # noqa: F401  # first: it refuses a subinterpreter
 from pyslab._arena.arena import Arena
 from pyslab._arena.handles import default_arena
@@ -39,7 +37,6 @@ from pyslab._installed import (
     get_pkgconfig_dir,
     malloc_library,
 )
-from pyslab._memory.counts import SlabCounts, SupplyCounts
 from pyslab._memory.gfp import GFP
 from pyslab._memory.prefill import PrefilledSheaf
 from pyslab._memory.ring import Ring
@@ -56,6 +53,7 @@ from pyslab.errors import (
 )
 from pyslab.sizes import parse_bytes
 
+TYPE_CHECKING = False  # what a type checker takes for true, without importing typing
 if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab import arrow, compat, numpy_handler
     from pyslab._figures.address_map import AddressMap, AddressRange
@@ -63,6 +61,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._figures.profiler_records import MemoryRecord, ProfilerRecords, profiler_records
     from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
     from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
+    from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.statistics import Statistics, StatisticsBlock
@@ -145,6 +144,7 @@ _NAMES_OF_MODULES = {
     "_figures.profiler_records": ("MemoryRecord", "ProfilerRecords", "profiler_records"),
     "_figures.records": ("ArenaStats", "CacheStats", "ZoneStats"),
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
+    "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),
     "interchange": ("dump", "dumps", "load", "loads"),
     "statistics": ("Statistics", "StatisticsBlock"),

@@ -10,6 +10,7 @@ As with pickle itself: unpickle only what you trust.
 
 from __future__ import annotations
 
+import collections.abc
 import pickle
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,8 @@ from pyslab._memory.gfp import GFP
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer as BytesLike
+else:  # Python 3.12 was the first to have a class of what exports a buffer
+    BytesLike = getattr(collections.abc, "Buffer", object)
 
 __all__ = ["dump", "dumps", "load", "loads"]
 

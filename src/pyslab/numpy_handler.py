@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pyslab import _hints as hints
 from pyslab._arena.arena import Arena
 from pyslab._arena.handles import default_arena
 from pyslab._core import (
@@ -29,7 +30,6 @@ from pyslab._core import (
     _numpy_set_handler,
 )
 from pyslab._memory.numpy_allocator import (
-    Fallback,
     NumpyAllocator,
     check_arena,
     falls_back,
@@ -41,14 +41,14 @@ __all__ = ["NumpyAllocator", "initializer", "install", "last_refusal", "uninstal
 
 Scope = Literal["context", "process"]
 
-_installed: tuple[Arena, Fallback | None] | None = None
+_installed: tuple[Arena, hints.Fallback | None] | None = None
 
 
 def install(
     arena: Arena | None = None,
     *,
     scope: Scope = "context",
-    fallback: Fallback | None = None,
+    fallback: hints.Fallback | None = None,
 ) -> Arena:
     """Take array data from arena (None: the default arena) from now on; return the arena.
 
@@ -98,7 +98,7 @@ def uninstall() -> None:
     _numpy_process_uninstall()
 
 
-def initializer(arena: Arena | None = None, fallback: Fallback | None = None) -> None:
+def initializer(arena: Arena | None = None, fallback: hints.Fallback | None = None) -> None:
     """Take array data of this thread from arena (None: the installed one, or the default).
 
     Without an arena, fallback is that of the installed one.

@@ -7,14 +7,13 @@ parse_bytes for every size given as a string.
 
 from __future__ import annotations
 
-import re
-
 __all__ = ["format_bytes", "parse_bytes"]
 
-_SPECIFICATION = re.compile(
-    r"^([0-9]+)(\.[0-9]*)?[\t ]*(?:([kmgtpe])(i?b)?|b)?$", re.IGNORECASE | re.ASCII
-)
-_PREFIXES = "kmgtpe"
+_LETTERS = "bBiIkKmMgGtTpPeE"
+_FACTORS = {"": 1, "b": 1}
+for _power, _prefix in enumerate("kmgtpe", 1):
+    _FACTORS[_prefix] = _FACTORS[_prefix + "ib"] = 1024**_power
+    _FACTORS[_prefix + "b"] = 1000**_power
 _UNITS = (
     "a number and B, or kB, MB, GB, TB, PB, EB (powers of 1000), "
     "KiB, MiB, GiB, TiB, PiB, EiB or K, M, G, T, P, E (powers of 1024)"
@@ -28,16 +27,17 @@ def parse_bytes(text: str) -> int:
     """
     if not isinstance(text, str):
         raise TypeError(f"a byte specification is a str, not {type(text).__name__}")
-    match = _SPECIFICATION.match(text.strip())
-    if match is None:
+    stripped = text.strip()
+    number = stripped.rstrip(_LETTERS)
+    factor = _FACTORS.get(stripped[len(number) :].lower())
+    whole, _, fraction = number.rstrip("\t ").partition(".")
+    if factor is None or not whole or not _are_digits(whole) or not _are_digits(fraction):
         raise ValueError(f"Could not parse {text!r} as a byte specification: expected {_UNITS}")
-    whole, fraction, prefix, rest = match.groups()
-    unit = 1
-    if prefix is not None:
-        base = 1000 if rest in ("b", "B") else 1024
-        unit = base ** (_PREFIXES.index(prefix.lower()) + 1)
-    digits = (fraction or ".")[1:]
-    return int(whole + digits) * unit // int("1" + "0" * len(digits))
+    return int(whole + fraction) * factor // int("1" + "0" * len(fraction))
+
+
+def _are_digits(text: str) -> bool:
+    return not text.strip("0123456789")
 
 
 def format_bytes(nbytes: int) -> str:

@@ -20,13 +20,10 @@ from __future__ import annotations
 import dataclasses
 from html import escape
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from pyslab import _hints as hints
 from pyslab._core import UsageBlock
 from pyslab.sizes import format_bytes
-
-if TYPE_CHECKING:
-    from pyslab._arena.arena import Arena
 
 __all__ = ["Statistics", "StatisticsBlock"]
 
@@ -92,7 +89,7 @@ class StatisticsBlock:
     were afterwards. A block keeps its arena's memory mapped until it ends.
     """
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: hints.Arena) -> None:
         self._arena = arena
         self._usage: UsageBlock | None = None
         self._ended = False
@@ -115,7 +112,7 @@ class StatisticsBlock:
         self._ended = True
 
     @property
-    def arena(self) -> Arena:
+    def arena(self) -> hints.Arena:
         """The arena that is measured."""
         return self._arena
 

@@ -465,11 +465,10 @@ static void records_of_zones(void)
 static void records_refused(void)
 {
     pyslab_arena *arena = rig_arena(BIG_BYTES, 18);
-    uint32_t nr = 0;
 
     if (PYSLAB_CHECK_LEVEL == 0)
         return;
-    for (; arena->pages.zone[0].frontier < ZONE_RECORDS_STEP; nr += 1024)
+    while (arena->pages.zone[0].frontier < ZONE_RECORDS_STEP)
         REQUIRE(pyslab_alloc_pages(arena, 10, KERNEL) != PFN_NONE);
     fault_inject(1, true);
     EXPECT_EQ(pyslab_alloc_pages(arena, 12, KERNEL | PYSLAB_GFP_NOWARN), PFN_NONE);

@@ -26,6 +26,8 @@ def test_every_program_is_run() -> None:
     public = {
         name
         for name, value in vars(interchange_programs).items()
-        if callable(value) and getattr(value, "__module__", "") == interchange_programs.__name__
+        if not name.startswith("_")
+        and callable(value)
+        and getattr(value, "__module__", "") == interchange_programs.__name__
     }
     assert set(NAMES) == public

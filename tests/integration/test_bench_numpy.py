@@ -6,12 +6,15 @@ Figures are made up where a judgement is tested: nothing here depends on the clo
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("numpy")
+
+import numpy as np
 
 from pyslab.bench.harness.child import call_in_child
 from pyslab.bench.harness.progress import PlainProgress
@@ -22,7 +25,7 @@ from pyslab.bench.harness.table import Table, format_size
 from pyslab.bench.harness.timing import EMPTY
 from pyslab.bench.harness.verdict import Verdict
 from pyslab.bench.sections import numpy_chain, numpy_empty, numpy_peak
-from pyslab.bench.sections.numpy_arrays import CHAIN_SIZES, NUMPY
+from pyslab.bench.sections.numpy_arrays import CHAIN, CHAIN_SIZES, NUMPY
 from pyslab.bench.sections.numpy_chain import (
     ARENA_OUTPUTS,
     CONTENDERS,
@@ -150,11 +153,28 @@ def test_np_empty() -> None:
     assert {frozenset((NUMPY, PYSLAB, EMPTY))} == {frozenset(row) for row in found.values()}
 
 
+def _temporaries(nbytes: int) -> int:
+    """How many arrays the chain holds at once beside its operands.
+
+    Two where NumPy writes a result over a temporary; three where it cannot see that nobody else
+    has it, as NumPy 2.5 on Python 3.14 and 3.15.
+    """
+    operands = {name: np.ones(nbytes // 8) for name in "abcd"}
+    tracemalloc.start()
+    try:
+        eval(CHAIN, operands)
+        return round(tracemalloc.get_traced_memory()[1] / nbytes)
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("name", [NUMPY, PYSLAB])
 def test_peak_memory(name: str) -> None:
-    """Four operands and two temporaries of 4 MiB, and little more."""
+    """Four operands and two or three temporaries of 4 MiB, and little more."""
+    arrays = 4 + _temporaries(4 << 20)
+    assert arrays in (6, 7)
     row = call_in_child(numpy_peak.peak, name, 4 << 20)
-    assert 24 << 20 <= row["growth_bytes"] <= 27 << 20
+    assert arrays * 4 << 20 <= row["growth_bytes"] <= (arrays * 4 + 3) << 20
     assert row["growth_bytes"] < row["peak_bytes"]
 
 

@@ -2,8 +2,9 @@
 
 Modules are nodes; an edge leads from a module to each module of the package that an import
 statement in it names, wherever the statement is: at the top or in a function. Not counted are
-imports under ``if TYPE_CHECKING:``, which are never run, and what the package's own
-``__getattr__`` imports at the first use of a name, because a user asks for that, not a module.
+imports under ``if TYPE_CHECKING:``, which are never run, and what ``__getattr__`` of the package
+and of its door to annotations (_hints.py) imports at the first use of a name, because a user asks
+for that, not a module.
 Importing a.b runs a/__init__.py too; that is an edge only if a name is taken from it.
 """
 
@@ -20,6 +21,7 @@ PACKAGE = REPO / "src" / "pyslab"
 C_SOURCES = REPO / "csrc" / "python"
 AT_A_CALL = {"pyslab._arena.handles", "pyslab.interchange"}  # that C imports later
 LAZY = "__getattr__"
+LAZY_MODULES = ("", "._hints")  # after the name of the package
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -28,16 +30,16 @@ def _is_type_checking(test: ast.expr) -> bool:
     )
 
 
-def _statements(node: ast.AST, *, is_root: bool) -> Iterator[ast.AST]:
+def _statements(node: ast.AST, *, is_lazy: bool) -> Iterator[ast.AST]:
     """Yield every statement that can run, depth first."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _is_type_checking(child.test):
             for other in child.orelse:
                 yield other
-                yield from _statements(other, is_root=is_root)
-        elif not (is_root and isinstance(child, ast.FunctionDef) and child.name == LAZY):
+                yield from _statements(other, is_lazy=is_lazy)
+        elif not (is_lazy and isinstance(child, ast.FunctionDef) and child.name == LAZY):
             yield child
-            yield from _statements(child, is_root=is_root)
+            yield from _statements(child, is_lazy=is_lazy)
 
 
 def _named(node: ast.AST, module: str, package: str, modules: set[str]) -> Iterator[str]:
@@ -70,9 +72,10 @@ def import_graph(root: Path) -> dict[str, set[str]]:
     for module, path in sources.items():
         package = module if path.stem == "__init__" else module.rpartition(".")[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
+        is_lazy = module.removeprefix(root.name) in LAZY_MODULES
         graph[module] = {
             name
-            for node in _statements(tree, is_root=module == root.name)
+            for node in _statements(tree, is_lazy=is_lazy)
             for name in _named(node, module, package, set(sources))
             if name in sources and name != module
         }
@@ -115,7 +118,7 @@ def test_what_the_compiled_module_imports_needs_no_compiled_module() -> None:
     assert AT_A_CALL | {"pyslab.errors", "pyslab.sizes"} <= wanted
     for module in wanted:
         path = PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py")
-        nodes = _statements(ast.parse(path.read_text(encoding="utf-8")), is_root=False)
+        nodes = _statements(ast.parse(path.read_text(encoding="utf-8")), is_lazy=False)
         names = {name for node in nodes for name in _named(node, module, "pyslab", set())}
         uses_core = any(name.startswith("pyslab._core") for name in names)
         assert uses_core == (module in AT_A_CALL), module

@@ -57,6 +57,35 @@ def test_an_unknown_name() -> None:
     assert not hasattr(pyslab, "options")
 
 
+def test_what_an_import_imports() -> None:
+    """Of pyslab only what allocates; of Python little, and nothing that is slow to import."""
+    child = run_child("""
+        import sys
+        before = set(sys.modules)
+        import pyslab
+        new = set(sys.modules) - before
+        own = {name for name in new if name.partition(".")[0] == "pyslab"}
+        expected = {"pyslab", "pyslab._core.lib"} | {
+            "pyslab." + name
+            for name in (
+                *("_arena", "_arguments", "_core", "_hints", "_installed", "_interpreter"),
+                *("_memory", "errors", "sizes"),
+                *("_arena.arena", "_arena.arrays", "_arena.handles", "_arena.kernel_reports"),
+                *("_arena.options", "_arena.prealloc", "_arena.reclaim", "_arena.refusals"),
+                *("_arena.reports", "_arena.windows", "_memory.closing", "_memory.gfp"),
+                *("_memory.gfp_zones", "_memory.numpy_allocator", "_memory.prefill"),
+                *("_memory.ring", "_memory.slots"),
+            )
+        }
+        assert own == expected, own ^ expected
+        slow = {"typing", "re", "dataclasses", "inspect", "psutil", "numpy", "cffi", "pathlib"}
+        assert not slow & new, slow & new
+        assert len(new - own) <= 25, sorted(new - own)
+        print("alive")
+    """)
+    assert_quiet(child)
+
+
 def test_an_import_and_an_arena_need_little() -> None:
     """Slow modules come with what needs them: after an allocation none of them is there."""
     child = run_child("""
@@ -70,6 +99,7 @@ def test_an_import_and_an_arena_need_little() -> None:
         slow = {
             *("importlib.metadata", "xml", "urllib", "email", "psutil", "dataclasses", "inspect"),
             *("pickle", "pathlib", "fractions", "asyncio", "logging", "numpy", "cffi"),
+            *("typing", "re"),
         }
         assert not slow & (set(sys.modules) - before), slow & set(sys.modules)
         print("alive")

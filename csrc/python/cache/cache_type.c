@@ -6,33 +6,50 @@
 
 #include <stddef.h>
 
+/* The cache's figures, and the class of _memory/counts.py that shows them: a new reference. The
+ * class comes first, because another thread may destroy the cache while its module is imported. */
+static PyObject *figures_read(CacheObject *self, const char *name, pyslab_cache_stats *s)
+{
+    PyObject *class = objects_class("pyslab._memory.counts", name);
+
+    if (class == NULL)
+        return NULL;
+    if (!cache_is_usable(self, false)) {
+        Py_DECREF(class);
+        return NULL;
+    }
+    cache_stats(self->cache, s);
+    return class;
+}
+
 static PyObject *get_slabs(PyObject *op, void *unused)
 {
-    CacheObject *self = cache_of(op);
     pyslab_cache_stats s;
+    PyObject *class = figures_read(cache_of(op), "SlabCounts", &s), *made;
 
     (void)unused;
-    if (!cache_is_usable(self, false))
+    if (class == NULL)
         return NULL;
-    cache_stats(self->cache, &s);
-    return PyObject_CallFunction(objects.slab_counts, "KKK", (unsigned long long)s.nr_full,
+    made = PyObject_CallFunction(class, "KKK", (unsigned long long)s.nr_full,
                                  (unsigned long long)s.nr_partial, (unsigned long long)s.nr_empty);
+    Py_DECREF(class);
+    return made;
 }
 
 static PyObject *get_supply(PyObject *op, void *unused)
 {
-    CacheObject *self = cache_of(op);
     pyslab_cache_stats s;
+    PyObject *class = figures_read(cache_of(op), "SupplyCounts", &s), *made;
 
     (void)unused;
-    if (!cache_is_usable(self, false))
+    if (class == NULL)
         return NULL;
-    cache_stats(self->cache, &s);
-    return PyObject_CallFunction(
-        objects.supply_counts, "KKKKKK", (unsigned long long)s.supply_sheaf,
-        (unsigned long long)s.supply_swap, (unsigned long long)s.supply_barn,
-        (unsigned long long)s.supply_partial, (unsigned long long)s.supply_empty,
-        (unsigned long long)s.supply_buddy);
+    made = PyObject_CallFunction(
+        class, "KKKKKK", (unsigned long long)s.supply_sheaf, (unsigned long long)s.supply_swap,
+        (unsigned long long)s.supply_barn, (unsigned long long)s.supply_partial,
+        (unsigned long long)s.supply_empty, (unsigned long long)s.supply_buddy);
+    Py_DECREF(class);
+    return made;
 }
 
 static PyObject *get_name(PyObject *op, void *unused)

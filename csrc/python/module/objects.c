@@ -12,13 +12,13 @@ struct import {
     PyObject **slot; /* where the object is kept */
 };
 
-static bool import_one(const struct import *import)
+PyObject *objects_class(const char *module_name, const char *name)
 {
-    PyObject *module = PyImport_ImportModule(import->module);
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *found = module == NULL ? NULL : PyObject_GetAttrString(module, name);
 
-    *import->slot = module == NULL ? NULL : PyObject_GetAttrString(module, import->name);
     Py_XDECREF(module);
-    return *import->slot != NULL;
+    return found;
 }
 
 bool objects_import(void)
@@ -27,8 +27,6 @@ bool objects_import(void)
         {"enum", "Flag", &objects.flag_type},
         {"pyslab.sizes", "parse_bytes", &objects.parse_bytes},
         {"pyslab._memory.prefill", "PrefilledSheaf", &objects.prefilled},
-        {"pyslab._memory.counts", "SlabCounts", &objects.slab_counts},
-        {"pyslab._memory.counts", "SupplyCounts", &objects.supply_counts},
         {"pyslab.errors", "PyslabError", &objects.error},
         {"pyslab.errors", "OutOfMemoryError", &objects.out_of_memory},
         {"pyslab.errors", "InvalidPointerError", &objects.invalid_pointer},
@@ -40,8 +38,10 @@ bool objects_import(void)
         {"pyslab.errors", "WindowExhaustedError", &objects.window_exhausted},
     };
 
-    for (size_t i = 0; i < sizeof imports / sizeof imports[0]; i++)
-        if (!import_one(&imports[i]))
+    for (size_t i = 0; i < sizeof imports / sizeof imports[0]; i++) {
+        *imports[i].slot = objects_class(imports[i].module, imports[i].name);
+        if (*imports[i].slot == NULL)
             return false;
+    }
     return true;
 }

@@ -28,12 +28,10 @@ struct module_objects {
     PyTypeObject *region_type;
     PyTypeObject *usage_type;
     PyTypeObject *shrinker_type;
-    PyObject *slab_counts;   /* pyslab._memory.counts.SlabCounts */
-    PyObject *supply_counts; /* pyslab._memory.counts.SupplyCounts */
-    PyObject *flag_type;     /* enum.Flag */
-    PyObject *parse_bytes;   /* pyslab.sizes.parse_bytes */
-    PyObject *prefilled;     /* pyslab._memory.prefill.PrefilledSheaf */
-    PyObject *error;         /* pyslab.errors.PyslabError; the rest are its subclasses there */
+    PyObject *flag_type;   /* enum.Flag */
+    PyObject *parse_bytes; /* pyslab.sizes.parse_bytes */
+    PyObject *prefilled;   /* pyslab._memory.prefill.PrefilledSheaf */
+    PyObject *error;       /* pyslab.errors.PyslabError; the rest are its subclasses there */
     PyObject *out_of_memory;
     PyObject *invalid_pointer;
     PyObject *double_free;
@@ -48,5 +46,9 @@ extern struct module_objects objects;
 
 /* Looks up everything but the types. False with an exception set. */
 bool objects_import(void);
+
+/* A new reference to a class that few programs use, so that `import pyslab` does not import its
+ * module. It may run any code: look at what that can change afterwards. NULL: an exception. */
+PyObject *objects_class(const char *module, const char *name);
 
 #endif

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
 
+from pyslab import _hints as hints
 from pyslab._arena import arrays, kernel_reports, reclaim, reports, windows
-from pyslab._arena.options import Hugepages, KmallocClasses, arena_options
+from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
 from pyslab._arena.refusals import creation_error
@@ -24,10 +24,6 @@ from pyslab._memory.ring import Ring
 from pyslab._memory.slots import LAST_PKMAP, window_slots
 from pyslab.errors import ArenaClosedError, PyslabError
 from pyslab.sizes import format_bytes
-
-if TYPE_CHECKING:
-    from pyslab._memory.window import Window
-    from pyslab.zones import ZoneLayout
 
 __all__ = ["Arena"]
 
@@ -66,14 +62,14 @@ class Arena(ArenaBase, Closing):
         self,
         size: int | str,
         *,
-        hugepages: Hugepages = "try",
+        hugepages: hints.Hugepages = "try",
         max_order: int = lib.PYSLAB_DEFAULT_ORDER,
         overcommit: bool = False,
-        kmalloc_classes: KmallocClasses = "fine",
+        kmalloc_classes: hints.KmallocClasses = "fine",
         purge_delay: float | None = 1.0,
         prefault: bool = False,
         mlock: bool = False,
-        zones: ZoneLayout | None = None,
+        zones: hints.ZoneLayout | None = None,
         on_oom: OomCallback | None = None,
         highmem: str | os.PathLike[str] | None = None,
         prealloc: Prealloc | None = None,
@@ -111,14 +107,14 @@ class Arena(ArenaBase, Closing):
         self.on_oom = on_oom
 
     @classmethod
-    def _of_handle(cls, handle: Any, layout: ZoneLayout | None) -> Arena:
+    def _of_handle(cls, handle: hints.Any, layout: hints.ZoneLayout | None) -> Arena:
         """Return an Arena over a pyslab_arena made in C, which stays its maker's."""
         self = cls.__new__(cls)
         self._highmem_slots = LAST_PKMAP
         self._start(handle, owned=False, layout=layout)
         return self
 
-    def _start(self, handle: Any, *, owned: bool, layout: ZoneLayout | None) -> None:
+    def _start(self, handle: hints.Any, *, owned: bool, layout: hints.ZoneLayout | None) -> None:
         self._adopt(int(ffi.cast("uintptr_t", handle)), owned)
         self._size = int(lib.pyslab_arena_size(handle))
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle)))
@@ -160,7 +156,7 @@ class Arena(ArenaBase, Closing):
         return self._max_order
 
     @property
-    def layout(self) -> ZoneLayout:
+    def layout(self) -> hints.ZoneLayout:
         """The zones and what each keeps back."""
         if self._layout is None:
             from pyslab.zones import ZoneLayout  # which takes its time to import
@@ -207,7 +203,7 @@ class Arena(ArenaBase, Closing):
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 
     @property
-    def kmap_window(self) -> Window:
+    def kmap_window(self) -> hints.Window:
         """The window of highmem_slots slots that kmap() uses, made at its first use."""
         return windows.kmap_window(self)
 

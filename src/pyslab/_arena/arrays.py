@@ -10,26 +10,17 @@ import math
 import operator
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
+from pyslab import _hints as hints
 from pyslab._core import Buffer
 from pyslab._memory.gfp import GFP
-from pyslab._memory.numpy_allocator import Fallback, NumpyAllocator
+from pyslab._memory.numpy_allocator import NumpyAllocator
 from pyslab.errors import ArenaForkedError, OutOfMemoryError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from pyslab._arena.arena import Arena
-
-Shape = SupportsIndex | Sequence[SupportsIndex]
-Order = Literal["C", "F"]
 
 _FRAME = 4096
 
 
-def _numpy() -> Any:
+def _numpy() -> hints.Any:
     try:
         import numpy
     except ModuleNotFoundError as error:
@@ -39,7 +30,7 @@ def _numpy() -> Any:
     return numpy
 
 
-def _shape(shape: Shape) -> tuple[int, ...]:
+def _shape(shape: hints.Shape) -> tuple[int, ...]:
     dims = shape if isinstance(shape, Sequence) else (shape,)
     result = tuple(operator.index(dim) for dim in dims)
     if any(dim < 0 for dim in result):
@@ -47,9 +38,9 @@ def _shape(shape: Shape) -> tuple[int, ...]:
     return result
 
 
-def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+def _dtype(dtype: hints.npt.DTypeLike) -> hints.np.dtype[hints.Any]:
     """Return a dtype that plain bytes can hold."""
-    kind: np.dtype[Any] = _numpy().dtype(dtype)
+    kind: hints.np.dtype[hints.Any] = _numpy().dtype(dtype)
     if kind.hasobject:
         raise TypeError(
             f"dtype {kind} refers to Python objects, which plain memory cannot own; "
@@ -60,7 +51,7 @@ def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     return kind
 
 
-def _addressed(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
+def _addressed(self: hints.Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
     """Return a Buffer from kmalloc, or a run of frames if it is larger than the largest block."""
     if _FRAME << self.max_order < nbytes <= self.size:
         frames = -(-nbytes // _FRAME)
@@ -69,7 +60,7 @@ def _addressed(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
     return self.kmalloc(nbytes, align=align, gfp=gfp)
 
 
-def array_memory(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
+def array_memory(self: hints.Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
     """Return a Buffer of nbytes at least.
 
     From kmalloc, or a run of frames; where an arena with high memory has no room for that, from
@@ -96,27 +87,27 @@ def array_memory(self: Arena, nbytes: int, align: int, gfp: GFP) -> Buffer:
 
 
 def _array(
-    self: Arena,
+    self: hints.Arena,
     shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    order: Order,
+    dtype: hints.np.dtype[hints.Any],
+    order: hints.Order,
     align: int,
     gfp: GFP,
-) -> npt.NDArray[Any]:
+) -> hints.npt.NDArray[hints.Any]:
     nbytes = dtype.itemsize * math.prod(shape)
     buf = array_memory(self, nbytes, operator.index(align), gfp)
-    array: npt.NDArray[Any] = _numpy().ndarray(shape, dtype, buf, order=order)
+    array: hints.npt.NDArray[hints.Any] = _numpy().ndarray(shape, dtype, buf, order=order)
     return array
 
 
 def empty(
-    self: Arena,
-    shape: Shape,
-    dtype: npt.DTypeLike = float,
+    self: hints.Arena,
+    shape: hints.Shape,
+    dtype: hints.npt.DTypeLike = float,
     *,
-    order: Order = "C",
+    order: hints.Order = "C",
     align: int = 64,
-) -> npt.NDArray[Any]:
+) -> hints.npt.NDArray[hints.Any]:
     """Return an array over a Buffer, content unspecified.
 
     align: power of two that the first byte's address is a multiple of.
@@ -127,26 +118,26 @@ def empty(
 
 
 def zeros(
-    self: Arena,
-    shape: Shape,
-    dtype: npt.DTypeLike = float,
+    self: hints.Arena,
+    shape: hints.Shape,
+    dtype: hints.npt.DTypeLike = float,
     *,
-    order: Order = "C",
+    order: hints.Order = "C",
     align: int = 64,
-) -> npt.NDArray[Any]:
+) -> hints.npt.NDArray[hints.Any]:
     """As empty(), with every byte zero. Memory known to be zero is not cleared again."""
     return _array(self, _shape(shape), _dtype(dtype), order, align, GFP.KERNEL | GFP.ZERO)
 
 
 def full(
-    self: Arena,
-    shape: Shape,
+    self: hints.Arena,
+    shape: hints.Shape,
     fill_value: object,
-    dtype: npt.DTypeLike | None = None,
+    dtype: hints.npt.DTypeLike | None = None,
     *,
-    order: Order = "C",
+    order: hints.Order = "C",
     align: int = 64,
-) -> npt.NDArray[Any]:
+) -> hints.npt.NDArray[hints.Any]:
     """As empty(), filled with fill_value, whose dtype is the default."""
     kind = _numpy().asarray(fill_value).dtype if dtype is None else dtype
     array = _array(self, _shape(shape), _dtype(kind), order, align, GFP.KERNEL)
@@ -154,9 +145,11 @@ def full(
     return array
 
 
-def from_array(self: Arena, array: npt.ArrayLike, *, align: int = 64) -> npt.NDArray[Any]:
+def from_array(
+    self: hints.Arena, array: hints.npt.ArrayLike, *, align: int = 64
+) -> hints.npt.NDArray[hints.Any]:
     """Copy an array into a Buffer: same shape and dtype, its axes in the same order."""
-    source: npt.NDArray[Any] = _numpy().asarray(array)
+    source: hints.npt.NDArray[hints.Any] = _numpy().asarray(array)
     kind = _dtype(source.dtype)
     strides = [0] * source.ndim
     step = kind.itemsize
@@ -166,12 +159,12 @@ def from_array(self: Arena, array: npt.ArrayLike, *, align: int = 64) -> npt.NDA
         step *= max(source.shape[axis], 1)
     nbytes = kind.itemsize * source.size
     buf = array_memory(self, nbytes, operator.index(align), GFP.KERNEL)
-    copy: npt.NDArray[Any] = _numpy().ndarray(source.shape, kind, buf, 0, strides)
+    copy: hints.npt.NDArray[hints.Any] = _numpy().ndarray(source.shape, kind, buf, 0, strides)
     copy[...] = source
     return copy
 
 
-def numpy_allocator(self: Arena, *, fallback: Fallback | None = None) -> NumpyAllocator:
+def numpy_allocator(self: hints.Arena, *, fallback: hints.Fallback | None = None) -> NumpyAllocator:
     """Give a context manager: inside it NumPy takes the data of new arrays from here.
 
     >>> with arena.numpy_allocator():

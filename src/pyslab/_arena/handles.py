@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
 
+from pyslab import _hints as hints
 from pyslab._arena.arena import Arena
 from pyslab._core import _known_arena, ffi, lib
 from pyslab._memory.gfp_zones import ZONE_NAMES
 from pyslab.errors import OutOfMemoryError, PyslabError
-
-if TYPE_CHECKING:
-    from pyslab.zones import Zone, ZoneLayout
 
 __all__ = ["default_arena"]
 
@@ -59,18 +56,18 @@ def _arena_of_handle(address: int) -> Arena:
         known: Arena | None = _known_arena(address)
         if known is not None:
             return known
-        handle: Any = ffi.cast("pyslab_arena *", address)
+        handle: hints.Any = ffi.cast("pyslab_arena *", address)
         if handle == lib.pyslab_default_arena():
             return default_arena()
         return Arena._of_handle(handle, _core_layout(handle))
 
 
-def _core_layout(handle: Any) -> ZoneLayout | None:
+def _core_layout(handle: hints.Any) -> hints.ZoneLayout | None:
     """Return the zones of a core arena, not what they keep back; None: one NORMAL zone."""
     from pyslab.zones import Zone, ZoneLayout
 
     raw = ffi.new("pyslab_zone_stats *")
-    zones: list[Zone] = []
+    zones: list[hints.Zone] = []
     while lib.pyslab_arena_zone_stats(handle, len(zones), raw) == lib.PYSLAB_OK:
         zones.append(Zone(ZONE_NAMES[raw.type], raw.start_pfn, raw.nr_pages))
     if [zone.name for zone in zones] == ["NORMAL"]:

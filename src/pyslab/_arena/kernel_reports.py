@@ -6,15 +6,9 @@ is imported at its first use; the figures are those of reports.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from pyslab import _hints as hints
 from pyslab._arena.reports import core_arena
 from pyslab._core import ffi, lib
-
-if TYPE_CHECKING:
-    from pyslab import procfs
-    from pyslab._arena.arena import Arena
-    from pyslab._figures.records import ZoneStats
 
 _KERNEL_SUFFIXES = {"HIGHMEM": "high"}  # pgalloc_high; the others are the name's own
 
@@ -22,12 +16,12 @@ _KERNEL_SUFFIXES = {"HIGHMEM": "high"}  # pgalloc_high; the others are the name'
 # --- the records of /proc ------------------------------------------------------
 
 
-def buddy_info(self: Arena) -> tuple[procfs.BuddyInfo, ...]:
+def buddy_info(self: hints.Arena) -> tuple[hints.procfs.BuddyInfo, ...]:
     """Return free blocks per zone and order."""
     from pyslab import procfs
 
     zones = self.zone_stats()
-    found: list[procfs.BuddyInfo] = []
+    found: list[hints.procfs.BuddyInfo] = []
     with core_arena(self) as handle:
         nr_orders = lib.pyslab_arena_max_order(handle) + 1
         for index, zone in enumerate(zones):
@@ -37,7 +31,7 @@ def buddy_info(self: Arena) -> tuple[procfs.BuddyInfo, ...]:
     return tuple(found)
 
 
-def zone_info(self: Arena) -> tuple[procfs.ZoneInfo, ...]:
+def zone_info(self: hints.Arena) -> tuple[hints.procfs.ZoneInfo, ...]:
     """Return what /proc/zoneinfo tells of each zone.
 
     The page lists of all threads are told as those of CPU 0.
@@ -49,14 +43,14 @@ def zone_info(self: Arena) -> tuple[procfs.ZoneInfo, ...]:
     )
 
 
-def slab_info(self: Arena) -> tuple[procfs.SlabInfo, ...]:
+def slab_info(self: hints.Arena) -> tuple[hints.procfs.SlabInfo, ...]:
     """Return what /proc/slabinfo tells of each cache."""
     from pyslab import procfs
 
     return tuple(map(procfs.slab_info, self.caches()))
 
 
-def vm_stat(self: Arena) -> dict[str, int]:
+def vm_stat(self: hints.Arena) -> dict[str, int]:
     """Return the counters of /proc/vmstat that an arena has, by the kernel's names.
 
     Steps of the slow path for which the kernel has no counter follow with our names.
@@ -76,35 +70,35 @@ def vm_stat(self: Arena) -> dict[str, int]:
 # --- the texts of /proc --------------------------------------------------------
 
 
-def buddyinfo(self: Arena) -> str:
+def buddyinfo(self: hints.Arena) -> str:
     """Return free blocks per order, in the format of /proc/buddyinfo."""
     from pyslab import procfs
 
     return procfs.buddyinfo_text(self.buddy_info())
 
 
-def zoneinfo(self: Arena) -> str:
+def zoneinfo(self: hints.Arena) -> str:
     """Return watermarks, reserves and page lists, in the format of /proc/zoneinfo."""
     from pyslab import procfs
 
     return procfs.zoneinfo_text(self.zone_info())
 
 
-def slabinfo(self: Arena) -> str:
+def slabinfo(self: hints.Arena) -> str:
     """Return a line per cache, in the format of /proc/slabinfo."""
     from pyslab import procfs
 
     return procfs.slabinfo_text(self.slab_info())
 
 
-def vmstat(self: Arena) -> str:
+def vmstat(self: hints.Arena) -> str:
     """Return counters, in the format of /proc/vmstat."""
     from pyslab import procfs
 
     return procfs.vmstat_text(self.vm_stat())
 
 
-def _zone_info(zone: ZoneStats, node_stats: dict[str, int] | None) -> procfs.ZoneInfo:
+def _zone_info(zone: hints.ZoneStats, node_stats: dict[str, int] | None) -> hints.procfs.ZoneInfo:
     from pyslab import procfs
 
     lists = procfs.PageSetInfo(

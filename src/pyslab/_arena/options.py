@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import enum
 import os
-from typing import TYPE_CHECKING, Any, Literal
 
+from pyslab import _hints as hints
 from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
 from pyslab._memory.gfp_zones import ZONE_NAMES
 
-if TYPE_CHECKING:
-    from pyslab.zones import ZoneLayout
-
-__all__ = ["Hugepages", "KmallocClasses", "arena_options"]
-
-Hugepages = Literal["try", "no", "require"]
-KmallocClasses = Literal["fine", "linux"]
+__all__ = ["arena_options"]
 
 HUGEPAGES = {
     "no": lib.PYSLAB_HUGEPAGES_NO,
@@ -34,7 +28,7 @@ _MAX_PURGE_DELAY = 1_000_000
 def arena_options(
     size: int | str,
     *,
-    zones: ZoneLayout | None,
+    zones: hints.ZoneLayout | None,
     hugepages: str,
     max_order: int,
     overcommit: bool,
@@ -44,7 +38,7 @@ def arena_options(
     mlock: bool,
     highmem: str | os.PathLike[str] | None,
     background_purge: bool,
-) -> tuple[Any, Any]:
+) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
     Raises ValueError, TypeError, OutOfMemoryError for a size beyond 2**63.
@@ -74,7 +68,7 @@ def arena_options(
     return options, kept
 
 
-def _set_zones(options: Any, layout: ZoneLayout | None) -> Any:
+def _set_zones(options: hints.Any, layout: hints.ZoneLayout | None) -> hints.Any:
     if layout is None:
         return None
     from pyslab.zones import ZoneLayout

@@ -6,8 +6,8 @@ The checks of the option, and the calls that stock a new core arena.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from pyslab import _hints as hints
 from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
 from pyslab.errors import OutOfMemoryError
@@ -33,7 +33,7 @@ def prealloc_option(value: Prealloc | None) -> list[tuple[int, int]]:
     return wanted
 
 
-def stock(arena: Any, wanted: list[tuple[int, int]]) -> None:
+def stock(arena: hints.Any, wanted: list[tuple[int, int]]) -> None:
     """Stock a pyslab_arena *, which the caller destroys if this raises."""
     for nbytes, nr in wanted:
         code = lib.pyslab_kmalloc_prealloc(arena, nbytes, min(nr, (1 << 64) - 1))
@@ -50,7 +50,7 @@ def stock(arena: Any, wanted: list[tuple[int, int]]) -> None:
             )
 
 
-def _largest_class(arena: Any) -> int:
+def _largest_class(arena: hints.Any) -> int:
     """Return the object size of the last of kmalloc's caches, the only ones so far."""
     raw = ffi.new("pyslab_cache_stats *")
     index = 0

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from pyslab import _hints as hints
 from pyslab._arguments import int_option
 from pyslab._core import Shrinker, lib
-
-if TYPE_CHECKING:
-    from pyslab._arena.arena import Arena
 
 __all__ = ["OomCallback", "register_shrinker"]
 
@@ -17,7 +14,7 @@ OomCallback = Callable[[int, str], object]
 
 
 def register_shrinker(
-    self: Arena,
+    self: hints.Arena,
     count: Callable[[], int],
     scan: Callable[[int], int | None],
     *,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 
+from pyslab import _hints as hints
 from pyslab._core import ffi, lib
 from pyslab.errors import OutOfMemoryError, PyslabError
 
 __all__ = ["creation_error"]
 
 
-def creation_error(code: int, error: int, options: Any) -> Exception:
+def creation_error(code: int, error: int, options: hints.Any) -> Exception:
     """Return the exception for a refusal of pyslab_arena_create."""
     size = int(options.size_bytes)
     if code == lib.PYSLAB_ELIMIT:
@@ -48,7 +48,7 @@ def creation_error(code: int, error: int, options: Any) -> Exception:
     )
 
 
-def _limit_hint(error: int, options: Any) -> str:
+def _limit_hint(error: int, options: hints.Any) -> str:
     """Return "; hint: ..." if a limit of the process explains the error, else nothing."""
     if error == errno.EFBIG:
         limit = _limit("RLIMIT_FSIZE")
@@ -102,7 +102,7 @@ def _lock_text(error: int, size: int) -> str:
     )
 
 
-def _high_bytes(options: Any) -> int:
+def _high_bytes(options: hints.Any) -> int:
     """Return the bytes of the zones without addresses, which are in a file."""
     return 4096 * sum(
         int(zone.nr_pages)
@@ -111,7 +111,7 @@ def _high_bytes(options: Any) -> int:
     )
 
 
-def _file_error(error: int, options: Any) -> Exception:
+def _file_error(error: int, options: hints.Any) -> Exception:
     path = os.fsdecode(ffi.string(options.highmem_path))
     if error == errno.ESTALE:
         return PyslabError(

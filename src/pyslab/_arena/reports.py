@@ -11,21 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
+from pyslab import _hints as hints
 from pyslab._core import ArenaBase, ffi, lib
 from pyslab.errors import ArenaClosedError
 
-if TYPE_CHECKING:
-    from pyslab._arena.arena import Arena
-    from pyslab._figures.address_map import AddressMap
-    from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
-    from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
-    from pyslab.statistics import StatisticsBlock
-
 
 @contextmanager
-def core_arena(self: ArenaBase) -> Iterator[Any]:
+def core_arena(self: ArenaBase) -> Iterator[hints.Any]:
     """Give the core arena, kept from being unmapped meanwhile."""
     address = self._pin()
     try:
@@ -37,7 +30,7 @@ def core_arena(self: ArenaBase) -> Iterator[Any]:
 # --- figures -------------------------------------------------------------------
 
 
-def stats(self: Arena) -> ArenaStats:
+def stats(self: hints.Arena) -> hints.ArenaStats:
     """Return the arena's figures."""
     from pyslab._figures import records
 
@@ -47,24 +40,24 @@ def stats(self: Arena) -> ArenaStats:
     return records.arena_stats(raw, self._counts, self._array_counts)
 
 
-def caches(self: Arena) -> list[CacheStats]:
+def caches(self: hints.Arena) -> list[hints.CacheStats]:
     """Return the figures of every kmem_cache, kmalloc's size classes first."""
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_cache_stats *")
-    found: list[CacheStats] = []
+    found: list[hints.CacheStats] = []
     with core_arena(self) as handle:
         while lib.pyslab_arena_cache_stats(handle, len(found), raw) == lib.PYSLAB_OK:
             found.append(records.cache_stats(raw))
     return found
 
 
-def zone_stats(self: Arena) -> tuple[ZoneStats, ...]:
+def zone_stats(self: hints.Arena) -> tuple[hints.ZoneStats, ...]:
     """Return the figures of every zone, lowest first."""
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_zone_stats *")
-    found: list[ZoneStats] = []
+    found: list[hints.ZoneStats] = []
     with core_arena(self) as handle:
         while lib.pyslab_arena_zone_stats(handle, len(found), raw) == lib.PYSLAB_OK:
             found.append(records.zone_stats(raw))
@@ -72,7 +65,7 @@ def zone_stats(self: Arena) -> tuple[ZoneStats, ...]:
     return tuple(zone.with_reserves_for(nr_zones) for zone in found)
 
 
-def vm_stats(self: Arena) -> VmStats:
+def vm_stats(self: hints.Arena) -> hints.VmStats:
     """Return the figures of vmalloc, vmap and rings."""
     from pyslab._figures import vm_records
 
@@ -84,12 +77,12 @@ def vm_stats(self: Arena) -> VmStats:
     )
 
 
-def vm_areas(self: Arena) -> tuple[VmArea, ...]:
+def vm_areas(self: hints.Arena) -> tuple[hints.VmArea, ...]:
     """Return every area of vmalloc, vmap and rings, by address."""
     from pyslab._figures import vm_records
 
     raw = ffi.new("pyslab_vm_area *")
-    found: list[VmArea] = []
+    found: list[hints.VmArea] = []
     with core_arena(self) as handle:
         while lib.pyslab_arena_vm_area(handle, len(found), raw) == lib.PYSLAB_OK:
             found.append(
@@ -105,7 +98,7 @@ def vm_areas(self: Arena) -> tuple[VmArea, ...]:
     return tuple(sorted(found, key=lambda area: area.address))
 
 
-def vmallocinfo(self: Arena) -> str:
+def vmallocinfo(self: hints.Arena) -> str:
     """Return a line per area, in the format of /proc/vmallocinfo."""
     return "".join(
         f"0x{area.address:016x}-0x{area.address + area.nbytes + 4096:016x} "
@@ -114,14 +107,14 @@ def vmallocinfo(self: Arena) -> str:
     )
 
 
-def address_map(self: Arena) -> AddressMap:
+def address_map(self: hints.Arena) -> hints.AddressMap:
     """Return where the parts of the arena lie; str() and .svg draw it."""
     from pyslab._figures import address_map as figure
 
     return figure.address_map(self)
 
 
-def vm_events(self: Arena) -> VmEvents:
+def vm_events(self: hints.Arena) -> hints.VmEvents:
     """Return how often each step of the slow path was taken since creation."""
     from pyslab._figures import vm_records
 
@@ -131,7 +124,7 @@ def vm_events(self: Arena) -> VmEvents:
     return vm_records.vm_events(counts)
 
 
-def fragmentation(self: Arena) -> tuple[Fragmentation, ...]:
+def fragmentation(self: hints.Arena) -> tuple[hints.Fragmentation, ...]:
     """Return both of the kernel's indices for each zone and order, in thousandths."""
     from pyslab._figures import vm_records
     from pyslab.extfrag import fragmentation_index, unusable_index
@@ -155,7 +148,7 @@ def reset_peak(self: ArenaBase) -> None:
     self._reset_peak()
 
 
-def statistics(self: Arena) -> StatisticsBlock:
+def statistics(self: hints.Arena) -> hints.StatisticsBlock:
     """Return a context manager that counts allocations exactly, peaks included.
 
     ``with arena.statistics() as s:`` and then, inside or afterwards, s.current_bytes,
@@ -173,7 +166,7 @@ def statistics(self: Arena) -> StatisticsBlock:
 # --- for notebooks -------------------------------------------------------------
 
 
-def html(self: Arena) -> str:
+def html(self: hints.Arena) -> str:
     """Return a table, and a bar of frames by use, for notebooks."""
     from pyslab._figures.notebook import arena_html, closed_html
 

@@ -7,21 +7,16 @@ its first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from pyslab import _hints as hints
 from pyslab._core import Buffer, Page
 from pyslab._memory.slots import LAST_PKMAP
 
-if TYPE_CHECKING:
-    from pyslab._arena.arena import Arena
-    from pyslab._memory.window import Window
 
-
-def kmap_window(self: Arena) -> Window:
+def kmap_window(self: hints.Arena) -> hints.Window:
     """The window of highmem_slots slots that kmap() uses, made at its first use."""
     from pyslab._memory.window import Window
 
-    window: Window | None = self.__dict__.get("_kmap_window")
+    window: hints.Window | None = self.__dict__.get("_kmap_window")
     if window is None:
         made = Window._of_arena(self, self._highmem_slots)
         # One step: of two threads that come here at once, one window stays.
@@ -30,7 +25,7 @@ def kmap_window(self: Arena) -> Window:
     return window
 
 
-def kmap_local(self: Arena, page: Page, index: int = 0) -> Buffer:
+def kmap_local(self: hints.Arena, page: Page, index: int = 0) -> Buffer:
     """Return a view of one frame for a short while, in a slot of this thread's own.
 
     A thread has at most 16; they end in reverse order and in the thread they were made
@@ -40,19 +35,19 @@ def kmap_local(self: Arena, page: Page, index: int = 0) -> Buffer:
     from pyslab._memory.window import Window
 
     try:
-        window: Window = self._local_windows.window
+        window: hints.Window = self._local_windows.window
     except AttributeError:
         window = self._local_windows.window = Window._of_thread(self)
     return window.kmap(page, index)
 
 
-def kmap_flush_unused(self: Arena) -> int:
+def kmap_flush_unused(self: hints.Arena) -> int:
     """Free every slot of kmap's window that nobody uses; return how many."""
-    window: Window | None = self.__dict__.get("_kmap_window")
+    window: hints.Window | None = self.__dict__.get("_kmap_window")
     return 0 if window is None else window.flush_unused()
 
 
-def window(self: Arena, slots: int = LAST_PKMAP, order: int = 0) -> Window:
+def window(self: hints.Arena, slots: int = LAST_PKMAP, order: int = 0) -> hints.Window:
     """Return a new Window on this arena: slots of 2**order frames each."""
     from pyslab._memory.window import Window
 

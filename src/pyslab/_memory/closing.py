@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol, TypeVar
+
+from pyslab import _hints as hints
 
 __all__ = ["Closing"]
-
-_T = TypeVar("_T")
-
-
-class _Closable(Protocol):
-    def close(self) -> None:
-        """End it."""
 
 
 class Closing:
@@ -20,11 +14,11 @@ class Closing:
 
     __slots__ = ()
 
-    def __enter__(self: _T) -> _T:
+    def __enter__(self: hints.T) -> hints.T:
         return self
 
     def __exit__(
-        self: _Closable,
+        self: hints.Closable,
         exc_type: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,

@@ -1,7 +1,7 @@
 """The named tuples of KmemCache.slabs and KmemCache.supply.
 
-The C types look these classes up when the compiled module is loaded, so this module
-imports nothing of pyslab.
+The C types import this module when one of the two is first read: typing.NamedTuple is slow to
+import.
 """
 
 from __future__ import annotations

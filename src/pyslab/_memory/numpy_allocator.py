@@ -8,30 +8,25 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
 
+from pyslab import _hints as hints
 from pyslab._core import ArenaBase, _numpy_refusal, _numpy_set_handler
 from pyslab.errors import OutOfMemoryError
 
-if TYPE_CHECKING:
-    from pyslab._arena.arena import Arena
-
-__all__ = ["Fallback", "NumpyAllocator", "check_arena", "falls_back", "need_numpy", "use"]
-
-Fallback = Literal["numpy"]
+__all__ = ["NumpyAllocator", "check_arena", "falls_back", "need_numpy", "use"]
 
 # What each `with` of this context found, innermost last.
-_outer: ContextVar[tuple[Any, ...]] = ContextVar("pyslab_numpy_outer", default=())
+_outer: ContextVar[tuple[hints.Any, ...]] = ContextVar("pyslab_numpy_outer", default=())
 
 
-def falls_back(fallback: Fallback | None) -> bool:
+def falls_back(fallback: hints.Fallback | None) -> bool:
     """Tell whether arrays may be NumPy's own when the arena is full; ValueError for other words."""
     if fallback is not None and fallback != "numpy":
         raise ValueError(f'fallback must be "numpy" or None, got {fallback!r}')
     return fallback is not None
 
 
-def check_arena(arena: Arena) -> None:
+def check_arena(arena: hints.Arena) -> None:
     """Raise TypeError for what is no Arena."""
     if not isinstance(arena, ArenaBase):
         raise TypeError(f"expected a pyslab.Arena, not {type(arena).__name__}")
@@ -44,7 +39,7 @@ def need_numpy(error: ModuleNotFoundError) -> ImportError:
     return ImportError("NumPy is missing: pip install numpy")
 
 
-def use(arena: Arena, fallback: Fallback | None = None) -> Any:
+def use(arena: hints.Arena, fallback: hints.Fallback | None = None) -> hints.Any:
     """Set the arena's handler in this context; return the one before."""
     check_arena(arena)
     try:
@@ -76,12 +71,12 @@ class NumpyAllocator:
     and what it had. Entering raises ArenaClosedError; ImportError without NumPy.
     """
 
-    def __init__(self, arena: Arena, fallback: Fallback | None = None) -> None:
+    def __init__(self, arena: hints.Arena, fallback: hints.Fallback | None = None) -> None:
         falls_back(fallback)
         self._arena = arena
-        self._fallback: Fallback | None = fallback
+        self._fallback: hints.Fallback | None = fallback
 
-    def __enter__(self) -> Arena:
+    def __enter__(self) -> hints.Arena:
         _outer.set((*_outer.get(), use(self._arena, self._fallback)))
         _numpy_refusal.set(None)
         return self._arena

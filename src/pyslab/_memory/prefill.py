@@ -9,12 +9,9 @@ compiled module imports it.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from pyslab import _hints as hints
 from pyslab.errors import OutOfMemoryError
-
-if TYPE_CHECKING:
-    from pyslab._core import Buffer
 
 __all__ = ["PrefilledSheaf"]
 
@@ -22,11 +19,11 @@ __all__ = ["PrefilledSheaf"]
 class PrefilledSheaf:
     """n guaranteed objects of one cache; what is left goes back at the end of the with."""
 
-    def __init__(self, buffers: list[Buffer]) -> None:
+    def __init__(self, buffers: list[hints.Buffer]) -> None:
         self._buffers = buffers
         self._capacity = len(buffers)
 
-    def alloc(self) -> Buffer:
+    def alloc(self) -> hints.Buffer:
         """Take one object. Raises OutOfMemoryError when all of them were taken."""
         if not self._buffers:
             raise OutOfMemoryError(f"all {self._capacity} objects of the prefilled sheaf are taken")

@@ -7,8 +7,7 @@ are the caller's business.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
+from pyslab import _hints as hints
 from pyslab._arguments import int_option
 from pyslab._core import Buffer
 from pyslab._memory.closing import Closing
@@ -25,7 +24,7 @@ class Ring(Closing):
         self._start = 0
         self._used = 0
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> hints.NoReturn:
         raise TypeError("a Ring cannot be copied or pickled: it is one piece of memory")
 
     @property

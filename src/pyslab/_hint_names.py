@@ -1,0 +1,81 @@
+"""What annotations of the modules that `import pyslab` imports are made of; see _hints.py.
+
+NumPy's names are imported by themselves, so that who asks for another hint needs no NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, SupportsIndex, TypeVar
+
+from pyslab import procfs
+from pyslab._arena.arena import Arena
+from pyslab._core import Buffer
+from pyslab._figures.address_map import AddressMap
+from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
+from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
+from pyslab._memory.window import Window
+from pyslab.statistics import StatisticsBlock
+from pyslab.zones import Zone, ZoneLayout
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = [
+    "AddressMap",
+    "Any",
+    "Arena",
+    "ArenaStats",
+    "Buffer",
+    "CacheStats",
+    "Closable",
+    "Fallback",
+    "Fragmentation",
+    "Hugepages",
+    "KmallocClasses",
+    "NoReturn",
+    "Order",
+    "Shape",
+    "StatisticsBlock",
+    "T",
+    "VmArea",
+    "VmEvents",
+    "VmStats",
+    "Window",
+    "Zone",
+    "ZoneLayout",
+    "ZoneStats",
+    "np",
+    "npt",
+    "procfs",
+]
+
+Hugepages = Literal["try", "no", "require"]
+KmallocClasses = Literal["fine", "linux"]
+Fallback = Literal["numpy"]
+Order = Literal["C", "F"]
+Shape = SupportsIndex | Sequence[SupportsIndex]
+T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What Closing ends."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Import NumPy for its two names."""
+        if name == "np":
+            import numpy
+
+            return numpy
+        if name == "npt":
+            import numpy.typing
+
+            return numpy.typing
+        raise AttributeError(f"module 'pyslab._hint_names' has no attribute {name!r}", name=name)
