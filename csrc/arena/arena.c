@@ -147,7 +147,9 @@ static int map_frames(struct pyslab_arena *arena, const pyslab_arena_options *op
 
 static size_t descs_bytes(void)
 {
-    return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), PAGE_SIZE);
+    size_t align = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+
+    return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), align);
 }
 
 /* Addresses without access behind the metadata. The system mostly places a mapping right below

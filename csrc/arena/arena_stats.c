@@ -62,7 +62,7 @@ void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out)
     out->large_pages = load_relaxed(&arena->kmalloc.large_pages);
     elsewhere = out->free_pages + out->pcp_pages + out->slab_pages + out->large_pages;
     out->block_pages = out->managed_pages > elsewhere ? out->managed_pages - elsewhere : 0;
-    out->metadata_bytes = frame_map_bytes(pages->map.nr_pages) +
+    out->metadata_bytes = frame_map_record_bytes(pages->map.nr_pages) +
                           (uint64_t)out->nr_caches * sizeof(struct cache_desc);
     out->heap_bytes = os_heap_live_bytes();
     out->alloc_failures = load_relaxed(&pages->alloc_failures);

@@ -38,6 +38,13 @@ static inline unsigned ctz32(uint32_t x)
     return x ? (unsigned)__builtin_ctz(x) : 32u;
 }
 
+/* The number of zero bits below the lowest set one. pre: x > 0 */
+static inline unsigned ctz64(uint64_t x)
+{
+    CHECK(x > 0);
+    return (unsigned)__builtin_ctzll(x);
+}
+
 /* The smallest multiple of align that is >= x. pre: align is a power of two */
 static inline uint64_t align_up(uint64_t x, uint64_t align)
 {

@@ -3,7 +3,7 @@
  *
  * A double free is found when malloc would hand the object out a second time (heap.h). If the
  * program ends before that, it is found here: an object that is on the sheaves of the ending
- * thread twice, or on one of them and in its slab's list too. Only these are looked at because
+ * thread twice, or on one of them and free in its slab too. Only these are looked at because
  * they are few, and mostly in the CPU's cache. Writes to free objects are not looked for:
  * no part of the program will get them any more.
  * What it is not: for a process that ends by _exit() or a signal; none of this runs then.
@@ -18,7 +18,7 @@
 #include "malloc/settings.h"
 
 /* Changes the keys of the objects up to end, from the one form (plain ^ from) to the other. In the
- * first pass (from is 0) an object whose key was changed already, or that is in its slab's list,
+ * first pass (from is 0) an object whose key was changed already, or that is free in its slab,
  * ends the process. */
 static void turn_keys(const struct kmem_cache *cache, void **objects, void **end, uint64_t from,
                       uint64_t to)
@@ -28,7 +28,7 @@ static void turn_keys(const struct kmem_cache *cache, void **objects, void **end
     for (; objects < end; objects++) {
         uint64_t *key = object_key(*objects), plain = object_key_value(sa->secret, *objects);
 
-        if (*key == (plain ^ from) && !object_is_listed(cache, *objects))
+        if (*key == (plain ^ from) && !object_is_in_slab(cache, *objects))
             *key = plain ^ to;
         else if (from == 0 && (*key == (plain ^ from) || *key == (plain ^ to)))
             misuse_abort("free", *objects, PYSLAB_EDOUBLE);

@@ -90,6 +90,7 @@ static slow_path bool heap_start(void)
     made = heap_make();
     if (made) {
         malloc_arena.kmalloc.slabs.on_corruption = misuse_abort_free_object;
+        malloc_arena.kmalloc.slabs.pops_are_checked = true;
         limits_start();
         if (malloc_settings.hardened)
             hardened_start();

@@ -18,25 +18,39 @@ uint32_t page_block_pages(const struct page *page)
     return 1u << page_word_order(word);
 }
 
-static size_t class_map_bytes(uint32_t nr_pages)
+/* Each array starts at a page of the host, so that opening a part of one changes no other. */
+static size_t array_bytes(uint32_t nr_pages, size_t bytes_each)
 {
-    return (size_t)align_up(nr_pages, PAGE_SIZE);
+    size_t align = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+
+    return (size_t)align_up((uint64_t)nr_pages * bytes_each, align);
+}
+
+size_t frame_map_record_bytes(uint32_t nr_pages)
+{
+    return array_bytes(nr_pages, 1) + array_bytes(nr_pages, sizeof(struct page));
 }
 
 size_t frame_map_bytes(uint32_t nr_pages)
 {
-    size_t pages_bytes = (size_t)nr_pages * sizeof(struct page);
-
-    return class_map_bytes(nr_pages) + (size_t)align_up(pages_bytes, PAGE_SIZE);
+    return frame_map_record_bytes(nr_pages) +
+           array_bytes(nr_pages, FREE_WORDS_NEAR * sizeof(uint64_t)) +
+           array_bytes(nr_pages, FREE_WORDS_FAR * sizeof(uint64_t));
 }
 
 void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *metadata)
 {
+    char *pages = (char *)metadata + array_bytes(nr_pages, 1);
+    char *near = pages + array_bytes(nr_pages, sizeof(struct page));
+    char *far = near + array_bytes(nr_pages, FREE_WORDS_NEAR * sizeof(uint64_t));
+
     CHECK(((uintptr_t)metadata & (PAGE_SIZE - 1)) == 0);
     *map = (struct frame_map){
         .base = base,
-        .pages = (struct page *)(void *)((char *)metadata + class_map_bytes(nr_pages)),
+        .pages = (struct page *)(void *)pages,
         .classes = metadata,
+        .free_near = (_Atomic uint64_t *)(void *)near,
+        .free_far = (_Atomic uint64_t *)(void *)far,
         .nr_pages = nr_pages,
     };
     frame_map_set_high(map, nr_pages, NULL);
@@ -73,8 +87,8 @@ static struct page_span span_between(char *start, char *end)
 
 int frame_map_close(struct frame_map *map)
 {
-    struct page_span all = span_between(page_floor(map->classes),
-                                        page_ceiling(map->pages + map->nr_pages));
+    _Atomic uint64_t *end = map->free_far + (size_t)map->nr_pages * FREE_WORDS_FAR;
+    struct page_span all = span_between(page_floor(map->classes), page_ceiling(end));
     int error = os_deny_writes(all.start, all.bytes);
 
     if (error != PYSLAB_OK)
@@ -97,15 +111,46 @@ static int span_open(struct page_span span)
     return span.bytes != 0 ? os_open_fresh(span.start, span.bytes) : PYSLAB_OK;
 }
 
+/* The arrays of a frame map: where an entry of each is. */
+struct map_array {
+    char *start;  /* of its first entry */
+    size_t bytes; /* of an entry */
+};
+
+#define NR_MAP_ARRAYS 4u
+
+static struct map_array map_array(const struct frame_map *map, unsigned which)
+{
+    switch (which) {
+    case 0:
+        return (struct map_array){(char *)map->pages, sizeof map->pages[0]};
+    case 1:
+        return (struct map_array){(char *)map->classes, sizeof map->classes[0]};
+    case 2:
+        return (struct map_array){(char *)map->free_near, FREE_WORDS_NEAR * sizeof(uint64_t)};
+    default:
+        return (struct map_array){(char *)map->free_far, FREE_WORDS_FAR * sizeof(uint64_t)};
+    }
+}
+
+static void *map_entry(struct map_array array, uint32_t pfn)
+{
+    return array.start + array.bytes * pfn;
+}
+
 int frame_map_open(const struct frame_map *map, uint32_t start, uint32_t end, uint32_t zone_end)
 {
     bool shared = end == zone_end && end != map->nr_pages;
     uint32_t last = min_uint(end, map->nr_mapped);
 
     CHECK(start < end && end <= zone_end && zone_end <= map->nr_pages);
-    if (span_open(span_of_entries(map->pages + start, map->pages + end, shared)) != PYSLAB_OK ||
-        span_open(span_of_entries(map->classes + start, map->classes + end, shared)) != PYSLAB_OK)
-        return PYSLAB_EOS;
+    for (unsigned i = 0; i < NR_MAP_ARRAYS; i++) {
+        struct map_array array = map_array(map, i);
+
+        if (span_open(span_of_entries(map_entry(array, start), map_entry(array, end), shared)) !=
+            PYSLAB_OK)
+            return PYSLAB_EOS;
+    }
     if (map->dump_follows && start < last)
         os_dump(pfn_to_virt(map, start), (size_t)(last - start) << PAGE_SHIFT, true);
     return PYSLAB_OK;
@@ -127,9 +172,10 @@ static int page_open_across(void *entry)
 int frame_map_open_border(const struct frame_map *map, uint32_t pfn)
 {
     CHECK(pfn < map->nr_pages);
-    if (page_open_across(map->pages + pfn) != PYSLAB_OK)
-        return PYSLAB_EOS;
-    return page_open_across(map->classes + pfn);
+    for (unsigned i = 0; i < NR_MAP_ARRAYS; i++)
+        if (page_open_across(map_entry(map_array(map, i), pfn)) != PYSLAB_OK)
+            return PYSLAB_EOS;
+    return PYSLAB_OK;
 }
 
 void frames_clear(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)

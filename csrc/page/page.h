@@ -1,10 +1,11 @@
 /* page.h - one record per page frame, and the arithmetic between frame and address.
  *
- * What it is: struct page (32 bytes; Linux pays 64), the frame class map (a byte per frame), and
- * the way from a frame number (pfn) to its record, to its address and back. Both arrays lie in a
- * mapping of their own, away from user memory, and a part of them is touched only when the frames
- * it is for are used. The first nr_mapped frames of an arena have an address; those behind them
- * (high memory) are pages of a file, and only their records can be reached from here.
+ * What it is: struct page (32 bytes; Linux pays 64), the frame class map (a byte per frame), words
+ * for free bits of slabs of many objects, and the way from a frame number (pfn) to its record, to
+ * its address and back. The arrays lie in a mapping of their own, away from user memory, and a part
+ * of them is touched only when the frames it is for are used. The first nr_mapped frames of an
+ * arena have an address; those behind them (high memory) are pages of a file, and only their
+ * records can be reached from here.
  * What it is not: it knows no policy. The layers above decide which block is free and who gets it.
  *
  * Data structure: a block is 2**order frames, or a run of any length. Only the record of its first
@@ -55,11 +56,10 @@ struct page {
             _Atomic uint32_t nr_pages;
         } large;
         struct {
-            uint16_t cache_id;   /* index of the cache's descriptor */
-            uint16_t inuse;      /* objects outside this slab's free list */
-            uint16_t free_index; /* first free object, or SLAB_INDEX_NONE */
-            uint16_t carved;     /* objects that have ever left the slab */
-            uint16_t list;       /* enum slab_list it is on */
+            uint16_t cache_id;     /* index of the cache's descriptor */
+            uint16_t inuse;        /* objects that are not free in this slab */
+            uint16_t list;         /* enum slab_list it is on */
+            _Atomic uint64_t free; /* bit i: object i is free here; of the first 64 objects */
         } slab;
     };
 };
@@ -146,14 +146,22 @@ static always_inline void page_set(struct page *page, enum pyslab_page_state sta
 #define CLASS_LARGE 251u  /* head of a large kmalloc block */
 #define NR_CLASSES 252u   /* values a class byte can have */
 
+/* The free bits of a slab's objects behind its first 64 (slab/slab.c), of which only objects below
+ * 64 bytes have so many in a frame: words for objects of 16 bytes, and more for those of 8. A page
+ * of them is touched only if one of its frames is in such a slab. */
+#define FREE_WORDS_NEAR 3u
+#define FREE_WORDS_FAR 4u
+
 /* Where the frames and their records are. Pointers, so process-local. */
 struct frame_map {
-    char *base;           /* address of frame 0 */
-    struct page *pages;   /* nr_pages records */
-    uint8_t *classes;     /* nr_pages bytes */
-    size_t bytes;         /* of the frames that have an address */
-    uint32_t nr_pages;    /* frames of the arena */
-    uint32_t nr_mapped;   /* frames with an address: the first ones */
+    char *base;                  /* address of frame 0 */
+    struct page *pages;          /* nr_pages records */
+    uint8_t *classes;            /* nr_pages bytes */
+    _Atomic uint64_t *free_near; /* FREE_WORDS_NEAR words per frame */
+    _Atomic uint64_t *free_far;  /* FREE_WORDS_FAR words per frame */
+    size_t bytes;                /* of the frames that have an address */
+    uint32_t nr_pages;           /* frames of the arena */
+    uint32_t nr_mapped;          /* frames with an address: the first ones */
     struct os_file *high; /* the others are in this file, from its offset 0 on; NULL: none are */
     bool dump_follows;    /* frames come into core dumps when frame_map_open opens their records */
 };
@@ -218,6 +226,8 @@ uint32_t page_block_pages(const struct page *page);
 
 /* Bytes of metadata that nr_pages frames need. */
 size_t frame_map_bytes(uint32_t nr_pages);
+/* The part of it that every frame in use has: its record and its class byte. */
+size_t frame_map_record_bytes(uint32_t nr_pages);
 
 /* Every frame has an address until frame_map_set_high.
  * pre: metadata is aligned to the page, and is frame_map_bytes(nr_pages) of zeroed memory (that
@@ -227,7 +237,7 @@ void frame_map_init(struct frame_map *map, void *base, uint32_t nr_pages, void *
  * pre: nr_mapped <= nr_pages */
 void frame_map_set_high(struct frame_map *map, uint32_t nr_mapped, struct os_file *high);
 
-/* Takes the right to write away from all records and class bytes, and them and the frames out of
+/* Takes the right to write away from all that frame_map_init placed, and it and the frames out of
  * core dumps: what was never used costs nothing then, even where mlockall makes resident all that
  * can be written. They read zero. pre: they do so already (unchecked: to look makes them
  * resident). EOS */

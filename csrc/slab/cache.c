@@ -194,6 +194,9 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
     if (id <= CLASS_MAX && !cache_is_constructed(cache) &&
         rest_can_be_marked(cache->desc, cache->desc->objects_per_slab))
         cache->fast_class = id;
+    cache->index_mul = UINT32_MAX / cache->desc->stride + 1;
+    CHECK(slab_nr_words(cache->desc) <=
+          1 + ((FREE_WORDS_NEAR + FREE_WORDS_FAR) << cache->desc->slab_order));
     cache_set_limits(cache, (uint64_t)sa->map.nr_pages << PAGE_SHIFT);
     sa->caches[id] = cache;
     sa->nr_caches++;

@@ -266,12 +266,15 @@ static uint32_t refill_from_buddy(struct kmem_cache *cache, struct sheaf_slot *s
  * may_buy is set. */
 static void *alloc_direct(struct kmem_cache *cache, uint32_t gfp, bool may_buy)
 {
-    void *p = NULL;
+    void *p;
     uint32_t pfn;
 
-    lock_acquire(&cache->lock);
-    slab_take_locked(cache, &p, 1);
-    lock_release(&cache->lock);
+    do {
+        p = NULL;
+        lock_acquire(&cache->lock);
+        slab_take_locked(cache, &p, 1);
+        lock_release(&cache->lock);
+    } while (p != NULL && !object_may_leave(cache, p));
     if (p == NULL && may_buy && (pfn = slab_new(cache, gfp)) < SLAB_REFUSED) {
         lock_acquire(&cache->lock);
         slab_add_locked(cache, pfn);
@@ -296,13 +299,13 @@ static void swap_spare(struct sheaf_slot *slot)
  * empty. */
 static void *slot_pop(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    void **top = slot->top;
     void *p;
 
-    if (top == slot->bottom)
-        return NULL;
-    p = top[-1];
-    slot->top = top - 1;
+    do {
+        if (slot->top == slot->bottom)
+            return NULL;
+        p = *--slot->top;
+    } while (!object_may_leave(cache, p));
     object_clear_mark(cache, p);
     slot->nr_allocs++;
     return p;

@@ -1,87 +1,56 @@
-/* slab.c - one slab, its free list, and the lists of slabs of a cache.
+/* slab.c - one slab, the free bits of its objects, and the lists of slabs of a cache.
  *
- * Each object of a slab is in one of three states. Listed: on the slab's free list, a chain of
- * indices through the free objects themselves. Uncarved: it never left the slab; these are the
- * objects from index carved on, and they are on no list. In use: outside the slab, with a
- * caller, in a sheaf or in the barn.
- * Invariant (slab_adds_up in slab_check.c): inuse + listed + uncarved == objects_per_slab.
+ * An object of a slab is free in it, or in use: outside the slab, with a caller, in a sheaf or in
+ * the barn. A bit per object tells which. The bits are in the arena's metadata, so that no object,
+ * which nobody may have touched for long, must be read or written when it goes to its slab or comes
+ * from there. Objects that are put back are mostly of few slabs: those of one slab that follow each
+ * other are put back together, with one access to a word for those which have their bits there,
+ * and the slab changes its list at most once.
+ * Data structure: the bits of the first 64 objects are in the record of the slab's first frame.
+ * Objects below 64 bytes need more; these are in words of the frame map, by the frame's number
+ * (slab_free_word). Most objects never use any.
+ * Invariant (slab_adds_up in slab_check.c): inuse + bits that are set == objects_per_slab.
  * Lock: cache->lock, except for a slab that is not on the cache's lists: one just bought, or
- * one in a batch on its way back to the buddy.
+ * one in a batch on its way back to the buddy. Without the lock a bit may be looked at
+ * (object_is_in_slab), which is why the words are atomic; they are changed by plain steps.
  */
 #include "slab/slab_internal.h"
 
 #include "os/os.h"
 
-/* --- the words of a free object ----------------------------------------- */
-
-#define SMALL_INDEX_MASK ((uint64_t)0xffff) /* of an object without a second word */
+/* --- the key of a free object ------------------------------------------- */
 
 static bool is_small(const struct kmem_cache *cache)
 {
     return cache->desc->stride < SLAB_MIN_SHEAF_STRIDE;
 }
 
-/* The address of the index word; the key word follows it, if the object has room for one. */
-static uint64_t *free_words(const struct kmem_cache *cache, void *p)
+/* The address of the key word: the second one, if the object has room for two. */
+static uint64_t *key_word(const struct kmem_cache *cache, void *p)
 {
-    return (uint64_t *)(void *)((char *)p + cache->desc->free_offset);
+    uint64_t *words = (uint64_t *)(void *)((char *)p + cache->desc->free_offset);
+
+    return is_small(cache) ? words : words + 1;
 }
 
 bool object_is_marked(const struct kmem_cache *cache, void *p)
 {
-    const uint64_t *words = free_words(cache, p);
-    uint64_t key = object_key_value(cache->secret, p);
-
-    if (is_small(cache))
-        return ((words[0] ^ key) & ~SMALL_INDEX_MASK) == 0;
-    return words[1] == key;
+    return *key_word(cache, p) == object_key_value(cache->secret, p);
 }
 
 void object_clear_mark(const struct kmem_cache *cache, void *p)
 {
-    free_words(cache, p)[is_small(cache) ? 0 : 1] = 0;
+    *key_word(cache, p) = 0;
 }
 
 void object_set_mark(const struct kmem_cache *cache, void *p)
 {
     uint64_t key = object_key_value(cache->secret, p);
+    uint64_t *word = key_word(cache, p);
 
-    if (is_small(cache)) {
-        free_words(cache, p)[0] = key | SMALL_INDEX_MASK;
-    } else {
-        free_words(cache, p)[0] = key; /* no index: on no slab's list */
-        free_words(cache, p)[1] = key;
-    }
-}
-
-/* The pattern that is xored over the index word of an object which has a key word too. */
-static uint64_t index_veil(const struct kmem_cache *cache, const void *p)
-{
-    return object_key_value(cache->secret, p) * 0x9e3779b97f4a7c15u;
-}
-
-/* pre: p is marked free */
-static void object_set_next(const struct kmem_cache *cache, void *p, uint16_t next)
-{
-    uint64_t *words = free_words(cache, p);
-
-    CHECK(object_is_marked(cache, p));
-    words[0] = is_small(cache) ? (words[0] & ~SMALL_INDEX_MASK) | next
-                               : index_veil(cache, p) ^ next;
-}
-
-uint32_t object_next(const struct kmem_cache *cache, void *p)
-{
-    uint64_t word = free_words(cache, p)[0];
-    uint64_t next = is_small(cache) ? word & SMALL_INDEX_MASK : word ^ index_veil(cache, p);
-
-    return next < cache->desc->objects_per_slab || next == SLAB_INDEX_NONE ? (uint32_t)next
-                                                                           : OBJECT_WRITTEN;
-}
-
-bool object_is_listed(const struct kmem_cache *cache, void *p)
-{
-    return !is_small(cache) && object_next(cache, p) != OBJECT_WRITTEN;
+    *word = key;
+    if (!is_small(cache))
+        word[-1] = key; /* the malloc library looks at both (malloc/heap.h) */
 }
 
 /* --- one slab ----------------------------------------------------------- */
@@ -104,11 +73,17 @@ static uint8_t cache_class(const struct kmem_cache *cache)
  * for the free of a live object. */
 static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
 {
-    const struct cache_desc *desc = cache->desc;
-    uint32_t words = is_small(cache) ? sizeof(uint64_t) : 2 * sizeof(uint64_t);
+    uint32_t stride = cache->desc->stride, nr_words = is_small(cache) ? 1 : 2;
+    uint64_t secret = cache->secret;
+    char *p = slab_object(cache, pfn, 0);
+    char *last = p + cache_slab_bytes(cache->desc) - nr_words * sizeof(uint64_t);
 
-    for (uint32_t i = 0; i * desc->stride + words <= cache_slab_bytes(desc); i++)
-        object_set_mark(cache, slab_object(cache, pfn, i));
+    for (; p <= last; p += stride) {
+        uint64_t *words = (uint64_t *)(void *)p;
+
+        words[0] = object_key_value(secret, p);
+        words[nr_words - 1] = words[0];
+    }
 }
 
 static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
@@ -117,9 +92,9 @@ static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
         cache->dtor(slab_object(cache, pfn, i), cache->context);
 }
 
-/* Constructs all objects of a new slab, and puts them on its free list; false if a constructor
- * failed: then those that were constructed are destructed again. */
-static bool slab_construct(struct kmem_cache *cache, uint32_t pfn, struct page *page)
+/* Constructs all objects of a new slab; false if a constructor failed: then those that were
+ * constructed are destructed again. */
+static bool slab_construct(struct kmem_cache *cache, uint32_t pfn)
 {
     uint32_t nr = cache->desc->objects_per_slab;
 
@@ -131,11 +106,15 @@ static bool slab_construct(struct kmem_cache *cache, uint32_t pfn, struct page *
             return false;
         }
         object_set_mark(cache, p);
-        object_set_next(cache, p, i + 1 < nr ? (uint16_t)(i + 1) : SLAB_INDEX_NONE);
     }
-    page->slab.carved = (uint16_t)nr;
-    page->slab.free_index = 0;
     return true;
+}
+
+/* All objects of a new slab are free in it. */
+static void slab_free_all(const struct kmem_cache *cache, uint32_t pfn)
+{
+    for (uint32_t i = 0; i < slab_nr_words(cache->desc); i++)
+        store_relaxed(slab_free_word(cache, pfn, i), slab_word_all(cache->desc, i));
 }
 
 /* The flags that the cache itself sets when it buys a slab, whatever those of the request are:
@@ -154,56 +133,16 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     page = pfn_to_page(&pages->map, pfn);
     page->slab.cache_id = (uint16_t)cache->id;
     page->slab.inuse = 0;
-    page->slab.carved = 0;
-    page->slab.free_index = SLAB_INDEX_NONE;
     if (!cache_is_constructed(cache)) {
         slab_mark_all(cache, pfn);
-    } else if (!slab_construct(cache, pfn, page)) {
+    } else if (!slab_construct(cache, pfn)) {
         page_free_block(pages, pfn, order);
         return SLAB_REFUSED;
     }
+    slab_free_all(cache, pfn);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_SLAB, order, page_zone(page)));
     frame_map_set_class(&pages->map, pfn, 1u << order, cache_class(cache));
     return pfn;
-}
-
-/* A program has written to the free object p, so that the rest of the slab's free list cannot
- * be found. Its objects count as in use for ever, so that nothing is handed out twice. */
-static slow_path void slab_abandon_list_locked(struct kmem_cache *cache, struct page *page,
-                                               const void *p)
-{
-    lock_assert_held(&cache->lock);
-    if (cache->owner->on_corruption != NULL)
-        cache->owner->on_corruption(p);
-    cache->desc->nr_inuse += (uint32_t)(page->slab.carved - page->slab.inuse);
-    page->slab.inuse = page->slab.carved;
-    page->slab.free_index = SLAB_INDEX_NONE;
-}
-
-/* Takes one free object, whose mark stays, off a slab. NULL: a program has written to the slab's
- * free list. pre: the slab has one. */
-static void *slab_pop_locked(struct kmem_cache *cache, uint32_t pfn, struct page *page)
-{
-    void *p;
-
-    lock_assert_held(&cache->lock);
-    CHECK(page->slab.inuse < cache->desc->objects_per_slab);
-    if (page->slab.free_index != SLAB_INDEX_NONE) {
-        uint32_t next;
-
-        p = slab_object(cache, pfn, page->slab.free_index);
-        next = object_next(cache, p);
-        if (unlikely(next == OBJECT_WRITTEN)) {
-            slab_abandon_list_locked(cache, page, p);
-            return NULL;
-        }
-        page->slab.inuse++;
-        page->slab.free_index = (uint16_t)next;
-        object_set_mark(cache, p); /* without an index: it is on no list now */
-        return p;
-    }
-    page->slab.inuse++;
-    return slab_object(cache, pfn, page->slab.carved++);
 }
 
 static bool slab_is_full(const struct kmem_cache *cache, const struct page *page)
@@ -242,22 +181,80 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 
 /* --- batches of objects ------------------------------------------------- */
 
+/* Moves the bits of up to nr free objects, with the lowest addresses, to the caller: writes these
+ * to objects and returns how many there are. */
+static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
+                                       uint32_t nr)
+{
+    char *start = pfn_to_virt(&cache->owner->map, pfn);
+    size_t stride = cache->desc->stride;
+    uint32_t nr_words = slab_nr_words(cache->desc), taken = 0;
+
+    lock_assert_held(&cache->lock);
+    for (uint32_t i = 0; taken < nr && i < nr_words; i++) {
+        _Atomic uint64_t *at = slab_free_word(cache, pfn, i);
+        uint64_t word = load_relaxed(at);
+        char *first = start + 64 * i * stride;
+
+        if (word == 0)
+            continue;
+        for (; word != 0 && taken < nr; word &= word - 1)
+            objects[taken++] = first + ctz64(word) * stride;
+        store_relaxed(at, word);
+    }
+    return taken;
+}
+
+/* A program has written to the free object p, or freed it twice. */
+static slow_path void report(const struct kmem_cache *cache, const void *p)
+{
+    if (cache->owner->on_corruption != NULL)
+        cache->owner->on_corruption(p);
+}
+
+bool object_may_leave(const struct kmem_cache *cache, void *p)
+{
+    const uint64_t *word = key_word(cache, p);
+    uint64_t key = object_key_value(cache->secret, p);
+
+    if (likely(!cache->owner->pops_are_checked ||
+               (word[0] == key && (is_small(cache) || word[-1] == key))))
+        return true;
+    report(cache, p);
+    return false;
+}
+
+/* Programs may have written to some of these objects while they were free in their slab: keeps
+ * only the others, and returns how many these are. The rest stays in use for ever. */
+static uint32_t keep_marked(const struct kmem_cache *cache, void **objects, uint32_t nr)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < nr; i++) {
+        if (likely(object_is_marked(cache, objects[i])))
+            objects[kept++] = objects[i];
+        else
+            report(cache, objects[i]);
+    }
+    return kept;
+}
+
 /* Takes up to nr objects off one slab; returns how many. */
 static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
                                       uint32_t nr)
 {
     struct page *page = pfn_to_page(&cache->owner->map, pfn);
-    uint32_t taken = 0;
+    uint32_t taken = slab_clear_bits_locked(cache, pfn, objects, nr);
 
     lock_assert_held(&cache->lock);
-    while (taken < nr && !slab_is_full(cache, page))
-        if ((objects[taken] = slab_pop_locked(cache, pfn, page)) != NULL)
-            taken++;
+    CHECK(taken <= cache->desc->objects_per_slab - page->slab.inuse);
+    page->slab.inuse = (uint16_t)(page->slab.inuse + taken);
+    cache->desc->nr_inuse += taken;
     if (slab_is_full(cache, page))
         slab_move_locked(cache, pfn, SLAB_FULL);
     else if (page->slab.list == SLAB_EMPTY)
         slab_move_locked(cache, pfn, SLAB_PARTIAL);
-    return taken;
+    return cache->owner->pops_are_checked ? taken : keep_marked(cache, objects, taken);
 }
 
 /* Notes that an empty slab is about to be used: how many are left matters to slab_reap_locked. */
@@ -291,7 +288,6 @@ uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr)
         }
         taken += slab_take_from_locked(cache, pfn, objects + taken, nr - taken);
     }
-    desc->nr_inuse += taken;
     cache_recount_locked(cache);
     return taken;
 }
@@ -322,7 +318,7 @@ static bool keeps_empty_locked(const struct kmem_cache *cache)
            nr_slabs_locked(cache) <= cache->min_slabs;
 }
 
-/* The slab has just got an object back: puts it on the list where it belongs now, or into the
+/* The slab has just got objects back: puts it on the list where it belongs now, or into the
  * batch. */
 static void slab_place_locked(struct kmem_cache *cache, uint32_t pfn, struct slab_batch *batch)
 {
@@ -341,28 +337,66 @@ static void slab_place_locked(struct kmem_cache *cache, uint32_t pfn, struct sla
     }
 }
 
-/* Returns one object. One that is not marked, or on its slab's list already, was written to or
- * freed twice where that could not be seen: it stays out for ever. */
-static void slab_push_locked(struct kmem_cache *cache, void *p, struct slab_batch *batch)
+/* The number of the object at this offset of its slab. */
+static uint32_t object_index(const struct kmem_cache *cache, size_t offset)
 {
-    struct cache_desc *desc = cache->desc;
-    const struct frame_map *map = &cache->owner->map;
-    uint32_t pfn = virt_to_pfn(map, p) & ~((1u << desc->slab_order) - 1);
-    struct page *page = pfn_to_page(map, pfn);
-    size_t offset = (size_t)((char *)p - (char *)pfn_to_virt(map, pfn));
+    return (uint32_t)(((uint64_t)offset * cache->index_mul) >> 32);
+}
+
+static uint32_t slab_of(const struct kmem_cache *cache, const void *p)
+{
+    return virt_to_pfn(&cache->owner->map, p) & ~((1u << cache->desc->slab_order) - 1);
+}
+
+bool object_is_in_slab(const struct kmem_cache *cache, const void *p)
+{
+    uint32_t pfn = slab_of(cache, p);
+    const char *start = pfn_to_virt(&cache->owner->map, pfn);
+    uint32_t index = object_index(cache, (size_t)((const char *)p - start));
+
+    return (load_relaxed(slab_free_word(cache, pfn, index / 64)) >> index % 64 & 1) != 0;
+}
+
+/* The frame is the first one of a slab of this cache. It is not if an object was freed twice where
+ * that could not be seen, and the first free has sent its slab back to the buddy. */
+static bool is_slab_of(const struct kmem_cache *cache, const struct page *page)
+{
+    return page_state(page) == PYSLAB_PAGE_SLAB && page_order(page) == cache->desc->slab_order &&
+           page->slab.cache_id == cache->id;
+}
+
+/* Sets the bits of the first objects, as many as are of this slab, at most nr; *nr_back: those that
+ * were not free in it already. Returns how many are of the slab. */
+static uint32_t slab_set_bits_locked(struct kmem_cache *cache, uint32_t pfn, void *const *objects,
+                                     uint32_t nr, uint32_t *nr_back)
+{
+    const char *start = pfn_to_virt(&cache->owner->map, pfn);
+    size_t slab_bytes = cache_slab_bytes(cache->desc),
+           offset = (size_t)((char *)objects[0] - start);
+    uint32_t done = 0, doubles = 0;
 
     lock_assert_held(&cache->lock);
-    CHECK(slab_cache_of(cache->owner, p) == cache);
-    if (unlikely(!object_is_marked(cache, p) || object_is_listed(cache, p))) {
-        if (cache->owner->on_corruption != NULL)
-            cache->owner->on_corruption(p);
-        desc->nr_inuse++; /* the caller takes it off with the others, and it stays out */
-        return;
+    while (offset < slab_bytes) {
+        uint32_t index = object_index(cache, offset), at = index / 64;
+        _Atomic uint64_t *place = slab_free_word(cache, pfn, at);
+        uint64_t word = load_relaxed(place);
+
+        do {
+            uint64_t bit = (uint64_t)1 << index % 64;
+
+            CHECK(slab_cache_of(cache->owner, objects[done]) == cache);
+            if (unlikely((word & bit) != 0)) {
+                report(cache, objects[done]);
+                doubles++;
+            }
+            word |= bit;
+            offset = ++done < nr ? (size_t)((char *)objects[done] - start) : slab_bytes;
+            index = object_index(cache, offset);
+        } while (offset < slab_bytes && index / 64 == at);
+        store_relaxed(place, word);
     }
-    object_set_next(cache, p, page->slab.free_index);
-    page->slab.free_index = (uint16_t)(offset / desc->stride);
-    page->slab.inuse--;
-    slab_place_locked(cache, pfn, batch);
+    *nr_back = done - doubles;
+    return done;
 }
 
 void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr,
@@ -370,9 +404,21 @@ void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr
 {
     lock_assert_held(&cache->lock);
     CHECK(nr <= cache->desc->nr_inuse);
-    for (uint32_t i = 0; i < nr; i++)
-        slab_push_locked(cache, objects[i], batch);
-    cache->desc->nr_inuse -= nr;
+    for (uint32_t i = 0; i < nr;) {
+        uint32_t pfn = slab_of(cache, objects[i]), nr_back;
+        struct page *page = pfn_to_page(&cache->owner->map, pfn);
+
+        if (unlikely(!is_slab_of(cache, page))) {
+            report(cache, objects[i++]);
+            continue;
+        }
+        i += slab_set_bits_locked(cache, pfn, objects + i, nr - i, &nr_back);
+        CHECK(nr_back <= page->slab.inuse);
+        page->slab.inuse = (uint16_t)(page->slab.inuse - nr_back);
+        cache->desc->nr_inuse -= nr_back;
+        if (nr_back != 0)
+            slab_place_locked(cache, pfn, batch);
+    }
     cache_recount_locked(cache);
 }
 
@@ -418,7 +464,7 @@ uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch)
 
         index_list_remove(&batch->list, page_links(&pages->map), pfn);
         CHECK(pfn_to_page(&pages->map, pfn)->slab.inuse == 0);
-        slab_destruct(cache, pfn, pfn_to_page(&pages->map, pfn)->slab.carved);
+        slab_destruct(cache, pfn, cache->desc->objects_per_slab);
         frame_map_set_class(&pages->map, pfn, 1u << order, CLASS_NONE);
         page_free_block(pages, pfn, order);
     }
@@ -467,7 +513,7 @@ void slab_destruct_all(struct kmem_cache *cache)
     for (unsigned i = 0; cache->dtor != NULL && i < NR_SLAB_LISTS; i++)
         for (uint32_t pfn = cache->desc->list[i].first; pfn != INDEX_NONE;
              pfn = index_link_at(links, pfn)->next)
-            slab_destruct(cache, pfn, pfn_to_page(&cache->owner->map, pfn)->slab.carved);
+            slab_destruct(cache, pfn, cache->desc->objects_per_slab);
 }
 
 size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t nr)
@@ -479,10 +525,10 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
     for (unsigned list = SLAB_PARTIAL; list <= SLAB_FULL; list++)
         for (uint32_t pfn = cache->desc->list[list].first; pfn != INDEX_NONE;
              pfn = index_link_at(links, pfn)->next)
-            for (uint32_t i = 0; i < pfn_to_page(&cache->owner->map, pfn)->slab.carved; i++) {
+            for (uint32_t i = 0; i < cache->desc->objects_per_slab; i++) {
                 void *object = slab_object(cache, pfn, i);
 
-                if (object_is_marked(cache, object))
+                if (object_is_in_slab(cache, object) || object_is_marked(cache, object))
                     continue;
                 if (found < nr)
                     p[found] = object;

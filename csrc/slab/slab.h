@@ -10,14 +10,13 @@
  * page_alloc.
  *
  * Data structure, of a slab: 2**order frames with the objects back to back from their start; its
- * record is the union in the struct page of the first frame. A free object has two words of its
- * own. The index word, used while the object is on its slab's list of free ones, is the index of
- * the next one there, xored with a secret pattern, so that what a program writes there by mistake
- * is not taken for an index. The key word is secret ^ address while the object is free anywhere,
- * and cleared when it is allocated: a free that finds it is a double free. Such an object is called
- * marked. Objects of 8 bytes have room for one word only: it has 48 bits of the key, and the index,
- * and their cache has no sheaves. In a cache with a ctor or dtor the two words lie behind the
- * object, so that its constructed state survives; the fast paths do not serve such caches.
+ * record is the union in the struct page of the first frame. A bit per object, outside of the
+ * objects, says whether it is free in the slab (slab.c), so that no object is touched when it moves
+ * between slab and sheaf. A free object, wherever it is, has a key of its own in its second word,
+ * secret ^ address, which is cleared when it is allocated: a free that finds it is a double free.
+ * Such an object is called marked. Objects of 8 bytes have it in their only word, and their caches
+ * have no sheaves. In a cache with a ctor or dtor the words lie behind the object, so that its
+ * constructed state survives; the fast paths do not serve such caches.
  * Of a cache: struct cache_desc, which is position independent and lies in the arena's metadata,
  * and struct kmem_cache, which is process-local, with the lock, the barn and pointers. Each thread
  * has, per cache, a main sheaf and a spare.
@@ -38,13 +37,12 @@
 
 #define MAX_CACHES 4096u                     /* per arena; ids are 1 .. MAX_CACHES - 1 */
 #define CACHE_MAX_OBJECT ((size_t)256 << 10) /* largest object of a cache */
-#define SLAB_MIN_SHEAF_STRIDE 16u            /* bytes of an index word and a key word */
-#define SLAB_INDEX_NONE 0xffffu              /* end of a slab's free list */
-#define SLAB_MAX_OBJECTS 32767u              /* as in Linux: the index fits 15 bits */
+#define SLAB_MIN_SHEAF_STRIDE 16u            /* bytes of two words: the key is in the second */
+#define SLAB_MAX_OBJECTS 32767u              /* as in Linux */
 #define SHEAF_MAX_OBJECTS 1022u              /* of a sheaf, at most */
 #define SHEAF_BATCH                                                                                \
-    32u /* objects moved between a sheaf and slabs at once; more would make one caller wait for
-           too many misses of the processor's cache */
+    128u                      /* objects moved between a sheaf and slabs at once, at most: one
+                                 caller waits for all of them */
 #define SLAB_LARGEST_ORDER 8u /* 1 MiB: slabs of objects beyond two pages */
 
 enum slab_list { SLAB_PARTIAL, SLAB_FULL, SLAB_EMPTY, NR_SLAB_LISTS };
@@ -66,9 +64,9 @@ struct cache_desc {
     uint32_t slab_order;                   /* frames of a slab: 1 << slab_order; constant */
     uint32_t objects_per_slab;             /* constant */
     uint32_t flags;                        /* enum pyslab_slab_flags; constant */
-    uint32_t free_offset;                  /* where a free object's two words are; constant */
+    uint32_t free_offset;                  /* where a free object's words are; constant */
     struct index_list list[NR_SLAB_LISTS]; /* first frames of slabs, by enum slab_list */
-    uint64_t nr_inuse;                     /* objects outside slabs' free lists */
+    uint64_t nr_inuse;                     /* objects that are not free in their slabs */
     uint64_t supply[NR_SUPPLIES];          /* exchanges, by enum cache_supply */
 };
 
@@ -145,6 +143,8 @@ struct kmem_cache {
     uint32_t nr_pins;               /* owner->lock: users of the record; 0 deletes it */
     uint32_t nr_pools;              /* owner->lock: mempools over it */
     bool dying;                     /* owner->lock: cache_destroy was here, pins are left */
+    uint32_t index_mul;             /* ceil(2**32 / stride): o * index_mul >> 32 is the number of
+                                       the object at offset o; constant */
     uint32_t zone_gfp;              /* zone bits of its slabs: 0, or GFP_DMA; constant */
     pyslab_ctor ctor;               /* or NULL; constant */
     pyslab_dtor dtor;               /* or NULL; constant */
@@ -177,9 +177,12 @@ struct slab_alloc {
     struct lock lock;             /* guards caches[], nr_caches, pools, caches' pins */
     struct mempool *pools;        /* list; see mempool.h */
     /* Called with a free object that was written to, or was freed twice in a way the check at
-     * free could not see. It may end the program. If it is NULL or returns, the object and those
-     * that are listed behind it are never handed out again. */
+     * free could not see. It may end the program. If it is NULL or returns, the object is not
+     * handed out, or not twice. */
     void (*on_corruption)(const void *p);
+    /* Whoever pops from a sheaf looks whether the object was written to (malloc/heap.h). Else that
+     * is looked at when the object leaves its slab. */
+    bool pops_are_checked;
     uint64_t max_grown_bytes;     /* limit of grown_bytes; constant */
     _Atomic uint64_t grown_bytes; /* the sum of all threads' grown_bytes (sheaf_size.c) */
     uint32_t nr_caches;           /* caches that are not dying */
@@ -272,8 +275,10 @@ struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p);
 
 /* True while the object is free, in a slab, a sheaf or the barn, and was not written to. */
 bool object_is_marked(const struct kmem_cache *cache, void *p);
-/* True if it is on its slab's free list; always false for objects of 8 bytes, which cannot tell. */
-bool object_is_listed(const struct kmem_cache *cache, void *p);
+/* True if it is free in its slab, and so neither in a sheaf nor with a caller. Without the cache's
+ * lock this is a moment old. pre: p is an object of the cache (unchecked: its slab may be gone if
+ * it was freed twice) */
+bool object_is_in_slab(const struct kmem_cache *cache, const void *p);
 
 /* --- slab_check.c ------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* slab_check.c - the recounts of caches: what slab.h and slab.c claim, counted from scratch.
  *
- * slab_check, behind arena.validate(), walks each cache's lists, each slab's free list and every
+ * slab_check, behind arena.validate(), walks each cache's lists, each slab's free bits and every
  * sheaf that holds objects of the cache, and compares with the counters. No other thread may use
  * the arena meanwhile. The functions that end in _locked do the part of it that is guarded by
  * the cache's lock; at check level 2 the slow paths call them on their way out.
@@ -11,7 +11,7 @@
 struct cache_recount {
     struct kmem_cache *cache;
     struct finding *finding;
-    uint64_t nr_inuse;     /* objects outside slabs' free lists */
+    uint64_t nr_inuse;     /* objects that are not free in slabs */
     uint64_t nr_cached;    /* in sheaves and the barn */
     bool written_is_found; /* report free objects that a program has written to */
     bool ok;               /* false once something was reported */
@@ -24,12 +24,10 @@ static const char *cache_name(const struct cache_recount *rc)
 
 /* --- slabs -------------------------------------------------------------- */
 
-/* The invariant of slab.c: each object is in one of the three states. */
-static bool slab_adds_up(const struct cache_desc *desc, const struct page *page, uint32_t nr_listed)
+/* The invariant of slab.c: each object is free or in use. */
+static bool slab_adds_up(const struct cache_desc *desc, const struct page *page, uint32_t nr_free)
 {
-    uint32_t nr_uncarved = desc->objects_per_slab - page->slab.carved;
-
-    return page->slab.inuse + nr_listed + nr_uncarved == desc->objects_per_slab;
+    return page->slab.inuse + nr_free == desc->objects_per_slab;
 }
 
 /* Free object p was written to; true if that is not to be reported. */
@@ -40,25 +38,36 @@ static bool pass_written(struct cache_recount *rc, void *p)
                           p);
 }
 
-static bool check_free_list(struct cache_recount *rc, uint32_t pfn, const struct page *page)
+/* The free objects of one word; *nr: counts them. */
+static bool check_free_word(struct cache_recount *rc, uint32_t pfn, uint32_t at, uint32_t *nr)
 {
     const struct cache_desc *desc = rc->cache->desc;
-    char *start = pfn_to_virt(&rc->cache->owner->map, pfn);
+    uint64_t word = load_relaxed(slab_free_word(rc->cache, pfn, at));
+    char *first = (char *)pfn_to_virt(&rc->cache->owner->map, pfn) + (size_t)64 * at * desc->stride;
+
+    if ((word & ~slab_word_all(desc, at)) != 0)
+        return finding_report(rc->finding, "slab: %s: slab %u: bits behind the last object",
+                              desc->name, pfn);
+    for (; word != 0; word &= word - 1, ++*nr) {
+        char *p = first + (size_t)ctz64(word) * desc->stride;
+
+        if (!object_is_marked(rc->cache, p) && !pass_written(rc, p))
+            return false;
+    }
+    return true;
+}
+
+static bool check_free_bits(struct cache_recount *rc, uint32_t pfn, const struct page *page)
+{
+    const struct cache_desc *desc = rc->cache->desc;
     uint32_t nr = 0;
 
-    for (uint32_t i = page->slab.free_index; i != SLAB_INDEX_NONE;) {
-        char *p = start + (size_t)i * desc->stride;
-
-        if (i >= page->slab.carved || ++nr > page->slab.carved)
-            return finding_report(rc->finding, "slab: %s: free list of slab %u holds index %u",
-                                  desc->name, pfn, i);
-        if (!object_is_marked(rc->cache, p) || (i = object_next(rc->cache, p)) == OBJECT_WRITTEN)
-            return pass_written(rc, p);
-    }
-    if (!slab_adds_up(desc, page, nr))
-        return finding_report(rc->finding, "slab: %s: slab %u: %u in use + %u free != %u carved",
-                              desc->name, pfn, page->slab.inuse, nr, page->slab.carved);
-    return true;
+    for (uint32_t i = 0; i < slab_nr_words(desc); i++)
+        if (!check_free_word(rc, pfn, i, &nr))
+            return false;
+    return slab_adds_up(desc, page, nr) ||
+           finding_report(rc->finding, "slab: %s: slab %u: %u in use + %u free != %u objects",
+                          desc->name, pfn, page->slab.inuse, nr, desc->objects_per_slab);
 }
 
 static bool check_slab(struct cache_recount *rc, uint32_t pfn, enum slab_list list)
@@ -78,7 +87,7 @@ static bool check_slab(struct cache_recount *rc, uint32_t pfn, enum slab_list li
         return finding_report(rc->finding, "slab: %s: slab %u with %u in use is on list %d",
                               desc->name, pfn, inuse, (int)list);
     rc->nr_inuse += inuse;
-    return check_free_list(rc, pfn, page);
+    return check_free_bits(rc, pfn, page);
 }
 
 static bool check_slab_list(struct cache_recount *rc, enum slab_list which)
@@ -132,6 +141,9 @@ static void check_objects(struct cache_recount *rc, void *const *objects, uint32
     for (uint32_t i = 0; i < nr; i++) {
         if (slab_cache_of(rc->cache->owner, objects[i]) != rc->cache)
             rc->ok = finding_report(rc->finding, "slab: %s: sheaf holds %p, not an object of it",
+                                    cache_name(rc), objects[i]);
+        else if (rc->written_is_found && object_is_in_slab(rc->cache, objects[i]))
+            rc->ok = finding_report(rc->finding, "slab: %s: %p is in a sheaf and free in its slab",
                                     cache_name(rc), objects[i]);
         else if (!object_is_marked(rc->cache, objects[i]))
             rc->ok &= pass_written(rc, objects[i]);

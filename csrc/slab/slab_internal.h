@@ -76,18 +76,44 @@ static inline bool cache_is_constructed(const struct kmem_cache *cache)
     return cache->ctor != NULL || cache->dtor != NULL;
 }
 
-/* The index of the free object that follows p on its slab's free list, or SLAB_INDEX_NONE at
- * the end. OBJECT_WRITTEN: p's index word is no such index, so p is on no list, or a program
- * has written to it since it was freed. */
-#define OBJECT_WRITTEN 0x10000u
-uint32_t object_next(const struct kmem_cache *cache, void *p);
+/* False, which was reported, if p is about to leave its sheaf, pops are to be checked, and p was
+ * written to: then nobody may have it. */
+bool object_may_leave(const struct kmem_cache *cache, void *p);
 /* They clear and set the free mark that object_is_marked looks at. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
 
+/* The word with the free bits of a slab's objects 64 * index and up. */
+static inline _Atomic uint64_t *slab_free_word(const struct kmem_cache *cache, uint32_t pfn,
+                                               uint32_t index)
+{
+    const struct frame_map *map = &cache->owner->map;
+    uint32_t near = FREE_WORDS_NEAR << cache->desc->slab_order;
+
+    if (index == 0)
+        return &pfn_to_page(map, pfn)->slab.free;
+    if (index <= near)
+        return &map->free_near[(size_t)pfn * FREE_WORDS_NEAR + index - 1];
+    return &map->free_far[(size_t)pfn * FREE_WORDS_FAR + index - 1 - near];
+}
+
+/* How many such words a slab of the cache has. */
+static inline uint32_t slab_nr_words(const struct cache_desc *desc)
+{
+    return (desc->objects_per_slab + 63) / 64;
+}
+
+/* The bits that word index has when all objects are free. */
+static inline uint64_t slab_word_all(const struct cache_desc *desc, uint32_t index)
+{
+    uint32_t nr = desc->objects_per_slab - 64 * index;
+
+    return nr >= 64 ? UINT64_MAX : ((uint64_t)1 << nr) - 1;
+}
+
 /* --- slab_check.c: recounts under the cache's lock ----------------------- */
 
-/* Recounts the barn, the lists of slabs, each slab's free list and the cache's count. If a program
+/* Recounts the barn, the lists of slabs, each slab's free bits and the cache's count. If a program
  * wrote to an object after it freed it, that is not reported here: it is the program's fault. */
 bool cache_check_locked(struct kmem_cache *cache, struct finding *f);
 /* True if no object is among these more than once. One is if a program frees it, writes over its

@@ -18,7 +18,8 @@ static void map_end(struct frame_map *map)
     os_release(map->classes, frame_map_bytes(NR_FRAMES));
 }
 
-/* Class map and records fit the metadata, do not overlap, and start at pages. */
+/* Class map, records and words for free bits fit the metadata, do not overlap, and start at
+ * pages. */
 static void metadata_layout(void)
 {
     static const uint32_t sizes[] = {1, 2, 127, 128, 129, 4095, 4096, 4097, 1000000};
@@ -31,9 +32,16 @@ static void metadata_layout(void)
         frame_map_init(&map, NULL, sizes[i], metadata);
         EXPECT_PTR(map.classes, metadata);
         EXPECT((char *)map.pages >= metadata + sizes[i]);
-        EXPECT((char *)(map.pages + sizes[i]) <= metadata + bytes);
+        EXPECT((char *)(map.pages + sizes[i]) <= (char *)map.free_near);
+        EXPECT((char *)(map.free_near + (size_t)sizes[i] * FREE_WORDS_NEAR) <=
+               (char *)map.free_far);
+        EXPECT((char *)(map.free_far + (size_t)sizes[i] * FREE_WORDS_FAR) <= metadata + bytes);
         EXPECT_EQ((uintptr_t)map.pages & (PAGE_SIZE - 1), 0);
-        EXPECT_LE(bytes, (size_t)sizes[i] * 33 + 2 * PAGE_SIZE);
+        EXPECT_EQ((uintptr_t)map.free_near & (PAGE_SIZE - 1), 0);
+        EXPECT_EQ((uintptr_t)map.free_far & (PAGE_SIZE - 1), 0);
+        EXPECT_LE(frame_map_record_bytes(sizes[i]), (size_t)sizes[i] * 33 + 2 * PAGE_SIZE);
+        EXPECT_LE(bytes,
+                  (size_t)sizes[i] * (33 + 8 * (FREE_WORDS_NEAR + FREE_WORDS_FAR)) + 4 * PAGE_SIZE);
         map.classes[sizes[i] - 1] = 0xff;
         EXPECT_EQ(map.pages[0].word, 0);
         os_release(metadata, bytes);

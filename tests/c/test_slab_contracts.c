@@ -78,6 +78,30 @@ static void slab_count_is_off(void)
     give(small, 0, 1);
 }
 
+/* An object has a free bit although it is in use, and bits behind the last object are set. */
+static void free_bit_is_set(uint32_t object)
+{
+    struct kmem_cache *small;
+    uint32_t pfn;
+
+    slab_rig_begin(&rig, 16384, 10);
+    small = slab_rig_cache(&rig, 24, 0);
+    take(small, 0, 1);
+    pfn = small->desc->list[SLAB_PARTIAL].first;
+    *slab_free_word(small, pfn, object / 64) |= (uint64_t)1 << object % 64;
+    (void)cache_shrink(small);
+}
+
+static void object_in_use_has_a_free_bit(void)
+{
+    free_bit_is_set(0);
+}
+
+static void free_bit_without_an_object(void)
+{
+    free_bit_is_set(170);
+}
+
 /* The cache's count does, and all slabs are right. */
 static void cache_count_is_off(void)
 {
@@ -159,7 +183,9 @@ static void faults_of_slabs_are_found(void)
 {
     EXPECT(check_stops(put_without_the_lock, "lock_is_held(&cache->lock)"));
     EXPECT(check_stops(put_under_another_lock, "lock_is_held(&cache->lock)"));
-    EXPECT(check_stops(slab_count_is_off, "in use + 1 free != 3 carved"));
+    EXPECT(check_stops(slab_count_is_off, "3 in use + 510 free != 512 objects"));
+    EXPECT(check_stops(object_in_use_has_a_free_bit, "free != 170 objects"));
+    EXPECT(check_stops(free_bit_without_an_object, "bits behind the last object"));
     EXPECT(check_stops(cache_count_is_off, "cached), cache says"));
     EXPECT(check_stops(slab_is_on_the_wrong_list, "in use is on list 0"));
     EXPECT(check_stops(sheaf_has_an_object_twice, "objects_are_distinct(sheaf->object"));

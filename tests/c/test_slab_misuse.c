@@ -3,6 +3,7 @@
  * cache, objects that were never handed out. Each has its code, changes nothing, and
  * the object is never handed out twice. Also: the recount notices damage of caches and mempools. */
 #include "slab/mempool.h"
+#include "slab/slab_internal.h"
 
 #include "rig.h"
 
@@ -186,6 +187,98 @@ static void double_free_by_another_thread(void)
     slab_rig_end(&rig);
 }
 
+static unsigned nr_reports;
+static const void *reported;
+
+static void note_report(const void *p)
+{
+    nr_reports++;
+    reported = p;
+}
+
+/* Takes all objects of a slab that is bought for it, past the sheaves. */
+static uint32_t take_slab(struct kmem_cache *cache, void **slab)
+{
+    uint32_t pfn = slab_new(cache, KERNEL), nr;
+
+    if (pfn >= SLAB_REFUSED)
+        abort();
+    lock_acquire(&cache->lock);
+    slab_add_locked(cache, pfn);
+    nr = slab_take_locked(cache, slab, cache->desc->objects_per_slab);
+    lock_release(&cache->lock);
+    EXPECT_EQ(nr, cache->desc->objects_per_slab);
+    return nr;
+}
+
+/* An object that comes back to its slab twice, because a sheaf had it twice, is reported when it is
+ * free there, and when its slab is the cache's no more. Nothing is changed then. */
+static void double_free_seen_by_the_slab(void)
+{
+    static const size_t sizes[] = {8, 16, 24, 64, 1024, 20480};
+
+    begin();
+    rig.sa.on_corruption = note_report;
+    for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+        struct kmem_cache *cache = slab_rig_cache(&rig, sizes[s], 0);
+        uint32_t nr = take_slab(cache, objects);
+        struct slab_batch batch;
+
+        EXPECT_EQ(take_slab(cache, objects + nr), nr); /* which stay out */
+        for (uint32_t i = 0; i < 2 * nr; i++)
+            object_set_mark(cache, objects[i]);
+        nr_reports = 0;
+        slab_batch_init(&batch);
+        lock_acquire(&cache->lock);
+        slab_put_locked(cache, objects, nr, NULL);
+        EXPECT_EQ(nr_reports, 0);
+        slab_put_locked(cache, objects + nr - 1, 1, NULL);
+        EXPECT_EQ(nr_reports, 1);
+        EXPECT_PTR(reported, objects[nr - 1]);
+        slab_take_empty_locked(cache, 1, &batch);
+        lock_release(&cache->lock);
+        EXPECT_EQ(slab_batch_free(cache, &batch), 1u << cache->desc->slab_order);
+        lock_acquire(&cache->lock);
+        slab_put_locked(cache, objects, 1, NULL);
+        EXPECT_EQ(nr_reports, 2);
+        EXPECT_PTR(reported, objects[0]);
+        EXPECT_EQ(cache->desc->nr_inuse, nr);
+        slab_put_locked(cache, objects + nr, nr, NULL);
+        lock_release(&cache->lock);
+        EXPECT_EQ(nr_reports, 2);
+        slab_rig_check(&rig);
+    }
+    slab_rig_end(&rig);
+}
+
+/* The program wrote to an object that is free in its slab: it is reported, and nobody gets it. */
+static void written_objects_stay_out(void)
+{
+    struct kmem_cache *cache;
+    uint32_t nr, again;
+
+    begin();
+    rig.sa.on_corruption = note_report;
+    cache = slab_rig_cache(&rig, 32, 0);
+    nr = take_slab(cache, objects);
+    for (uint32_t i = 0; i < nr; i++)
+        object_set_mark(cache, objects[i]);
+    nr_reports = 0;
+    lock_acquire(&cache->lock);
+    slab_put_locked(cache, objects, nr, NULL);
+    *object_key(objects[70]) ^= 1;
+    again = slab_take_locked(cache, objects + nr, nr);
+    EXPECT_EQ(again, nr - 1);
+    EXPECT_EQ(nr_reports, 1);
+    EXPECT_PTR(reported, objects[70]);
+    for (uint32_t i = 0; i < again; i++)
+        EXPECT(objects[nr + i] != objects[70]);
+    EXPECT_EQ(cache->desc->nr_inuse, nr);
+    slab_put_locked(cache, objects + nr, again, NULL);
+    lock_release(&cache->lock);
+    slab_rig_end(&rig);
+}
+
 /* What the owner writes into an object does not make it look free. */
 static void contents_do_not_matter(void)
 {
@@ -361,9 +454,9 @@ static void recount_sees_writes_to_free_objects(void)
         page->slab.cache_id++;
         EXPECT(!recount());
         page->slab.cache_id--;
-        if (page->slab.free_index != SLAB_INDEX_NONE)
+        if (load_relaxed(&page->slab.free) != 0)
             damage(object_key((char *)pfn_to_virt(&rig.pages.pa.map, pfn) +
-                              (size_t)page->slab.free_index * 64));
+                              (size_t)ctz64(load_relaxed(&page->slab.free)) * 64));
     }
     cache->desc->nr_inuse++;
     EXPECT(!recount());
@@ -400,6 +493,8 @@ static const struct test tests[] = {
     TEST(double_free_never_doubles),
     TEST(double_free_of_eight_bytes),
     TEST(double_free_by_another_thread),
+    TEST(double_free_seen_by_the_slab),
+    TEST(written_objects_stay_out),
     TEST(contents_do_not_matter),
     TEST(only_starts_are_objects),
     TEST(wrong_cache),
