@@ -115,8 +115,11 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
 
     if (nr_pages > pages->map.nr_pages)
         return NULL;
+    pfn = align_order == 0 && nr_pages != 0 ? shelf_take(pages, (uint32_t)nr_pages, gfp) : PFN_NONE;
+    if (pfn != PFN_NONE)
+        return adopt_large(km, pfn);
     order = order_for_pages(nr_pages);
-    if (nr_pages == 1u << order && align_order <= order && pcp_index(order) != NR_PCP_LISTS) {
+    if (nr_pages == 1u << order && align_order <= order && pcp_has_list(order)) {
         pfn = page_alloc_uncounted(pages, order, gfp);
         if (pfn == PFN_NONE)
             return NULL;
@@ -332,6 +335,8 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
     usage_sub(pages->usage, (uint64_t)nr_pages << PAGE_SHIFT, 1);
+    if (shelf_put(pages, pfn, nr_pages))
+        return;
     /* What was trimmed or grown may have a block's length without being aligned as one. */
     if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);

@@ -16,7 +16,7 @@ static uint32_t alloc_listed(struct page_alloc *pa, const struct request *reques
     bool clean;
     uint32_t pfn;
 
-    CHECK(pcp_index(request->order) != NR_PCP_LISTS);
+    CHECK(pcp_has_list(request->order));
     if (zone_is_foreign(pa, request->highest))
         return PFN_NONE;
     list = pcp_refill(pa, request->highest, request->order);
@@ -44,7 +44,7 @@ static always_inline uint32_t alloc_block(struct page_alloc *pa, unsigned order,
 
     if (!gfp_nofail_valid(gfp, order) || order > pa->max_order)
         return PFN_NONE;
-    pfn = pcp_index(order) != NR_PCP_LISTS ? alloc_listed(pa, &request) : PFN_NONE;
+    pfn = pcp_has_list(order) ? alloc_listed(pa, &request) : PFN_NONE;
     if (pfn != PFN_NONE)
         return pfn;
     request.nr_pages = 1u << order;

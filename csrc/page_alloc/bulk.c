@@ -8,6 +8,7 @@
 #include "page_alloc/access.h"
 #include "page_alloc/clear.h"
 #include "page_alloc/recount.h"
+#include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
 #include "page_alloc/zonelist.h"
 
@@ -26,6 +27,7 @@ static uint32_t zone_take_singles(struct page_alloc *pa, struct zone *zone, uint
     room = limit_room(pa, limited);
     access_first(&access, zone->index);
     lock_acquire(&zone->lock);
+    shelf_yield_locked(pa, zone, 0);
     nr = min_uint(nr, zone_usable_pages_locked(zone, &access));
     while (done < nr && done < room) {
         uint32_t pfn = buddy_alloc_locked(zone, &pa->map, 0);

@@ -28,7 +28,7 @@ slow_path void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned orde
 {
     struct pcp_list *list = NULL;
 
-    if (pcp_index(order) != NR_PCP_LISTS)
+    if (pcp_has_list(order))
         list = pcp_make_room(pa, page_zone(pfn_to_page(&pa->map, pfn)), order);
     if (list != NULL)
         pcp_push(pa, list, load_relaxed(&list->nr), pfn);

@@ -4,8 +4,8 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 
-#define RUN_ORDER 13u           /* 32 MiB: the unit of advice */
-#define TRIAL_USED_PAGES 32768u /* 128 MiB in use make an arena large enough to ask */
+#define RUN_ORDER 13u       /* 32 MiB: the unit of advice */
+#define TRIAL_MIN_ORDER 10u /* 4 MiB: whoever asks for so much writes most of it */
 #define TRIAL_MAX_SAMPLES 3u
 #define HUGE_BYTES (PAGE_SIZE << PCP_HUGE_ORDER)
 #define SMALL_SAMPLE_BYTES (HUGE_BYTES / 8) /* 64 pages */
@@ -72,18 +72,12 @@ static slow_path void trial(struct page_alloc *pa, uint32_t pfn, unsigned order)
     store_relaxed(&pa->huge.state, pay ? HUGEPAGES_ON : HUGEPAGES_OFF);
 }
 
-static bool is_large_arena(struct page_alloc *pa, unsigned order)
-{
-    return order >= RUN_ORDER || page_alloc_used(pa) >= TRIAL_USED_PAGES;
-}
-
 void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
-    if (likely(load_relaxed(&pa->huge.state) != HUGEPAGES_UNTRIED) || order <= PCP_HUGE_ORDER)
+    if (likely(load_relaxed(&pa->huge.state) != HUGEPAGES_UNTRIED) || order < TRIAL_MIN_ORDER)
         return;
     if (pfn_has_address(&pa->map, pfn) &&
-        page_residency(pfn_to_page(&pa->map, pfn), order) == RESIDENCY_UNTOUCHED &&
-        is_large_arena(pa, order))
+        page_residency(pfn_to_page(&pa->map, pfn), order) == RESIDENCY_UNTOUCHED)
         trial(pa, pfn, order);
 }
 

@@ -7,9 +7,10 @@
  * The trial. A huge page costs one fault in place of 512: a third of the time where the
  * host has warm memory, seven times as much where a hypervisor must fetch 2 MiB of cold
  * memory first (free page reporting). Nothing but a measurement tells which it is. So an
- * arena starts with 4 KiB pages; when it hands out an untouched block of 32 MiB, or of
- * 4 MiB while 128 MiB are in use, it makes a part of that block resident in both ways,
- * compares the times, and asks for huge pages from then on only if they were cheaper.
+ * arena starts with 4 KiB pages; when it hands out an untouched block of 4 MiB for the first
+ * time, it makes a part of that block resident in both ways, compares the times, and asks for
+ * huge pages from then on only if they were cheaper. The processor likes them too: a*b + c*d - a
+ * on arrays of 4 to 16 MiB takes two thirds of the time, because it looks up fewer addresses.
  * Runs. Giving back less than 2 MiB of a run makes the kernel refill the hole with the
  * next huge page, so such a run loses its advice until the whole of it has gone back.
  * Lock: the zone's lock guards small_runs; the trial is one thread's.

@@ -81,7 +81,7 @@ static inline struct zone *page_alloc_zone_of(struct page_alloc *pa, uint32_t pf
 
 /* Starts peak_used_pages anew, from what is used now. */
 void page_alloc_reset_peak(struct page_alloc *pa);
-/* Frames on all threads' page lists, by zone; takes the registry lock. */
+/* Frames on all threads' page lists, and on the shelf, by zone; takes the registry lock. */
 void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES]);
 
 /* Calls visit for the head of each block below the zones' frontiers, until it says false;
@@ -103,15 +103,14 @@ void page_free_slow(struct page_alloc *pa, uint32_t pfn, unsigned order);
  * order has none, or the mask asks for more than that. */
 static always_inline uint32_t page_alloc_listed(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
-    unsigned index = pcp_index(order);
     struct pcp *pcp;
     struct pcp_list *list;
 
-    if (unlikely((gfp & ~GFP_FAST_BITS) != 0 || index == NR_PCP_LISTS) ||
+    if (unlikely((gfp & ~GFP_FAST_BITS) != 0 || !pcp_has_list(order)) ||
         unlikely(!thread_has_domain(pa->domain)))
         return PFN_NONE;
     pcp = thread_slot_loaded(THREAD_SLOT_PCP);
-    list = &pcp->set[0].list[index];
+    list = pcp_list_at(&pcp->set[0], order);
     if (unlikely(load_relaxed(&list->nr) == 0))
         return PFN_NONE;
     return pcp_pop(pa, list);
@@ -149,17 +148,16 @@ static inline void page_count_alloc(struct page_alloc *pa, uint32_t pfn)
 static always_inline void page_free_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     struct page *page = pfn_to_page(&pa->map, pfn);
-    unsigned index = pcp_index(order);
     struct pcp *pcp;
     struct pcp_list *list;
     uint32_t nr;
 
-    if (unlikely(index == NR_PCP_LISTS || !thread_has_domain(pa->domain))) {
+    if (unlikely(!pcp_has_list(order) || !thread_has_domain(pa->domain))) {
         page_free_slow(pa, pfn, order);
         return;
     }
     pcp = thread_slot_loaded(THREAD_SLOT_PCP);
-    list = &pcp->set[0].list[index];
+    list = pcp_list_at(&pcp->set[0], order);
     nr = load_relaxed(&list->nr);
     if (unlikely(nr >= list->high) ||
         unlikely(!page_words_same_zone(load_relaxed(&page->word), list->alloc_word))) {
@@ -197,6 +195,15 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
 /* Any part of a block from page_alloc_exact; the caller keeps its record right. */
 void page_free_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
 
+/* --- large blocks freed a moment ago: shelf.c ------------------------------------- */
+
+/* A block of exactly so many frames in state LARGE, as it was freed; PFN_NONE if there is none, or
+ * the mask asks for more. */
+uint32_t shelf_take(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp);
+/* Keeps a LARGE block as it is for the next request; false: it is none for the shelf.
+ * pre: it is in the caller's hands, and its record says nr_pages */
+bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
+
 /* --- references: refs.c ----------------------------------------------------------- */
 
 /* Drops a reference to an ALLOC block; the last one frees it. EINVAL: no such frame,
@@ -227,7 +234,7 @@ void shrinker_unregister(struct shrinker *shrinker);
 
 /* --- giving memory back: pcp.c, purge.c, release.c, hugepage.c ----------------------- */
 
-/* Gives this thread's page lists to the buddy; true if there was anything. */
+/* Gives this thread's page lists and the shelf to the buddy; true if there was anything. */
 bool pcp_drain(struct page_alloc *pa);
 
 /* Asks every thread to drain its page lists at its next exchange with the buddy or a barn. */

@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "page_alloc/access.h"
 #include "page_alloc/recount.h"
+#include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
 #include "page_alloc/watermark.h"
 
@@ -23,7 +24,8 @@
 #define PCP_ZONE_SHARE 256u /* a list holds at most this part of its zone */
 
 /* Blocks, by list. */
-static const uint32_t capacities[NR_PCP_LISTS] = {PCP_CAPACITY, 32, 8, 4, 1};
+static const uint32_t capacities[NR_PCP_LISTS] = {
+    PCP_CAPACITY, PCP_CAPACITY_REST, 8, 4, 2, 2, 1, 1, 1, 1};
 
 static size_t pcp_bytes(const struct page_alloc *pa)
 {
@@ -33,6 +35,12 @@ static size_t pcp_bytes(const struct page_alloc *pa)
 struct pcp *pcp_own(struct page_alloc *pa)
 {
     return thread_slot(pa->domain, THREAD_SLOT_PCP);
+}
+
+/* All lists of a thread, numbered. */
+static struct pcp_list *list_number(struct pcp *pcp, unsigned i)
+{
+    return pcp_list_at(&pcp->set[i / NR_PCP_LISTS], i % NR_PCP_LISTS);
 }
 
 static unsigned list_order(const struct pcp_list *list)
@@ -111,7 +119,7 @@ static bool pcp_flush(struct page_alloc *pa, struct pcp *pcp)
     bool any = false;
 
     for (unsigned i = 0; i < pa->nr_zones * NR_PCP_LISTS; i++) {
-        struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
+        struct pcp_list *list = list_number(pcp, i);
         uint32_t nr = load_relaxed(&list->nr);
 
         if (nr != 0)
@@ -141,12 +149,12 @@ static void pcp_init_slot(struct thread_domain *domain, void *slot)
 
     pcp->drain_epoch = load_relaxed(&pa->drain_epoch);
     for (uint32_t zone = 0; zone < pa->nr_zones; zone++) {
-        struct pcp_list *list = pcp->set[pcp_place(pa, zone)].list;
+        for (unsigned order = 0; order < NR_PCP_LISTS; order++) {
+            struct pcp_list *list = pcp_list_at(&pcp->set[pcp_place(pa, zone)], order);
 
-        for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
-            list[i].high = pa->pcp_high[zone][i];
-            list[i].batch = pa->pcp_batch[zone][i];
-            list[i].alloc_word = PAGE_WORD(PYSLAB_PAGE_ALLOC, pcp_order(i), zone);
+            list->high = pa->pcp_high[zone][order];
+            list->batch = pa->pcp_batch[zone][order];
+            list->alloc_word = PAGE_WORD(PYSLAB_PAGE_ALLOC, order, zone);
         }
     }
 }
@@ -158,14 +166,13 @@ static void pcp_flush_slot(struct thread_domain *domain, void *slot)
 
 static void set_limits(struct page_alloc *pa, const struct zone *zone)
 {
-    for (unsigned i = 0; i < NR_PCP_LISTS; i++) {
-        unsigned order = pcp_order(i);
+    for (unsigned order = 0; order < NR_PCP_LISTS; order++) {
         uint32_t share = (zone_managed_pages(zone) / PCP_ZONE_SHARE) >> order;
-        uint32_t high = min_uint(max_uint(zone->high_min >> order, 1), capacities[i]);
+        uint32_t high = min_uint(max_uint(zone->high_min >> order, 1), capacities[order]);
 
         high = order > zone->max_order ? 0 : min_uint(high, share);
-        pa->pcp_high[zone->index][i] = high;
-        pa->pcp_batch[zone->index][i] = max_uint(min_uint(zone->batch >> order, high / 2), 1);
+        pa->pcp_high[zone->index][order] = high;
+        pa->pcp_batch[zone->index][order] = max_uint(min_uint(zone->batch >> order, high / 2), 1);
     }
 }
 
@@ -189,7 +196,7 @@ static struct pcp_list *own_list(struct page_alloc *pa, uint32_t zone, unsigned 
         return NULL;
     if (unlikely(pcp->drain_epoch != load_relaxed(&pa->drain_epoch)))
         pcp_flush(pa, pcp);
-    list = &pcp->set[pcp_place(pa, zone)].list[pcp_index(order)];
+    list = pcp_list_at(&pcp->set[pcp_place(pa, zone)], order);
     return list->high != 0 ? list : NULL;
 }
 
@@ -208,6 +215,7 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
     usable = zone_usable_pages_locked(zone, &access);
     if (usable > room)
         usable = (uint32_t)room;
+    shelf_yield_locked(pa, zone, order);
     wanted = min_uint(list->batch, usable >> order);
     for (; nr < wanted; nr++) {
         uint32_t pfn = buddy_alloc_locked(zone, &pa->map, order);
@@ -272,7 +280,9 @@ bool pcp_drain(struct page_alloc *pa)
 {
     struct pcp *pcp = pcp_own(pa);
 
-    return pcp != NULL && pcp_flush(pa, pcp);
+    bool any = pcp != NULL && pcp_flush(pa, pcp);
+
+    return shelf_drain(pa) || any;
 }
 
 /* --- counts over all threads -------------------------------------------- */
@@ -284,11 +294,11 @@ struct pcp_count {
 
 static void pcp_add_pages(void *slot, void *context)
 {
-    const struct pcp *pcp = slot;
+    struct pcp *pcp = slot;
     const struct pcp_count *count = context;
 
     for (unsigned i = 0; i < count->pa->nr_zones * NR_PCP_LISTS; i++) {
-        const struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
+        const struct pcp_list *list = list_number(pcp, i);
 
         count->nr_pages[list_zone(list)] += (uint64_t)load_relaxed(&list->nr) << list_order(list);
     }
@@ -300,6 +310,7 @@ void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES])
 
     memset(nr_pages, 0, MAX_NR_ZONES * sizeof nr_pages[0]);
     thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_add_pages, &count);
+    nr_pages[pa->normal] += shelf_pages(pa);
 }
 
 struct pcp_check_context {
@@ -311,11 +322,11 @@ struct pcp_check_context {
 
 static void pcp_check_slot(void *slot, void *context)
 {
-    const struct pcp *pcp = slot;
+    struct pcp *pcp = slot;
     struct pcp_check_context *check = context;
 
     for (unsigned i = 0; i < check->pa->nr_zones * NR_PCP_LISTS; i++) {
-        const struct pcp_list *list = &pcp->set[i / NR_PCP_LISTS].list[i % NR_PCP_LISTS];
+        const struct pcp_list *list = list_number(pcp, i);
 
         if (!check->pa->forked && !list_is_sound(check->pa, list, check->finding))
             check->ok = false;
@@ -328,6 +339,6 @@ bool pcp_check(struct page_alloc *pa, struct finding *f, uint64_t *listed)
     struct pcp_check_context check = {.pa = pa, .finding = f, .ok = true};
 
     thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_check_slot, &check);
-    *listed = check.listed;
-    return check.ok;
+    *listed = check.listed + shelf_pages(pa);
+    return check.ok && shelf_check(pa, f);
 }

@@ -23,7 +23,7 @@ struct pcp_list *pcp_make_room(struct page_alloc *pa, uint32_t zone, unsigned or
 /* This thread's lists; NULL without memory. */
 struct pcp *pcp_own(struct page_alloc *pa);
 /* Every block on every thread's lists is in state PCP, of its list's order and zone, and there
- * once. *listed: how many frames they are. Quiescence. */
+ * once; and the shelf is sound. *listed: how many frames they are. Quiescence. */
 bool pcp_check(struct page_alloc *pa, struct finding *f, uint64_t *listed);
 
 #endif

@@ -10,8 +10,7 @@
 
 #include "page_alloc/record.h"
 
-#define PCP_HUGE_ORDER 9u /* 2 MiB: the block a huge page fills */
-#define PCP_HUGE_LIST 4u  /* its place among the lists */
+#define PCP_HUGE_ORDER 9u /* 2 MiB: the block a huge page fills; the largest that has a list */
 
 /* Where a zone's lists are in a pcp: first the NORMAL zone's, whose lists the fast
  * paths use, then the others by index. */
@@ -22,17 +21,19 @@ static inline unsigned pcp_place(const struct page_alloc *pa, uint32_t zone)
     return zone < pa->normal ? zone + 1 : zone;
 }
 
-/* Place of an order among the page lists; NR_PCP_LISTS if it has none. */
-static always_inline unsigned pcp_index(unsigned order)
+/* Blocks of this order have a page list. */
+static always_inline bool pcp_has_list(unsigned order)
 {
-    if (likely(order < PCP_HUGE_LIST))
-        return order;
-    return order == PCP_HUGE_ORDER ? PCP_HUGE_LIST : NR_PCP_LISTS;
+    return order < NR_PCP_LISTS;
 }
 
-static inline unsigned pcp_order(unsigned index)
+/* The list of an order. pre: the order has one (unchecked: every caller has just asked
+ * pcp_has_list, and the fast path has no instruction to spare) */
+static always_inline struct pcp_list *pcp_list_at(struct pcp_set *set, unsigned order)
 {
-    return index == PCP_HUGE_LIST ? PCP_HUGE_ORDER : index;
+    size_t behind = NR_PCP_LISTS - 1 - order;
+
+    return (struct pcp_list *)(void *)(set->bytes + behind * PCP_LIST_BYTES(PCP_CAPACITY_REST));
 }
 
 /* Takes the youngest block. pre: the list has one. */

@@ -3,6 +3,7 @@
 
 #include "page_alloc/hugepage.h"
 #include "page_alloc/recount.h"
+#include "page_alloc/shelf.h"
 
 #include "os/os.h"
 
@@ -105,12 +106,15 @@ static uint32_t zone_surplus(struct zone *zone)
 
 static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32_t now)
 {
+    uint32_t idle; /* frames that lay on the shelf all the time */
+
     /* Only one thread ends it. */
     if (!atomic_compare_exchange_strong_explicit(&pa->purge.interval_start, &start, now,
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
+    idle = shelf_end_interval(pa);
     for (uint32_t i = 0; i < pa->nr_zones; i++) {
-        uint32_t surplus = zone_surplus(&pa->zone[i]);
+        uint32_t surplus = zone_surplus(&pa->zone[i]) + (i == pa->normal ? idle : 0);
 
         if (surplus != 0)
             zone_purge(pa, &pa->zone[i], surplus);

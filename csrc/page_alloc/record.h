@@ -6,7 +6,8 @@
  * that are constant, or counters, and write none but those that a function tells them to.
  *
  * Data structure: zones over one frame map, lowest first; struct pcp, in each thread's slot of the
- * arena's domain: for each zone a stack of frame numbers for each order that has a page list.
+ * arena's domain: for each zone a stack of frame numbers for each order that has a page list; and
+ * the shelf, which all threads share.
  * Lock: each field says it. A pcp is its thread's alone.
  */
 #ifndef PAGE_ALLOC_RECORD_H
@@ -16,21 +17,26 @@
 #include "page_alloc/usage.h"
 #include "thread/thread.h"
 
-#define NR_PCP_LISTS 5u   /* orders 0, 1, 2, 3 and 9, as in Linux */
-#define PCP_CAPACITY 128u /* blocks of order 0: 512 KiB; see pcp.c for the others */
+#define NR_PCP_LISTS 10u      /* orders 0 to 9 */
+#define PCP_CAPACITY 128u     /* blocks of order 0: 512 KiB; see pcp.c for the others */
+#define PCP_CAPACITY_REST 32u /* blocks of any other order */
 #define LIMIT_NONE UINT64_MAX
 
 struct pcp_list {
-    _Atomic uint32_t nr;          /* frame numbers on the stack; others read it */
-    uint32_t high;                /* at most so many blocks; 0: the order has no list */
-    uint32_t batch;               /* blocks moved to or from the buddy at once; <= high */
-    uint32_t alloc_word;          /* page->word of a block of this list in use; constant */
-    uint32_t frame[PCP_CAPACITY]; /* stack: the youngest is last */
+    _Atomic uint32_t nr; /* frame numbers on the stack; others read it */
+    uint32_t high;       /* at most so many blocks; 0: the order has no list */
+    uint32_t batch;      /* blocks moved to or from the buddy at once; <= high */
+    uint32_t alloc_word; /* page->word of a block of this list in use; constant */
+    uint32_t frame[];    /* stack: the youngest is last */
 };
 
-/* The lists of one zone. */
+#define PCP_LIST_BYTES(capacity) (sizeof(struct pcp_list) + (capacity) * sizeof(uint32_t))
+
+/* The lists of one zone, one behind the other; that of order 0, which is the longest, is the last
+ * (pcp_list_at). */
 struct pcp_set {
-    struct pcp_list list[NR_PCP_LISTS];
+    _Alignas(16) unsigned char bytes[(NR_PCP_LISTS - 1) * PCP_LIST_BYTES(PCP_CAPACITY_REST) +
+                                     PCP_LIST_BYTES(PCP_CAPACITY)];
 };
 
 /* One thread's page lists. */
@@ -39,6 +45,14 @@ struct pcp {
     bool in_reclaim;      /* this thread runs a callback: no reclaim within reclaim */
     bool gave_up;         /* a callback ended this thread's last slow request */
     struct pcp_set set[]; /* by place (pcp_place): first the NORMAL zone's */
+};
+
+#define SHELF_SLOTS 8u
+
+/* See shelf.h. */
+struct shelf {
+    _Alignas(64) _Atomic uint64_t slot[SHELF_SLOTS]; /* a block each (SHELF_WORD); 0: none */
+    _Atomic uint32_t nr_puts;                        /* about how many blocks were put there */
 };
 
 /* See purge.c. */
@@ -107,6 +121,7 @@ struct page_alloc {
     struct usage *usage;               /* what callers have: own_usage, or another arena's
                                          whose side this one is; constant */
     struct usage own_usage;            /* while an arena is nobody's side */
+    struct shelf shelf;                /* large blocks freed a moment ago: shelf.h */
     struct purge purge;                /* giving memory back: purge.c */
     struct hugepages huge;             /* asking for huge pages: hugepage.c */
     struct reclaim reclaim;            /* when memory is short: reclaim.c, shrinker.c */

@@ -53,15 +53,13 @@ static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned
  * was allocated by alloc_pages, has this order and is of the NORMAL zone is one compare. */
 int page_put(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
-    unsigned index = pcp_index(order);
     struct pcp_list *list;
     struct page *page;
     uint32_t nr;
 
-    if (unlikely(pfn >= pa->map.nr_pages || index == NR_PCP_LISTS ||
-                 !thread_has_domain(pa->domain)))
+    if (unlikely(pfn >= pa->map.nr_pages || !pcp_has_list(order) || !thread_has_domain(pa->domain)))
         return page_put_slow(pa, pfn, order);
-    list = &((struct pcp *)thread_slot_loaded(THREAD_SLOT_PCP))->set[0].list[index];
+    list = pcp_list_at(((struct pcp *)thread_slot_loaded(THREAD_SLOT_PCP))->set, order);
     page = pfn_to_page(&pa->map, pfn);
     nr = load_relaxed(&list->nr);
     if (unlikely(nr >= list->high || load_relaxed(&page->word) != list->alloc_word ||

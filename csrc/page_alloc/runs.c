@@ -9,6 +9,7 @@
 #include "page_alloc/access.h"
 #include "page_alloc/hand_out.h"
 #include "page_alloc/recount.h"
+#include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
 #include "page_alloc/zonelist.h"
 
@@ -38,6 +39,7 @@ static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *
     if (request->order < RESIDENT_RUN_MIN_ORDER || zone_is_foreign(pa, zone->index))
         return PFN_NONE;
     lock_acquire(&zone->lock);
+    shelf_yield_locked(pa, zone, request->order);
     pfn = pa->best_fit || zone->free_orders[FREE_DIRTY] >> request->order == 0
               ? buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages)
               : PFN_NONE;
@@ -111,6 +113,7 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
         return PFN_NONE;
     request.highest = request.lowest = zone->index;
     request.order = order_for_pages(nr_pages);
+    (void)shelf_drain(pa);
     return alloc_run(pa, &request);
 }
 
@@ -129,6 +132,7 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     limited = limit_enter(pa);
     access_first(&access, zone->index);
     lock_acquire(&zone->lock);
+    (void)shelf_drain_locked(pa, zone);
     taken = nr_pages <= limit_room(pa, limited) &&
             nr_pages <= zone_usable_pages_locked(zone, &access) &&
             buddy_take_range_locked(zone, &pa->map, pfn, nr_pages);

@@ -5,6 +5,7 @@
 #include "buddy/buddy_range.h"
 #include "page_alloc/access.h"
 #include "page_alloc/recount.h"
+#include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
 
 /* What frame 0 of the map counts as when a run is aligned: frames with addresses are aligned by
@@ -37,12 +38,22 @@ static uint32_t take_locked(struct zone *zone, const struct frame_map *map,
     return buddy_alloc_exact_locked(zone, map, request->order, request->nr_pages);
 }
 
+/* Its frames are chosen already, so no search can find better ones. */
+static bool request_names_place(const struct request *request)
+{
+    return request->end - request->first == request->nr_pages;
+}
+
 static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct request *request,
                           const struct access *access)
 {
     uint32_t pfn = PFN_NONE;
 
     lock_acquire(&zone->lock);
+    if (request->any_run && !request_names_place(request))
+        (void)shelf_drain_locked(pa, zone);
+    else
+        shelf_yield_locked(pa, zone, request->order);
     if (request->nr_pages <= zone_usable_pages_locked(zone, access))
         pfn = take_locked(zone, &pa->map, request);
     if (pfn != PFN_NONE && !frames_open_locked(pa, pfn, request->nr_pages)) {

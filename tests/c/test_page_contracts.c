@@ -221,7 +221,7 @@ static struct pcp_list *filled_list(void)
     page_rig_begin(&rig, 1u << 16, 6);
     pfn = page_alloc_block(&rig.pa, 0, KERNEL);
     page_free_block(&rig.pa, pfn, 0);
-    return &((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->set[0].list[0];
+    return pcp_list_at(((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->set, 0);
 }
 
 static void list_gives_a_block_in_use(void)

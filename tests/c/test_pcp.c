@@ -12,19 +12,24 @@ static uint32_t list_nr(struct page_rig *rig, unsigned order)
 {
     struct pcp *pcp = thread_slot(&rig->domain, THREAD_SLOT_PCP);
 
-    return pcp->set[0].list[pcp_index(order)].nr;
+    return pcp_list_at(&pcp->set[0], order)->nr;
 }
 
-/* Orders 0 to 3 and 9 have lists, the others none. */
+/* Orders 0 to 9 have lists, the others none; the lists lie side by side and end where their set
+ * does. */
 static void which_orders_have_lists(void)
 {
-    for (unsigned order = 0; order <= MAX_ORDER; order++) {
-        unsigned index = pcp_index(order);
+    struct pcp_set set;
 
-        EXPECT_EQ(index < NR_PCP_LISTS, order <= 3 || order == 9);
-        EXPECT(index == NR_PCP_LISTS || pcp_order(index) == order);
-    }
-    EXPECT_EQ(pcp_index(UINT32_MAX), NR_PCP_LISTS);
+    for (unsigned order = 0; order <= MAX_ORDER; order++)
+        EXPECT_EQ(pcp_has_list(order), order <= 9);
+    EXPECT(!pcp_has_list(UINT32_MAX));
+    EXPECT((unsigned char *)pcp_list_at(&set, 9) == set.bytes);
+    for (unsigned order = 1; order <= 9; order++)
+        EXPECT((unsigned char *)&pcp_list_at(&set, order)->frame[PCP_CAPACITY_REST] ==
+               (unsigned char *)pcp_list_at(&set, order - 1));
+    EXPECT((unsigned char *)&pcp_list_at(&set, 0)->frame[PCP_CAPACITY] ==
+           set.bytes + sizeof set.bytes);
 }
 
 /* A refill takes a batch; the block freed last is the next one given. */
@@ -34,7 +39,7 @@ static void youngest_first(void)
 
     page_rig_begin(&rig, 32768, 10);
     for (unsigned order = 0; order <= 3; order++) {
-        uint32_t block[3], batch = rig.pa.pcp_batch[0][pcp_index(order)];
+        uint32_t block[3], batch = rig.pa.pcp_batch[0][order];
 
         for (int i = 0; i < 3; i++)
             block[i] = page_alloc_block(&rig.pa, order, KERNEL);
@@ -287,7 +292,7 @@ static void recount_notices(void)
 
     page_rig_begin(&rig, 32768, 10);
     EXPECT_EQ(page_put(&rig.pa, page_alloc_block(&rig.pa, 0, KERNEL), 0), PYSLAB_OK);
-    list = &((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->set[0].list[0];
+    list = pcp_list_at(((struct pcp *)thread_slot(&rig.domain, THREAD_SLOT_PCP))->set, 0);
     page = pfn_to_page(&rig.pa.map, list->frame[0]);
     word = page->word;
     EXPECT(page_alloc_check(&rig.pa, &f));

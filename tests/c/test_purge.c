@@ -17,8 +17,8 @@ static void next_interval(void)
     uint32_t pfn;
 
     store_relaxed(&rig.pa.purge.interval_start, os_time_ms() - INTERVAL_MS);
-    pfn = page_alloc_block(&rig.pa, 4, KERNEL); /* no page list: straight to the zone */
-    page_free_block(&rig.pa, pfn, 4);
+    pfn = page_alloc_exact(&rig.pa, 16, 0, KERNEL); /* past the page lists */
+    page_free_range(&rig.pa, pfn, 16);
 }
 
 static uint64_t dirty(void)
@@ -39,7 +39,7 @@ static void fill(uint32_t *pfn, uint32_t nr, unsigned order)
 static void drop(const uint32_t *pfn, uint32_t nr, unsigned order)
 {
     for (uint32_t i = 0; i < nr; i++)
-        page_free_block(&rig.pa, pfn[i], order);
+        page_free_range(&rig.pa, pfn[i], 1u << order); /* past the page lists */
 }
 
 static void begin(uint32_t nr_pages, unsigned max_order)

@@ -244,11 +244,53 @@ static void step_pages(struct worker *worker)
     worker->order[i] = (uint8_t)order;
 }
 
+/* Page blocks of the orders above those that slabs use. */
+static void step_page_blocks(struct worker *worker)
+{
+    uint32_t order = 4 + (uint32_t)random_below(worker, 5);
+    void *block = pyslab_get_free_pages(arena, order, PYSLAB_GFP_KERNEL);
+
+    if (block == NULL || pyslab_free_pages_address(arena, block, order) != 0)
+        die("no block, or its free was refused");
+}
+
+/* Frees one of two blocks above the classes, and makes one of so many bytes. */
+static void large_again(struct worker *worker, uint64_t i, size_t bytes)
+{
+
+    if (worker->slot[i] != NULL && pyslab_kfree(arena, worker->slot[i]) != 0)
+        die("a free was refused");
+    worker->slot[i] = pyslab_kmalloc(arena, bytes, PYSLAB_GFP_KERNEL);
+    if (worker->slot[i] == NULL)
+        die("no memory");
+}
+
+/* Of two lengths in turns. */
+static void step_large(struct worker *worker)
+{
+    uint64_t i = worker->nr_done % 2;
+
+    large_again(worker, i, (size_t)(640 - 160 * i) << 10);
+}
+
+/* Of four lengths, at random. */
+static void step_large_mixed(struct worker *worker)
+{
+    large_again(worker, worker->nr_done % 2, (size_t)(320 + 160 * random_below(worker, 4)) << 10);
+}
+
 static const struct workload workloads[] = {
-    {"same_size", step_same_size}, {"random_sizes", step_random_sizes},
-    {"many_live", step_many_live}, {"bursts", step_bursts},
-    {"handover", step_handover},   {"shared_table", step_shared_table},
-    {"pages", step_pages},         {"deep_bursts", step_deep_bursts},
+    {"same_size", step_same_size},
+    {"random_sizes", step_random_sizes},
+    {"many_live", step_many_live},
+    {"bursts", step_bursts},
+    {"handover", step_handover},
+    {"shared_table", step_shared_table},
+    {"pages", step_pages},
+    {"deep_bursts", step_deep_bursts},
+    {"large", step_large},
+    {"page_blocks", step_page_blocks},
+    {"large_mixed", step_large_mixed},
 };
 
 /* --- counting ------------------------------------------------------------- */

@@ -49,7 +49,7 @@ PROMISES = [
     ("NumPy: a*b + c*d - a, 16 MiB, default / pyslab", ">= 1.7x"),
     ("NumPy: a*b + c*d - a, 64 MiB, pyslab / outputs made before", "<= 1.15x"),
     ("NumPy: np.empty of 64 B to 64 KiB, pyslab / default", "<= 1.03x"),
-    ("NumPy: np.empty of 4 to 64 MiB from an arena", "<= 250 ns"),
+    ("NumPy: np.empty of 64 B to 64 MiB from an arena", "<= 120 ns"),
     ("NumPy: peak memory of the process, pyslab / default", "<= 1.1x"),
 ]
 
