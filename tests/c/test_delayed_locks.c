@@ -170,9 +170,9 @@ static void short_threads(void)
     arena = rig_arena(512 * MIB, 18);
     for (int round = 0; round < 10; round++)
         run_threads(short_life, NR_THREADS);
-    empty_boxes();
     EXPECT_GE(nr_delays, 10);
     EXPECT_EQ(rig_stats(arena).pcp_pages, 0);
+    empty_boxes();
     end_clean();
 }
 
