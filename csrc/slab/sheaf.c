@@ -58,6 +58,7 @@ static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
         if (sheaf == NULL)
             return NULL;
         slot->geometry = cache_geometry(cache->desc);
+        sheaf_table_note_used(cache);
         slot_exchange(slot, sheaf);
     }
     return slot;

@@ -112,6 +112,7 @@ struct sheaf_table {
     uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
     uint32_t nr_stocking;               /* calls of cache_prealloc that this thread is in */
     _Atomic uint32_t grown_bytes;       /* that its grown sheaves may hold (sheaf_size.c) */
+    uint64_t used[NR_CLASSES / 64 + 1]; /* a bit per slot: it has had a main sheaf */
     uint8_t flow[NR_CLASSES / 2];       /* half a byte per class: which way its objects went
                                            last (sheaf_size.c) */
 };

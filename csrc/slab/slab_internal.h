@@ -212,6 +212,9 @@ static inline bool spare_has_objects(struct sheaf_slot *slot)
 /* This thread's slot for a cache; NULL without memory. */
 struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache);
 
+/* Notes in this thread's table that the cache's slot is used. pre: it has a table */
+void sheaf_table_note_used(const struct kmem_cache *cache);
+
 /* A sheaf of this capacity; NULL without memory. */
 struct sheaf *sheaf_new(uint32_t capacity);
 void sheaf_delete(struct sheaf *sheaf);
