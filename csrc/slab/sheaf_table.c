@@ -164,6 +164,7 @@ static void end_one(struct kmem_cache *cache, struct sheaf_table *table, struct 
 
     lock_assert_held(thread_registry_mutex());
     slab_batch_init(&batch);
+    (void)main_leave(cache, slot);
     sheaf_slot_flush(cache, table, slot, cache->dtor != NULL ? NULL : &batch);
     slab_batch_free(cache, &batch);
     note_past(cache, slot);
