@@ -159,7 +159,37 @@ size_t heap_usable(const void *p);
 
 /* --- realloc.c ---------------------------------------------------------- */
 
-void *heap_realloc(void *p, size_t size);
+/* p is a live object, and its class has room for size bytes and is not more than twice as large.
+ * False says nothing: the slow path finds out. */
+static always_inline bool heap_fits(const void *p, size_t size)
+{
+    struct sheaf_table *table = thread_slot_loaded(THREAD_SLOT_SLAB);
+    const struct kmalloc *km = &malloc_arena.kmalloc;
+    const struct frame_map *map = &km->slabs.map;
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base;
+
+    if (likely(offset < map->bytes && table != NULL)) {
+        size_t class = map->classes[offset >> PAGE_SHIFT];
+
+        /* Where this holds, class is a size class. */
+        if (likely(geometry_is_object(&table->slot[class].geometry, offset))) {
+            size_t usable = km->classes.size[class], half = usable / 2;
+
+            /* half <= size <= usable: below half, the difference wraps round. */
+            return size - half <= usable - half &&
+                   *object_key((void *)(uintptr_t)p) != object_key_value(km->slabs.secret, p);
+        }
+    }
+    return false;
+}
+
+/* Resizes what does not fit, and says what is no live block. */
+void *heap_realloc_slow(void *p, size_t size);
+
+static always_inline void *heap_realloc(void *p, size_t size)
+{
+    return likely(heap_fits(p, size)) ? p : heap_realloc_slow(p, size);
+}
 
 /* --- limits.c ----------------------------------------------------------- */
 

@@ -110,7 +110,8 @@ static void *heap_map(size_t bytes)
     return NULL;
 }
 
-/* A block from the newest chunk, or from a new one. */
+/* A block from the newest chunk, or from a new one. It reads zero: a chunk is new memory, and what
+ * is left of it was never handed out. */
 static void *heap_carve_locked(unsigned shift)
 {
     size_t bytes = (size_t)1 << shift;
@@ -151,6 +152,7 @@ void *os_heap_alloc(size_t bytes)
 {
     unsigned shift;
     struct heap_block *block;
+    bool used;
 
     if (fault_here())
         return NULL;
@@ -160,7 +162,8 @@ void *os_heap_alloc(size_t bytes)
         return heap_alloc_large(bytes);
     lock_acquire(&heap.lock);
     block = heap.free[shift];
-    if (block != NULL)
+    used = block != NULL;
+    if (used)
         heap.free[shift] = block->next;
     else
         block = heap_carve_locked(shift);
@@ -168,7 +171,7 @@ void *os_heap_alloc(size_t bytes)
         heap.live_bytes += (size_t)1 << shift;
     heap_recount_locked(256);
     lock_release(&heap.lock);
-    if (block != NULL)
+    if (used)
         memset(block, 0, bytes);
     return block;
 }

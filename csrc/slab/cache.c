@@ -464,9 +464,10 @@ static void count_slot(void *table, void *context)
 
 static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
 {
-    uint64_t nr = 0;
+    uint64_t nr;
 
     lock_assert_held(&cache->lock);
+    nr = cache->barn.nr_left_objects;
     for (const struct sheaf *s = cache->barn.full; s != NULL; s = s->next)
         nr += s->nr;
     return nr;

@@ -46,18 +46,20 @@ static struct slab_geometry cache_geometry(const struct cache_desc *desc)
                                   .slab_mask = cache_slab_bytes(desc) - 1};
 }
 
-/* This thread's slot, with a main sheaf; NULL without memory. pre: the cache has sheaves */
+/* This thread's slot, with a main sheaf, in which objects may be; NULL without memory.
+ * pre: the cache has sheaves */
 static struct sheaf_slot *slot_ready(struct kmem_cache *cache)
 {
     struct sheaf_slot *slot = sheaf_slot_own(cache);
 
     CHECK(cache->sheaf_capacity != 0);
     if (slot != NULL && slot_main(slot) == NULL) {
-        struct sheaf *sheaf = sheaf_new(cache->first_capacity);
+        struct sheaf *sheaf = sheaf_first(cache);
 
         if (sheaf == NULL)
             return NULL;
         slot->geometry = cache_geometry(cache->desc);
+        sheaf_table_note_used(cache);
         slot_exchange(slot, sheaf);
     }
     return slot;
@@ -121,6 +123,8 @@ uint64_t barn_flush(struct kmem_cache *cache)
     do {
         lock_acquire(&cache->lock);
         sheaf = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
+        if (sheaf == NULL)
+            sheaf = left_pop(cache);
         /* At once: a thread that destroys the cache, or counts, must find all its objects. */
         if (sheaf != NULL)
             slab_put_locked(cache, sheaf->object, sheaf->nr, &batch);
@@ -137,7 +141,8 @@ void barn_discard(struct kmem_cache *cache)
     struct sheaf *sheaf;
 
     while ((sheaf = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full)) != NULL ||
-           (sheaf = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty)) != NULL)
+           (sheaf = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty)) != NULL ||
+           (sheaf = left_pop(cache)) != NULL)
         sheaf_delete(sheaf);
 }
 

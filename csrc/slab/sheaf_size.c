@@ -42,6 +42,7 @@
 #define BARN_MAX_BYTES ((uint64_t)1 << 20)      /* of small objects in full sheaves */
 #define BARN_LARGE_BYTES ((uint64_t)128 << 10)  /* of others */
 #define BARN_MAX_SHEAVES 10u                    /* as in Linux */
+#define LEFT_MAX_BYTES ((uint64_t)64 << 10)     /* of objects that ended threads leave */
 #define EMPTY_MAX_BYTES ((uint64_t)128 << 10)   /* of empty slabs */
 
 static uint32_t clamp_u64(uint64_t x, uint32_t low, uint32_t high)
@@ -92,6 +93,8 @@ void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     sheaf_bytes = (uint64_t)cache->sheaf_capacity * desc->stride;
     if (sheaf_bytes != 0)
         cache->max_full_sheaves = clamp_u64(barn_bytes / sheaf_bytes, 2, BARN_MAX_SHEAVES);
+    cache->max_left_objects = clamp_u64(
+        (share < LEFT_MAX_BYTES ? share : LEFT_MAX_BYTES) / desc->stride, 0, SHEAF_MAX_OBJECTS);
     cache->max_empty_slabs = clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
 }
 

@@ -11,6 +11,8 @@
 
 #include "os/os_heap.h"
 
+#include <string.h>
+
 /* --- sheaves ------------------------------------------------------------ */
 
 static size_t sheaf_bytes(uint32_t capacity)
@@ -57,6 +59,28 @@ struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache)
             return NULL;
     }
     return sheaf_slot_of(table, cache->id);
+}
+
+void sheaf_table_note_used(const struct kmem_cache *cache)
+{
+    struct sheaf_table *table = sheaf_table_own(cache->owner);
+
+    CHECK(table != NULL);
+    if (cache->id <= CLASS_MAX)
+        table->used[cache->id / 64] |= (uint64_t)1 << cache->id % 64;
+}
+
+/* The lowest id from this one on whose slot was used, or is one of table->more; UINT32_MAX past the
+ * last. */
+static uint32_t next_used(const struct sheaf_table *table, uint32_t id)
+{
+    for (uint32_t at = id; at <= CLASS_MAX; at = (at / 64 + 1) * 64) {
+        uint64_t bits = table->used[at / 64] >> at % 64;
+
+        if (bits != 0)
+            return at + (uint32_t)__builtin_ctzll(bits);
+    }
+    return table->more != NULL ? max_uint(id, CLASS_MAX + 1) : UINT32_MAX;
 }
 
 /* --- counting ------------------------------------------------------------ */
@@ -140,6 +164,7 @@ static void end_one(struct kmem_cache *cache, struct sheaf_table *table, struct 
 
     lock_assert_held(thread_registry_mutex());
     slab_batch_init(&batch);
+    (void)main_leave(cache, slot);
     sheaf_slot_flush(cache, table, slot, cache->dtor != NULL ? NULL : &batch);
     slab_batch_free(cache, &batch);
     note_past(cache, slot);
@@ -151,13 +176,26 @@ static struct kmem_cache *pin_next_used(struct slab_alloc *sa, struct sheaf_tabl
                                         uint32_t *id)
 {
     lock_assert_held(thread_registry_mutex());
-    for (; *id < load_relaxed(&sa->id_limit); ++*id) {
+    for (; (*id = next_used(table, *id)) < load_relaxed(&sa->id_limit); ++*id) {
         struct sheaf_slot *slot = sheaf_slot_of(table, *id);
 
         if (slot != NULL && (slot_main(slot) != NULL || slot->nr_allocs != 0))
             return cache_pin_next(sa, id);
     }
     return NULL;
+}
+
+/* Makes a table whose slots are empty as it was when it was new. */
+static void table_clear(struct sheaf_table *table)
+{
+    CHECK(load_relaxed(&table->grown_bytes) == 0 && table->nr_stocking == 0);
+    os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
+    table->more = NULL;
+    for (uint32_t id = 0; (id = next_used(table, id)) <= CLASS_MAX; id++)
+        table->slot[id] = (struct sheaf_slot){.top = NULL};
+    memset(table->used, 0, sizeof table->used);
+    flow_forget(table);
+    table->drain_epoch = 0;
 }
 
 bool sheaf_table_drain(struct slab_alloc *sa)
@@ -196,8 +234,7 @@ static void table_exit(struct thread_domain *domain, void *slot)
             end_one(cache, table, own);
         cache_unpin(cache);
     }
-    os_heap_free(table->more, NR_MORE_SLOTS * sizeof *table->more);
-    table->more = NULL;
+    table_clear(table);
 }
 
 /* The arena ends: the objects vanish with it, but the sheaves must be freed. thread.c calls this
@@ -233,6 +270,7 @@ void sheaf_set_up(struct slab_alloc *sa)
                                  .context = sa,
                                  .init = table_init,
                                  .flush = table_exit,
+                                 .flush_clears = true,
                                  .discard = table_discard};
 
     sa->domain->layer[THREAD_SLOT_SLAB] = layer;

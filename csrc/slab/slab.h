@@ -110,6 +110,7 @@ struct sheaf_table {
     uint32_t drain_epoch;               /* of page_alloc when this thread last drained */
     uint32_t nr_stocking;               /* calls of cache_prealloc that this thread is in */
     _Atomic uint32_t grown_bytes;       /* that its grown sheaves may hold (sheaf_size.c) */
+    uint64_t used[NR_CLASSES / 64 + 1]; /* a bit per slot: it has had a main sheaf */
     uint8_t flow[NR_CLASSES / 2];       /* half a byte per class: which way its objects went
                                            last (sheaf_size.c) */
 };
@@ -119,13 +120,17 @@ _Static_assert(sizeof(struct sheaf_table) <= 16384, "a table is one block of the
 
 /* Invariant (barn_adds_up in slab_check.c): each sheaf on full has capacity objects, each on empty
  * has none, none is larger than the cache's sheaf_capacity, and nr_full + nr_empty <=
- * max_full_sheaves: an empty one takes a full one's place. So the barn has at most
- * max_full_sheaves * sheaf_capacity objects, however large the threads' sheaves have grown. */
+ * max_full_sheaves: an empty one takes a full one's place. So these have at most
+ * max_full_sheaves * sheaf_capacity objects, however large the threads' sheaves have grown. Those
+ * that ended threads left have at most max_left_objects more (sheaf_left.c). */
 struct barn {
-    struct sheaf *full;  /* list of full sheaves */
-    struct sheaf *empty; /* list of empty sheaves */
-    uint32_t nr_full;    /* sheaves on the first list */
-    uint32_t nr_empty;   /* and on the second */
+    struct sheaf *full;       /* list of full sheaves */
+    struct sheaf *empty;      /* list of empty sheaves */
+    uint32_t nr_full;         /* sheaves on the first list */
+    uint32_t nr_empty;        /* and on the second */
+    struct sheaf *left;       /* list of sheaves that ended threads left, neither full nor empty */
+    uint32_t nr_left;         /* sheaves on it */
+    uint32_t nr_left_objects; /* and objects in these */
 };
 
 struct kmem_cache {
@@ -155,6 +160,7 @@ struct kmem_cache {
     uint16_t grown_capacity;        /* of the largest grown sheaf (sheaf_size.c); constant */
     uint16_t first_capacity;        /* of a thread's first sheaves; constant */
     uint32_t max_full_sheaves;      /* the barn's limit; constant */
+    uint32_t max_left_objects;      /* and its limit of what ended threads leave; constant */
     uint32_t max_empty_slabs;       /* with so many, the next goes to the buddy; constant */
     struct barn barn;
     uint32_t min_slabs;       /* so many were preallocated: idle ones stay up to that */

@@ -187,6 +187,22 @@ static bool barn_adds_up(const struct kmem_cache *cache)
            barn_list_adds_up(cache, barn->empty, barn->nr_empty, false);
 }
 
+/* The invariant of sheaf_left.c. */
+static bool left_adds_up(const struct kmem_cache *cache)
+{
+    const struct barn *barn = &cache->barn;
+    uint32_t nr = 0, nr_objects = 0;
+
+    for (const struct sheaf *s = barn->left; s != NULL && nr <= LEFT_MAX_SHEAVES; s = s->next) {
+        if (s->nr == 0 || s->nr > s->capacity || sheaf_is_grown(cache, s))
+            return false;
+        nr++;
+        nr_objects += s->nr;
+    }
+    return nr == barn->nr_left && nr <= LEFT_MAX_SHEAVES && nr_objects == barn->nr_left_objects &&
+           nr_objects <= cache->max_left_objects;
+}
+
 static bool barn_check_locked(const struct kmem_cache *cache, struct finding *f)
 {
     lock_assert_held(&cache->lock);
@@ -196,9 +212,19 @@ static bool barn_check_locked(const struct kmem_cache *cache, struct finding *f)
                           cache->max_full_sheaves);
 }
 
+static bool left_check_locked(const struct kmem_cache *cache, struct finding *f)
+{
+    lock_assert_held(&cache->lock);
+    return left_adds_up(cache) ||
+           finding_report(f, "slab: %s: ended threads left %u objects in %u sheaves, it says",
+                          cache->desc->name, cache->barn.nr_left_objects, cache->barn.nr_left);
+}
+
 static void check_barn_objects(struct cache_recount *rc)
 {
     for (const struct sheaf *s = rc->cache->barn.full; s != NULL; s = s->next)
+        check_objects(rc, s->object, s->nr);
+    for (const struct sheaf *s = rc->cache->barn.left; s != NULL; s = s->next)
         check_objects(rc, s->object, s->nr);
 }
 
@@ -214,7 +240,8 @@ static bool cache_inuse_adds_up(const struct cache_recount *rc)
 static bool check_guarded_locked(struct cache_recount *rc)
 {
     lock_assert_held(&rc->cache->lock);
-    if (!rc->ok || !barn_check_locked(rc->cache, rc->finding))
+    if (!rc->ok || !barn_check_locked(rc->cache, rc->finding) ||
+        !left_check_locked(rc->cache, rc->finding))
         return false;
     check_barn_objects(rc);
     if (!rc->ok || !check_slabs(rc))

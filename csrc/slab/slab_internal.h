@@ -147,6 +147,20 @@ void barn_discard(struct kmem_cache *cache);
 /* Makes next the main sheaf; returns the one before. */
 struct sheaf *slot_exchange(struct sheaf_slot *slot, struct sheaf *next);
 
+/* --- sheaf_left.c: what an ended thread leaves ------------------------------ */
+
+#define LEFT_MAX_SHEAVES 16u
+
+/* Leaves the main sheaf of a thread that ends in the barn, for the next thread; the slot has none
+ * then. False, and nothing has changed, if it has no objects, or the barn has enough of them. */
+bool main_leave(struct kmem_cache *cache, struct sheaf_slot *slot);
+/* Takes a sheaf that was left off the barn; NULL if there is none. The caller holds cache->lock, or
+ * is the last that uses the cache. */
+struct sheaf *left_pop(struct kmem_cache *cache);
+/* A thread's first main sheaf of a cache: one that was left, with objects, or a new one; NULL
+ * without memory. */
+struct sheaf *sheaf_first(struct kmem_cache *cache);
+
 /* --- sheaf_size.c: how large a thread's sheaves are ----------------------- */
 
 /* True if a sheaf is larger than those that a thread has without growing. */
@@ -237,6 +251,9 @@ static inline bool spare_has_objects(struct sheaf_slot *slot)
 
 /* This thread's slot for a cache; NULL without memory. */
 struct sheaf_slot *sheaf_slot_own(struct kmem_cache *cache);
+
+/* Notes in this thread's table that the cache's slot is used. pre: it has a table */
+void sheaf_table_note_used(const struct kmem_cache *cache);
 
 /* A sheaf of this capacity; NULL without memory. */
 struct sheaf *sheaf_new(uint32_t capacity);

@@ -60,11 +60,58 @@ const struct lock *thread_registry_mutex(void)
 
 /* --- members ------------------------------------------------------------ */
 
+static bool reads_zero(const void *slot, size_t bytes)
+{
+    const char *p = slot;
+    size_t i = 0;
+
+    while (i < bytes && p[i] == 0)
+        i++;
+    return i == bytes;
+}
+
 static void member_free(struct thread_member *member)
 {
     for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
         os_heap_free(member->slot[i], member->domain->layer[i].bytes);
     os_heap_free(member, sizeof *member);
+}
+
+/* Puts the slots that were left clean aside for the next thread: to clear a slot anew costs more
+ * than all else that a short thread does. The heap would keep the memory as well. */
+static void member_spare_locked(struct thread_member *member)
+{
+    struct thread_domain *domain = member->domain;
+
+    lock_assert_held(&registry.lock);
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++) {
+        struct thread_spare *spare = member->slot[i];
+
+        if (!domain->layer[i].flush_clears || spare == NULL)
+            continue;
+        CHECK_WALK(reads_zero(spare, domain->layer[i].bytes));
+        spare->next = domain->spare[i];
+        domain->spare[i] = spare;
+        member->slot[i] = NULL;
+    }
+}
+
+/* Memory for a slot, which reads zero. */
+static void *slot_new(struct thread_domain *domain, unsigned layer)
+{
+    struct thread_spare *spare = NULL;
+
+    if (domain->layer[layer].flush_clears) {
+        thread_registry_lock();
+        spare = domain->spare[layer];
+        if (spare != NULL)
+            domain->spare[layer] = spare->next;
+        thread_registry_unlock();
+    }
+    if (spare == NULL)
+        return os_heap_alloc(domain->layer[layer].bytes);
+    spare->next = NULL;
+    return spare;
 }
 
 static struct thread_member *member_new(struct thread_domain *domain, struct thread *thread)
@@ -78,7 +125,7 @@ static struct thread_member *member_new(struct thread_domain *domain, struct thr
     for (unsigned i = 0; i < THREAD_NR_SLOTS; i++) {
         if (domain->layer[i].bytes == 0)
             continue;
-        member->slot[i] = os_heap_alloc(domain->layer[i].bytes);
+        member->slot[i] = slot_new(domain, i);
         if (member->slot[i] == NULL) {
             member_free(member);
             return NULL;
@@ -265,6 +312,7 @@ static void thread_exit(void *argument)
         self->members = member->next_of_thread;
         member_unlink_domain_locked(member);
         CHECK_WALK(members_add_up_locked(member->domain));
+        member_spare_locked(member);
         member_free(member);
     }
     if (self->next != NULL)
@@ -374,6 +422,18 @@ void thread_domain_restore_locked(struct thread_domain *domain)
     CHECK_WALK(members_add_up_locked(domain));
 }
 
+static void free_spares_locked(struct thread_domain *domain)
+{
+    lock_assert_held(&registry.lock);
+    for (unsigned i = 0; i < THREAD_NR_SLOTS; i++)
+        while (domain->spare[i] != NULL) {
+            struct thread_spare *spare = domain->spare[i];
+
+            domain->spare[i] = spare->next;
+            os_heap_free(spare, domain->layer[i].bytes);
+        }
+}
+
 void thread_domain_destroy(struct thread_domain *domain)
 {
     thread_registry_lock();
@@ -390,6 +450,7 @@ void thread_domain_destroy(struct thread_domain *domain)
         domain->members = member->next_of_domain;
         member_free(member);
     }
+    free_spares_locked(domain);
     thread_registry_unlock();
 }
 

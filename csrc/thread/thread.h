@@ -45,12 +45,20 @@ struct thread_layer {
     void (*init)(struct thread_domain *domain, void *slot);  /* of a new slot; may be NULL */
     void (*flush)(struct thread_domain *domain, void *slot); /* empty it: its thread ends */
     void (*discard)(void *slot);                             /* free what it holds: domain ends */
+    bool flush_clears; /* flush leaves all zeroes: the next thread gets the slot as it is */
+};
+
+/* A slot that its thread left behind. */
+struct thread_spare {
+    struct thread_spare *next; /* of the same layer and domain; all else in the slot is zero */
 };
 
 struct thread_domain {
     struct thread_member *members;              /* of all threads; registry lock */
     uint32_t nr_diverts;                        /* diverted as often, and not restored; same */
     struct thread_layer layer[THREAD_NR_SLOTS]; /* constant after set-up */
+    /* Slots of threads that have ended, by layer, for those that come; registry lock. */
+    struct thread_spare *spare[THREAD_NR_SLOTS];
 };
 
 struct thread_tls {

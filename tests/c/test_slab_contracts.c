@@ -164,6 +164,14 @@ static void barn_says_one_too_many(void)
     cache_recount_locked(faulty);
 }
 
+static void left_says_one_too_many(void)
+{
+    begin_full();
+    lock_acquire(&faulty->lock);
+    faulty->barn.nr_left_objects++;
+    cache_recount_locked(faulty);
+}
+
 static void object_of_another_cache(void)
 {
     begin_full();
@@ -192,6 +200,7 @@ static void faults_of_slabs_are_found(void)
     EXPECT(check_stops(spare_has_an_object_twice, "objects_are_distinct(next->object"));
     EXPECT(check_stops(barn_is_over_its_limit, "barn says"));
     EXPECT(check_stops(barn_says_one_too_many, "barn says"));
+    EXPECT(check_stops(left_says_one_too_many, "ended threads left 1 objects in 0 sheaves"));
     EXPECT(check_stops(object_of_another_cache, "slab_cache_of(cache->owner, p) == cache"));
     EXPECT(check_stops(descriptors_are_not_zeroed, "objects_per_slab == 0"));
 }

@@ -102,8 +102,8 @@ static void *hoard(void *argument)
     return NULL;
 }
 
-/* A drain request empties another thread's sheaves at that thread's next exchange; its
- * end empties what is left. */
+/* A drain request empties another thread's sheaves at that thread's next exchange. What is in them
+ * at its end it leaves in the barn, which a reclaim reaches. */
 static void drain_reaches_another_thread(void)
 {
     pthread_t thread;
@@ -125,6 +125,8 @@ static void drain_reaches_another_thread(void)
     slab_rig_check(&rig);
     pthread_barrier_wait(&meeting.barrier);
     pthread_join(thread, NULL);
+    EXPECT_EQ(slab_rig_stats(meeting.other).cached_objects, meeting.other->barn.nr_left_objects);
+    slab_reclaim(&rig.sa);
     EXPECT_EQ(slab_rig_stats(meeting.other).cached_objects, 0);
     expect_all_frames_free();
     pthread_barrier_destroy(&meeting.barrier);

@@ -171,6 +171,55 @@ static void domain_at_the_same_address(void)
 
 /* --- several threads ---------------------------------------------------- */
 
+static void clear_flush(struct thread_domain *domain, void *memory)
+{
+    (void)domain;
+    *(struct slot *)memory = (struct slot){.magic = 0};
+}
+
+static void *remember_slot(void *domain)
+{
+    struct slot *slot = own(domain);
+
+    for (size_t i = 0; i < sizeof *slot; i++)
+        EXPECT_EQ(((char *)slot)[i], 0);
+    slot->value = 7;
+    return slot;
+}
+
+static void *slot_of_thread(struct thread_domain *domain)
+{
+    pthread_t thread;
+    void *slot = NULL;
+
+    EXPECT_EQ(pthread_create(&thread, NULL, remember_slot, domain), 0);
+    pthread_join(thread, &slot);
+    return slot;
+}
+
+/* A slot that its layer leaves clean is the next thread's, and the domain's end frees it. */
+static void clean_slots_are_handed_on(void)
+{
+    struct thread_domain domain;
+    size_t before;
+    void *first;
+
+    thread_domain_init(&domain);
+    (void)thread_slot(&domain, THREAD_SLOT_SLAB); /* registers this thread */
+    thread_domain_destroy(&domain);
+    before = os_heap_live_bytes();
+    thread_domain_init(&domain);
+    domain.layer[THREAD_SLOT_SLAB] = (struct thread_layer){
+        .bytes = sizeof(struct slot), .flush = clear_flush, .flush_clears = true};
+    first = slot_of_thread(&domain);
+    EXPECT(first != NULL);
+    EXPECT_GE(os_heap_live_bytes(), before + sizeof(struct slot)); /* it waits */
+    for (int round = 0; round < 5; round++)
+        EXPECT_PTR(slot_of_thread(&domain), first);
+    thread_domain_destroy(&domain);
+    EXPECT_EQ(os_heap_live_bytes(), before);
+}
+
 static void *use_slot(void *domain)
 {
     EXPECT_EQ(own(domain)->value, 0);
@@ -386,8 +435,24 @@ static void block_names_the_wrong_way(void)
     thread_domain_destroy(&fault_domain);
 }
 
+static void no_flush(struct thread_domain *domain, void *memory)
+{
+    (void)domain;
+    (void)memory;
+}
+
+/* A layer that promises to leave its slots clean, and does not. */
+static void flush_leaves_something(void)
+{
+    thread_domain_init(&fault_domain);
+    fault_domain.layer[THREAD_SLOT_SLAB] = (struct thread_layer){
+        .bytes = sizeof(struct slot), .flush = no_flush, .flush_clears = true};
+    (void)slot_of_thread(&fault_domain);
+}
+
 static void planted_faults_are_found(void)
 {
+    EXPECT(check_stops(flush_leaves_something, "reads_zero"));
     EXPECT(check_stops(diverts_without_the_lock, "lock_is_held(&registry.lock)"));
     EXPECT(check_stops(restores_what_was_not_diverted, "nr_diverts != 0"));
     EXPECT(check_stops(block_has_another_slot, "members_add_up_locked"));
@@ -400,6 +465,7 @@ static const struct test tests[] = {
     TEST(attach_once),
     TEST(layers_are_optional),
     TEST(many_domains),
+    TEST(clean_slots_are_handed_on),
     TEST(exit_flushes),
     TEST(domain_at_the_same_address),
     TEST(exit_flushes_every_domain),

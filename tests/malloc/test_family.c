@@ -342,6 +342,55 @@ static void limit_set_by_the_process(void)
     }
 }
 
+static bool is_hardened(void)
+{
+    const char *setting = getenv("PYSLAB_MALLOC");
+
+    return setting != NULL && strcmp(setting, "hardened") == 0;
+}
+
+/* What grows by a byte at a time moves three times while it doubles, or less often. */
+static void realloc_grows_by_bytes(void)
+{
+    char *p = test_malloc(64);
+    unsigned nr_moves = 0;
+
+    for (size_t size = 65; size <= 64 * KIB; size++) {
+        char *q = test_realloc(p, size);
+
+        REQUIRE(q != NULL);
+        EXPECT_GE(test_malloc_usable_size(q), size);
+        nr_moves += q != p;
+        p = q;
+        p[size - 1] = (char)size;
+        if (size == 128 || size == 64 * KIB)
+            EXPECT(is_hardened() || nr_moves <= 3u * (size == 128 ? 1 : 10));
+    }
+    for (size_t size = 65; size <= 64 * KIB; size++)
+        EXPECT_EQ(p[size - 1], (char)size);
+    test_free(p);
+}
+
+/* In place: from half of the class to all of it. Beyond, on both sides, it moves. */
+static void realloc_within_a_class(void)
+{
+    static const size_t sizes[] = {48, 112, 1024, 7168, 8192, 65536};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0] && !is_hardened(); i++) {
+        size_t usable = sizes[i];
+        char *p = test_malloc(usable);
+
+        EXPECT_EQ(test_malloc_usable_size(p), usable);
+        for (size_t size = usable / 2; size <= usable; size++)
+            EXPECT_PTR(test_realloc(p, size), p);
+        p = test_realloc(p, usable / 2 - 1);
+        EXPECT_LE(test_malloc_usable_size(p), usable - 1);
+        p = test_realloc(p, usable);
+        EXPECT_GE(test_malloc_usable_size(p), usable);
+        test_free(p);
+    }
+}
+
 static const struct test tests[] = {
     TEST(every_size),
     TEST(zero_bytes),
@@ -354,6 +403,8 @@ static const struct test tests[] = {
     TEST(calloc_after_use),
     TEST(realloc_keeps_content),
     TEST(realloc_in_steps),
+    TEST(realloc_grows_by_bytes),
+    TEST(realloc_within_a_class),
     TEST(beyond_the_largest_block),
     TEST(sparse_calloc),
     TEST(limit_set_by_the_process),
