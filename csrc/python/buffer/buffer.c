@@ -325,6 +325,16 @@ static slow_path void buffer_leave_guarded(BufferObject *self)
     buffer_leave(self);
     guard_end();
 }
+
+static always_inline void buffer_leave_by_kind(BufferObject *self)
+{
+    if (self->ops->in_arena)
+        buffer_leave_guarded(self);
+    else
+        buffer_leave(self);
+}
+#else
+#define buffer_leave_by_kind buffer_leave
 #endif
 
 void buffer_dealloc(PyObject *op)
@@ -336,12 +346,7 @@ void buffer_dealloc(PyObject *op)
     CHECK(buffer_state_is_possible(self) && self->exports == 0);
     if (unlikely(self->weakrefs != NULL))
         PyObject_ClearWeakRefs(op);
-#ifdef Py_GIL_DISABLED
-    if (self->ops->in_arena)
-        buffer_leave_guarded(self);
-    else
-#endif
-        buffer_leave(self);
+    buffer_leave_by_kind(self);
     if (unlikely(self->keep != NULL))
         buffer_keep_gone(self->keep);
     buffer_object_free(self);
