@@ -10,7 +10,9 @@ reached memory of somebody else.
 
 import contextlib
 import gc
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pyslab
 
@@ -28,6 +30,20 @@ def run(name: str) -> None:
     TRICKS[name]()
     gc.collect()
     print("alive")
+
+
+def run_threads(name: str, nr_threads: int = 8) -> None:
+    """Play one trick in several threads at once, and tell that the process lives."""
+    with ThreadPoolExecutor(nr_threads) as pool:
+        barrier = threading.Barrier(nr_threads)
+        for played in [pool.submit(_after, barrier, TRICKS[name]) for _ in range(nr_threads)]:
+            played.result()
+    print("alive")
+
+
+def _after(barrier: threading.Barrier, call: Callable[[], None]) -> None:
+    barrier.wait()
+    call()
 
 
 def new_arena(size: int | str = "64MiB") -> pyslab.Arena:

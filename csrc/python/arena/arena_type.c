@@ -7,6 +7,7 @@
  */
 #include "python/arena/arena_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/arena/arena_file.h"
 #include "python/arena/arena_object.h"
 #include "python/cache/cache_create.h"
@@ -23,12 +24,30 @@
 #include "python/window/window_object.h"
 #include "python/window/window_type.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static inline ArenaObject *arena_of(PyObject *op)
 {
     return (ArenaObject *)op;
 }
 
 /* --- life ---------------------------------------------------------------- */
+
+#ifdef Py_GIL_DISABLED
+static bool tallies_make(ArenaObject *self)
+{
+    size_t nbytes = NR_TALLIES * sizeof *self->tallies;
+
+    self->tallies = aligned_alloc(_Alignof(struct arena_tally), nbytes);
+    if (self->tallies == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    memset(self->tallies, 0, nbytes);
+    return true;
+}
+#endif
 
 static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -38,8 +57,14 @@ static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     ArenaObject *self = (ArenaObject *)type->tp_alloc(type, 0);
-    if (self != NULL)
+    if (self != NULL) {
+        try_incref_enable((PyObject *)self);
         self->closed = true; /* until _adopt() */
+#ifdef Py_GIL_DISABLED
+        if (!tallies_make(self))
+            Py_CLEAR(self);
+#endif
+    }
     return (PyObject *)self;
 }
 
@@ -58,14 +83,16 @@ static PyObject *arena_adopt(PyObject *op, PyObject *args)
     core = PyLong_AsVoidPtr(handle);
     if (core == NULL && PyErr_Occurred())
         return NULL;
-    if (self->core != NULL || self->total_count != 0 || core == NULL) {
+    if (self->core != NULL || self->unmapped || core == NULL) {
         PyErr_SetString(PyExc_ValueError, "an Arena adopts one core arena, once");
         return NULL;
     }
     self->core = core;
     self->nr_refs = owned ? 2 : 1;
     pyslab_arena_get(core);
+    borrowed_lock();
     core->object = self;
+    borrowed_unlock();
     self->closed = false;
     Py_RETURN_NONE;
 }
@@ -85,11 +112,16 @@ static void arena_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
     struct pyslab_arena *core = arena_of(op)->core;
 
+    borrowed_lock();
     if (core != NULL && core->object == op) /* from here on C code cannot find this object */
         core->object = NULL;
+    borrowed_unlock();
     arena_of(op)->closed = true;
     windows_orphan(arena_of(op));
     arena_settle(arena_of(op));
+#ifdef Py_GIL_DISABLED
+    free(arena_of(op)->tallies);
+#endif
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -101,10 +133,11 @@ static PyObject *method_pin(PyObject *op, PyObject *unused)
     ArenaObject *self = arena_of(op);
 
     (void)unused;
-    if (!arena_is_mapped(self))
-        return NULL;
     arena_pin(self);
-    return PyLong_FromVoidPtr(self->core);
+    if (arena_is_mapped(self))
+        return PyLong_FromVoidPtr(self->core);
+    arena_unpin_keeping(self);
+    return NULL;
 }
 
 static PyObject *method_unpin(PyObject *op, PyObject *unused)
@@ -132,6 +165,44 @@ static PyObject *method_validate(PyObject *op, PyObject *unused)
     return NULL;
 }
 
+PINNED_FAST(method_kzalloc)
+PINNED_FAST(method_krealloc)
+PINNED_FAST(method_kmalloc_array)
+PINNED_FAST(method_kcalloc)
+PINNED_FAST(method_krealloc_array)
+PINNED_FAST(method_kmemdup)
+GUARD_FAST(method_get_free_pages, owner_self)
+GUARD_FAST(method_get_free_page, owner_self)
+GUARD_FAST(method_get_zeroed_page, owner_self)
+GUARD_FAST(method_alloc_pages, owner_self)
+GUARD_FAST(method_alloc_page, owner_self)
+GUARD_FAST(method_alloc_pages_exact, owner_self)
+GUARD_FAST(method_alloc_pages_bulk, owner_self)
+GUARD_FAST(method_alloc_contig, owner_self)
+GUARD_FAST(method_vmalloc, owner_self)
+GUARD_FAST(method_vzalloc, owner_self)
+GUARD_FAST(method_vmap, owner_self)
+GUARD_FAST(method_ring, owner_self)
+GUARD_FAST(method_kvmalloc, owner_self)
+GUARD_FAST(arena_kmap, owner_self)
+GUARD_FAST(arena_kmem_cache_create, owner_self)
+GUARD_FAST(arena_region, owner_self)
+GUARD_FASTCALL(method_reserve_range, owner_self)
+GUARD_FASTCALL(arena_mempool, owner_self)
+GUARD_TWO(method_split_page, owner_self)
+GUARD_TWO(method_put_page, owner_self)
+GUARD_TWO(method_get_page, owner_self)
+GUARD_TWO(method_vfree, owner_self)
+GUARD_TWO(arena_kunmap, owner_self)
+GUARD_TWO(method_validate, owner_self)
+GUARD_TWO(arena_set_on_oom, owner_self)
+GUARD_TWO(arena_register_shrinker, owner_self)
+GUARD_TWO(arena_reset_peak, owner_self)
+GUARD_TWO(arena_set_window, owner_self)
+GUARD_TWO(arena_numpy_handler, owner_self)
+GUARD_TWO(arena_method_tell_lost_file, owner_self)
+GUARD_TWO(arena_close, owner_self)
+
 static PyMethodDef arena_methods[] = {
     {"kmalloc", FAST(method_kmalloc),
      "kmalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
@@ -140,10 +211,10 @@ static PyMethodDef arena_methods[] = {
      "align: power of two; 0 means what the size class has: 16 or more (8 for the\n"
      "8-byte objects of the linux classes).\n"
      "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
-    {"kzalloc", FAST(method_kzalloc),
+    {"kzalloc", FAST(GUARDED(method_kzalloc)),
      "kzalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
      "As kmalloc(), with every byte zero. Memory known to be zero is not cleared again."},
-    {"krealloc", FAST(method_krealloc),
+    {"krealloc", FAST(GUARDED(method_krealloc)),
      "krealloc($self, buf, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "Resizes buf, keeping min(old, new) bytes, and returns it; in place where it fits.\n\n"
      "With GFP.ZERO new bytes are zero. Raises BufferError while views of buf are alive,\n"
@@ -158,17 +229,17 @@ static PyMethodDef arena_methods[] = {
      "address. Drop the object to have the memory back; repr(buf) tells.\n"
      "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
      "InvalidPointerError for a Buffer of another arena."},
-    {"kmalloc_array", FAST(method_kmalloc_array),
+    {"kmalloc_array", FAST(GUARDED(method_kmalloc_array)),
      "kmalloc_array($self, n, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
      "kmalloc() of n * size bytes. A product that no machine word holds is an\n"
      "OutOfMemoryError, and never a small Buffer. Raises as kmalloc()."},
-    {"kcalloc", FAST(method_kcalloc),
+    {"kcalloc", FAST(GUARDED(method_kcalloc)),
      "kcalloc($self, n, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
      "As kmalloc_array(), with every byte zero."},
-    {"krealloc_array", FAST(method_krealloc_array),
+    {"krealloc_array", FAST(GUARDED(method_krealloc_array)),
      "krealloc_array($self, buf, n, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "krealloc() to n * size bytes; buf is unchanged if there are not so many."},
-    {"kmemdup", FAST(method_kmemdup),
+    {"kmemdup", FAST(GUARDED(method_kmemdup)),
      "kmemdup($self, data, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer with a copy of the bytes of data, any object with the buffer protocol; what is\n"
      "not contiguous is copied in the order of C.\n\n"
@@ -181,26 +252,26 @@ static PyMethodDef arena_methods[] = {
      "before; else it went back uncleared. Raises as kfree(), and InvalidPointerError for a "
      "Buffer\n"
      "that is not from kmalloc(); nothing is written then."},
-    {"get_free_pages", FAST(method_get_free_pages),
+    {"get_free_pages", FAST(GUARDED(method_get_free_pages)),
      "get_free_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer over a block of 2**order frames, aligned to its size."},
-    {"get_free_page", FAST(method_get_free_page),
+    {"get_free_page", FAST(GUARDED(method_get_free_page)),
      "get_free_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one frame, 4096 bytes."},
-    {"get_zeroed_page", FAST(method_get_zeroed_page),
+    {"get_zeroed_page", FAST(GUARDED(method_get_zeroed_page)),
      "get_zeroed_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one zeroed frame."},
-    {"alloc_pages", FAST(method_alloc_pages),
+    {"alloc_pages", FAST(GUARDED(method_alloc_pages)),
      "alloc_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
-    {"alloc_page", FAST(method_alloc_page),
+    {"alloc_page", FAST(GUARDED(method_alloc_page)),
      "alloc_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Page of one frame."},
-    {"alloc_pages_exact", FAST(method_alloc_pages_exact),
+    {"alloc_pages_exact", FAST(GUARDED(method_alloc_pages_exact)),
      "alloc_pages_exact($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer over whole frames for size bytes and no more: the tail of the block goes\n"
      "back at once. size: int or str, at least 1. Raises OutOfMemoryError, ValueError."},
-    {"alloc_pages_bulk", FAST(method_alloc_pages_bulk),
+    {"alloc_pages_bulk", FAST(GUARDED(method_alloc_pages_bulk)),
      "alloc_pages_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A list of up to n Pages of one frame each, at least one: as the kernel's, it gives\n"
      "what there is. Raises OutOfMemoryError if there is none."},
-    {"alloc_contig", FAST(method_alloc_contig),
+    {"alloc_contig", FAST(GUARDED(method_alloc_contig)),
      "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer over nr_frames frames in a row, any number, also beyond the largest block;\n"
      "with GFP.HIGHMEM a Page of them.\n\n"
@@ -208,24 +279,24 @@ static PyMethodDef arena_methods[] = {
      "of high memory, by its number.\n"
      "nocross: no multiple of it lies inside the run (0, or a power of two >= nr_frames).\n"
      "Raises OutOfMemoryError, ValueError, TypeError."},
-    {"reserve_range", (PyCFunction)(void (*)(void))method_reserve_range, METH_FASTCALL,
+    {"reserve_range", (PyCFunction)(void (*)(void))GUARDED(method_reserve_range), METH_FASTCALL,
      "reserve_range($self, pfn, nr_frames, /)\n--\n\n"
      "Exactly these frames, which must all be free and lie in one zone: a Buffer, or a Page\n"
      "of high memory. Watermarks do not count. Raises OutOfMemoryError, ValueError,\n"
      "TypeError."},
-    {"split_page", method_split_page, METH_O,
+    {"split_page", GUARDED(method_split_page), METH_O,
      "split_page($self, page, /)\n--\n\n"
      "Makes 2**order Pages of one frame, in order, of a Page with one reference, which is\n"
      "freed by it. Raises ValueError for a freed one, for one with more references, and for\n"
      "one allocated with GFP.COMP."},
-    {"free_pages", method_put_page, METH_O,
+    {"free_pages", GUARDED(method_put_page), METH_O,
      "free_pages($self, page, /)\n--\n\n"
      "Drops one reference to the block; the last one frees it. Raises DoubleFreeError."},
-    {"put_page", method_put_page, METH_O,
+    {"put_page", GUARDED(method_put_page), METH_O,
      "put_page($self, page, /)\n--\n\nDrops one reference, as free_pages() does."},
-    {"get_page", method_get_page, METH_O,
+    {"get_page", GUARDED(method_get_page), METH_O,
      "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
-    {"vmalloc", FAST(method_vmalloc),
+    {"vmalloc", FAST(GUARDED(method_vmalloc)),
      "vmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer with contiguous addresses over scattered frames of high memory.\n\n"
      "Larger than any block may be, at a price: see docs/which-call.md. An arena without\n"
@@ -233,25 +304,25 @@ static PyMethodDef arena_methods[] = {
      "In a forked child what is written to it stays the child's; see docs/fork.md.\n"
      "Raises OutOfMemoryError, also when the process has too many mappings; ValueError;\n"
      "ArenaForkedError: a forked child gets no high memory."},
-    {"vzalloc", FAST(method_vzalloc),
+    {"vzalloc", FAST(GUARDED(method_vzalloc)),
      "vzalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte zero."},
-    {"vmap", FAST(method_vmap),
+    {"vmap", FAST(GUARDED(method_vmap)),
      "vmap($self, pages, /)\n--\n\n"
      "A Buffer over the frames of these Pages, in this order; a Page may come twice. They\n"
      "must be high memory; each is held until the Buffer goes. In a forked child what is\n"
      "written to it stays the child's. Raises ValueError for frames that have an address:\n"
      "private memory cannot be mapped a second time; ArenaForkedError."},
-    {"_ring", FAST(method_ring), NULL},
-    {"vfree", method_vfree, METH_O,
+    {"_ring", FAST(GUARDED(method_ring)), NULL},
+    {"vfree", GUARDED(method_vfree), METH_O,
      "vfree($self, buf, /)\n--\n\n"
      "As kfree(), for a Buffer of vmalloc() or vmap(). Raises InvalidPointerError for others."},
-    {"vunmap", method_vfree, METH_O, "vunmap($self, buf, /)\n--\n\nThe same as vfree()."},
-    {"kvmalloc", FAST(method_kvmalloc),
+    {"vunmap", GUARDED(method_vfree), METH_O, "vunmap($self, buf, /)\n--\n\nThe same as vfree()."},
+    {"kvmalloc", FAST(GUARDED(method_kvmalloc)),
      "kvmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "kmalloc(), without much trying beyond a page, and then vmalloc()."},
     {"kvfree", method_kfree, METH_O,
      "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind."},
-    {"kmap", FAST(arena_kmap),
+    {"kmap", FAST(GUARDED(arena_kmap)),
      "kmap($self, page, /, index=0, *, timeout=None)\n--\n\n"
      "A Buffer over frame index of the Page: a view, which ends at kunmap() or with its\n"
      "with block, and has a reference on the Page's block.\n\n"
@@ -261,7 +332,7 @@ static PyMethodDef arena_methods[] = {
      "In a forked child what is written to a view stays the child's, and no high frame\n"
      "can be mapped anew. Raises WindowExhaustedError, IndexError, ValueError for a freed Page,\n"
      "InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
-    {"kunmap", arena_kunmap, METH_O,
+    {"kunmap", GUARDED(arena_kunmap), METH_O,
      "kunmap($self, view, /)\n--\n\n"
      "Ends a view from kmap() or kmap_local(); every later access to it raises ValueError.\n\n"
      "Raises BufferError while arrays or memoryviews of it are alive: it stays mapped then.\n"
@@ -269,7 +340,7 @@ static PyMethodDef arena_methods[] = {
      "and for a local view that is not the youngest of this thread.\n"
      "A view that was ever exported keeps its slot until the Buffer object goes, as kfree()\n"
      "says."},
-    {"kmem_cache_create", FAST(arena_kmem_cache_create),
+    {"kmem_cache_create", FAST(GUARDED(arena_kmem_cache_create)),
      "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
      "dtor=None)\n--\n\n"
      "A KmemCache of objects of size bytes (1 to 262144).\n\n"
@@ -279,31 +350,31 @@ static PyMethodDef arena_methods[] = {
      "leaves there is the object's first content, which free and alloc do not touch.\n"
      "dtor: called once for each object, with its content as bytes, when its slab goes.\n"
      "Raises ValueError, TypeError."},
-    {"mempool", (PyCFunction)(void (*)(void))arena_mempool, METH_FASTCALL,
+    {"mempool", (PyCFunction)(void (*)(void))GUARDED(arena_mempool), METH_FASTCALL,
      "mempool($self, min_nr, cache_or_size, /)\n--\n\n"
      "A Mempool: min_nr objects in reserve, for when the cache finds no memory.\n\n"
      "cache_or_size: a KmemCache of this arena, which cannot be destroyed meanwhile; or the\n"
      "size of an object (int or str), for a cache of the pool's own.\n"
      "Raises OutOfMemoryError if min_nr objects are not to be had, ValueError, TypeError,\n"
      "InvalidPointerError for a cache of another arena, ArenaClosedError."},
-    {"region", FAST(arena_region),
+    {"region", FAST(GUARDED(arena_region)),
      "region($self, /, hint=0)\n--\n\n"
      "A Region: many small Buffers that go together, by moving a pointer.\n\n"
      "hint: bytes (int or str) had at once, so that objects of up to 64 KiB find them.\n"
      "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
-    {"validate", method_validate, METH_NOARGS,
+    {"validate", GUARDED(method_validate), METH_NOARGS,
      "validate($self, /)\n--\n\n"
      "Recounts every layer from scratch. Raises CorruptionError with the finding."},
-    {"_set_on_oom", arena_set_on_oom, METH_O, NULL},
-    {"_register_shrinker", arena_register_shrinker, METH_VARARGS, NULL},
-    {"_reset_peak", arena_reset_peak, METH_NOARGS, NULL},
-    {"_set_window", arena_set_window, METH_O, NULL},
-    {"_numpy_handler", arena_numpy_handler, METH_VARARGS, NULL},
+    {"_set_on_oom", GUARDED(arena_set_on_oom), METH_O, NULL},
+    {"_register_shrinker", GUARDED(arena_register_shrinker), METH_VARARGS, NULL},
+    {"_reset_peak", GUARDED(arena_reset_peak), METH_NOARGS, NULL},
+    {"_set_window", GUARDED(arena_set_window), METH_O, NULL},
+    {"_numpy_handler", GUARDED(arena_numpy_handler), METH_VARARGS, NULL},
     {"_adopt", arena_adopt, METH_VARARGS, NULL},
     {"_pin", method_pin, METH_NOARGS, NULL},
     {"_unpin", method_unpin, METH_NOARGS, NULL},
-    {"_tell_lost_file", arena_method_tell_lost_file, METH_NOARGS, NULL},
-    {"_close", arena_close, METH_NOARGS, NULL},
+    {"_tell_lost_file", GUARDED(arena_method_tell_lost_file), METH_NOARGS, NULL},
+    {"_close", GUARDED(arena_close), METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -323,11 +394,10 @@ static PyObject *get_windows(PyObject *op, void *unused)
 
 static PyObject *get_counts(PyObject *op, void *unused)
 {
-    ArenaObject *self = arena_of(op);
+    struct arena_counts counts = arena_counts(arena_of(op));
 
     (void)unused;
-    return Py_BuildValue("nnK", self->current_count, self->current_bytes,
-                         (unsigned long long)self->total_count);
+    return Py_BuildValue("nnK", counts.count, counts.bytes, (unsigned long long)counts.total);
 }
 
 /* (arrays in vmalloc's memory, arrays in NumPy's own, bytes of these, all of these ever made) */
@@ -349,12 +419,15 @@ static PyObject *get_has_high(PyObject *op, void *unused)
     return PyBool_FromLong(arena_of(op)->core != NULL && arena_has_high(arena_of(op)->core));
 }
 
+GUARD_GET(get_has_high, owner_self)
+GUARD_GET(get_windows, owner_self)
+
 static PyGetSetDef arena_getset[] = {
     {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
     {"_counts", get_counts, NULL, NULL, NULL},
     {"_array_counts", get_array_counts, NULL, NULL, NULL},
-    {"_has_high_memory", get_has_high, NULL, NULL, NULL},
-    {"_windows", get_windows, NULL, NULL, NULL},
+    {"_has_high_memory", GUARDED(get_has_high), NULL, NULL, NULL},
+    {"_windows", GUARDED(get_windows), NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

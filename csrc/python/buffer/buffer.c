@@ -6,6 +6,7 @@
  */
 #include "python/buffer/buffer.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/errors.h"
 #include "python/call/gil.h"
 #include "python/tracing/tracing.h"
@@ -37,6 +38,58 @@ static void buffers_set_traced(bool on)
     nr_free_buffers = on ? NO_FREELIST : 0;
 }
 #else
+/* Without a GIL each thread has a list of its own, linked by `p`. A look at trace_on stands for the
+ * emptying of the lists. A thread that ends leaves its list to the next that has none. */
+#define MAX_FREE_BUFFERS 256u
+#define OF_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
+
+OF_THREAD BufferObject *free_buffers;
+OF_THREAD unsigned nr_free_buffers;
+
+static struct {
+    pthread_mutex_t mutex; /* guards all of it */
+    pthread_key_t key;     /* tells that a thread ends */
+    bool key_made;
+    BufferObject *list; /* of threads that have ended */
+    unsigned nr;
+} left = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* The thread ends. It may have no thread state any more, so nothing is freed here. */
+static void free_buffers_leave(void *unused)
+{
+    BufferObject *last = free_buffers;
+
+    (void)unused;
+    if (last == NULL)
+        return;
+    while (last->p != NULL)
+        last = last->p;
+    pthread_mutex_lock(&left.mutex);
+    last->p = left.list;
+    left.list = free_buffers;
+    left.nr += nr_free_buffers;
+    pthread_mutex_unlock(&left.mutex);
+    free_buffers = NULL;
+    nr_free_buffers = 0;
+}
+
+/* The thread's list is empty: takes what others left, and has the thread's end told. */
+static slow_path void free_buffers_adopt(void)
+{
+    pthread_mutex_lock(&left.mutex);
+    if (!left.key_made)
+        left.key_made = pthread_key_create(&left.key, free_buffers_leave) == 0;
+    if (left.key_made && pthread_setspecific(left.key, &left) == 0) {
+        free_buffers = left.list;
+        nr_free_buffers = left.nr;
+        left.list = NULL;
+        left.nr = 0;
+    } else {
+        nr_free_buffers = MAX_FREE_BUFFERS; /* no room: the list stays empty */
+    }
+    pthread_mutex_unlock(&left.mutex);
+}
+
 static void buffers_set_traced(bool on)
 {
     (void)on;
@@ -62,6 +115,15 @@ static always_inline BufferObject *buffer_object_take(void)
 #endif
         return self;
     }
+#else
+    if (likely(free_buffers != NULL && !load_relaxed(&trace_on))) {
+        BufferObject *self = free_buffers;
+
+        free_buffers = self->p;
+        nr_free_buffers--;
+        _Py_NewReference((PyObject *)self);
+        return self;
+    }
 #endif
     return NULL;
 }
@@ -75,6 +137,17 @@ static always_inline void buffer_object_free(BufferObject *self)
     if (likely((unsigned)nr_free_buffers < MAX_FREE_BUFFERS)) {
         free_buffers[nr_free_buffers++] = self;
         return;
+    }
+#else
+    if (likely(nr_free_buffers < MAX_FREE_BUFFERS)) {
+        if (unlikely(free_buffers == NULL))
+            free_buffers_adopt();
+        if (likely(nr_free_buffers < MAX_FREE_BUFFERS)) {
+            self->p = free_buffers;
+            free_buffers = self;
+            nr_free_buffers++;
+            return;
+        }
     }
 #endif
     PyObject_Free(self);
@@ -131,7 +204,7 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     arena_count_gone(self->arena, self->nbytes);
 }
 
-/* Gives the object its memory. */
+/* Gives the object its memory. pre: the arena is pinned for it (unchecked: as for each Buffer) */
 static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
                                       Py_ssize_t nbytes, const struct buffer_ops *ops,
                                       PyObject *keep)
@@ -146,12 +219,12 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->released = false;
     self->ever_exported = false;
     self->marks = 0;
-    arena_count_new(arena, nbytes);
+    arena_count_held(arena, nbytes);
 }
 
 void buffer_trace(BufferObject *self)
 {
-    if (likely(!trace_on))
+    if (likely(!load_relaxed(&trace_on)))
         return;
     self->marks |= BUFFER_TRACED;
     trace_track(self->p, (size_t)self->nbytes);
@@ -169,6 +242,7 @@ static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize
         memory_return(&stand_in, p);
         return NULL;
     }
+    arena_pin(arena);
     buffer_fill(self, arena, p, nbytes, ops, keep);
     buffer_trace(self);
     return (PyObject *)self;
@@ -184,9 +258,27 @@ PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struc
     self = buffer_object_take();
     if (unlikely(self == NULL))
         return buffer_new_slow(arena, p, nbytes, ops, keep);
+    arena_pin(arena);
     buffer_fill(self, arena, p, nbytes, ops, keep);
     return (PyObject *)self;
 }
+
+#ifdef Py_GIL_DISABLED
+PyObject *buffer_new_of_pin(ArenaObject *arena, void *p, Py_ssize_t nbytes,
+                            const struct buffer_ops *ops)
+{
+    BufferObject *self = buffer_object_take();
+
+    if (unlikely(self == NULL)) {
+        PyObject *made = buffer_new_slow(arena, p, nbytes, ops, NULL);
+
+        arena_unpin(arena);
+        return made;
+    }
+    buffer_fill(self, arena, p, nbytes, ops, NULL);
+    return (PyObject *)self;
+}
+#endif
 
 BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
                               const struct buffer_ops *ops, PyObject *keep)
@@ -195,8 +287,10 @@ BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
 
     if (unlikely(self == NULL))
         self = PyObject_New(BufferObject, objects.buffer_type);
-    if (likely(self != NULL))
+    if (likely(self != NULL)) {
+        arena_pin(arena);
         buffer_fill(self, arena, p, nbytes, ops, keep);
+    }
     return self;
 }
 
@@ -215,6 +309,34 @@ static slow_path void buffer_keep_gone(PyObject *keep)
     Py_XDECREF(keep);
 }
 
+/* The memory of a Buffer that dies leaves it, and its kind is told. */
+static always_inline void buffer_leave(BufferObject *self)
+{
+    if (likely(self->p != NULL))
+        buffer_drop_memory(self);
+    if (unlikely(self->keep != NULL) && self->ops->died != NULL)
+        self->ops->died(self);
+}
+
+#ifdef Py_GIL_DISABLED
+static slow_path void buffer_leave_guarded(BufferObject *self)
+{
+    guard_begin(self->arena);
+    buffer_leave(self);
+    guard_end();
+}
+
+static always_inline void buffer_leave_by_kind(BufferObject *self)
+{
+    if (self->ops->in_arena)
+        buffer_leave_guarded(self);
+    else
+        buffer_leave(self);
+}
+#else
+#define buffer_leave_by_kind buffer_leave
+#endif
+
 void buffer_dealloc(PyObject *op)
 {
     BufferObject *self = (BufferObject *)op;
@@ -224,13 +346,9 @@ void buffer_dealloc(PyObject *op)
     CHECK(buffer_state_is_possible(self) && self->exports == 0);
     if (unlikely(self->weakrefs != NULL))
         PyObject_ClearWeakRefs(op);
-    if (likely(self->p != NULL))
-        buffer_drop_memory(self);
-    if (unlikely(self->keep != NULL)) {
-        if (self->ops->died != NULL)
-            self->ops->died(self);
+    buffer_leave_by_kind(self);
+    if (unlikely(self->keep != NULL))
         buffer_keep_gone(self->keep);
-    }
     buffer_object_free(self);
     Py_DECREF(arena);
 }
@@ -288,9 +406,18 @@ int buffer_free(BufferObject *self, const char *call)
     return 0;
 }
 
+static int kfree(PyObject *op, const char *call)
+{
+    BufferObject *self = (BufferObject *)op;
+
+    return self->ops->free != NULL ? self->ops->free(self, call) : buffer_free(self, call);
+}
+
+GUARD(kfree, buffer_owner, int, (PyObject * op, const char *call), (op, call))
+
 int buffer_kfree(BufferObject *self, const char *call)
 {
-    return self->ops->free != NULL ? self->ops->free(self, call) : buffer_free(self, call);
+    return GUARDED(kfree)((PyObject *)self, call);
 }
 
 /* --- export -------------------------------------------------------------- */
@@ -308,7 +435,7 @@ void buffer_let_go(BufferObject *self)
         self->ops->let_go(self);
 }
 
-int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
+static int getbuffer(PyObject *op, Py_buffer *view, int flags)
 {
     static char nothing; /* the address of a view of kmalloc(0), which has no memory */
     BufferObject *self = (BufferObject *)op;
@@ -324,11 +451,26 @@ int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
     return 0;
 }
 
+GUARD(getbuffer, buffer_owner, int, (PyObject * op, Py_buffer *view, int flags), (op, view, flags))
+
+int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags)
+{
+    return GUARDED(getbuffer)(op, view, flags);
+}
+
+static int let_go(PyObject *op)
+{
+    buffer_let_go((BufferObject *)op);
+    return 0;
+}
+
+GUARD(let_go, buffer_owner, int, (PyObject * op), (op))
+
 /* np.frombuffer holds its export only if the type defines this function. */
 void buffer_releasebuffer(PyObject *op, Py_buffer *view)
 {
     (void)view;
-    buffer_let_go((BufferObject *)op);
+    (void)GUARDED(let_go)(op);
 }
 
 BufferObject *arg_buffer(ArenaObject *arena, PyObject *arg)

@@ -14,7 +14,7 @@
  * only when the Buffer itself dies: whoever has seen the address never sees another's data.
  * Buffers are not tracked by the garbage collector: one is made and dropped too often for that.
  * Invariant: released ? exports == 0 : p != NULL (buffer_state_is_possible).
- * Lock: the GIL.
+ * Lock: the GIL; without one the arena for kinds that are in_arena, or the Buffer itself.
  */
 #ifndef PYTHON_BUFFER_H
 #define PYTHON_BUFFER_H
@@ -64,14 +64,30 @@ struct buffer_ops {
     void (*died)(BufferObject *self);
     /* A new Buffer of as many bytes for a copy of self. NULL: of kmalloc. */
     PyObject *(*new_like)(const BufferObject *self);
+    /* Its Buffers change other objects of the arena, so without a GIL they are guarded with these
+     * (arena/arena_guard.h); others each by itself. */
+    bool in_arena;
     const char *made_by;  /* the call that makes such Buffers, for messages */
     const char *freed_by; /* the call that ends one, for messages */
 };
+
+/* For GUARD(): the Arena of a Buffer of such a kind, a new reference; NULL for others. */
+static inline ArenaObject *buffer_owner(PyObject *op)
+{
+    const BufferObject *self = (BufferObject *)op;
+
+    return self->ops->in_arena ? (ArenaObject *)Py_NewRef((PyObject *)self->arena) : NULL;
+}
 
 /* Takes over the memory; if there is no memory for the object, it goes back, and NULL. keep may
  * be NULL. */
 PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struct buffer_ops *ops,
                      PyObject *keep);
+#ifdef Py_GIL_DISABLED
+/* The same; a pin of the caller's becomes the Buffer's count in nr_live, or ends. */
+PyObject *buffer_new_of_pin(ArenaObject *arena, void *p, Py_ssize_t nbytes,
+                            const struct buffer_ops *ops);
+#endif
 /* The same for memory that is somebody else's: on failure it is left alone, and tracemalloc is
  * told nothing. */
 BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,

@@ -7,6 +7,7 @@
  */
 #include "python/buffer/buffer_copy.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/errors.h"
 #include "python/call/gil.h"
 #include "python/kmalloc/kmalloc_buffer.h"
@@ -56,8 +57,9 @@ static void copy_bytes(BufferObject *to, const BufferObject *from)
     }
 }
 
-PyObject *buffer_copy(BufferObject *self)
+static PyObject *copy_of(PyObject *op)
 {
+    BufferObject *self = (BufferObject *)op;
     ArenaObject *arena = self->arena;
     PyObject *copy;
 
@@ -71,6 +73,13 @@ PyObject *buffer_copy(BufferObject *self)
     buffer_let_go(self);
     arena_unpin(arena);
     return copy;
+}
+
+GUARD_ONE(copy_of, buffer_owner)
+
+PyObject *buffer_copy(BufferObject *self)
+{
+    return GUARDED(copy_of)((PyObject *)self);
 }
 
 /* --- methods of Buffer --------------------------------------------------- */

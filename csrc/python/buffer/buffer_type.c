@@ -1,6 +1,7 @@
 /* buffer_type.c - pyslab.Buffer: the type, its attributes and its methods. */
 #include "python/buffer/buffer_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/buffer/buffer_access.h"
 #include "python/buffer/buffer_copy.h"
 #include "python/interchange/dlpack.h"
@@ -45,8 +46,12 @@ static PyObject *buffer_exit(PyObject *op, PyObject *args)
     return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+GUARD_TWO(buffer_tobytes, buffer_owner)
+GUARD_TWO(buffer_enter, buffer_owner)
+GUARD_TWO(buffer_exit, buffer_owner)
+
 static PyMethodDef buffer_methods[] = {
-    {"tobytes", buffer_tobytes, METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
+    {"tobytes", GUARDED(buffer_tobytes), METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
     {"__copy__", buffer_method_copy, METH_NOARGS,
      "__copy__($self, /)\n--\n\n"
      "A Buffer of the same arena with the same bytes.\n\n"
@@ -65,8 +70,8 @@ static PyMethodDef buffer_methods[] = {
      "a device that is not the CPU, ValueError once freed, TypeError, OutOfMemoryError."},
     {"__dlpack_device__", buffer_dlpack_device, METH_NOARGS,
      "__dlpack_device__($self, /)\n--\n\n(1, 0): the CPU, in DLPack's numbers."},
-    {"__enter__", buffer_enter, METH_NOARGS, NULL},
-    {"__exit__", buffer_exit, METH_VARARGS, NULL},
+    {"__enter__", GUARDED(buffer_enter), METH_NOARGS, NULL},
+    {"__exit__", GUARDED(buffer_exit), METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -106,12 +111,18 @@ static PyObject *get_released(PyObject *op, void *unused)
     return PyBool_FromLong(((BufferObject *)op)->released);
 }
 
+GUARD_GET(get_nbytes, buffer_owner)
+GUARD_GET(get_capacity, buffer_owner)
+GUARD_GET(get_address, buffer_owner)
+GUARD_GET(get_released, buffer_owner)
+
 static PyGetSetDef buffer_getset[] = {
-    {"nbytes", get_nbytes, NULL, "Bytes asked for, int.", NULL},
-    {"capacity", get_capacity, NULL, "Usable bytes without moving, int; what ksize() gives.", NULL},
-    {"address", get_address, NULL, "Address of the first byte, int.", NULL},
+    {"nbytes", GUARDED(get_nbytes), NULL, "Bytes asked for, int.", NULL},
+    {"capacity", GUARDED(get_capacity), NULL,
+     "Usable bytes without moving, int; what ksize() gives.", NULL},
+    {"address", GUARDED(get_address), NULL, "Address of the first byte, int.", NULL},
     {"arena", get_arena, NULL, "The Arena that the memory belongs to.", NULL},
-    {"released", get_released, NULL, "True once kfree() was called, bool.", NULL},
+    {"released", GUARDED(get_released), NULL, "True once kfree() was called, bool.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -130,20 +141,29 @@ static PyObject *buffer_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     return NULL;
 }
 
+GUARD_ONE(buffer_repr, buffer_owner)
+GUARD(buffer_length, buffer_owner, Py_ssize_t, (PyObject * op), (op))
+GUARD(buffer_item, buffer_owner, PyObject *, (PyObject * op, Py_ssize_t i), (op, i))
+GUARD_TWO(buffer_subscript, buffer_owner)
+GUARD(buffer_ass_subscript, buffer_owner, int, (PyObject * op, PyObject *key, PyObject *value),
+      (op, key, value))
+GUARD(buffer_richcompare, buffer_owner, PyObject *, (PyObject * op, PyObject *other, int compare),
+      (op, other, compare))
+
 PyTypeObject *buffer_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
         {Py_tp_doc, (void *)(uintptr_t)buffer_doc},
         {Py_tp_dealloc, (void *)buffer_dealloc},
         {Py_tp_new, (void *)buffer_tp_new},
-        {Py_tp_repr, (void *)buffer_repr},
+        {Py_tp_repr, (void *)GUARDED(buffer_repr)},
         {Py_tp_hash, (void *)PyObject_HashNotImplemented},
-        {Py_tp_richcompare, (void *)buffer_richcompare},
-        {Py_mp_length, (void *)buffer_length},
-        {Py_sq_length, (void *)buffer_length},
-        {Py_sq_item, (void *)buffer_item},
-        {Py_mp_subscript, (void *)buffer_subscript},
-        {Py_mp_ass_subscript, (void *)buffer_ass_subscript},
+        {Py_tp_richcompare, (void *)GUARDED(buffer_richcompare)},
+        {Py_mp_length, (void *)GUARDED(buffer_length)},
+        {Py_sq_length, (void *)GUARDED(buffer_length)},
+        {Py_sq_item, (void *)GUARDED(buffer_item)},
+        {Py_mp_subscript, (void *)GUARDED(buffer_subscript)},
+        {Py_mp_ass_subscript, (void *)GUARDED(buffer_ass_subscript)},
         {Py_bf_getbuffer, (void *)buffer_getbuffer},
         {Py_bf_releasebuffer, (void *)buffer_releasebuffer},
         {Py_tp_methods, buffer_methods},

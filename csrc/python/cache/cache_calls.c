@@ -1,6 +1,7 @@
 /* cache_calls.c - the methods of KmemCache: objects out and in, one or many; shrink, destroy. */
 #include "python/cache/cache_calls.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/cache/cache_object.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
@@ -139,7 +140,7 @@ static PyObject *method_prefill(PyObject *op, PyObject *const *args, Py_ssize_t 
 /* free_bulk(bufs): frees every Buffer it can, then raises the first error. */
 static PyObject *method_free_bulk(PyObject *op, PyObject *arg)
 {
-    PyObject *buffers = PySequence_Fast(arg, "free_bulk() takes a sequence of Buffers");
+    PyObject *buffers = arg_sequence(arg, "free_bulk() takes a sequence of Buffers");
     PyObject *type = NULL, *value = NULL, *traceback = NULL;
 
     if (buffers == NULL)
@@ -221,26 +222,34 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
 
 /* --- the table ----------------------------------------------------------- */
 
+GUARD_FAST(method_alloc, owner_of_member)
+GUARD_FAST(method_alloc_bulk, owner_of_member)
+GUARD_FAST(method_prefill, owner_of_member)
+GUARD_TWO(method_free, owner_of_member)
+GUARD_TWO(method_free_bulk, owner_of_member)
+GUARD_TWO(method_shrink, owner_of_member)
+GUARD_TWO(method_destroy, owner_of_member)
+
 PyMethodDef cache_methods[] = {
-    {"alloc", FAST(method_alloc),
+    {"alloc", FAST(GUARDED(method_alloc)),
      "alloc($self, /, *, gfp=GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
-    {"free", method_free, METH_O,
+    {"free", GUARDED(method_free), METH_O,
      "free($self, buf, /)\n--\n\n"
      "Returns an object of this cache; rules and errors as Arena.kfree().\n"
      "Raises InvalidPointerError for a Buffer from elsewhere."},
-    {"alloc_bulk", FAST(method_alloc_bulk),
+    {"alloc_bulk", FAST(GUARDED(method_alloc_bulk)),
      "alloc_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\nA list of n Buffers: all or nothing."},
-    {"free_bulk", method_free_bulk, METH_O,
+    {"free_bulk", GUARDED(method_free_bulk), METH_O,
      "free_bulk($self, bufs, /)\n--\n\n"
      "Frees every Buffer of a sequence; raises the first error after freeing the others."},
-    {"prefill", FAST(method_prefill),
+    {"prefill", FAST(GUARDED(method_prefill)),
      "prefill($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A PrefilledSheaf: n objects set aside, a context manager whose alloc() cannot fail."},
-    {"shrink", method_shrink, METH_NOARGS,
+    {"shrink", GUARDED(method_shrink), METH_NOARGS,
      "shrink($self, /)\n--\n\n"
      "Gives empty slabs back to the buddy, and has the fullest slabs used first from now\n"
      "on. Returns the bytes given back."},
-    {"destroy", method_destroy, METH_NOARGS,
+    {"destroy", GUARDED(method_destroy), METH_NOARGS,
      "destroy($self, /)\n--\n\n"
      "Gives everything back. Raises CacheBusyError while objects are live, or a Mempool is\n"
      "over the cache."},

@@ -12,7 +12,7 @@ struct cache_hooks {
     PyObject *dtor;            /* callable(bytes) or NULL */
     struct pyslab_arena *core; /* the arena that the cache is in */
     Py_ssize_t size;           /* of an object */
-    unsigned running;          /* calls of either that have not returned */
+    shared_ssize running;      /* calls of either that have not returned */
 };
 
 /* New references to both; NULL with an exception set, also for no callable. */

@@ -1,10 +1,13 @@
 /* cache_object.c - the life of a KmemCache, and the kind of its Buffers. */
 #include "python/cache/cache_object.h"
 
+#include "python/arena/arena_guard.h"
+
 #include <string.h>
 
 /* give_back is kmalloc_free, as for kmalloc, whose memory is objects of caches too. */
-const struct buffer_ops cache_buffer_ops = {.made_by = "a cache", .freed_by = "kfree"};
+const struct buffer_ops cache_buffer_ops = {
+    .in_arena = true, .made_by = "a cache", .freed_by = "kfree"};
 
 CacheObject *cache_object_new(ArenaObject *arena, struct kmem_cache *cache,
                               struct cache_hooks *hooks)
@@ -79,9 +82,11 @@ void cache_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     /* Two kinds of cache stay as long as the arena, with their hooks: one that is dropped by its
      * own hook, and one of which C code still holds objects. */
+    guard_begin(self->arena);
     if (self->cache != NULL && self->arena->core != NULL && !cache_hooks_are_running(self) &&
         cache_destroy(self->cache) != PYSLAB_OK)
         warn_leaked(self);
+    guard_end();
     Py_DECREF(self->arena);
     PyObject_Free(self);
     Py_DECREF(type);

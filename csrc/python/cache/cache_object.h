@@ -5,7 +5,7 @@
  *
  * Lifetime. A Buffer of a cache owns a reference to the KmemCache (`keep`), so one that dies has
  * no Buffers alive. It does not pin its arena: see arena_object.h.
- * Lock: the GIL.
+ * Lock: the GIL, or the arena (arena_guard.h).
  */
 #ifndef PYTHON_CACHE_OBJECT_H
 #define PYTHON_CACHE_OBJECT_H

@@ -1,6 +1,7 @@
 /* cache_type.c - pyslab.KmemCache: the type and its attributes. */
 #include "python/cache/cache_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/cache/cache_calls.h"
 #include "python/cache/cache_object.h"
 
@@ -73,11 +74,17 @@ static PyObject *cache_repr(PyObject *op)
                                 self->cache == NULL ? " destroyed" : "");
 }
 
+GUARD_ONE(cache_repr, owner_of_member)
+
+GUARD_GET(get_slabs, owner_of_member)
+GUARD_GET(get_supply, owner_of_member)
+
 static PyGetSetDef cache_getset[] = {
     {"name", get_name, NULL, "Name, str.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
-    {"slabs", get_slabs, NULL, "Slabs (full, partial, empty), a named tuple of int.", NULL},
-    {"supply", get_supply, NULL,
+    {"slabs", GUARDED(get_slabs), NULL, "Slabs (full, partial, empty), a named tuple of int.",
+     NULL},
+    {"supply", GUARDED(get_supply), NULL,
      "Where refills came from (sheaf, swap, barn, partial, empty, buddy), a named tuple of int.",
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -96,7 +103,7 @@ PyTypeObject *cache_type_new(PyObject *module)
     PyType_Slot slots[] = {
         {Py_tp_doc, (void *)(uintptr_t)"Objects of one size, from Arena.kmem_cache_create()."},
         {Py_tp_dealloc, (void *)cache_dealloc},
-        {Py_tp_repr, (void *)cache_repr},
+        {Py_tp_repr, (void *)GUARDED(cache_repr)},
         {Py_tp_methods, cache_methods},
         {Py_tp_getset, cache_getset},
         {Py_tp_members, cache_members},

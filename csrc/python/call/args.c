@@ -179,6 +179,15 @@ bool arg_gfp(PyObject *arg, uint32_t *gfp)
     return true;
 }
 
+PyObject *arg_sequence(PyObject *arg, const char *message)
+{
+#ifdef Py_GIL_DISABLED
+    if (PyList_CheckExact(arg)) /* another thread may change it at any time */
+        return PyList_AsTuple(arg);
+#endif
+    return PySequence_Fast(arg, message);
+}
+
 bool arg_options(const char *function, Py_ssize_t nargs, Py_ssize_t nr_positional,
                  PyObject *const *args, PyObject *kwnames, bool align_allowed,
                  struct alloc_options *out)

@@ -29,6 +29,10 @@ bool arg_no_nofail(const char *function, uint32_t gfp);
  * as the kernel does. False if the program has made that warning an exception. */
 bool arg_drop_highmem(const char *function, uint32_t *gfp);
 
+/* The objects of a sequence or iterable as a tuple or list that nobody else changes: a new
+ * reference, for the PySequence_Fast_... macros; NULL with TypeError set, of this text. */
+PyObject *arg_sequence(PyObject *arg, const char *message);
+
 struct alloc_options {
     size_t align; /* 0: not given */
     uint32_t gfp;

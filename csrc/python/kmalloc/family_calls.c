@@ -6,6 +6,7 @@
  */
 #include "python/kmalloc/family_calls.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
 #include "python/call/gil.h"
@@ -139,6 +140,7 @@ static void clear_memory(const BufferObject *self)
 PyObject *method_kfree_sensitive(PyObject *op, PyObject *arg)
 {
     BufferObject *buffer = arg_buffer((ArenaObject *)op, arg);
+    int failed;
 
     if (buffer == NULL)
         return NULL;
@@ -149,9 +151,12 @@ PyObject *method_kfree_sensitive(PyObject *op, PyObject *arg)
                      buffer->ops->made_by, buffer->ops->freed_by);
         return NULL;
     }
+    critical_begin(buffer);
     if (!buffer->released && buffer->exports == 0)
         clear_memory(buffer);
-    if (buffer_kfree(buffer, "kfree_sensitive") < 0)
+    failed = buffer_kfree(buffer, "kfree_sensitive");
+    critical_end();
+    if (failed < 0)
         return NULL;
     Py_RETURN_NONE;
 }

@@ -1,6 +1,7 @@
 /* kmalloc_calls.c - Arena.kmalloc() and its relatives: arguments, the core's call, a Buffer. */
 #include "python/kmalloc/kmalloc_calls.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
 #include "python/call/gil.h"
@@ -62,6 +63,39 @@ static PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra
 
 /* kmalloc(size): the usual call, with an exact int and nothing more, is served here, in as few
  * instructions as can be; every other form goes to kmalloc_with. */
+#ifdef Py_GIL_DISABLED
+static PyObject *kmalloc_any(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                             PyObject *kwnames)
+{
+    return kmalloc_with(op, "kmalloc", 0, args, nargs, kwnames);
+}
+
+PINNED_FAST(kmalloc_any)
+
+PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    ArenaObject *self = (ArenaObject *)op;
+
+    if (likely(nargs == 1 && kwnames == NULL && PyLong_CheckExact(args[0]))) {
+        Py_ssize_t size = PyLong_AsSsize_t(args[0]);
+
+        if (likely(size >= 0)) {
+            void *p = NULL;
+
+            arena_pin(self); /* becomes the Buffer's count */
+            if (likely(!self->closed))
+                p = kmalloc_alloc(&self->core->kmalloc, (size_t)size, PYSLAB_GFP_KERNEL);
+            if (likely(p != NULL))
+                return buffer_new_of_pin(self, p, size, &kmalloc_buffer_ops);
+            arena_unpin(self);
+            if (PyErr_Occurred())
+                return NULL;
+        }
+        PyErr_Clear();
+    }
+    return kmalloc_any_guarded(op, args, nargs, kwnames);
+}
+#else
 PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
@@ -80,6 +114,7 @@ PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, 
     }
     return kmalloc_with(op, "kmalloc", 0, args, nargs, kwnames);
 }
+#endif
 
 PyObject *method_kzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -89,11 +124,16 @@ PyObject *method_kzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, 
 PyObject *kmalloc_buffer_resize(ArenaObject *self, const char *function, BufferObject *buffer,
                                 Py_ssize_t size, uint32_t gfp)
 {
+    int failed;
+
     if (!arg_nofail(gfp, (size_t)size) || !arg_drop_highmem(function, &gfp))
         return NULL;
-    if (!arena_is_open(self) || buffer_resize(buffer, size, gfp) < 0)
+    if (!arena_is_open(self))
         return NULL;
-    return Py_NewRef((PyObject *)buffer);
+    critical_begin(buffer);
+    failed = buffer_resize(buffer, size, gfp);
+    critical_end();
+    return failed < 0 ? NULL : Py_NewRef((PyObject *)buffer);
 }
 
 PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -112,17 +152,26 @@ PyObject *method_krealloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     return kmalloc_buffer_resize(self, "krealloc", buffer, size, options.gfp);
 }
 
+static PyObject *ksize(PyObject *op)
+{
+    const BufferObject *buffer = (BufferObject *)op;
+
+    if (buffer->released) {
+        PyErr_SetString(PyExc_ValueError, "ksize of a released Buffer");
+        return NULL;
+    }
+    return PyLong_FromSize_t(buffer_capacity(buffer));
+}
+
+GUARD_ONE(ksize, buffer_owner)
+
 PyObject *method_ksize(PyObject *op, PyObject *arg)
 {
     BufferObject *buffer = arg_buffer((ArenaObject *)op, arg);
 
     if (buffer == NULL)
         return NULL;
-    if (buffer->released) {
-        PyErr_SetString(PyExc_ValueError, "ksize of a released Buffer");
-        return NULL;
-    }
-    return PyLong_FromSize_t(buffer_capacity(buffer));
+    return GUARDED(ksize)((PyObject *)buffer);
 }
 
 PyObject *method_kfree(PyObject *op, PyObject *arg)

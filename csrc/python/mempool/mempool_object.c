@@ -1,6 +1,8 @@
 /* mempool_object.c - the life of a Mempool, and the kind of its Buffers. */
 #include "python/mempool/mempool_object.h"
 
+#include "python/arena/arena_guard.h"
+
 /* --- life ---------------------------------------------------------------- */
 
 /* The core's pool exists, and so does the arena that it is in. */
@@ -62,7 +64,9 @@ void mempool_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
+    guard_begin(self->arena);
     pool_close(self);
+    guard_end();
     Py_DECREF(self->cache);
     Py_DECREF(self->arena);
     PyObject_Free(self);
@@ -97,6 +101,7 @@ static int mempool_buffer_give_back(const BufferObject *buffer, void *p)
 
 const struct buffer_ops mempool_buffer_ops = {
     .give_back = mempool_buffer_give_back,
+    .in_arena = true,
     .made_by = "a mempool",
     .freed_by = "kfree",
 };

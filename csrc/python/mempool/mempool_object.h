@@ -7,7 +7,7 @@
  * its object goes back to the pool. close() gives the reserve back at once. The core's pool lives
  * until the Mempool is closed, none of its objects is out, and no call is inside it; a cache
  * that was made for the pool goes with it. A Mempool does not pin its arena: see arena_object.h.
- * Lock: the GIL; a call that waits lets it go (nr_inside).
+ * Lock: the GIL, or the arena (arena_guard.h); a call that waits lets it go (nr_inside).
  */
 #ifndef PYTHON_MEMPOOL_OBJECT_H
 #define PYTHON_MEMPOOL_OBJECT_H

@@ -3,6 +3,7 @@
  */
 #include "python/mempool/mempool_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/cache/cache_create.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
@@ -171,8 +172,14 @@ static PyObject *method_enter(PyObject *op, PyObject *unused)
     return pool_is_usable(mempool_of(op), true) ? Py_NewRef(op) : NULL;
 }
 
+GUARD_FAST(mempool_method_alloc, owner_of_member)
+GUARD_TWO(method_free, owner_of_member)
+GUARD_TWO(method_resize, owner_of_member)
+GUARD_TWO(method_close, owner_of_member)
+GUARD_TWO(method_enter, owner_of_member)
+
 static PyMethodDef mempool_methods[] = {
-    {"alloc", FAST(mempool_method_alloc),
+    {"alloc", FAST(GUARDED(mempool_method_alloc)),
      "alloc($self, /, *, gfp=GFP.KERNEL, timeout=None)\n--\n\n"
      "One object as a Buffer: from the cache without reclaim, then with it if gfp has\n"
      "DIRECT_RECLAIM, then from the reserve.\n\n"
@@ -180,23 +187,23 @@ static PyMethodDef mempool_methods[] = {
      "without the GIL; None: none. GFP.NOFAIL waits for ever. on_oom is not asked.\n"
      "Raises OutOfMemoryError, ValueError for a closed pool or a timeout with a gfp that\n"
      "may not wait, ArenaClosedError, TypeError, and what a signal's handler raises."},
-    {"free", method_free, METH_O,
+    {"free", GUARDED(method_free), METH_O,
      "free($self, buf, /)\n--\n\n"
      "Returns an object of this pool: to the reserve while it is short of min_nr, else to\n"
      "the cache. Dropping the Buffer does the same; one that was ever exported goes back\n"
      "only when it dies. Rules and errors as Arena.kfree().\n"
      "Raises InvalidPointerError for a Buffer from elsewhere, ValueError for a closed pool."},
-    {"resize", method_resize, METH_O,
+    {"resize", GUARDED(method_resize), METH_O,
      "resize($self, min_nr, /)\n--\n\n"
      "Sets min_nr. A larger reserve is filled at once, or OutOfMemoryError leaves it as it\n"
      "was; a smaller one gives the rest back. Raises ValueError, TypeError,\n"
      "ArenaClosedError."},
-    {"close", method_close, METH_NOARGS,
+    {"close", GUARDED(method_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Gives the reserve back and ends allocation; calling it again does nothing. Threads\n"
      "that wait get a ValueError. Live Buffers stay valid, and go back to the cache."},
-    {"__enter__", method_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))method_close, METH_VARARGS, NULL},
+    {"__enter__", GUARDED(method_enter), METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))GUARDED(method_close), METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -243,12 +250,23 @@ static PyObject *mempool_repr(PyObject *op)
                                 self->closed ? " closed" : "");
 }
 
+GUARD_ONE(mempool_repr, owner_of_member)
+
+GUARD_GET(get_min_nr, owner_of_member)
+GUARD_GET(get_curr_nr, owner_of_member)
+GUARD_GET(get_outstanding, owner_of_member)
+GUARD_GET(get_from_reserve, owner_of_member)
+GUARD_GET(get_closed, owner_of_member)
+
 static PyGetSetDef mempool_getset[] = {
-    {"min_nr", get_min_nr, NULL, "Objects that the reserve is for, int; 0 once closed.", NULL},
-    {"curr_nr", get_curr_nr, NULL, "Objects in the reserve now, int.", NULL},
-    {"outstanding", get_outstanding, NULL, "Objects of the pool in callers' hands, int.", NULL},
-    {"from_reserve", get_from_reserve, NULL, "Allocations that the reserve served, int.", NULL},
-    {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
+    {"min_nr", GUARDED(get_min_nr), NULL, "Objects that the reserve is for, int; 0 once closed.",
+     NULL},
+    {"curr_nr", GUARDED(get_curr_nr), NULL, "Objects in the reserve now, int.", NULL},
+    {"outstanding", GUARDED(get_outstanding), NULL, "Objects of the pool in callers' hands, int.",
+     NULL},
+    {"from_reserve", GUARDED(get_from_reserve), NULL, "Allocations that the reserve served, int.",
+     NULL},
+    {"closed", GUARDED(get_closed), NULL, "True once close() was called, bool.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -264,7 +282,7 @@ PyTypeObject *mempool_type_new(PyObject *module)
     PyType_Slot slots[] = {
         {Py_tp_doc, (void *)(uintptr_t)"Objects in reserve, from Arena.mempool()."},
         {Py_tp_dealloc, (void *)mempool_dealloc},
-        {Py_tp_repr, (void *)mempool_repr},
+        {Py_tp_repr, (void *)GUARDED(mempool_repr)},
         {Py_tp_methods, mempool_methods},
         {Py_tp_getset, mempool_getset},
         {Py_tp_members, mempool_members},

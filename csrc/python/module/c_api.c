@@ -64,9 +64,11 @@ static pyslab_region *region_from_object(PyObject *object)
 /* The open Arena over a core arena, a new reference; NULL without an exception if there is none. */
 static PyObject *arena_known_object(const struct pyslab_arena *core)
 {
-    ArenaObject *arena = core != NULL ? core->object : NULL;
+    ArenaObject *arena = core != NULL ? arena_object_get(core) : NULL;
 
-    return arena == NULL || arena->closed ? NULL : (PyObject *)arena_object_get(core);
+    if (arena != NULL && arena->closed)
+        Py_CLEAR(arena);
+    return (PyObject *)arena;
 }
 
 static PyObject *arena_to_object(pyslab_arena *core)

@@ -47,5 +47,10 @@ PyMODINIT_FUNC PyInit__core(void)
 
     if (module != NULL && !module_fill(module))
         Py_CLEAR(module);
+#ifdef Py_GIL_DISABLED
+    /* What Py_mod_gil says in modules that have slots; cffi's has none. */
+    if (module != NULL && PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED) < 0)
+        Py_CLEAR(module);
+#endif
     return module;
 }

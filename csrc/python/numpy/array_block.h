@@ -21,15 +21,13 @@
 
 #include "python/arena/arena_object.h"
 #include "python/call/gil.h"
+#include "python/numpy/array_critical.h"
 #include "python/tracing/tracing.h"
 
 #include <string.h>
 
 /* The smallest request: in an arena of linux classes 8 bytes are aligned to 8 only. */
 #define ARRAY_MIN_BYTES 16u
-
-/* Why the last request of a context was refused, a str: a contextvars.ContextVar. */
-extern PyObject *array_refusal;
 
 /* Usable bytes; 0 for what is not live. For kmalloc's own size classes the class byte of the
  * frame (the byte per frame that says which class lives there) tells it without a look at the
@@ -81,6 +79,18 @@ static always_inline void *array_block_alloc(ArenaObject *arena, size_t size, bo
     arena->nr_live++;
     array_block_count(arena, p);
     trace_new(p, size);
+    return p;
+}
+
+/* The same for callers that may not be the only ones in the arena. */
+static always_inline void *array_block_alloc_pinned(ArenaObject *arena, size_t size, bool zero,
+                                                    bool fallback)
+{
+    void *p;
+
+    arena_pin_without_gil(arena);
+    p = array_block_alloc(arena, size, zero, fallback);
+    arena_unpin_without_gil(arena);
     return p;
 }
 

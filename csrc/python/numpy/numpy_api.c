@@ -4,6 +4,8 @@
  */
 #include "python/numpy/numpy_api.h"
 
+#include "python/call/critical.h"
+
 #include "base/bits.h"
 
 #include <string.h>
@@ -78,7 +80,7 @@ bool numpy_load(void)
     PyObject *capsule;
     void *const *table;
 
-    if (likely(numpy_api.standard != NULL))
+    if (likely(__atomic_load_n(&numpy_api.standard, __ATOMIC_ACQUIRE) != NULL))
         return true;
     capsule = import_table();
     if (capsule == NULL)
@@ -91,7 +93,11 @@ bool numpy_load(void)
     if (standard == NULL)
         return false;
     table_entry(table, API_SET_HANDLER, &numpy_api.set_handler);
-    numpy_api.own = standard->allocator;
-    numpy_api.standard = standard;
+    borrowed_lock();
+    if (numpy_api.standard == NULL) { /* else another thread was first, and may have changed it */
+        numpy_api.own = standard->allocator;
+        __atomic_store_n(&numpy_api.standard, standard, __ATOMIC_RELEASE);
+    }
+    borrowed_unlock();
     return true;
 }

@@ -25,7 +25,7 @@
 
 static void *data_malloc(void *context, size_t size)
 {
-    return array_block_alloc(context, size, false, false);
+    return array_block_alloc_pinned(context, size, false, false);
 }
 
 static void *data_calloc(void *context, size_t nr, size_t size)
@@ -34,7 +34,7 @@ static void *data_calloc(void *context, size_t nr, size_t size)
 
     return __builtin_mul_overflow(nr, size, &nbytes)
                ? NULL
-               : array_block_alloc(context, nbytes, true, false);
+               : array_block_alloc_pinned(context, nbytes, true, false);
 }
 
 static void data_free(void *context, void *p, size_t size)
@@ -49,7 +49,9 @@ static void *resize_with_gil(ArenaObject *arena, void *p, size_t size, bool fall
 {
     PyGILState_STATE gil = PyGILState_Ensure();
 
+    arena_pin_without_gil(arena);
     p = array_block_resize(arena, p, size, fallback);
+    arena_unpin_without_gil(arena);
     PyGILState_Release(gil);
     return p;
 }
@@ -63,7 +65,7 @@ static void *data_realloc(void *context, void *p, size_t size)
 
 static void *fallback_malloc(void *context, size_t size)
 {
-    return array_block_alloc(context, size, false, true);
+    return array_block_alloc_pinned(context, size, false, true);
 }
 
 static void *fallback_calloc(void *context, size_t nr, size_t size)
@@ -72,7 +74,7 @@ static void *fallback_calloc(void *context, size_t nr, size_t size)
 
     return __builtin_mul_overflow(nr, size, &nbytes)
                ? NULL
-               : array_block_alloc(context, nbytes, true, true);
+               : array_block_alloc_pinned(context, nbytes, true, true);
 }
 
 static void *fallback_realloc(void *context, void *p, size_t size)
@@ -88,10 +90,12 @@ static void fallback_free(void *context, void *p, size_t size)
     (void)size;
     if (unlikely(p == NULL))
         return;
+    arena_pin_without_gil(arena); /* a block of NumPy's own does not count there */
     if (unlikely(arena->core == NULL))
         array_block_free_slow(arena, p, PYSLAB_EPOINTER);
     else
         array_block_free(arena, p);
+    arena_unpin_without_gil(arena);
 }
 
 /* --- the capsule --------------------------------------------------------- */
@@ -100,8 +104,12 @@ static void handler_free(PyObject *capsule)
 {
     struct numpy_handler *handler = PyCapsule_GetPointer(capsule, HANDLER_NAME);
     ArenaObject *arena = handler->allocator.context;
+    PyObject **known = &arena->numpy_handler[handler->allocator.malloc == fallback_malloc];
 
-    arena->numpy_handler[handler->allocator.malloc == fallback_malloc] = NULL;
+    borrowed_lock();
+    if (*known == capsule) /* without a GIL a new one may be there */
+        *known = NULL;
+    borrowed_unlock();
     PyMem_Free(handler);
     Py_DECREF(arena);
 }
@@ -127,6 +135,7 @@ static PyObject *handler_new(ArenaObject *arena, bool fallback)
         PyMem_Free(handler);
         return NULL;
     }
+    try_incref_enable(capsule);
     Py_INCREF(arena);
     return capsule;
 }
@@ -134,7 +143,7 @@ static PyObject *handler_new(ArenaObject *arena, bool fallback)
 PyObject *arena_numpy_handler(PyObject *op, PyObject *args)
 {
     ArenaObject *arena = (ArenaObject *)op;
-    PyObject **handler;
+    PyObject **handler, *capsule = NULL;
     int fallback = 0;
 
     if (!PyArg_ParseTuple(args, "|p:_numpy_handler", &fallback) || !arena_is_open(arena))
@@ -142,10 +151,17 @@ PyObject *arena_numpy_handler(PyObject *op, PyObject *args)
     if (fallback && !numpy_load()) /* its functions are those that are fallen back to */
         return NULL;
     handler = &arena->numpy_handler[fallback];
-    if (*handler != NULL)
-        return Py_NewRef(*handler);
-    *handler = handler_new(arena, fallback);
-    return *handler;
+    borrowed_lock();
+    if (*handler != NULL && try_incref(*handler))
+        capsule = *handler;
+    borrowed_unlock();
+    if (capsule != NULL)
+        return capsule;
+    capsule = handler_new(arena, fallback);
+    borrowed_lock();
+    *handler = capsule;
+    borrowed_unlock();
+    return capsule;
 }
 
 /* _numpy_set_handler(capsule or None) -> the capsule that was set before */

@@ -82,7 +82,7 @@ static always_inline void *entry_alloc(struct installed *entry, size_t size, boo
     void *p;
 
     entry->nr_blocks++;
-    p = array_block_alloc(entry->arena, size, zero, entry->fallback);
+    p = array_block_alloc_pinned(entry->arena, size, zero, entry->fallback);
     if (unlikely(p == NULL))
         entry_drop_block(entry);
     return p;
@@ -90,19 +90,29 @@ static always_inline void *entry_alloc(struct installed *entry, size_t size, boo
 
 static void *process_malloc(void *context, size_t size)
 {
+    void *p;
+
     gil_assert_held();
-    return likely(current != NULL) ? entry_alloc(current, size, false)
-                                   : numpy_api.own.malloc(context, size);
+    array_critical_begin();
+    p = likely(current != NULL) ? entry_alloc(current, size, false)
+                                : numpy_api.own.malloc(context, size);
+    array_critical_end();
+    return p;
 }
 
 static void *process_calloc(void *context, size_t nr, size_t size)
 {
+    void *p = NULL;
     size_t nbytes;
 
     gil_assert_held();
+    array_critical_begin();
     if (unlikely(current == NULL))
-        return numpy_api.own.calloc(context, nr, size);
-    return __builtin_mul_overflow(nr, size, &nbytes) ? NULL : entry_alloc(current, nbytes, true);
+        p = numpy_api.own.calloc(context, nr, size);
+    else if (!__builtin_mul_overflow(nr, size, &nbytes))
+        p = entry_alloc(current, nbytes, true);
+    array_critical_end();
+    return p;
 }
 
 /* The entry that the block at p belongs to; NULL: the block is NumPy's own. */
@@ -131,13 +141,16 @@ static slow_path void free_elsewhere(void *context, void *p, size_t size)
 
 static void process_free(void *context, void *p, size_t size)
 {
-    struct installed *entry = current;
+    struct installed *entry;
 
     gil_assert_held();
+    array_critical_begin();
+    entry = current;
     if (unlikely(entry == NULL || !entry_holds(entry, p)))
         free_elsewhere(context, p, size);
     else if (likely(array_block_free(entry->arena, p)))
         entry_drop_block(entry);
+    array_critical_end();
 }
 
 static void *resize(void *context, void *p, size_t size)
@@ -150,7 +163,9 @@ static void *resize(void *context, void *p, size_t size)
     if (entry == NULL)
         return numpy_api.own.realloc(context, p, size);
     entry->nr_blocks++; /* callbacks may free the arena's other blocks, and uninstall it */
+    arena_pin_without_gil(entry->arena);
     p = array_block_resize(entry->arena, p, size, entry->fallback);
+    arena_unpin_without_gil(entry->arena);
     entry_drop_block(entry);
     return p;
 }
@@ -159,7 +174,9 @@ static void *process_realloc(void *context, void *p, size_t size)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
 
+    array_critical_begin();
     p = resize(context, p, size);
+    array_critical_end();
     PyGILState_Release(gil);
     return p;
 }
@@ -217,39 +234,56 @@ static struct installed *entry_new(ArenaObject *arena)
     return entry;
 }
 
+static bool install(ArenaObject *arena, bool fallback)
+{
+    struct installed *entry = entry_of(arena);
+
+    if (entry == NULL)
+        entry = entry_new(arena);
+    if (entry == NULL)
+        return false;
+    entry->fallback = fallback;
+    current_set(entry);
+    return true;
+}
+
 PyObject *numpy_process_install(PyObject *module, PyObject *args)
 {
-    struct installed *entry;
     ArenaObject *arena;
     int fallback;
+    bool installed;
 
     (void)module;
     if (!PyArg_ParseTuple(args, "O!p:_numpy_process_install", objects.arena_type, &arena,
                           &fallback) ||
         !arena_is_open(arena) || !numpy_load())
         return NULL;
-    entry = entry_of(arena);
-    if (entry == NULL)
-        entry = entry_new(arena);
-    if (entry == NULL)
-        return NULL;
-    entry->fallback = fallback;
-    current_set(entry);
-    Py_RETURN_NONE;
+    array_critical_begin();
+    installed = install(arena, fallback != 0);
+    array_critical_end();
+    return installed ? Py_NewRef(Py_None) : NULL;
 }
 
 PyObject *numpy_process_uninstall(PyObject *module, PyObject *unused)
 {
-    bool was_installed = current != NULL;
+    bool was_installed;
 
     (void)module, (void)unused;
+    array_critical_begin();
+    was_installed = current != NULL;
     if (was_installed)
         current_set(NULL);
+    array_critical_end();
     return PyBool_FromLong(was_installed);
 }
 
 PyObject *numpy_process_arena(PyObject *module, PyObject *unused)
 {
+    PyObject *arena;
+
     (void)module, (void)unused;
-    return Py_NewRef(current == NULL ? Py_None : (PyObject *)current->arena);
+    array_critical_begin();
+    arena = Py_NewRef(current == NULL ? Py_None : (PyObject *)current->arena);
+    array_critical_end();
+    return arena;
 }

@@ -2,6 +2,7 @@
 #include "python/numpy/outside_block.h"
 
 #include "python/call/gil.h"
+#include "python/numpy/array_critical.h"
 
 #include "base/bits.h"
 
@@ -84,43 +85,58 @@ static void block_unlink(struct outside_block *block)
 
 struct outside_block *outside_find(const void *p)
 {
-    struct outside_block *block;
+    struct outside_block *block = NULL;
 
     gil_assert_held();
-    if (outside.nr == 0)
-        return NULL;
-    block = *list_of(outside.list, outside.nr_lists, p);
+    array_critical_begin();
+    if (outside.nr != 0)
+        block = *list_of(outside.list, outside.nr_lists, p);
     while (block != NULL && block->p != p)
         block = block->next;
+    array_critical_end();
     return block;
+}
+
+/* Room for one more. False: there is no table, and no memory for one. */
+static bool table_reserve(void)
+{
+    return outside.nr < outside.nr_lists || table_grow() || outside.list != NULL;
 }
 
 bool outside_add(ArenaObject *arena, void *p, size_t nbytes, enum outside_source source)
 {
     struct outside_block *block = PyMem_Malloc(sizeof *block);
+    bool room;
 
     CHECK(outside_find(p) == NULL);
-    if (block == NULL ||
-        (outside.nr >= outside.nr_lists && !table_grow() && outside.list == NULL)) {
-        PyMem_Free(block);
+    if (block == NULL)
         return false;
-    }
     *block = (struct outside_block){.arena = arena, .p = p, .nbytes = nbytes, .source = source};
-    block_link(block);
-    return true;
+    array_critical_begin();
+    room = table_reserve();
+    if (room)
+        block_link(block);
+    array_critical_end();
+    if (!room)
+        PyMem_Free(block);
+    return room;
 }
 
 void outside_remove(struct outside_block *block)
 {
+    array_critical_begin();
     block_unlink(block);
+    array_critical_end();
     PyMem_Free(block);
 }
 
 void outside_move(struct outside_block *block, void *p, size_t nbytes)
 {
     CHECK(block->source == OUTSIDE_NUMPY);
+    array_critical_begin();
     block_unlink(block);
     block->p = p;
     block->nbytes = nbytes;
     block_link(block);
+    array_critical_end();
 }

@@ -11,7 +11,7 @@
  * A vmalloc block counts in nr_live, so the arena stays mapped while it lives. A block of NumPy's
  * does not: it may be the last thing of an arena whose memory is gone, so arena->core may be NULL.
  * The record does not own the Arena: the handler that the array came from does.
- * Lock: the GIL.
+ * Lock: the GIL, or array_critical_begin().
  */
 #ifndef PYTHON_OUTSIDE_BLOCK_H
 #define PYTHON_OUTSIDE_BLOCK_H

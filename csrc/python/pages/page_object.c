@@ -1,6 +1,7 @@
 /* page_object.c - the references on a block of frames that a Page owns. */
 #include "python/pages/page_object.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/tracing/tracing.h"
 
 Py_ssize_t page_nbytes(const PageObject *self)
@@ -34,7 +35,7 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     self->nr_pages = page_block_pages(pfn_to_page(&arena->core->pages.map, pfn));
     self->nr_refs = 1;
     arena_count_new(arena, page_nbytes(self));
-    if (unlikely(trace_on))
+    if (unlikely(load_relaxed(&trace_on)))
         trace_track(page_place(self), (size_t)page_nbytes(self));
     return (PyObject *)self;
 }
@@ -55,7 +56,7 @@ static int page_drop(PageObject *self)
     int code;
 
     CHECK(self->nr_refs > 0);
-    if (unlikely(trace_on) &&
+    if (unlikely(load_relaxed(&trace_on)) &&
         load_relaxed(&pfn_to_page(&page_frames_of(self)->map, self->pfn)->refcount) == 1)
         trace_untrack(page_place(self));
     code = page_put(page_frames_of(self), self->pfn, self->order);
@@ -98,7 +99,7 @@ int page_object_split(PageObject *self)
     if (code != PYSLAB_OK)
         return -1;
     self->nr_refs = 0;
-    if (unlikely(trace_on))
+    if (unlikely(load_relaxed(&trace_on)))
         trace_untrack(page_place(self));
     arena_count_gone(self->arena, page_nbytes(self));
     return 0;
@@ -129,6 +130,7 @@ void page_dealloc(PyObject *op)
 
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
+    guard_begin(arena);
     while (self->nr_refs != 0) {
         int code = page_drop(self);
 
@@ -142,6 +144,7 @@ void page_dealloc(PyObject *op)
         self->nr_refs = 0;
         arena_count_gone(arena, page_nbytes(self));
     }
+    guard_end();
     PyObject_Free(self);
     Py_DECREF(arena);
     Py_DECREF(type);

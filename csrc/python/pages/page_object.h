@@ -7,7 +7,7 @@
  * Data structure. A Page owns nr_refs of the block's references: one from alloc_pages, one more
  * for each get_page. Dropping the object drops them all. page.buffer() takes its own.
  * Invariant: nr_refs <= the block's count of references.
- * Lock: the GIL.
+ * Lock: the GIL, or the arena (arena_guard.h).
  */
 #ifndef PYTHON_PAGE_OBJECT_H
 #define PYTHON_PAGE_OBJECT_H

@@ -1,6 +1,7 @@
 /* page_type.c - pyslab.Page: the type, its attributes and its one method, buffer(). */
 #include "python/pages/page_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/pages/page_buffer.h"
 #include "python/pages/page_object.h"
 #include "python/window/window_object.h"
@@ -34,6 +35,8 @@ static PyObject *page_repr(PyObject *op)
                                     freed);
     return PyUnicode_FromFormat("<pyslab.Page pfn=%u order=%u%s>", self->pfn, self->order, freed);
 }
+
+GUARD_ONE(page_repr, owner_of_member)
 
 static PyObject *get_pfn(PyObject *op, void *unused)
 {
@@ -120,22 +123,35 @@ static PyObject *get_refcount(PyObject *op, void *unused)
                : NULL;
 }
 
+GUARD_TWO(method_buffer, owner_of_member)
+
 static PyMethodDef page_methods[] = {
-    {"buffer", method_buffer, METH_NOARGS,
+    {"buffer", GUARDED(method_buffer), METH_NOARGS,
      "buffer($self, /)\n--\n\nA Buffer over the frames, with a reference of its own."},
     {NULL, NULL, 0, NULL},
 };
 
+GUARD_GET(get_pfn, owner_of_member)
+GUARD_GET(get_order, owner_of_member)
+GUARD_GET(get_nr_pages, owner_of_member)
+GUARD_GET(get_nbytes, owner_of_member)
+GUARD_GET(get_zone, owner_of_member)
+GUARD_GET(get_virtual, owner_of_member)
+GUARD_GET(get_compound, owner_of_member)
+GUARD_GET(get_refcount, owner_of_member)
+
 static PyGetSetDef page_getset[] = {
-    {"pfn", get_pfn, NULL, "Number of the first frame, int.", NULL},
-    {"order", get_order, NULL, "The block is 2**order frames, int; of a run, at most.", NULL},
-    {"nr_pages", get_nr_pages, NULL, "Frames of the block, int.", NULL},
-    {"nbytes", get_nbytes, NULL, "Bytes of the block, int.", NULL},
-    {"zone", get_zone, NULL, "Name of the zone, str.", NULL},
-    {"virtual", get_virtual, NULL, "Address, int; None for high frames that are not kmapped.",
+    {"pfn", GUARDED(get_pfn), NULL, "Number of the first frame, int.", NULL},
+    {"order", GUARDED(get_order), NULL, "The block is 2**order frames, int; of a run, at most.",
      NULL},
-    {"compound", get_compound, NULL, "Allocated with GFP.COMP: cannot be split, bool.", NULL},
-    {"refcount", get_refcount, NULL, "References to the block, int.", NULL},
+    {"nr_pages", GUARDED(get_nr_pages), NULL, "Frames of the block, int.", NULL},
+    {"nbytes", GUARDED(get_nbytes), NULL, "Bytes of the block, int.", NULL},
+    {"zone", GUARDED(get_zone), NULL, "Name of the zone, str.", NULL},
+    {"virtual", GUARDED(get_virtual), NULL,
+     "Address, int; None for high frames that are not kmapped.", NULL},
+    {"compound", GUARDED(get_compound), NULL, "Allocated with GFP.COMP: cannot be split, bool.",
+     NULL},
+    {"refcount", GUARDED(get_refcount), NULL, "References to the block, int.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -150,7 +166,7 @@ PyTypeObject *page_type_new(PyObject *module)
     PyType_Slot slots[] = {
         {Py_tp_doc, (void *)(uintptr_t)"A block of page frames, from Arena.alloc_pages()."},
         {Py_tp_dealloc, (void *)page_dealloc},
-        {Py_tp_repr, (void *)page_repr},
+        {Py_tp_repr, (void *)GUARDED(page_repr)},
         {Py_tp_methods, page_methods},
         {Py_tp_getset, page_getset},
         {Py_tp_members, page_members},

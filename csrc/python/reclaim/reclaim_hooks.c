@@ -10,6 +10,7 @@
  */
 #include "python/reclaim/reclaim_hooks.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/arena/arena_object.h"
 #include "python/call/gil.h"
 
@@ -37,13 +38,22 @@ static PyObject *call_hook(ArenaObject *arena, PyObject *const *hook, PyObject *
     PyObject *callable, *result = NULL;
 
     gil_assert_held();
-    arena_pin(arena);
+    borrowed_lock();
     callable = Py_XNewRef(*hook);
-    if (args != NULL && callable != NULL)
+    if (callable != NULL)
+        Py_INCREF(arena);
+    borrowed_unlock();
+    if (callable == NULL) {
+        Py_XDECREF(args);
+        return NULL;
+    }
+    arena_pin(arena);
+    if (args != NULL)
         result = PyObject_CallObject(callable, args);
-    Py_XDECREF(callable);
+    Py_DECREF(callable);
     Py_XDECREF(args);
     arena_unpin_keeping(arena);
+    Py_DECREF(arena);
     return result;
 }
 
@@ -91,8 +101,10 @@ PyObject *arena_set_on_oom(PyObject *op, PyObject *callable)
         return NULL;
     old = Py_XNewRef(arena->on_oom);
     error = PyObject_GenericSetAttr(op, name, callable);
+    borrowed_lock();
     if (error == 0)
         arena->on_oom = callable == Py_None ? NULL : callable;
+    borrowed_unlock();
     if (error == 0 && arena->core != NULL)
         pyslab_arena_set_oom(arena->core, arena->on_oom == NULL ? NULL : oom_call, arena->core);
     Py_DECREF(name);
@@ -172,8 +184,10 @@ static PyObject *shrinker_unregister_method(PyObject *op, PyObject *unused)
         self->handle = NULL;
         /* If the arena is gone, the core has released the hook already. */
         if (self->arena->core != NULL) {
+            borrowed_lock();
             self->hook->count = NULL;
             self->hook->scan = NULL;
+            borrowed_unlock();
             pyslab_unregister_shrinker(handle);
         }
     }
@@ -200,12 +214,14 @@ static int shrinker_clear(PyObject *op)
     return 0;
 }
 
+GUARD(shrinker_clear, owner_of_member, int, (PyObject * op), (op))
+
 static void shrinker_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
 
     PyObject_GC_UnTrack(op);
-    shrinker_clear(op);
+    (void)GUARDED(shrinker_clear)(op);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -272,15 +288,19 @@ static PyObject *get_registered(PyObject *op, void *unused)
     return PyBool_FromLong(self->handle != NULL && self->arena->core != NULL);
 }
 
+GUARD_TWO(shrinker_unregister_method, owner_of_member)
+
 static PyMethodDef shrinker_methods[] = {
-    {"unregister", shrinker_unregister_method, METH_NOARGS,
+    {"unregister", GUARDED(shrinker_unregister_method), METH_NOARGS,
      "unregister($self, /)\n--\n\n"
      "Ends it; calling it again does nothing. A run in another thread may still end."},
     {NULL, NULL, 0, NULL},
 };
 
+GUARD_GET(get_registered, owner_of_member)
+
 static PyGetSetDef shrinker_getset[] = {
-    {"registered", get_registered, NULL, "Whether the arena still asks it, bool.", NULL},
+    {"registered", GUARDED(get_registered), NULL, "Whether the arena still asks it, bool.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -290,7 +310,7 @@ PyTypeObject *shrinker_type_new(PyObject *module)
         {Py_tp_doc, (void *)(uintptr_t)"A registered shrinker, from Arena.register_shrinker()."},
         {Py_tp_dealloc, (void *)shrinker_dealloc},
         {Py_tp_traverse, (void *)shrinker_traverse},
-        {Py_tp_clear, (void *)shrinker_clear},
+        {Py_tp_clear, (void *)GUARDED(shrinker_clear)},
         {Py_tp_methods, shrinker_methods},
         {Py_tp_getset, shrinker_getset},
         {0, NULL},

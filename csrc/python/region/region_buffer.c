@@ -75,6 +75,7 @@ const struct buffer_ops region_buffer_ops = {
     .held = region_buffer_held,
     .let_go = region_buffer_let_go,
     .died = region_buffer_died,
+    .in_arena = true,
     .made_by = "a region",
     .freed_by = "kfree",
 };

@@ -5,6 +5,7 @@
  */
 #include "python/region/region_calls.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
 #include "python/region/region_buffer.h"
@@ -246,19 +247,30 @@ static PyObject *method_exit(PyObject *op, PyObject *args)
 
 /* --- the table ----------------------------------------------------------- */
 
+GUARD_FAST(method_alloc, owner_of_member)
+GUARD_FAST(method_zalloc, owner_of_member)
+GUARD_FAST(method_child, owner_of_member)
+GUARD_TWO(method_mark, owner_of_member)
+GUARD_TWO(method_rewind, owner_of_member)
+GUARD_TWO(method_reset, owner_of_member)
+GUARD_TWO(method_on_exit, owner_of_member)
+GUARD_TWO(method_close, owner_of_member)
+GUARD_TWO(method_enter, owner_of_member)
+GUARD_TWO(method_exit, owner_of_member)
+
 PyMethodDef region_methods[] = {
-    {"alloc", FAST(method_alloc),
+    {"alloc", FAST(GUARDED(method_alloc)),
      "alloc($self, n, /, *, align=16)\n--\n\n"
      "A Buffer of n bytes, content unspecified, that lives until the region goes back.\n\n"
      "n: int bytes or a string such as \"1KiB\"; more than 64 KiB gets frames of its own.\n"
      "align: power of two; below 16 means 16.\n"
      "Raises OutOfMemoryError, ArenaClosedError, ValueError for a closed region, TypeError."},
-    {"zalloc", FAST(method_zalloc),
+    {"zalloc", FAST(GUARDED(method_zalloc)),
      "zalloc($self, n, /, *, align=16)\n--\n\nAs alloc(), with every byte zero."},
-    {"mark", method_mark, METH_NOARGS,
+    {"mark", GUARDED(method_mark), METH_NOARGS,
      "mark($self, /)\n--\n\n"
      "Where the region is now, an int for rewind(). Raises ValueError for a closed region."},
-    {"rewind", method_rewind, METH_O,
+    {"rewind", GUARDED(method_rewind), METH_O,
      "rewind($self, mark, /)\n--\n\n"
      "Gives back what came after the mark, which stays valid: calls on_exit's callables and\n"
      "closes children, last first, then releases the Buffers.\n\n"
@@ -267,27 +279,27 @@ PyMethodDef region_methods[] = {
      "Raises BufferError while a view of a Buffer concerned is alive; ValueError for a mark\n"
      "of another region, or behind an earlier rewind() or reset(); and what callables raise,\n"
      "after all of it is done."},
-    {"reset", method_reset, METH_NOARGS,
+    {"reset", GUARDED(method_reset), METH_NOARGS,
      "reset($self, /)\n--\n\n"
      "Gives everything back, as rewind() does; the memory stays with the region."},
-    {"child", FAST(method_child),
+    {"child", FAST(GUARDED(method_child)),
      "child($self, /, hint=0)\n--\n\n"
      "A Region inside this one: closed when this one is, or is rewound to an earlier mark.\n"
      "Raises as Arena.region(); ValueError more than 63 deep."},
-    {"on_exit", method_on_exit, METH_O,
+    {"on_exit", GUARDED(method_on_exit), METH_O,
      "on_exit($self, callback, /)\n--\n\n"
      "Has callback() called when the region goes back behind this point; returns callback.\n\n"
      "The last one registered is called first, while all Buffers can still be used. It may\n"
      "allocate. What it raises comes out of the call that goes back, after all of it is done, as "
      "with\n"
      "contextlib.ExitStack."},
-    {"close", method_close, METH_NOARGS,
+    {"close", GUARDED(method_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Gives everything back and ends the region; calling it again does nothing.\n\n"
      "Raises BufferError while a view of a Buffer is alive: the region takes no more\n"
      "allocations then, the Buffers stay valid, and it closes when it is closed again or the\n"
      "last view goes. Raises what callables raise, after all of it is done."},
-    {"__enter__", method_enter, METH_NOARGS, NULL},
-    {"__exit__", method_exit, METH_VARARGS, NULL},
+    {"__enter__", GUARDED(method_enter), METH_NOARGS, NULL},
+    {"__exit__", GUARDED(method_exit), METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

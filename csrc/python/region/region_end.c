@@ -114,8 +114,12 @@ static void run_exits(RegionObject *self, uint64_t serial, struct saved_error *e
         kind = self->entries[i].kind;
         if (object == NULL || kind == ENTRY_BUFFER)
             continue;
+        if (kind == ENTRY_CHILD && !try_incref(object)) {
+            /* On its way out in another thread, which closes it: nothing of it is left here. */
+            region_leave_parent((RegionObject *)object);
+            continue;
+        }
         if (kind == ENTRY_CHILD) {
-            Py_INCREF(object);
             (void)region_object_close((RegionObject *)object, "close");
         } else {
             Py_XDECREF(PyObject_CallNoArgs(entry_take(self, i)));

@@ -173,6 +173,7 @@ static RegionObject *object_new(ArenaObject *arena, RegionObject *parent, Py_ssi
     if (self == NULL)
         return NULL;
     memset((char *)self + sizeof(PyObject), 0, sizeof *self - sizeof(PyObject));
+    try_incref_enable((PyObject *)self);
     self->slot = SLOT_NONE;
     self->closed = self->closing = true; /* until it has a core region */
     self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);

@@ -15,7 +15,7 @@
  * nr_exported == Buffers with views, here and in children (region_exports_add_up);
  * nr_lingering == released Buffers that keep memory here (unchecked: the region does not know
  * them any more, they know the region).
- * Lock: the GIL. A Region has one owner at a time: nr_busy.
+ * Lock: the GIL, or the arena (arena_guard.h). A Region has one owner at a time: nr_busy.
  */
 #ifndef PYTHON_REGION_OBJECT_H
 #define PYTHON_REGION_OBJECT_H

@@ -1,6 +1,7 @@
 /* region_type.c - pyslab.Region: the type, its attributes, and what the garbage collector sees. */
 #include "python/region/region_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/region/region_calls.h"
 #include "python/region/region_end.h"
 #include "python/region/region_object.h"
@@ -66,14 +67,22 @@ static PyObject *region_repr(PyObject *op)
                                                          : "");
 }
 
+GUARD_ONE(region_repr, owner_of_member)
+
+GUARD_GET(get_used, owner_of_member)
+GUARD_GET(get_reserved, owner_of_member)
+GUARD_GET(get_nr_blocks, owner_of_member)
+GUARD_GET(get_nr_large, owner_of_member)
+GUARD_GET(get_closed, owner_of_member)
+
 static PyGetSetDef region_getset[] = {
-    {"used", get_used, NULL,
+    {"used", GUARDED(get_used), NULL,
      "Bytes handed out, with padding; large objects by frames; int. Children have their own.",
      NULL},
-    {"reserved", get_reserved, NULL, "Bytes of the region's frames, int.", NULL},
-    {"nr_blocks", get_nr_blocks, NULL, "Page blocks that Buffers share, int.", NULL},
-    {"nr_large", get_nr_large, NULL, "Buffers with frames of their own, int.", NULL},
-    {"closed", get_closed, NULL, "True once the region has come to its end, bool.", NULL},
+    {"reserved", GUARDED(get_reserved), NULL, "Bytes of the region's frames, int.", NULL},
+    {"nr_blocks", GUARDED(get_nr_blocks), NULL, "Page blocks that Buffers share, int.", NULL},
+    {"nr_large", GUARDED(get_nr_large), NULL, "Buffers with frames of their own, int.", NULL},
+    {"closed", GUARDED(get_closed), NULL, "True once the region has come to its end, bool.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -93,8 +102,10 @@ static void region_finalize(PyObject *op)
     struct saved_error saved;
 
     PyErr_Fetch(&saved.type, &saved.value, &saved.traceback);
+    guard_begin(region_of(op)->arena);
     if (region_object_close(region_of(op), "close") < 0)
         PyErr_WriteUnraisable(op);
+    guard_end();
     PyErr_Restore(saved.type, saved.value, saved.traceback);
 }
 
@@ -112,17 +123,31 @@ static int region_traverse(PyObject *op, visitproc visit, void *arg)
 }
 
 /* region_finalize has closed the region, so that of what the collector looks at only the arena and
- * the parent are left. */
+ * the parent are left. The parent's entries may be in another thread's hands (try_incref), so all
+ * of it is guarded. False: the finalizer has made a new reference. */
+static bool region_leave(RegionObject *self)
+{
+    bool gone = PyObject_CallFinalizerFromDealloc((PyObject *)self) == 0;
+
+    if (gone) {
+        PyObject_GC_UnTrack((PyObject *)self);
+        /* Before the callbacks of weak references can find it in the parent. */
+        region_leave_parent(self);
+    }
+    return gone;
+}
+
 static void region_dealloc(PyObject *op)
 {
     RegionObject *self = region_of(op);
     PyTypeObject *type = Py_TYPE(op);
+    bool gone;
 
-    if (PyObject_CallFinalizerFromDealloc(op) < 0)
+    guard_begin(self->arena);
+    gone = region_leave(self);
+    guard_end();
+    if (!gone)
         return;
-    PyObject_GC_UnTrack(op);
-    region_leave_parent(
-        self); /* before the callbacks of weak references can find it in the parent */
     if (self->weakrefs != NULL)
         PyObject_ClearWeakRefs(op);
     PyMem_Free(self->entries);
@@ -139,7 +164,7 @@ PyTypeObject *region_type_new(PyObject *module)
         {Py_tp_dealloc, (void *)region_dealloc},
         {Py_tp_finalize, (void *)region_finalize},
         {Py_tp_traverse, (void *)region_traverse},
-        {Py_tp_repr, (void *)region_repr},
+        {Py_tp_repr, (void *)GUARDED(region_repr)},
         {Py_tp_methods, region_methods},
         {Py_tp_getset, region_getset},
         {Py_tp_members, region_members},

@@ -13,13 +13,14 @@
 
 #include "python/module/objects.h"
 
+#include "base/atomic.h"
 #include "base/check.h"
 
 /* The number of the domain, chosen as NumPy chose its own: four letters. */
 #define TRACE_DOMAIN 0x70736c62u /* "pslb" */
 
 /* False: tracemalloc is off. True: it may be on, and checks that itself. */
-extern __attribute__((visibility("hidden"))) bool trace_on;
+extern __attribute__((visibility("hidden"))) _Atomic(bool) trace_on;
 
 /* The invariant above. */
 bool trace_flag_is_right(void);
@@ -31,7 +32,7 @@ void trace_untrack(const void *p);
 static always_inline void trace_new(const void *p, size_t nbytes)
 {
     CHECK_WALK(trace_flag_is_right());
-    if (unlikely(trace_on))
+    if (unlikely(load_relaxed(&trace_on)))
         trace_track(p, nbytes);
 }
 
@@ -39,7 +40,7 @@ static always_inline void trace_new(const void *p, size_t nbytes)
 static always_inline void trace_gone(const void *p)
 {
     CHECK_WALK(trace_flag_is_right());
-    if (unlikely(trace_on))
+    if (unlikely(load_relaxed(&trace_on)))
         trace_untrack(p);
 }
 

@@ -8,10 +8,11 @@
  * be told to the end; one that is dropped open closes itself.
  * Invariant: while it is open, and only then, its block is on the core's list and the arena is
  * pinned.
- * Lock: the GIL; the core's list has its own.
+ * Lock: the GIL, or the arena (arena_guard.h); the core's list has its own.
  */
 #include "python/usage/usage_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/arena/arena_object.h"
 
 typedef struct {
@@ -37,16 +38,17 @@ static PyObject *usage_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_TypeError, "UsageBlock() takes no keyword arguments");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "O!", objects.arena_type, &arena) ||
-        !arena_is_open((ArenaObject *)arena))
+    if (!PyArg_ParseTuple(args, "O!", objects.arena_type, &arena))
         return NULL;
-    self = (UsageObject *)type->tp_alloc(type, 0);
-    if (self == NULL)
+    arena_pin((ArenaObject *)arena);
+    self = arena_is_open((ArenaObject *)arena) ? (UsageObject *)type->tp_alloc(type, 0) : NULL;
+    if (self == NULL) {
+        arena_unpin((ArenaObject *)arena);
         return NULL;
+    }
     self->arena = (ArenaObject *)Py_NewRef(arena);
-    arena_pin(self->arena);
     usage_open(pages_of(self)->usage, pages_of(self)->domain, &self->block);
-    self->open = true;
+    self->open = true; /* the pin stays */
     return (PyObject *)self;
 }
 
@@ -64,7 +66,11 @@ static void usage_dealloc(PyObject *op)
     UsageObject *self = (UsageObject *)op;
     PyTypeObject *type = Py_TYPE(op);
 
-    usage_end(self);
+    if (self->arena != NULL) {
+        guard_begin(self->arena);
+        usage_end(self);
+        guard_end();
+    }
     Py_XDECREF(self->arena);
     type->tp_free(op);
     Py_DECREF(type);
@@ -101,12 +107,15 @@ PyObject *arena_reset_peak(PyObject *op, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+GUARD_TWO(method_read, owner_of_member)
+GUARD_TWO(method_close, owner_of_member)
+
 static PyMethodDef usage_methods[] = {
-    {"read", method_read, METH_NOARGS,
+    {"read", GUARDED(method_read), METH_NOARGS,
      "read($self, /)\n--\n\n"
      "current_bytes, current_count, peak_bytes, peak_count, total_bytes, total_count since\n"
      "the block was opened; after close() as they were then."},
-    {"close", method_close, METH_NOARGS,
+    {"close", GUARDED(method_close), METH_NOARGS,
      "close($self, /)\n--\n\nEnds the block; calling it again does nothing."},
     {NULL, NULL, 0, NULL},
 };

@@ -233,7 +233,7 @@ PyObject *method_vmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
 
     if (!arg_options("vmap", nargs, 1, args, kwnames, false, &options) || !arena_is_open(self))
         return NULL;
-    sequence = PySequence_Fast(args[0], "vmap takes a sequence of Pages");
+    sequence = arg_sequence(args[0], "vmap takes a sequence of Pages");
     if (sequence == NULL)
         return NULL;
     nr = PySequence_Fast_GET_SIZE(sequence);

@@ -130,6 +130,23 @@ static PyObject *kmap_first(ArenaObject *self, const struct kmap_args *request)
     return view;
 }
 
+/* Through the arena's own window. Without a GIL that may be on its way out in another thread. */
+static always_inline PyObject *arena_kmap_high(ArenaObject *self, const struct kmap_args *request)
+{
+    WindowObject *window = self->window;
+#ifdef Py_GIL_DISABLED
+    PyObject *view;
+
+    if (window == NULL || !try_incref((PyObject *)window))
+        return kmap_first(self, request);
+    view = window_kmap_high(window, request);
+    Py_DECREF(window);
+    return view;
+#else
+    return unlikely(window == NULL) ? kmap_first(self, request) : window_kmap_high(window, request);
+#endif
+}
+
 PyObject *arena_kmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
@@ -139,9 +156,7 @@ PyObject *arena_kmap(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyOb
         return NULL;
     if (unlikely(page_has_address(self, &request)))
         return view_of_address(self, &request, 0);
-    if (unlikely(self->window == NULL))
-        return kmap_first(self, &request);
-    return window_kmap_high(self->window, &request);
+    return arena_kmap_high(self, &request);
 }
 
 /* --- kunmap -------------------------------------------------------------- */

@@ -73,12 +73,12 @@ void window_end(WindowObject *self)
     window_wake(self);
 }
 
-void window_detach(WindowObject *self)
+/* pre: its arena is there; the borrowed pointers are locked (unchecked: a lock without an owner) */
+static void window_unlink(WindowObject *self)
 {
     ArenaObject *arena = self->arena;
 
-    if (arena == NULL)
-        return;
+    CHECK(arena != NULL);
     window_end(self);
     if (self->next != NULL)
         self->next->prev = self->prev;
@@ -88,10 +88,37 @@ void window_detach(WindowObject *self)
         arena->windows = self->next;
     if (arena->window == self)
         arena->window = NULL;
-    self->arena = NULL;
     self->next = self->prev = NULL;
-    if (self->owns_arena)
+    self->arena = NULL;
+}
+
+void window_detach(WindowObject *self)
+{
+    ArenaObject *arena;
+
+    borrowed_lock();
+    arena = self->arena;
+    if (arena != NULL)
+        window_unlink(self);
+    borrowed_unlock();
+    if (arena != NULL && self->owns_arena)
         Py_DECREF(arena);
+}
+
+/* An arena on its way out has no use for the window any more. */
+ArenaObject *window_owner(PyObject *op)
+{
+    WindowObject *self = window_of(op);
+    ArenaObject *arena;
+
+    borrowed_lock();
+    arena = self->arena;
+    if (arena != NULL && !try_incref((PyObject *)arena)) {
+        window_unlink(self);
+        arena = NULL;
+    }
+    borrowed_unlock();
+    return arena;
 }
 
 /* --- all of an arena's --------------------------------------------------- */
@@ -102,10 +129,13 @@ void windows_close(ArenaObject *arena)
         window_end(w);
 }
 
+/* Another thread may be at the end of one of them: it waits for the lock before it frees it. */
 void windows_orphan(ArenaObject *arena)
 {
+    borrowed_lock();
     while (arena->windows != NULL)
-        window_detach(arena->windows);
+        window_unlink(arena->windows);
+    borrowed_unlock();
 }
 
 bool windows_check(const ArenaObject *arena, struct finding *finding)
@@ -120,8 +150,12 @@ PyObject *windows_list(const ArenaObject *arena)
 {
     PyObject *list = PyList_New(0);
 
-    for (WindowObject *w = arena->windows; w != NULL && list != NULL; w = w->next)
+    for (WindowObject *w = arena->windows; w != NULL && list != NULL; w = w->next) {
+        if (!try_incref((PyObject *)w))
+            continue;
         if (PyList_Append(list, (PyObject *)w) < 0)
             Py_CLEAR(list);
+        Py_DECREF(w);
+    }
     return list;
 }

@@ -7,7 +7,8 @@
  * Lifetime. A Window knows its arena, and the arena all its windows. A user's Window owns a
  * reference to the arena; those that the arena made for itself do not, and are told when it goes.
  * Local windows (kmap_local) belong to one thread: their views end youngest first.
- * Lock: the GIL. Each function here is one step under it: no Python code runs in between.
+ * Lock: the GIL, or the arena (arena_guard.h). Each function here is one step under it: no Python
+ * code runs in between.
  */
 #ifndef PYTHON_WINDOW_OBJECT_H
 #define PYTHON_WINDOW_OBJECT_H
@@ -53,6 +54,9 @@ static inline struct page_alloc *window_frames(const WindowObject *self)
 {
     return &self->arena->core->pages;
 }
+
+/* Its Arena, a new reference, or NULL. For GUARD(). */
+ArenaObject *window_owner(PyObject *op);
 
 /* False with an exception set: closed, or too many local views. */
 bool window_takes_more_slow(const WindowObject *self);

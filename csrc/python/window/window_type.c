@@ -3,6 +3,7 @@
  */
 #include "python/window/window_type.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/args.h"
 #include "python/window/window_kmap.h"
 #include "python/window/window_object.h"
@@ -18,8 +19,10 @@ static PyObject *window_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     PyObject *self = type->tp_alloc(type, 0);
 
     (void)args, (void)kwargs;
-    if (self != NULL)
+    if (self != NULL) {
+        try_incref_enable(self);
         window_of(self)->closed = true; /* until _open() */
+    }
     return self;
 }
 
@@ -35,48 +38,70 @@ static PyObject *open_failed(int code, unsigned long slots, int order)
     return NULL;
 }
 
-/* _open(arena, slots, order, role, max_mapped), once per Window. role: 0 for a Window that a user
- * makes, 1 for the arena's own, 2 for the arena's local one of this thread. max_mapped: how many
- * slots may be mapped at once. */
-static PyObject *window_open(PyObject *op, PyObject *args)
-{
-    WindowObject *self = window_of(op);
-    PyObject *arena, *wanted_order;
+struct open_args {
+    ArenaObject *arena;
+    PyObject *order;
     unsigned long slots;
     unsigned int max_mapped;
-    int order, code, role;
+    int role;
+};
 
-    if (!PyArg_ParseTuple(args, "O!kOiI:_open", objects.arena_type, &arena, &slots, &wanted_order,
-                          &role, &max_mapped))
-        return NULL;
-    if (!arena_is_open((ArenaObject *)arena) ||
-        (order = arg_order((ArenaObject *)arena, wanted_order)) < 0)
+/* The arena has one Window more. */
+static void window_link(WindowObject *self, ArenaObject *arena)
+{
+    borrowed_lock();
+    self->arena = arena;
+    self->next = arena->windows;
+    if (self->next != NULL)
+        self->next->prev = self;
+    arena->windows = self;
+    borrowed_unlock();
+}
+
+static PyObject *open_slots(WindowObject *self, const struct open_args *args)
+{
+    int order, code;
+
+    if (!arena_is_open(args->arena) || (order = arg_order(args->arena, args->order)) < 0)
         return NULL;
     if (self->pkmap.counts != NULL) {
         PyErr_SetString(objects.error, "a Window is initialised once");
         return NULL;
     }
-    code = slots > PKMAP_MAX_SLOTS
+    code = args->slots > PKMAP_MAX_SLOTS
                ? PYSLAB_EINVAL
-               : pkmap_create(&self->pkmap, (uint32_t)slots, (unsigned)order,
-                              ((ArenaObject *)arena)->core->pages.map.nr_mapped);
+               : pkmap_create(&self->pkmap, (uint32_t)args->slots, (unsigned)order,
+                              args->arena->core->pages.map.nr_mapped);
     if (code != PYSLAB_OK) {
         memset(&self->pkmap, 0, sizeof self->pkmap);
-        return open_failed(code, slots, order);
+        return open_failed(code, args->slots, order);
     }
-    self->arena = (ArenaObject *)arena;
-    self->owns_arena = role == 0;
-    self->local = role == 2;
+    self->owns_arena = args->role == 0;
+    self->local = args->role == 2;
     self->thread = PyThread_get_thread_ident();
-    self->max_mapped = max_mapped < slots ? max_mapped : (uint32_t)slots;
+    self->max_mapped = args->max_mapped < args->slots ? args->max_mapped : (uint32_t)args->slots;
     self->closed = false;
     if (self->owns_arena)
-        Py_INCREF(arena);
-    self->next = self->arena->windows;
-    if (self->next != NULL)
-        self->next->prev = self;
-    self->arena->windows = self;
+        Py_INCREF(args->arena);
+    window_link(self, args->arena);
     Py_RETURN_NONE;
+}
+
+/* _open(arena, slots, order, role, max_mapped), once per Window. role: 0 for a Window that a user
+ * makes, 1 for the arena's own, 2 for the arena's local one of this thread. max_mapped: how many
+ * slots may be mapped at once. */
+static PyObject *window_open(PyObject *op, PyObject *args)
+{
+    struct open_args parsed;
+    PyObject *result;
+
+    if (!PyArg_ParseTuple(args, "O!kOiI:_open", objects.arena_type, &parsed.arena, &parsed.slots,
+                          &parsed.order, &parsed.role, &parsed.max_mapped))
+        return NULL;
+    arena_pin_without_gil(parsed.arena);
+    result = open_slots(window_of(op), &parsed);
+    arena_unpin_without_gil(parsed.arena);
+    return result;
 }
 
 static PyObject *window_close(PyObject *op, PyObject *unused)
@@ -125,13 +150,15 @@ static int window_clear(PyObject *op)
     return 0;
 }
 
+GUARD(window_clear, window_owner, int, (PyObject * op), (op))
+
 /* Each view owns a reference to its Window, so none is left. */
 static void window_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
 
     PyObject_GC_UnTrack(op);
-    window_detach(window_of(op));
+    (void)GUARDED(window_clear)(op);
     if (window_of(op)->pkmap.counts != NULL)
         pkmap_destroy(&window_of(op)->pkmap);
     type->tp_free(op);
@@ -226,8 +253,17 @@ static PyObject *get_figures(PyObject *op, void *unused)
                          pk->nr_in_use, pk->nr_mapped);
 }
 
+GUARD_FAST(window_kmap, window_owner)
+GUARD_TWO(window_kunmap, window_owner)
+GUARD_TWO(window_flush_unused, window_owner)
+GUARD_TWO(window_close, window_owner)
+GUARD_TWO(window_open, window_owner)
+GUARD_TWO(window_map, window_owner)
+GUARD_TWO(window_next_free, window_owner)
+GUARD_TWO(window_wait, window_owner)
+
 static PyMethodDef window_methods[] = {
-    {"kmap", FAST(window_kmap),
+    {"kmap", FAST(GUARDED(window_kmap)),
      "kmap($self, page, /, index=0, *, timeout=None)\n--\n\n"
      "A view of the aligned run of 2**order frames that holds frame index of the Page: a\n"
      "Buffer over the part of the run that is the Page's. It ends at kunmap() or with its\n"
@@ -235,33 +271,41 @@ static PyMethodDef window_methods[] = {
      "timeout: seconds to wait for a slot when all are in use; None: do not wait.\n"
      "Raises WindowExhaustedError, IndexError, ValueError for a freed Page or a closed\n"
      "Window, InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
-    {"kunmap", window_kunmap, METH_O,
+    {"kunmap", GUARDED(window_kunmap), METH_O,
      "kunmap($self, view, /)\n--\n\n"
      "Ends a view; every later access to it raises ValueError.\n\n"
      "Raises BufferError while arrays or memoryviews of it are alive: it stays mapped then.\n"
      "DoubleFreeError the second time; InvalidPointerError for what is no view of this Window."},
-    {"flush_unused", window_flush_unused, METH_NOARGS,
+    {"flush_unused", GUARDED(window_flush_unused), METH_NOARGS,
      "flush_unused($self, /)\n--\n\n"
      "Make every slot that nobody uses free and inaccessible; return how many."},
-    {"close", window_close, METH_NOARGS,
+    {"close", GUARDED(window_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "End kmap; calling it again does nothing. Live views stay valid; the addresses are\n"
      "given up with the last of them."},
-    {"_open", window_open, METH_VARARGS, NULL},
-    {"_map", window_map, METH_VARARGS, NULL},
-    {"_next_free", window_next_free, METH_O, NULL},
-    {"_wait", window_wait, METH_O, NULL},
+    {"_open", GUARDED(window_open), METH_VARARGS, NULL},
+    {"_map", GUARDED(window_map), METH_VARARGS, NULL},
+    {"_next_free", GUARDED(window_next_free), METH_O, NULL},
+    {"_wait", GUARDED(window_wait), METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
+GUARD_GET(get_arena, window_owner)
+GUARD_GET(get_closed, window_owner)
+GUARD_GET(get_slots, window_owner)
+GUARD_GET(get_base, window_owner)
+GUARD_GET(get_nbytes, window_owner)
+GUARD_GET(get_order, window_owner)
+GUARD_GET(get_figures, window_owner)
+
 static PyGetSetDef window_getset[] = {
-    {"arena", get_arena, NULL, "The Arena whose frames it shows.", NULL},
-    {"closed", get_closed, NULL, "True once close() was called, bool.", NULL},
-    {"slots", get_slots, NULL, "How many runs it can show at once, int.", NULL},
-    {"base", get_base, NULL, "Address of slot 0, int; 0 once closed.", NULL},
-    {"nbytes", get_nbytes, NULL, "Bytes of address space of all slots, int.", NULL},
-    {"order", get_order, NULL, "A slot shows 2**order frames, int.", NULL},
-    {"_figures", get_figures, NULL, NULL, NULL},
+    {"arena", GUARDED(get_arena), NULL, "The Arena whose frames it shows.", NULL},
+    {"closed", GUARDED(get_closed), NULL, "True once close() was called, bool.", NULL},
+    {"slots", GUARDED(get_slots), NULL, "How many runs it can show at once, int.", NULL},
+    {"base", GUARDED(get_base), NULL, "Address of slot 0, int; 0 once closed.", NULL},
+    {"nbytes", GUARDED(get_nbytes), NULL, "Bytes of address space of all slots, int.", NULL},
+    {"order", GUARDED(get_order), NULL, "A slot shows 2**order frames, int.", NULL},
+    {"_figures", GUARDED(get_figures), NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -272,7 +316,7 @@ PyTypeObject *window_type_new(PyObject *module)
         {Py_tp_new, (void *)window_tp_new},
         {Py_tp_dealloc, (void *)window_dealloc},
         {Py_tp_traverse, (void *)window_traverse},
-        {Py_tp_clear, (void *)window_clear},
+        {Py_tp_clear, (void *)GUARDED(window_clear)},
         {Py_tp_methods, window_methods},
         {Py_tp_getset, window_getset},
         {Py_bf_getbuffer, (void *)window_getbuffer},

@@ -87,6 +87,7 @@ const struct buffer_ops window_view_ops = {
     .give_back = view_give_back,
     .capacity = view_capacity,
     .free = view_free,
+    .in_arena = true,
     .made_by = "kmap",
     .freed_by = "kunmap",
 };

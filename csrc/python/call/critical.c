@@ -1,0 +1,42 @@
+/* critical.c - see critical.h. */
+#include "python/call/critical.h"
+
+#ifdef Py_GIL_DISABLED
+
+pthread_mutex_t borrowed_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* An object's references are counted in two fields: ob_ref_local by the thread that made it, and
+ * ob_ref_shared, which has two flags in its lowest bits, by all others. */
+bool try_incref(PyObject *op)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    return PyUnstable_TryIncRef(op) != 0;
+#else
+    uint32_t local = __atomic_load_n(&op->ob_ref_local, __ATOMIC_RELAXED);
+    Py_ssize_t shared;
+
+    if (local == _Py_IMMORTAL_REFCNT_LOCAL)
+        return true;
+    if (__atomic_load_n(&op->ob_tid, __ATOMIC_RELAXED) == _Py_ThreadId()) {
+        if (local == 0)
+            return false;
+        __atomic_store_n(&op->ob_ref_local, local + 1, __ATOMIC_RELAXED);
+        return true;
+    }
+    shared = __atomic_load_n(&op->ob_ref_shared, __ATOMIC_RELAXED);
+    do {
+        /* Nothing but flags, of which "merged" says that the local count is gone too. */
+        if (shared == 0 || shared == _Py_REF_MERGED)
+            return false;
+    } while (!__atomic_compare_exchange_n(&op->ob_ref_shared, &shared,
+                                          shared + (1 << _Py_REF_SHARED_SHIFT), true,
+                                          __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+    return true;
+#endif
+}
+
+#else
+
+typedef int critical_has_nothing_to_do; /* ISO C has no empty source */
+
+#endif

@@ -1,0 +1,161 @@
+"""Random calls of every public method by several threads, on objects that they share.
+
+What it is: a program. Each thread takes an object of a shared pool, one of its public names, and
+arguments of any type and size, objects of the pool among them; what comes back goes into the
+pool. An exception is fine, a crash is not, and neither is an arena that does not recount itself
+at the end. What it is not: a model of what calls should do.
+
+    python -m tests.faults.fuzz --calls 10000000 --threads 8 --seed 1
+"""
+
+import argparse
+import contextlib
+import faulthandler
+import random
+import sys
+import threading
+import time
+import warnings
+from typing import Any
+
+import pyslab
+from pyslab import GFP
+
+ARENA_BYTES = 4 << 20
+POOL_SIZE = 256
+KEYWORDS = ("gfp", "align", "hint", "index", "nocross", "ctor", "dtor", "hwcache_align")
+# They write files or records, wait without an end, or are the program's own business.
+LEFT_OUT = {
+    *("__init__", "__new__", "__class__", "__del__", "__reduce__", "__subclasshook__"),
+    *("__init_subclass__", "__getattribute__", "__setattr__", "__delattr__", "__dir__"),
+    *("save", "dump", "record", "flush", "profile", "cast", "ctypes"),
+}
+OPERATORS = (
+    *(len, repr, hash, bytes, memoryview, iter, bool, str),
+    *(lambda a: a[0], lambda a: a[-1], lambda a: a[1:5], lambda a: a[::2], lambda a: a == a),
+)
+
+
+def new_arena(rng: random.Random) -> pyslab.Arena:
+    """Return a small arena, with high memory in one of two cases."""
+    if rng.random() < 0.5:
+        return pyslab.Arena(ARENA_BYTES, hugepages="no")
+    zones = (pyslab.Zone("NORMAL", 0, 512), pyslab.Zone("HIGHMEM", 512, 512))
+    layout = pyslab.ZoneLayout(zones, min_free_kbytes=0, watermark_scale_factor=0)
+    return pyslab.Arena(layout.nbytes, zones=layout, hugepages="no", highmem_slots=8)
+
+
+def plain_value(rng: random.Random) -> Any:
+    """Return an argument that is no object of pyslab."""
+    kind = rng.randrange(12)
+    if kind < 5:
+        return rng.choice((0, 1, 2, 3, 8, 16, 64, 100, 4096, 5000, 70_000))
+    if kind < 7:
+        return rng.choice((-1, 1 << 20, 1 << 31, 1 << 63, 1 << 200, -(1 << 70)))
+    if kind == 7:
+        return rng.choice(("64", "1KiB", "", "x" * 300, "NORMAL", "cache"))
+    if kind == 8:
+        return rng.choice((None, True, 1.5, float("nan"), b"abc", bytearray(9), (), [], {}))
+    if kind == 9:
+        return rng.choice(list(GFP))
+    if kind == 10:
+        return rng.choice((lambda *given: None, lambda *given: 1, len, int))
+    return GFP.KERNEL | rng.choice((GFP.ZERO, GFP.NOWARN, GFP.HIGHMEM, GFP(0)))
+
+
+class Fuzz:
+    """The shared pool, and what each thread does with it."""
+
+    def __init__(self, calls: int, seed: int) -> None:
+        """Fill the pool with arenas."""
+        rng = random.Random(seed)
+        self.arenas = [new_arena(rng) for _ in range(3)]
+        self.pool: list[Any] = [rng.choice(self.arenas) for _ in range(POOL_SIZE)]
+        self.calls = calls
+        self.seed = seed
+        self.passed = 0
+        self.done = [0] * 64
+
+    def argument(self, rng: random.Random) -> Any:
+        """Return an object of the pool, or something else."""
+        if rng.random() < 0.5:
+            return rng.choice(self.pool)
+        if rng.random() < 0.05:
+            return [rng.choice(self.pool) for _ in range(rng.randrange(4))]
+        return plain_value(rng)
+
+    def one_call(self, rng: random.Random) -> Any:
+        """Make one call, and return its result."""
+        target = rng.choice(self.pool)
+        if rng.random() < 0.15:
+            return rng.choice(OPERATORS)(target)
+        if rng.random() < 0.05 and isinstance(target, pyslab.Buffer):
+            target[self.argument(rng)] = self.argument(rng)
+            return None
+        names = [
+            name
+            for name in dir(type(target))
+            if name not in LEFT_OUT and (not name.startswith("_") or name.startswith("__"))
+        ]
+        found = getattr(target, rng.choice(names))
+        if not callable(found):
+            return found
+        given = [self.argument(rng) for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 2, 3)))]
+        named = {}
+        if rng.random() < 0.2:
+            named[rng.choice(KEYWORDS)] = self.argument(rng)
+        return found(*given, **named)
+
+    def keep(self, rng: random.Random, result: Any) -> None:
+        """Put a result into the pool, and now and then a fresh arena in place of a closed one."""
+        parts = result if isinstance(result, list) else [result]
+        for part in parts[:8]:
+            if type(part).__module__.startswith("pyslab") or isinstance(part, memoryview):
+                self.pool[rng.randrange(POOL_SIZE)] = part
+        if rng.random() < 0.05:
+            place = rng.randrange(len(self.arenas))
+            if self.arenas[place].closed:
+                self.arenas[place] = new_arena(rng)
+            self.pool[rng.randrange(POOL_SIZE)] = self.arenas[place]
+
+    def work(self, number: int) -> None:
+        """Make a thread's share of the calls."""
+        rng = random.Random(self.seed * 1000 + number)
+        while self.done[number] < self.calls:
+            self.done[number] += 1
+            with contextlib.suppress(Exception):
+                self.keep(rng, self.one_call(rng))
+
+    def run(self, nr_threads: int) -> None:
+        """Let the threads loose, then look at the arenas."""
+        threads = [threading.Thread(target=self.work, args=(n,)) for n in range(nr_threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.pool.clear()
+        for arena in self.arenas:
+            if not arena.closed:
+                arena.validate()
+
+
+def main() -> None:
+    """Read the options, run, tell how many calls were made."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    options = parser.parse_args()
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda unraisable: None
+    sys.setswitchinterval(1e-4)
+    print(f"seed {options.seed}", file=sys.stderr, flush=True)
+    fuzz = Fuzz(options.calls // options.threads, options.seed)
+    fuzz.run(options.threads)
+    print(f"{sum(fuzz.done)} calls", file=sys.stderr)
+    print("alive")
+
+
+if __name__ == "__main__":
+    main()
