@@ -39,7 +39,10 @@ static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *
     if (request->order < RESIDENT_RUN_MIN_ORDER || zone_is_foreign(pa, zone->index))
         return PFN_NONE;
     lock_acquire(&zone->lock);
-    shelf_yield_locked(pa, zone, request->order);
+    if (pa->best_fit)
+        (void)shelf_drain_locked(pa, zone);
+    else
+        shelf_yield_locked(pa, zone, request->order);
     pfn = pa->best_fit || zone->free_orders[FREE_DIRTY] >> request->order == 0
               ? buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages)
               : PFN_NONE;

@@ -50,7 +50,7 @@ static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct
     uint32_t pfn = PFN_NONE;
 
     lock_acquire(&zone->lock);
-    if (request->any_run && !request_names_place(request))
+    if (pa->best_fit || (request->any_run && !request_names_place(request)))
         (void)shelf_drain_locked(pa, zone);
     else
         shelf_yield_locked(pa, zone, request->order);
