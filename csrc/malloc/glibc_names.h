@@ -1,7 +1,7 @@
-/* glibc_names.h - what glibc's <malloc.h> declares, also where the C library is another one.
+/* glibc_names.h - what glibc declares for users of malloc, also where it is another C library.
  *
- * What it is: the structs and functions that the library defines beside C's and POSIX's. musl has
- * the header, but only C's functions and malloc_usable_size in it. The library has the names
+ * What it is: the structs and functions that the library defines beside C's and POSIX's. musl
+ * declares only C's functions and malloc_usable_size. The library has the names
  * there too, for a program that was compiled with declarations of its own.
  * What it is not: the names under which the functions are defined (exported.h).
  */
