@@ -13,7 +13,7 @@
  * - Class bytes, and a slab's or large block's struct page: written before its first object is
  *   handed out, and again only when none is in use. Between threads of the core, cache->lock or
  *   the zone's lock hands them over.
- * - page->word, read for a neighbour: the state of a free block is written, and taken away, under the
+ * - page->word, read for a neighbour: PYSLAB_PAGE_BUDDY is written, and taken away, under the
  *   zone's lock only, and so is it read. No other value is acted on.
  * - caches[], id_limit: written under the table's lock before the cache's pointer is returned.
  *   Who reads them without that lock looks for caches that it has used, and so knows the pointer.
