@@ -161,7 +161,7 @@ static bool arena_adds_up(struct pyslab_arena *arena, struct finding *f)
 
 static bool check_layers(struct pyslab_arena *arena, struct finding *f)
 {
-    struct pyslab_arena *side = load_relaxed(&arena->side);
+    struct pyslab_arena *side = load_acquire(&arena->side);
 
     if (side != NULL && !check_layers(side, f))
         return false;

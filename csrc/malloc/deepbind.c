@@ -19,6 +19,10 @@
 
 #include <dlfcn.h>
 
+#ifndef RTLD_DEEPBIND
+#define RTLD_DEEPBIND 0 /* musl has no such flag */
+#endif
+
 typedef void *(*dlopen_function)(const char *file, int flags);
 
 /* In builds without optimization too, calls at the end of a function are jumps. */

@@ -9,12 +9,12 @@
  * Lock: none of its own.
  */
 #include "malloc/exported.h"
+#include "malloc/glibc_names.h"
 #include "malloc/heap.h"
 #include "malloc/quarantine.h"
 #include "malloc/settings.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <unistd.h>
 

@@ -4,12 +4,12 @@
  * (figures.c).
  */
 #include "malloc/exported.h"
+#include "malloc/glibc_names.h"
 #include "malloc/heap.h"
 
 #include "os/os.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 

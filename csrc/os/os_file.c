@@ -15,6 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifndef FALLOC_FL_ZERO_RANGE
+#define FALLOC_FL_ZERO_RANGE 0x10 /* Linux 3.15; the headers of musl lack it */
+#endif
+
 /* Programs that close "all" descriptors mostly stop at 1024, and select() needs those below. */
 #define HIGH_NUMBER 1024
 #define ALIAS_SHARE 4u /* an alias takes at most this part of the addresses that are left */

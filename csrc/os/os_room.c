@@ -3,6 +3,8 @@
  * Lock: none; each call reads anew. Nothing is allocated. */
 #include "os/os.h"
 
+#include "os/os_limits.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +36,7 @@ static uint64_t limit_room(int resource, uint64_t used)
 {
     struct rlimit limit;
 
-    if (getrlimit((__rlimit_resource_t)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (os_limit(0, resource, NULL, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT64_MAX;
     return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }

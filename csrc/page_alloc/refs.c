@@ -91,7 +91,7 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     page = pfn_to_page(&pa->map, pfn);
     if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN))
         return PYSLAB_EINVAL;
-    if (load_relaxed(&page->refcount) != 1)
+    if (load_acquire(&page->refcount) != 1) /* as in page_put_slow */
         return PYSLAB_EBUSY;
     zone = page_zone(page);
     usage_add(pa->usage, 0, (1u << order) - 1);

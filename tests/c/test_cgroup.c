@@ -1,6 +1,7 @@
 /* test_cgroup.c - holds down os_room.c: limits of cgroups, read from trees made here, and
  * what the limits of the process leave. */
 #include "os/os.h"
+#include "os/os_limits.h"
 
 #include "check.h"
 
@@ -121,14 +122,14 @@ static void room_under_limits(void)
         uint64_t before, after;
         void *p;
 
-        getrlimit((__rlimit_resource_t)resources[i], &old);
+        (void)os_limit(0, resources[i], NULL, &old);
         tight = (struct rlimit){.rlim_cur = 4 * GIB, .rlim_max = old.rlim_max};
-        setrlimit((__rlimit_resource_t)resources[i], &tight);
+        (void)os_limit(0, resources[i], &tight, NULL);
         before = os_room_bytes();
         p = mmap(NULL, GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
                  0);
         after = os_room_bytes();
-        setrlimit((__rlimit_resource_t)resources[i], &old);
+        (void)os_limit(0, resources[i], &old, NULL);
         EXPECT(p != MAP_FAILED);
         EXPECT(before <= 4 * GIB && before > 3 * GIB);
         EXPECT_EQ(before - after, GIB);

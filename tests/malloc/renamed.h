@@ -6,9 +6,9 @@
 
 #include "check.h"
 #include "malloc/exported.h"
+#include "malloc/glibc_names.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdint.h>
 
 /* Compilers would warn of sizes that no block can have; that is what is tested. */

@@ -17,7 +17,7 @@ static bool is_out_of_reach(const struct os_file *file)
 /* Asked of the arena's file and of its side arena's. */
 static bool any_file(const ArenaObject *self, bool (*is)(const struct os_file *file))
 {
-    const struct pyslab_arena *side = load_relaxed(&self->core->side);
+    const struct pyslab_arena *side = load_acquire(&self->core->side);
 
     return is(&self->core->high) || (side != NULL && is(&side->high));
 }

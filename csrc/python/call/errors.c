@@ -178,7 +178,7 @@ static void *raise_no_side_arena(ArenaObject *arena, size_t nbytes)
 
 void *raise_out_of_high_memory(ArenaObject *arena, size_t nbytes, uint32_t gfp)
 {
-    struct pyslab_arena *side = load_relaxed(&arena->core->side);
+    struct pyslab_arena *side = load_acquire(&arena->core->side);
     struct zones_met met = {.core = side != NULL ? side : arena->core,
                             .gfp = (gfp & ~GFP_ZONE_TABLE_BITS) | GFP_HIGH_BITS};
     const struct page_alloc *pages = &met.core->pages;
