@@ -1,4 +1,4 @@
-"""The parts of `make wheels` that need no wheel: its use of the package, and what goes to others."""
+"""The parts of `make wheels` that need no wheel: how it uses the package, and what an sdist has."""
 
 import subprocess
 import sys
