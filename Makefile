@@ -3,7 +3,8 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | programs | c-tests | asan | tsan | counts | pythons | test-pythons | clean
+# Also: make lint | programs | c-tests | asan | tsan | counts | wheels | clean
+#       make pythons | test-pythons   other interpreters
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +16,8 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test programs lint c-tests asan tsan counts pythons test-pythons clean
+.PHONY: bench bench-malloc test programs lint c-tests asan tsan counts wheels pythons test-pythons \
+        clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -106,6 +108,23 @@ counts: $(VENV)/.stamp-install
 	  -DCMAKE_BUILD_TYPE=Release -B build/counts >/dev/null
 	$(CMAKE) --build build/counts -j2 >/dev/null
 	$(BIN)/python -m pytest -m counts tests/counts $(COUNTS_ARGS)
+
+# --- wheels for the Pythons of this machine, in dist/ ----------------------------
+
+# An environment of its own: the zig that compiles them is 100 MB to fetch; not in CI.
+WHEELS = build/wheels
+
+wheels: $(WHEELS)/.stamp-tools
+	$(WHEELS)/tools/bin/python tools/requirements.py build > $(WHEELS)/requirements.txt
+	$(WHEELS)/tools/bin/python tools/wheels $(WHEELS_ARGS)
+
+$(WHEELS)/.stamp-tools: pyproject.toml
+	@mkdir -p $(WHEELS)
+	$(PYTHON) -m venv $(WHEELS)/tools
+	$(WHEELS)/tools/bin/python -m pip install --quiet --upgrade pip
+	$(WHEELS)/tools/bin/python tools/requirements.py build wheels > $(WHEELS)/requirements-tools.txt
+	$(WHEELS)/tools/bin/python -m pip install --quiet -r $(WHEELS)/requirements-tools.txt
+	@touch $@
 
 clean:
 	rm -rf build $(VENV) bench/results

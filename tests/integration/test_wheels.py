@@ -1,0 +1,46 @@
+"""The parts of `make wheels` that need no wheel: how it uses the package, and what an sdist has."""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from tests.utils import REPO
+
+SMOKE = REPO / "tools" / "wheels" / "smoke.py"
+
+
+def test_the_installed_package_passes_the_check_of_wheels() -> None:
+    """What is run in a fresh environment works in this one."""
+    done = subprocess.run([sys.executable, SMOKE], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert done.stdout.endswith("7 parts work\n")
+
+
+def test_a_compiler_on_path_is_noticed(tmp_path: Path) -> None:
+    """The proof that there is no compiler can fail."""
+    compiler = tmp_path / "gcc"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, SMOKE, "--no-compiler"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 1 == done.returncode
+    assert "['gcc']" in done.stderr
+
+
+def test_the_sdist_has_the_sources_and_no_build(tmp_path: Path) -> None:
+    """Patterns of pyproject.toml that match names anywhere once took environments along."""
+    command = (
+        "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", command, tmp_path], cwd=REPO, check=True)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert {"CMakeLists.txt", "csrc/include/pyslab.h", "cmake/pyslab.pc.in"} <= names
+    assert not [name for name in names if name.startswith((".venv", "build/", "dist/"))]

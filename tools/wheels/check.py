@@ -1,0 +1,43 @@
+"""Whether a wheel works where there is no compiler: installed in a fresh environment, and used.
+
+PATH is the environment's own folder alone, so nothing of the system is found: smoke.py makes sure
+of it. pip may take wheels only (--only-binary), so that nothing else is compiled either.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from places import Place
+
+_KEPT = re.compile(r"(HOME|LANG|LC_.*|TMPDIR|USER|PIP_.*|SSL_CERT_.*|https?_proxy|no_proxy)", re.I)
+
+
+def environment(place: Place) -> dict[str, str]:
+    """Return the variables that commands get: none of those that compilers read."""
+    kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+    if place.root is not None:
+        kept.pop("TMPDIR", None)
+        kept.pop("PIP_FIND_LINKS", None)
+    return kept
+
+
+def use(place: Place, wheel: Path, smoke: Path, log: Path) -> str:
+    """Install the wheel and use it; return what came of it, or raise WheelError."""
+    own = place.work / place.version
+    shutil.rmtree(own / "fresh", ignore_errors=True)
+    fresh = own / "fresh"
+    script = own / "smoke.py"  # where a chroot sees it
+    shutil.copyfile(smoke, script)
+    python = place.path(fresh / "bin" / "python")
+    variables = {**environment(place), "PATH": place.path(fresh / "bin")}
+    place.run([place.python, "-m", "venv", place.path(fresh)], environment(place), log)
+    install = [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+    place.run([*install, place.path(wheel), "numpy"], variables, log)
+    place.run([python, place.path(script), "--no-compiler"], variables, log)
+    parts = re.findall(r"^(\d+ parts work)$", log.read_text(errors="replace"), re.M)[-1]
+    place.run([python, "-m", "pyslab", "bench", "--quick"], variables, log)
+    return f"{parts}, bench runs"
