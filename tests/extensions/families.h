@@ -171,6 +171,27 @@ static int shrinkers(void)
 
 /* --- kmalloc ------------------------------------------------------------ */
 
+/* Arrays, copies, secrets. */
+static int kmalloc_relatives(pyslab_arena *arena)
+{
+    unsigned char *p = (unsigned char *)pyslab_kmalloc_array(arena, 10, 10, PYSLAB_GFP_KERNEL);
+    unsigned char *q = (unsigned char *)pyslab_kcalloc(arena, 8, 8, PYSLAB_GFP_KERNEL);
+
+    CHECK(p != NULL && pyslab_ksize(arena, p) == 112);
+    CHECK(pyslab_kmalloc_array(arena, SIZE_MAX, 2, PYSLAB_GFP_KERNEL) == NULL);
+    CHECK(q != NULL && q[0] == 0 && q[63] == 0);
+    memset(p, 0x5a, 100);
+    p = (unsigned char *)pyslab_krealloc_array(arena, p, 50, 100, PYSLAB_GFP_KERNEL);
+    CHECK(p != NULL && p[0] == 0x5a && p[99] == 0x5a);
+    CHECK(pyslab_kfree(arena, q) == PYSLAB_OK);
+    q = (unsigned char *)pyslab_kmemdup(arena, p, 100, PYSLAB_GFP_KERNEL);
+    CHECK(q != NULL && memcmp(p, q, 100) == 0);
+    CHECK(pyslab_kfree_sensitive(arena, p) == PYSLAB_OK);
+    CHECK(pyslab_kfree_sensitive(arena, p) == PYSLAB_EDOUBLE);
+    CHECK(pyslab_kfree_sensitive(arena, q) == PYSLAB_OK);
+    return 0;
+}
+
 static int kmallocs(void)
 {
     pyslab_arena *arena = make_arena(16 * MIB);
@@ -196,6 +217,7 @@ static int kmallocs(void)
     CHECK(p != NULL && (uintptr_t)p % 4096 == 0);
     CHECK(pyslab_kfree(arena, p) == PYSLAB_OK);
     CHECK(pyslab_kmalloc_prealloc(arena, 64, 1000) == PYSLAB_OK);
+    CHECK(kmalloc_relatives(arena) == 0);
     CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
     return 0;
 }
