@@ -204,6 +204,16 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     arena_count_gone(self->arena, self->nbytes);
 }
 
+/* Counts a new Buffer. Its count among what lives in the arena is a pin: without a GIL the arena has
+ * had it since before the memory was taken; with one all counts are raised at once. */
+#ifdef Py_GIL_DISABLED
+#define buffer_pin arena_pin
+#define buffer_count arena_count_held
+#else
+#define buffer_pin(arena) (void)(arena)
+#define buffer_count arena_count_new
+#endif
+
 /* Gives the object its memory. pre: the arena is pinned for it (unchecked: as for each Buffer) */
 static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
                                       Py_ssize_t nbytes, const struct buffer_ops *ops,
@@ -219,7 +229,7 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->released = false;
     self->ever_exported = false;
     self->marks = 0;
-    arena_count_held(arena, nbytes);
+    buffer_count(arena, nbytes);
 }
 
 void buffer_trace(BufferObject *self)
@@ -242,7 +252,7 @@ static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize
         memory_return(&stand_in, p);
         return NULL;
     }
-    arena_pin(arena);
+    buffer_pin(arena);
     buffer_fill(self, arena, p, nbytes, ops, keep);
     buffer_trace(self);
     return (PyObject *)self;
@@ -258,7 +268,7 @@ PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struc
     self = buffer_object_take();
     if (unlikely(self == NULL))
         return buffer_new_slow(arena, p, nbytes, ops, keep);
-    arena_pin(arena);
+    buffer_pin(arena);
     buffer_fill(self, arena, p, nbytes, ops, keep);
     return (PyObject *)self;
 }
@@ -288,7 +298,7 @@ BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
     if (unlikely(self == NULL))
         self = PyObject_New(BufferObject, objects.buffer_type);
     if (likely(self != NULL)) {
-        arena_pin(arena);
+        buffer_pin(arena);
         buffer_fill(self, arena, p, nbytes, ops, keep);
     }
     return self;

@@ -45,8 +45,9 @@ PyObject *kmalloc_buffer_new(ArenaObject *self, const char *function, Py_ssize_t
     return buffer_new(self, p, size, &kmalloc_buffer_ops, NULL);
 }
 
-static PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra_gfp,
-                              PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+/* Not inlined: kmalloc(size) would save its registers for it. */
+static slow_path PyObject *kmalloc_with(PyObject *op, const char *function, uint32_t extra_gfp,
+                                        PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
     struct alloc_options options;
