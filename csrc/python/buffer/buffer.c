@@ -204,8 +204,8 @@ static always_inline void buffer_drop_memory(BufferObject *self)
     arena_count_gone(self->arena, self->nbytes);
 }
 
-/* Counts a new Buffer. Its count among what lives in the arena is a pin: without a GIL the arena has
- * had it since before the memory was taken; with one all counts are raised at once. */
+/* Counts a new Buffer. Its count among what lives in the arena is a pin: without a GIL the arena
+ * has had it since before the memory was taken; with one all counts are raised at once. */
 #ifdef Py_GIL_DISABLED
 #define buffer_pin arena_pin
 #define buffer_count arena_count_held
