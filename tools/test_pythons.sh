@@ -5,7 +5,7 @@
 #
 # A version is looked for on PATH, in ~/.pyenv, and in the folder that tools/pythons.sh makes: a
 # Debian in which it is installed is entered by chroot (as root), with a copy of this tree in its
-# /work. One that is not there is said to be missing. Each has an environment of its own, which
+# /mnt. One that is not there is said to be missing. Each has an environment of its own, which
 # is kept; warnings of the compiler are errors. The logs are in build/pythons/; the arguments of
 # pytest are TEST_ARGS. False if a test failed.
 set -euo pipefail
@@ -29,7 +29,7 @@ test_here() { make test CI=true PYTHON="$2" VENV=".venv-$1" TEST_ARGS="${TEST_AR
 
 # In a mount namespace of its own, so that nothing stays mounted whatever happens.
 test_in_chroot() {
-  local root=$2 work=$2/work/pyslab name
+  local root=$2 work=$2/mnt/pyslab name
   mkdir -p "$work"
   find "$work" -mindepth 1 -maxdepth 1 ! -name '.venv*' ! -name build -exec rm -rf {} +
   tar c --exclude='./.venv*' --exclude=./build --exclude=./.git . | tar x -C "$work"
@@ -42,7 +42,7 @@ test_in_chroot() {
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/tmp"
     unset PIP_FIND_LINKS # of folders that are not in there
-    exec chroot "$root" make -C /work/pyslab test CI=true PYTHON="python$version" \
+    exec chroot "$root" make -C /mnt/pyslab test CI=true PYTHON="python$version" \
       VENV=".venv-$version" TEST_ARGS="${TEST_ARGS:-}"'
 }
 

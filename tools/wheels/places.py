@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 KEPT = Path("~/.cache/pyslab/pythons")
-INSIDE = Path("/work/pyslab-wheels")  # where the work folder is seen in a chroot
+INSIDE = Path("/mnt/pyslab-wheels")  # where the work folder is seen in a chroot
 _ASK = "import sys, sysconfig; print('%d.%d%s' % (*sys.version_info[:2], " + (
     "'t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''), sys.platform)"
 )
