@@ -85,26 +85,6 @@ static void heed_drain(struct slab_alloc *sa)
 
 /* --- barn --------------------------------------------------------------- */
 
-/* A list of sheaves of the barn: a stack linked through next. */
-static void sheaf_list_push(struct sheaf **list, uint32_t *nr, struct sheaf *sheaf)
-{
-    sheaf->next = *list;
-    *list = sheaf;
-    ++*nr;
-}
-
-static struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
-{
-    struct sheaf *sheaf = *list;
-
-    CHECK((sheaf != NULL) == (*nr != 0));
-    if (sheaf != NULL) {
-        *list = sheaf->next;
-        --*nr;
-    }
-    return sheaf;
-}
-
 void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
 {
     CHECK_WALK(objects_are_distinct(sheaf->object, sheaf->nr));

@@ -14,12 +14,11 @@
 
 bool main_leave(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    struct sheaf *main = slot_main(slot);
     struct barn *barn = &cache->barn;
     uint32_t nr = slot_nr(slot);
     bool stays;
 
-    if (nr == 0 || nr > cache->max_left_objects || sheaf_is_grown(cache, main))
+    if (nr == 0 || nr > cache->max_left_objects || sheaf_is_grown(cache, slot_main(slot)))
         return false;
     CHECK(slot_adds_up(slot));
     CHECK_WALK(objects_are_distinct(slot->bottom, nr));
@@ -27,14 +26,8 @@ bool main_leave(struct kmem_cache *cache, struct sheaf_slot *slot)
     stays = barn->nr_left < LEFT_MAX_SHEAVES &&
             barn->nr_left_objects + nr <= cache->max_left_objects;
     if (stays) {
-        main->nr = nr;
-        main->next = barn->left;
-        barn->left = main;
-        barn->nr_left++;
+        sheaf_list_push(&barn->left, &barn->nr_left, slot_detach_main(slot));
         barn->nr_left_objects += nr;
-        slot->top = NULL;
-        slot->bottom = NULL;
-        slot->limit = NULL;
     }
     cache_recount_locked(cache);
     lock_release(&cache->lock);
@@ -44,14 +37,10 @@ bool main_leave(struct kmem_cache *cache, struct sheaf_slot *slot)
 struct sheaf *left_pop(struct kmem_cache *cache)
 {
     struct barn *barn = &cache->barn;
-    struct sheaf *sheaf = barn->left;
+    struct sheaf *sheaf = sheaf_list_pop(&barn->left, &barn->nr_left);
 
-    CHECK((sheaf != NULL) == (barn->nr_left != 0));
-    if (sheaf != NULL) {
-        barn->left = sheaf->next;
-        barn->nr_left--;
+    if (sheaf != NULL)
         barn->nr_left_objects -= sheaf->nr;
-    }
     return sheaf;
 }
 

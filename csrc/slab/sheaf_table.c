@@ -127,15 +127,10 @@ static void sheaf_empty(struct kmem_cache *cache, struct sheaf_table *table, str
 void sheaf_slot_flush(struct kmem_cache *cache, struct sheaf_table *table, struct sheaf_slot *slot,
                       struct slab_batch *batch)
 {
-    struct sheaf *main = slot_main(slot);
+    struct sheaf *main = slot_detach_main(slot);
     struct sheaf *spare = slot->spare;
 
-    if (main != NULL)
-        main->nr = slot_nr(slot);
     slot->spare = NULL;
-    slot->top = NULL;
-    slot->bottom = NULL;
-    slot->limit = NULL;
     sheaf_empty(cache, table, main, batch);
     sheaf_empty(cache, table, spare, batch);
 }

@@ -242,6 +242,40 @@ static inline struct sheaf *slot_main(struct sheaf_slot *slot)
     return bottom == NULL ? NULL : container_of(bottom, struct sheaf, object);
 }
 
+/* Takes the main sheaf, which has its number of objects then, out of the slot; NULL if there is
+ * none. */
+static inline struct sheaf *slot_detach_main(struct sheaf_slot *slot)
+{
+    struct sheaf *main = slot_main(slot);
+
+    if (main != NULL)
+        main->nr = slot_nr(slot);
+    slot->top = NULL;
+    slot->bottom = NULL;
+    slot->limit = NULL;
+    return main;
+}
+
+/* One of the barn's lists of sheaves: a stack linked through next. */
+static inline void sheaf_list_push(struct sheaf **list, uint32_t *nr, struct sheaf *sheaf)
+{
+    sheaf->next = *list;
+    *list = sheaf;
+    ++*nr;
+}
+
+static inline struct sheaf *sheaf_list_pop(struct sheaf **list, uint32_t *nr)
+{
+    struct sheaf *sheaf = *list;
+
+    CHECK((sheaf != NULL) == (*nr != 0));
+    if (sheaf != NULL) {
+        *list = sheaf->next;
+        --*nr;
+    }
+    return sheaf;
+}
+
 static inline bool spare_has_objects(struct sheaf_slot *slot)
 {
     struct sheaf *spare = slot->spare;
