@@ -8,10 +8,9 @@
  * held; or the first acquisition of one lock waits until the test opens the gate.
  */
 #include "page_alloc/shelf.h"
-#include "rig.h"
+#include "rig_threads.h"
 #include "slab/slab_internal.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
@@ -57,30 +56,6 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
 }
 
 /* --- many threads ------------------------------------------------------- */
-
-static void run_threads(void *(*run)(void *), unsigned nr)
-{
-    pthread_t thread[NR_THREADS];
-
-    for (unsigned i = 0; i < nr; i++)
-        if (pthread_create(&thread[i], NULL, run, (void *)(uintptr_t)(i + 1)) != 0)
-            abort();
-    for (unsigned i = 0; i < nr; i++)
-        pthread_join(thread[i], NULL);
-}
-
-static void end_clean(void)
-{
-    pyslab_arena_stats stats = rig_stats(arena);
-
-    EXPECT_EQ(stats.live_objects, 0);
-    EXPECT_EQ(stats.large_count, 0);
-    EXPECT_EQ(stats.block_pages, 0);
-    rig_validate(arena);
-    pyslab_arena_release_unused(arena);
-    EXPECT_EQ(rig_stats(arena).free_pages, stats.managed_pages);
-    rig_end(arena);
-}
 
 /* A block says how large it is, so that whoever frees it can look at both its ends. */
 static void *pack(struct rng *rng)
@@ -137,11 +112,11 @@ static void empty_boxes(void)
 static void slow_holders(void)
 {
     arena = rig_arena(512 * MIB, 18);
-    run_threads(work, NR_THREADS);
+    rig_run_threads(work, NR_THREADS);
     empty_boxes();
     EXPECT_GE(nr_delays, 32);
     EXPECT_EQ(rig_stats(arena).alloc_failures, 0);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 /* The same in an arena that is too small: requests fail and memory is taken back from all
@@ -149,10 +124,10 @@ static void slow_holders(void)
 static void slow_holders_under_pressure(void)
 {
     arena = rig_arena(8 * MIB, 8);
-    run_threads(work, NR_THREADS);
+    rig_run_threads(work, NR_THREADS);
     empty_boxes();
     EXPECT_GE(nr_delays, 32);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 static void *short_life(void *seed)
@@ -170,11 +145,11 @@ static void short_threads(void)
 {
     arena = rig_arena(512 * MIB, 18);
     for (int round = 0; round < 10; round++)
-        run_threads(short_life, NR_THREADS);
+        rig_run_threads(short_life, NR_THREADS);
     EXPECT_GE(nr_delays, 10);
     EXPECT_EQ(rig_stats(arena).pcp_pages, shelf_pages(&arena->pages)); /* which is no thread's */
     empty_boxes();
-    end_clean();
+    rig_end_clean(arena);
 }
 
 /* --- who needs no lock waits for nobody ----------------------------------- */
@@ -252,7 +227,7 @@ static void fast_paths_wait_for_nobody(void)
     pthread_join(holder, NULL);
     for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
         pthread_join(others[i], NULL);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 static const struct test tests[] = {

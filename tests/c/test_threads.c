@@ -2,11 +2,10 @@
  * threads than took them, threads that come and go, random use with content checks,
  * arenas and caches of one's own beside shared ones. Every test ends with validate and
  * with nothing live. Made to be run under ThreadSanitizer as well. */
-#include "rig.h"
+#include "rig_threads.h"
 
 #include "page_alloc/shelf.h"
 
-#include <pthread.h>
 #include <sched.h>
 
 #define NR_THREADS 4u
@@ -14,31 +13,6 @@
 
 static pyslab_arena *arena;
 static atomic_bool stop;
-
-static void run_threads(void *(*run)(void *), unsigned nr)
-{
-    pthread_t thread[16];
-
-    for (unsigned i = 0; i < nr; i++)
-        if (pthread_create(&thread[i], NULL, run, (void *)(uintptr_t)(i + 1)) != 0)
-            abort();
-    for (unsigned i = 0; i < nr; i++)
-        pthread_join(thread[i], NULL);
-}
-
-/* Nothing is live, nothing is lost, everything can go back. */
-static void end_clean(void)
-{
-    pyslab_arena_stats stats = rig_stats(arena);
-
-    EXPECT_EQ(stats.live_objects, 0);
-    EXPECT_EQ(stats.large_count, 0);
-    EXPECT_EQ(stats.block_pages, 0);
-    rig_validate(arena);
-    pyslab_arena_release_unused(arena);
-    EXPECT_EQ(rig_stats(arena).free_pages, stats.managed_pages);
-    rig_end(arena);
-}
 
 static size_t random_size(struct rng *rng)
 {
@@ -109,17 +83,17 @@ static void *churn(void *seed)
 static void random_use(void)
 {
     arena = rig_arena(256 * MIB, 18);
-    run_threads(churn, NR_THREADS);
+    rig_run_threads(churn, NR_THREADS);
     EXPECT_EQ(rig_stats(arena).alloc_failures, 0);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 /* The same where memory is short: failures are allowed, damage is not. */
 static void random_use_under_pressure(void)
 {
     arena = rig_arena(4 * MIB, 8);
-    run_threads(churn, NR_THREADS);
-    end_clean();
+    rig_run_threads(churn, NR_THREADS);
+    rig_end_clean(arena);
 }
 
 /* --- from hand to hand -------------------------------------------------- */
@@ -146,11 +120,11 @@ static void *trade(void *seed)
 static void blocks_move_between_threads(void)
 {
     arena = rig_arena(256 * MIB, 18);
-    run_threads(trade, NR_THREADS);
+    rig_run_threads(trade, NR_THREADS);
     for (unsigned i = 0; i < NR_BOXES; i++)
         if (boxes[i] != NULL)
             unpack(boxes[i]);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 static void *produce_or_consume(void *number)
@@ -192,10 +166,10 @@ static void *produce_or_consume(void *number)
 static void producer_and_consumer(void)
 {
     arena = rig_arena(256 * MIB, 18);
-    run_threads(produce_or_consume, 2);
+    rig_run_threads(produce_or_consume, 2);
     EXPECT_LE(rig_stats(arena).peak_used_pages, 8 * MIB / PAGE_SIZE);
-    run_threads(produce_or_consume, 4);
-    end_clean();
+    rig_run_threads(produce_or_consume, 4);
+    rig_end_clean(arena);
 }
 
 /* --- threads come and go ------------------------------------------------ */
@@ -222,10 +196,10 @@ static void thread_churn(void)
 
     arena = rig_arena(256 * MIB, 18);
     (void)rig_stats(arena);
-    run_threads(short_life, 8);
+    rig_run_threads(short_life, 8);
     heap = os_heap_live_bytes();
     for (int round = 0; round < 50; round++)
-        run_threads(short_life, 8);
+        rig_run_threads(short_life, 8);
     EXPECT_LE(os_heap_live_bytes(), heap + 300 * KIB); /* the barns' sheaves only */
     for (unsigned i = 0; i < NR_BOXES; i++)
         live += boxes[i] != NULL;
@@ -236,7 +210,7 @@ static void thread_churn(void)
     for (unsigned i = 0; i < NR_BOXES; i++)
         if (boxes[i] != NULL)
             unpack(boxes[i]);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 /* --- other calls at the same time --------------------------------------- */
@@ -266,8 +240,8 @@ static void *own_arena_and_cache(void *seed)
 static void own_arenas_and_caches(void)
 {
     arena = rig_arena(256 * MIB, 18);
-    run_threads(own_arena_and_cache, NR_THREADS);
-    end_clean();
+    rig_run_threads(own_arena_and_cache, NR_THREADS);
+    rig_end_clean(arena);
 }
 
 static void *look_on(void *seed)
@@ -302,7 +276,7 @@ static void churn_beside(void *(*other)(void *))
 
     stop = false;
     REQUIRE(pthread_create(&thread, NULL, other, NULL) == 0);
-    run_threads(churn, 2);
+    rig_run_threads(churn, 2);
     stop = true;
     pthread_join(thread, NULL);
 }
@@ -312,7 +286,7 @@ static void statistics_beside_work(void)
 {
     arena = rig_arena(256 * MIB, 18);
     churn_beside(look_on);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 /* Memory is given back while others work: contents stay, and nobody is refused. */
@@ -321,7 +295,7 @@ static void release_beside_work(void)
     arena = rig_arena(256 * MIB, 18);
     churn_beside(give_back);
     EXPECT_EQ(rig_stats(arena).alloc_failures, 0);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 /* --- references --------------------------------------------------------- */
@@ -346,11 +320,11 @@ static void references(void)
     shared_pfn = pyslab_alloc_pages(arena, 4, KERNEL);
     for (unsigned i = 0; i < NR_THREADS; i++)
         EXPECT_EQ(pyslab_get_page(arena, shared_pfn), PYSLAB_OK);
-    run_threads(get_and_put, NR_THREADS);
+    rig_run_threads(get_and_put, NR_THREADS);
     EXPECT_EQ(pyslab_page_count(arena, shared_pfn), 1);
     EXPECT_EQ(pyslab_put_page(arena, shared_pfn), PYSLAB_OK);
     EXPECT_EQ(pyslab_put_page(arena, shared_pfn), PYSLAB_EDOUBLE);
-    end_clean();
+    rig_end_clean(arena);
 }
 
 static const struct test tests[] = {

@@ -14,10 +14,11 @@
  * Invariant: one thread at a time has the turn.
  * Lock: none; semaphores pass the turn, because a mutex would be counted.
  */
+#include "counted_arena.h"
+
 #include "base/lock.h"
 
 #include <inttypes.h>
-#include <pyslab.h>
 #include <semaphore.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -382,24 +383,6 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-static pyslab_arena *arena_new(void)
-{
-    pyslab_arena_options options = {
-        .struct_size = sizeof options,
-        .max_order = PYSLAB_DEFAULT_ORDER,
-        .size_bytes = (uint64_t)1 << 30,
-        .overcommit = 1,
-        .hugepages = PYSLAB_HUGEPAGES_NO,
-        .kmalloc_classes = PYSLAB_CLASSES_FINE,
-        .purge_delay_ms = PYSLAB_PURGE_NEVER, /* what time does would not be the same in each run */
-    };
-    pyslab_arena *new = NULL;
-
-    if (pyslab_arena_create(&options, &new) != PYSLAB_OK)
-        die("no arena");
-    return new;
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 4)
@@ -411,7 +394,9 @@ int main(int argc, char **argv)
     nr_operations = strtoull(argv[3], NULL, 10) / (TURN * WARM_UP) * (TURN * WARM_UP);
     if (workload == NULL || nr_threads - 1 >= THREADS_MAX || nr_operations == 0)
         die("no such workload, or no such number");
-    arena = arena_new();
+    arena = counted_arena((uint64_t)1 << 30);
+    if (arena == NULL)
+        die("no arena");
     for (uint32_t i = 0; i < nr_threads; i++) {
         workers[i].number = i;
         workers[i].random = 0x9e3779b97f4a7c15u * (i + 1);

@@ -4,7 +4,8 @@
  * instructions tests/counts/test_instructions.py counts; `paths compiler 1` tells who built it.
  * What it is not: a measurement of time.
  */
-#include <pyslab.h>
+#include "counted_arena.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,17 +54,8 @@ static const struct path {
 
 static void set_up(void)
 {
-    pyslab_arena_options options = {
-        .struct_size = sizeof options,
-        .max_order = PYSLAB_DEFAULT_ORDER,
-        .size_bytes = (uint64_t)64 << 20,
-        .overcommit = 1,
-        .hugepages = PYSLAB_HUGEPAGES_NO,
-        .kmalloc_classes = PYSLAB_CLASSES_FINE,
-        .purge_delay_ms = PYSLAB_PURGE_NEVER,
-    };
-
-    if (pyslab_arena_create(&options, &arena) != PYSLAB_OK ||
+    arena = counted_arena((uint64_t)64 << 20);
+    if (arena == NULL ||
         pyslab_kmem_cache_create(arena, "path", PATH_BYTES, NULL, &cache) != PYSLAB_OK ||
         pyslab_region_create(arena, 0, &region) != PYSLAB_OK) {
         fputs("paths: no arena\n", stderr);
