@@ -5,9 +5,7 @@
 
 #ifdef Py_GIL_DISABLED
 #include <sched.h>
-#endif
 
-#ifdef Py_GIL_DISABLED
 /* --- threads' own counts ------------------------------------------------- */
 
 _Thread_local unsigned tally_number;

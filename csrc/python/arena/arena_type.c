@@ -249,9 +249,8 @@ static PyMethodDef arena_methods[] = {
      "kfree_sensitive($self, buf, /)\n--\n\n"
      "kfree() of a Buffer that held a secret: all its usable bytes are zero before it is free.\n\n"
      "Memory that krealloc() left when it moved buf is cleared if views of buf had been made\n"
-     "before; else it went back uncleared. Raises as kfree(), and InvalidPointerError for a "
-     "Buffer\n"
-     "that is not from kmalloc(); nothing is written then."},
+     "before; else it went back uncleared. Raises as kfree(), and InvalidPointerError for a\n"
+     "Buffer that is not from kmalloc(); nothing is written then."},
     {"get_free_pages", FAST(GUARDED(method_get_free_pages)),
      "get_free_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\n"
      "A Buffer over a block of 2**order frames, aligned to its size."},
