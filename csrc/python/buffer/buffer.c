@@ -116,7 +116,7 @@ static always_inline BufferObject *buffer_object_take(void)
         return self;
     }
 #else
-    if (likely(free_buffers != NULL && !load_relaxed(&trace_on))) {
+    if (likely(free_buffers != NULL && !trace_is_on())) {
         BufferObject *self = free_buffers;
 
         free_buffers = self->p;
@@ -234,7 +234,7 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
 
 void buffer_trace(BufferObject *self)
 {
-    if (likely(!load_relaxed(&trace_on)))
+    if (likely(!trace_is_on()))
         return;
     self->marks |= BUFFER_TRACED;
     trace_track(self->p, (size_t)self->nbytes);

@@ -35,7 +35,7 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     self->nr_pages = page_block_pages(pfn_to_page(&arena->core->pages.map, pfn));
     self->nr_refs = 1;
     arena_count_new(arena, page_nbytes(self));
-    if (unlikely(load_relaxed(&trace_on)))
+    if (unlikely(trace_is_on()))
         trace_track(page_place(self), (size_t)page_nbytes(self));
     return (PyObject *)self;
 }
@@ -56,7 +56,7 @@ static int page_drop(PageObject *self)
     int code;
 
     CHECK(self->nr_refs > 0);
-    if (unlikely(load_relaxed(&trace_on)) &&
+    if (unlikely(trace_is_on()) &&
         load_relaxed(&pfn_to_page(&page_frames_of(self)->map, self->pfn)->refcount) == 1)
         trace_untrack(page_place(self));
     code = page_put(page_frames_of(self), self->pfn, self->order);
@@ -99,7 +99,7 @@ int page_object_split(PageObject *self)
     if (code != PYSLAB_OK)
         return -1;
     self->nr_refs = 0;
-    if (unlikely(load_relaxed(&trace_on)))
+    if (unlikely(trace_is_on()))
         trace_untrack(page_place(self));
     arena_count_gone(self->arena, page_nbytes(self));
     return 0;

@@ -14,7 +14,7 @@
 
 #include "python/call/gil.h"
 
-_Atomic(bool) trace_on = true;
+shared_bool trace_on = true;
 
 typedef PyObject *(*fast_function)(PyObject *, PyObject *const *, Py_ssize_t);
 

@@ -11,7 +11,7 @@
 #ifndef PYTHON_TRACING_H
 #define PYTHON_TRACING_H
 
-#include "python/module/objects.h"
+#include "python/call/critical.h"
 
 #include "base/atomic.h"
 #include "base/check.h"
@@ -20,7 +20,18 @@
 #define TRACE_DOMAIN 0x70736c62u /* "pslb" */
 
 /* False: tracemalloc is off. True: it may be on, and checks that itself. */
-extern __attribute__((visibility("hidden"))) _Atomic(bool) trace_on;
+extern __attribute__((visibility("hidden"))) shared_bool trace_on;
+
+/* The flag. With a GIL it is a plain bool: behind an atomic load the compiler would compute once
+ * more what it had from before. */
+static always_inline bool trace_is_on(void)
+{
+#ifdef Py_GIL_DISABLED
+    return load_relaxed(&trace_on);
+#else
+    return trace_on;
+#endif
+}
 
 /* The invariant above. */
 bool trace_flag_is_right(void);
@@ -32,7 +43,7 @@ void trace_untrack(const void *p);
 static always_inline void trace_new(const void *p, size_t nbytes)
 {
     CHECK_WALK(trace_flag_is_right());
-    if (unlikely(load_relaxed(&trace_on)))
+    if (unlikely(trace_is_on()))
         trace_track(p, nbytes);
 }
 
@@ -40,7 +51,7 @@ static always_inline void trace_new(const void *p, size_t nbytes)
 static always_inline void trace_gone(const void *p)
 {
     CHECK_WALK(trace_flag_is_right());
-    if (unlikely(load_relaxed(&trace_on)))
+    if (unlikely(trace_is_on()))
         trace_untrack(p);
 }
 
