@@ -11,6 +11,7 @@
  *     pyslab/functions.h  the list of functions that the table and the wrappers are made of
  *     pyslab/client.h     wrappers; the table without Python: pyslab_set_api()
  *     pyslab/python.h     pyslab_import(), and Python objects to handles and back
+ *     pyslab/library.h    pyslab_import() of programs that link libpyslab.so (PYSLAB_LIBRARY)
  *
  * Words. An arena is one large piece of memory with an allocator of its own. It is cut into page
  * frames of 4 KiB, each with a number (pfn), and lies in zones: ranges of frames that some requests
@@ -37,6 +38,10 @@
  */
 #ifndef PYSLAB_H
 #define PYSLAB_H
+
+#if defined(PYSLAB_LIBRARY) && !defined(PYSLAB_NO_PYTHON)
+#define PYSLAB_NO_PYTHON
+#endif
 
 #if !defined(PYSLAB_CDEF) && !defined(PYSLAB_CORE) && !defined(PYSLAB_PROTOTYPES) &&               \
     !defined(PYSLAB_NO_PYTHON)
@@ -350,7 +355,9 @@ uint64_t pyslab_physical_bytes(void);
 
 #else
 #include "pyslab/client.h"
-#ifndef PYSLAB_NO_PYTHON
+#ifdef PYSLAB_LIBRARY
+#include "pyslab/library.h"
+#elif !defined(PYSLAB_NO_PYTHON)
 #include "pyslab/python.h"
 #endif
 #endif
