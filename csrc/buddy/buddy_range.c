@@ -141,6 +141,22 @@ uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct fr
     return best.first;
 }
 
+uint32_t buddy_find_coloured_run_locked(const struct zone *zone, const struct frame_map *map,
+                                        unsigned order, uint32_t nr_pages, uint32_t colour)
+{
+    uint32_t fitting = zone->free_orders[FREE_CLEAN] >> order << order;
+    uint32_t pfn = zone->frontier;
+    struct extent run;
+
+    lock_assert_held(&zone->lock);
+    if (fitting != 0)
+        pfn = zone->free_area[ctz32(fitting)].list[FREE_CLEAN].first;
+    run = extent_around(zone, map, pfn);
+    if (run.end == zone->frontier)
+        run.end = zone->end_pfn;
+    return run.end - run.first >= (uint64_t)nr_pages + colour ? run.first + colour : PFN_NONE;
+}
+
 #define RUN_LOOKS_MAX (1u << 20) /* some milliseconds */
 
 uint32_t buddy_largest_run_locked(const struct zone *zone, const struct frame_map *map)

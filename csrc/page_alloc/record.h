@@ -70,10 +70,10 @@ struct purge {
 enum hugepages_state { HUGEPAGES_OFF, HUGEPAGES_UNTRIED, HUGEPAGES_TRYING, HUGEPAGES_ON };
 
 struct hugepages {
-    _Atomic uint32_t state; /* enum hugepages_state */
-    uint8_t *small_runs;    /* a byte for each run of 32 MiB: 1: it is not to get huge pages;
-                               process-local heap */
-    uint32_t nr_runs;       /* runs; 0: no huge pages wanted; constant */
+    _Atomic uint32_t state;   /* enum hugepages_state */
+    _Atomic uint8_t *differs; /* a byte for each run of 32 MiB: 1: its advice is the opposite of
+                                 the arena's; process-local heap */
+    uint32_t nr_runs;         /* runs; 0: no huge pages wanted; constant */
 };
 
 /* See reclaim.c. */

@@ -119,7 +119,7 @@ void page_alloc_destroy(struct page_alloc *pa)
 {
     shrinkers_destroy(pa);
     lock_destroy(&pa->limit_lock);
-    os_heap_free(pa->huge.small_runs, pa->huge.nr_runs);
+    os_heap_free(pa->huge.differs, pa->huge.nr_runs);
     for (uint32_t i = 0; i < pa->nr_zones; i++)
         zone_destroy(&pa->zone[i]);
 }
