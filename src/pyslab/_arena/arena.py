@@ -9,7 +9,7 @@ name in the module beside this one.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import _local  # threading.local, without importing threading
 
 from pyslab import _hints as hints
 from pyslab._arena import arrays, kernel_reports, reclaim, reports, windows
@@ -120,7 +120,7 @@ class Arena(ArenaBase, Closing):
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle)))
         self._max_order = int(lib.pyslab_arena_max_order(handle))
         self._layout = layout
-        self._local_windows = threading.local()
+        self._local_windows = _local()
         self._limit: int | None = int(lib.pyslab_arena_limit(handle)) or None
         self._shrinkers: set[Shrinker] = set()
         self._on_oom: OomCallback | None = None
@@ -180,7 +180,7 @@ class Arena(ArenaBase, Closing):
     @limit.setter
     def limit(self, value: int | str | None) -> None:
         nbytes = None if value is None else size_option("limit", value)
-        with reports.core_arena(self) as handle:
+        with reports.CoreArena(self) as handle:
             lib.pyslab_arena_set_limit(handle, nbytes or 0)
         self._limit = nbytes
 
@@ -224,7 +224,7 @@ class Arena(ArenaBase, Closing):
 
         Raises OSError if the disk reports an error.
         """
-        with reports.core_arena(self) as handle:
+        with reports.CoreArena(self) as handle:
             if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
                 raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._tell_lost_file()
@@ -271,7 +271,7 @@ class Arena(ArenaBase, Closing):
         Empties this thread's sheaves and page lists, the barns and the empty slabs;
         other threads empty theirs at their next exchange.
         """
-        with reports.core_arena(self) as handle:
+        with reports.CoreArena(self) as handle:
             given = int(lib.pyslab_arena_release_unused(handle))
         self._tell_lost_file()
         return given
