@@ -323,6 +323,7 @@ void arena_destroy(struct pyslab_arena *arena)
     arena_list_remove(arena);
     vm_destroy(&arena->vm);
     region_set_destroy(&arena->regions);
+    usage_untrack(&arena->pages.own_usage, &arena->domain);
     thread_domain_destroy(&arena->domain);
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);

@@ -98,7 +98,7 @@ static void *adopt_large(struct kmalloc *km, uint32_t pfn)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
     add_relaxed(&km->nr_large, 1);
     add_relaxed(&km->large_pages, nr_pages);
-    usage_add(pages->usage, nr_pages << PAGE_SHIFT, 1);
+    usage_add(pages->usage, page_key(pages, pfn), nr_pages << PAGE_SHIFT);
     CHECK_WALK(large_adds_up(&pages->map, pfn));
     return pfn_to_virt(&pages->map, pfn);
 }
@@ -334,7 +334,7 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
-    usage_sub(pages->usage, (uint64_t)nr_pages << PAGE_SHIFT, 1);
+    usage_sub(pages->usage, (uintptr_t)p, (uint64_t)nr_pages << PAGE_SHIFT);
     if (shelf_put(pages, pfn, nr_pages))
         return;
     /* What was trimmed or grown may have a block's length without being aligned as one. */
@@ -377,7 +377,7 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
         return;
     store_relaxed(&page->large.nr_pages, keep);
     sub_relaxed(&km->large_pages, nr_pages - keep);
-    usage_sub(pages->usage, (uint64_t)(nr_pages - keep) << PAGE_SHIFT, 0);
+    usage_grow(pages->usage, (uintptr_t)p, -((int64_t)(nr_pages - keep) << PAGE_SHIFT));
     CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
 }
@@ -399,7 +399,7 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
         return false;
     store_relaxed(&page->large.nr_pages, nr_pages + extra);
     add_relaxed(&km->large_pages, extra);
-    usage_add(pages->usage, (uint64_t)extra << PAGE_SHIFT, 0);
+    usage_grow(pages->usage, (uintptr_t)p, (int64_t)extra << PAGE_SHIFT);
     CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     return true;
 }

@@ -7,39 +7,63 @@
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unwind.h>
 
-#if defined(__GLIBC__)
-#include <execinfo.h>
-#endif
+static struct {
+    _Unwind_Reason_Code (*walk)(_Unwind_Trace_Fn, void *); /* NULL: there is no unwinder */
+    _Unwind_Ptr (*address)(struct _Unwind_Context *);
+} unwinder;
 
-#define OS_BACKTRACE_MAX 64 /* addresses that one call looks at */
+struct walk {
+    uintptr_t *addresses;        /* room for max of them */
+    unsigned max, nr;            /* nr were written */
+    bool skipped;                /* the frame of os_backtrace itself is behind us */
+    const struct os_module *end; /* NULL: to the outermost frame */
+};
 
-void os_backtrace_prime(void)
+void os_backtrace_load(void)
 {
-    uintptr_t address;
+    void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *walk = library != NULL ? dlsym(library, "_Unwind_Backtrace") : NULL;
+    void *address = library != NULL ? dlsym(library, "_Unwind_GetIP") : NULL;
 
-    (void)os_backtrace(&address, 1);
+    if (walk == NULL || address == NULL)
+        return;
+    memcpy(&unwinder.address, &address, sizeof address);
+    memcpy(&unwinder.walk, &walk, sizeof walk);
 }
 
-slow_path unsigned os_backtrace(uintptr_t *addresses, unsigned max)
+static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *argument)
 {
-#if defined(__GLIBC__)
-    void *found[OS_BACKTRACE_MAX + 1];
-    unsigned wanted = max < OS_BACKTRACE_MAX ? max : OS_BACKTRACE_MAX;
-    int nr = backtrace(found, (int)wanted + 1);
+    struct walk *walk = argument;
+    uintptr_t address;
 
-    /* found[0] is in this function. */
-    for (int i = 1; i < nr; i++)
-        addresses[i - 1] = (uintptr_t)found[i];
-    return nr > 1 ? (unsigned)nr - 1 : 0;
-#else
-    (void)addresses;
-    (void)max;
-    return 0;
-#endif
+    if (!walk->skipped) {
+        walk->skipped = true;
+        return _URC_NO_REASON;
+    }
+    address = unwinder.address(context);
+    if (walk->nr == walk->max || (walk->end != NULL && os_module_has(walk->end, address)))
+        return _URC_NORMAL_STOP;
+    walk->addresses[walk->nr++] = address;
+    return _URC_NO_REASON;
+}
+
+slow_path unsigned os_backtrace(uintptr_t *addresses, unsigned max, const struct os_module *end)
+{
+    struct walk walk = {.addresses = addresses, .max = max, .end = end};
+
+    if (unwinder.walk != NULL)
+        (void)unwinder.walk(walk_frame, &walk);
+    return walk.nr;
 }
 
 /* --- modules -------------------------------------------------------------- */
+
+bool os_module_has(const struct os_module *module, uintptr_t address)
+{
+    return address >= module->start && address < module->end;
+}
 
 struct module_search {
     uintptr_t address;      /* an address of the module that is wanted */

@@ -348,7 +348,7 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
     void *p = cache_take_any(cache, gfp);
 
     if (p != NULL)
-        cache_count_alloc(cache, 1);
+        cache_count_alloc(cache, p);
     return p;
 }
 
@@ -547,7 +547,7 @@ int cache_free_object(struct kmem_cache *cache, void *p)
     CHECK(slab_cache_of(cache->owner, p) == cache);
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
-    cache_count_free(cache, 1);
+    cache_count_free(cache, p);
     cache_put_any(cache, p);
     return PYSLAB_OK;
 }

@@ -59,15 +59,15 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
  * many frames that is. The caller holds no lock of this layer or below it. */
 uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
 
-/* Counts nr objects that callers get, or give back, in the arena's use of memory. */
-static inline void cache_count_alloc(const struct kmem_cache *cache, uint64_t nr)
+/* Counts an object that a caller gets, or gives back, in the arena's use of memory. */
+static inline void cache_count_alloc(const struct kmem_cache *cache, const void *p)
 {
-    usage_add(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+    usage_add(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
-static inline void cache_count_free(const struct kmem_cache *cache, uint64_t nr)
+static inline void cache_count_free(const struct kmem_cache *cache, const void *p)
 {
-    usage_sub(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+    usage_sub(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
 /* True if the objects have a constructed state, which must survive while they are free. */

@@ -33,7 +33,7 @@ static void modules_find(void)
 {
     struct os_module program = os_module_of_program();
 
-    os_backtrace_prime();
+    os_backtrace_load();
     modules.core = os_module_of((uintptr_t)stack_save);
     if (modules.core.start == program.start)
         modules.core.end = 0;
@@ -45,11 +45,6 @@ static void modules_find(void)
 void stack_start(void)
 {
     pthread_once(&modules_once, modules_find);
-}
-
-static bool module_has(const struct os_module *module, uintptr_t address)
-{
-    return address >= module->start && address < module->end;
 }
 
 /* --- saving ---------------------------------------------------------------- */
@@ -96,21 +91,18 @@ static unsigned python_collect(struct stack_packed *out)
 static unsigned c_collect(struct stack_packed *out, uintptr_t caller, bool has_python)
 {
     uintptr_t address[STACK_MAX_C];
-    unsigned nr, first = 0, kept = 0;
+    unsigned nr, first = 0;
 
     if (!load_acquire(&modules.known))
         return 0;
-    nr = os_backtrace(address, STACK_MAX_C);
+    nr = os_backtrace(address, STACK_MAX_C, has_python ? &modules.interpreter : NULL);
     while (first < nr && address[first] != caller)
         first++;
-    while (first < nr && module_has(&modules.core, address[first]))
+    while (first < nr && os_module_has(&modules.core, address[first]))
         first++;
-    for (unsigned i = first; i < nr; i++) {
-        if (has_python && module_has(&modules.interpreter, address[i]))
-            break;
-        out[kept++] = (struct stack_packed){.place = address[i]};
-    }
-    return kept;
+    for (unsigned i = first; i < nr; i++)
+        out[i - first] = (struct stack_packed){.place = address[i]};
+    return nr - first;
 }
 
 slow_path uint32_t stack_save(void)

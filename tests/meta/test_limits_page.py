@@ -8,9 +8,9 @@ from tests.utils import REPO
 
 # Functions of the C library that csrc/os/ calls: the system calls behind them.
 CALLS = {
-    "backtrace": ["open", "read", "fstat", "mmap", "mprotect", "close"],
     "clock_gettime": ["clock_gettime"],
     "close": ["close"],
+    "dlopen": ["open", "read", "fstat", "mmap", "mprotect", "close"],
     "fallocate": ["fallocate"],
     "fcntl": ["fcntl"],
     "fdatasync": ["fdatasync"],
@@ -47,7 +47,7 @@ CALLS = {
 QUIET = {"getauxval", "getenv", "pthread_once", "pthread_setcancelstate", "fclose", "fscanf"}
 QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strncmp", "strrchr"}
 QUIET |= {"pthread_attr_init", "pthread_attr_destroy", "pthread_attr_setstacksize"}
-QUIET |= {"dl_iterate_phdr", "dladdr"}
+QUIET |= {"dl_iterate_phdr", "dladdr", "dlsym", "walk", "address"}
 QUIET |= {"getpid", "pthread_sigmask", "sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
 KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do"}
 

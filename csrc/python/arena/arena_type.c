@@ -18,6 +18,7 @@
 #include "python/pages/page_calls.h"
 #include "python/reclaim/reclaim_hooks.h"
 #include "python/region/region_calls.h"
+#include "python/stack/leaks.h"
 #include "python/usage/usage_type.h"
 #include "python/vm/vm_calls.h"
 #include "python/window/window_kmap.h"
@@ -198,6 +199,8 @@ GUARD_TWO(method_validate, owner_self)
 GUARD_TWO(arena_set_on_oom, owner_self)
 GUARD_TWO(arena_register_shrinker, owner_self)
 GUARD_TWO(arena_reset_peak, owner_self)
+GUARD_TWO(arena_track, owner_self)
+GUARD_TWO(arena_leaks, owner_self)
 GUARD_TWO(arena_set_window, owner_self)
 GUARD_TWO(arena_numpy_handler, owner_self)
 GUARD_TWO(arena_method_tell_lost_file, owner_self)
@@ -367,6 +370,8 @@ static PyMethodDef arena_methods[] = {
     {"_set_on_oom", GUARDED(arena_set_on_oom), METH_O, NULL},
     {"_register_shrinker", GUARDED(arena_register_shrinker), METH_VARARGS, NULL},
     {"_reset_peak", GUARDED(arena_reset_peak), METH_NOARGS, NULL},
+    {"_track", GUARDED(arena_track), METH_NOARGS, NULL},
+    {"_leaks", GUARDED(arena_leaks), METH_NOARGS, NULL},
     {"_set_window", GUARDED(arena_set_window), METH_O, NULL},
     {"_numpy_handler", GUARDED(arena_numpy_handler), METH_VARARGS, NULL},
     {"_adopt", arena_adopt, METH_VARARGS, NULL},
