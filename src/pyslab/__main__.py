@@ -21,7 +21,7 @@ usage: pyslab COMMAND [ARGUMENT ...]
 
 commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
-  leaks    run a Python program, tell what it leaks: pyslab leaks -- python script.py
+  leaks    tell what a Python program leaks:           pyslab leaks -- COMMAND
   bench    measure pyslab against other allocators:  pyslab bench --quick
   help     show this page, or that of a command:     pyslab help run
 
