@@ -125,6 +125,6 @@ bool stack_hook_add(void)
 {
     if (!own_folder_find())
         return false;
-    stack_set_python_hook(frames_collect, (uintptr_t)PyObject_Vectorcall);
+    stack_set_python_hook(frames_collect, (uintptr_t)PyObject_Call);
     return true;
 }
