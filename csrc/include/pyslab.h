@@ -80,6 +80,13 @@ int pyslab_arena_destroy(pyslab_arena *arena);
 int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes);
 /* Takes a snapshot. Exact when no other thread is inside a call on this arena. */
 void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
+/* Has the arena note from now on where each allocation is made: the calls of C and Python. Every
+ * call becomes slower, by a microsecond or two. ENOMEM. Calling it again does nothing. */
+int pyslab_arena_track(pyslab_arena *arena);
+/* Writes which allocations of a tracked arena are live, and where they were made: NUL-terminated,
+ * cut to the room there is. Returns the bytes that all of it takes, without the NUL; 0: none is,
+ * or the arena is not tracked. */
+size_t pyslab_arena_leaks(pyslab_arena *arena, char *text, size_t bytes);
 /* Empties the calling thread's sheaves and page lists, all barns, and gives up empty slabs; then
  * gives all free frames that are in memory back to the operating system. Returns bytes given
  * back. */

@@ -54,4 +54,9 @@ void tracker_split(struct tracker *tracker, uintptr_t key, uint32_t nr, uint64_t
  * caller frees; NULL if there are none, or no memory: then *nr is UINT32_MAX. *lost: nr_lost. */
 struct track_group *tracker_groups(struct tracker *tracker, uint32_t *nr, uint64_t *lost);
 
+/* --- track_report.c --------------------------------------------------------- */
+
+/* See pyslab_arena_leaks. */
+size_t tracker_report(struct tracker *tracker, char *text, size_t bytes);
+
 #endif

@@ -291,6 +291,8 @@ cdef extern from "<pyslab.h>" nogil:
     int pyslab_arena_destroy(pyslab_arena *arena)
     int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes)
     void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out)
+    int pyslab_arena_track(pyslab_arena *arena)
+    size_t pyslab_arena_leaks(pyslab_arena *arena, char *text, size_t bytes)
     uint64_t pyslab_arena_release_unused(pyslab_arena *arena)
     int pyslab_arena_zone_stats(pyslab_arena *arena, uint32_t zone, pyslab_zone_stats *out)
     uint32_t pyslab_arena_vm_events(pyslab_arena *arena, uint64_t *counts, uint32_t nr)

@@ -268,6 +268,34 @@ static void groups_are_places(void)
     end();
 }
 
+/* The text for C has the sums, and then each place with its calls; it is cut to the room. */
+static void the_text(void)
+{
+    char text[4000], cut[10];
+    size_t bytes;
+    void *p, *q;
+
+    begin();
+    EXPECT_EQ(pyslab_arena_leaks(arena, text, sizeof text), 0);
+    EXPECT_EQ(strlen(text), 0);
+    p = one_place(100);
+    q = other_place(5000);
+    bytes = pyslab_arena_leaks(arena, text, sizeof text);
+    EXPECT_EQ(bytes, strlen(text));
+    EXPECT(strstr(text, "5232 bytes in 2 allocations still in use\n"
+                        "5120 bytes in 1 allocation:\n") == text);
+    EXPECT(strstr(text, "\n112 bytes in 1 allocation:\n") != NULL);
+#if defined(__GLIBC__)
+    EXPECT(strstr(text, "(test_track+0x") != NULL);
+#endif
+    EXPECT_EQ(pyslab_arena_leaks(arena, cut, sizeof cut), bytes);
+    EXPECT_EQ(strcmp(cut, "5232 byte"), 0);
+    EXPECT_EQ(pyslab_arena_leaks(arena, NULL, 0), bytes);
+    EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(arena, q), PYSLAB_OK);
+    end();
+}
+
 static void *churn(void *number)
 {
     struct rng rng = {(uintptr_t)number + 1};
@@ -325,8 +353,13 @@ static const struct test tests[] = {
 #if PYSLAB_CHECK_LEVEL >= 1
     TEST(lost_entries_are_counted),
 #endif
-    TEST(kmalloc_is_tracked),       TEST(frames_are_tracked), TEST(objects_and_regions_are_tracked),
-    TEST(tracking_begins_later),    TEST(groups_are_places),  TEST(threads_are_tracked),
+    TEST(kmalloc_is_tracked),
+    TEST(frames_are_tracked),
+    TEST(objects_and_regions_are_tracked),
+    TEST(tracking_begins_later),
+    TEST(groups_are_places),
+    TEST(the_text),
+    TEST(threads_are_tracked),
     TEST(children_have_a_copy),
 };
 

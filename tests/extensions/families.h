@@ -523,6 +523,30 @@ static int misuses_of_blocks(void)
     return 0;
 }
 
+static int leaks(void)
+{
+    pyslab_arena *arena = make_arena(16 * MIB);
+    char text[20000], cut[20];
+    size_t bytes;
+    void *p;
+
+    CHECK(arena != NULL);
+    CHECK(pyslab_arena_leaks(arena, text, sizeof text) == 0 && text[0] == '\0');
+    CHECK(pyslab_arena_track(arena) == PYSLAB_OK);
+    CHECK(pyslab_arena_leaks(arena, text, sizeof text) == 0 && text[0] == '\0');
+    p = pyslab_kmalloc(arena, 100, PYSLAB_GFP_KERNEL);
+    bytes = pyslab_arena_leaks(arena, text, sizeof text);
+    CHECK(bytes == strlen(text));
+    CHECK(strstr(text, "112 bytes in 1 allocation still in use\n112 bytes in 1 allocation:\n") ==
+          text);
+    CHECK(pyslab_arena_leaks(arena, cut, sizeof cut) == bytes);
+    CHECK(strlen(cut) == sizeof cut - 1 && strncmp(cut, text, sizeof cut - 1) == 0);
+    CHECK(pyslab_kfree(arena, p) == PYSLAB_OK);
+    CHECK(pyslab_arena_leaks(arena, text, sizeof text) == 0);
+    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -537,6 +561,7 @@ static const struct {
     {"regions", regions},
     {"misuses_of_regions", misuses_of_regions},
     {"misuses_of_blocks", misuses_of_blocks},
+    {"leaks", leaks},
 };
 
 enum { NR_FAMILIES = sizeof families / sizeof families[0] };
