@@ -346,6 +346,21 @@ int pyslab_region_on_exit(pyslab_region *region, pyslab_region_exit fn, void *co
 int pyslab_region_destroy(pyslab_region *region);
 void pyslab_region_stats_read(const pyslab_region *region, pyslab_region_stats *out);
 
+/* --- debugging ---------------------------------------------------------- */
+
+/* Has what the arena's checks find handed to a function of the caller's. NULL, and at first: the
+ * report is written to the standard error, and the process aborts, unless it is a call of
+ * pyslab_arena_validate or pyslab_kmem_cache_validate that found it. */
+void pyslab_set_corruption_handler(pyslab_arena *arena, pyslab_on_corruption handler,
+                                   void *context);
+/* Writes the report, NUL-terminated and cut to the room there is; returns the bytes that all of it
+ * takes, without the NUL. It allocates nothing. */
+size_t pyslab_corruption_text(const pyslab_corruption *found, char *text, size_t bytes);
+/* Looks at every object of a cache with debugging, and repairs what it reports; returns how much
+ * that was. Nobody may use the cache meanwhile. */
+uint64_t pyslab_kmem_cache_validate(pyslab_kmem_cache *cache);
+void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out);
+
 /* --- the library -------------------------------------------------------- */
 
 /* A sentence for an error code, never NULL. */

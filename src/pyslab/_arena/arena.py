@@ -51,6 +51,9 @@ class Arena(ArenaBase, Closing):
     prealloc: {size: n}: the kmalloc class that serves size starts with n free objects in
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
+    debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
+    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
+    docs/debugging.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
@@ -76,6 +79,7 @@ class Arena(ArenaBase, Closing):
         highmem_slots: int = LAST_PKMAP,
         background_purge: bool = False,
         track: hints.Track | None = None,
+        debug: str | None = None,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -91,6 +95,7 @@ class Arena(ArenaBase, Closing):
             mlock=mlock,
             highmem=highmem,
             background_purge=background_purge,
+            debug=debug,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")

@@ -16,6 +16,8 @@ import sys
 from types import FrameType
 
 from pyslab import _hints as hints
+from pyslab._arena.reports import core_arena
+from pyslab._core import ffi, lib
 
 _WORD = "leaks"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -31,10 +33,18 @@ def check(track: str | None) -> None:
 
 def begin(arena: hints.Arena, track: str | None) -> None:
     """Have a new arena tracked, if it or the environment says so."""
-    if track is None and not _environment()[0]:
+    if track is None and not _environment()[0] and not _keeps_stacks(arena):
         return
     arena._track()
     _tracked[id(arena)] = arena
+
+
+def _keeps_stacks(arena: hints.Arena) -> bool:
+    """Tell whether the arena was made with the flag U of debug= for all that is in it."""
+    figures = ffi.new("pyslab_debug_stats *")
+    with core_arena(arena) as handle:
+        lib.pyslab_arena_debug_stats(handle, figures)
+    return bool(figures.flags & lib.PYSLAB_DEBUG_USER)
 
 
 def _environment() -> tuple[bool, str]:
