@@ -13,7 +13,7 @@
 /* The stack of this call; 0 if the cache keeps none. */
 static uint32_t stack_of_call(const struct kmem_cache *cache)
 {
-    return (cache->debug->flags & PYSLAB_DEBUG_USER) != 0 ? stack_save() : 0;
+    return cache->debug->track_at != 0 ? stack_save() : 0;
 }
 
 /* --- allocation --------------------------------------------------------- */
@@ -207,6 +207,7 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
 {
     size_t old = cache->desc->object_size;
+    uint32_t stack = stack_of_call(cache);
 
     CHECK(!object_is_marked(cache, p));
     if (asked > cache->desc->object_size)
@@ -215,7 +216,7 @@ bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
     (void)debug_asked(cache, p, &old);
     if (zero && asked > old)
         memset((char *)p + old, 0, asked - old);
-    debug_make_live(cache, p, asked, stack_of_call(cache));
+    debug_make_live(cache, p, asked, stack);
     lock_release(&cache->lock);
     return true;
 }

@@ -5,9 +5,9 @@
  * Lock: cache->lock, or a slab that nobody else knows yet.
  */
 #include "slab/debug_internal.h"
+#include "stack/depot.h"
 
 #include "os/os_heap.h"
-#include "stack/depot.h"
 
 #include <string.h>
 
@@ -41,13 +41,13 @@ struct cache_debug *debug_new(const struct slab_alloc *sa, struct debug_layout l
 
     if (debug == NULL)
         return NULL;
-    if ((flags & PYSLAB_DEBUG_USER) != 0)
-        stack_start();
     debug->flags = flags;
     debug->gap = layout.gap;
     debug->right_end = layout.right_end;
     debug->track_at = layout.track_at;
     debug->keyed = sa->debug.keyed;
+    if (layout.track_at != 0)
+        stack_start();
     if ((flags & PYSLAB_DEBUG_POISON) != 0)
         waiting_init(&debug->waiting, layout.stride, (uint64_t)sa->map.nr_pages << PAGE_SHIFT);
     return debug;

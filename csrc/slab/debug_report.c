@@ -102,7 +102,7 @@ static void put_row(struct text *text, const pyslab_corruption *found, size_t fr
     put(text, "\n");
 }
 
-static void put_line(const char *line, size_t bytes, void *context)
+static void put_frame(const char *line, size_t bytes, void *context)
 {
     put(context, "%.*s", (int)bytes, line);
 }
@@ -111,8 +111,8 @@ static void put_stack(struct text *text, const char *what, uint32_t stack)
 {
     if (stack == 0)
         return;
-    put(text, "  %s by:\n", what);
-    stack_print(stack, put_line, text);
+    put(text, "  %s by\n", what);
+    stack_print(stack, put_frame, text);
 }
 
 size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes)

@@ -106,9 +106,9 @@ def test_kinds(
     assert all(file == __file__ for file, _, _ in error.allocated_at[:2])
     text = str(error)
     assert text.startswith("BUG kmalloc-112: ")
-    assert "\n  allocated by:\n" in text
+    assert "\n  allocated by\n" in text
     assert f" in {misuse.__name__}\n" in text
-    assert freed == ("\n  freed by:\n" in text)
+    assert freed == ("\n  freed by\n" in text)
     assert traceback_ends_in(caught, misuse)
 
 
