@@ -243,7 +243,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         error = page_alloc_set_hugepages(&arena->pages);
     if (error == PYSLAB_OK)
         error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
-                             options->kmalloc_classes);
+                             options->kmalloc_classes, options->debug);
     if (error != PYSLAB_OK) {
         kmalloc_destroy(&arena->kmalloc);
         page_alloc_destroy(&arena->pages);
@@ -323,6 +323,7 @@ void arena_destroy(struct pyslab_arena *arena)
     arena_list_remove(arena);
     vm_destroy(&arena->vm);
     region_set_destroy(&arena->regions);
+    usage_untrack(&arena->pages.own_usage, &arena->domain);
     thread_domain_destroy(&arena->domain);
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);
@@ -373,6 +374,7 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         .size_bytes = (uint64_t)(pages->map.nr_pages + SIDE_LOW_PAGES) << PAGE_SHIFT,
         .zones = zones,
         .nr_zones = 2,
+        .debug = "", /* it has no objects */
         .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);

@@ -78,10 +78,18 @@ static void zone_locks(struct pyslab_arena *arena, lock_action act)
         act(&arena->pages.zone[i].lock);
 }
 
+static void track_locks(struct pyslab_arena *arena, lock_action act)
+{
+    struct tracker *tracker = load_relaxed(&arena->pages.own_usage.tracker);
+
+    if (tracker != NULL)
+        act(&tracker->lock);
+}
+
 /* In the order of their ranks (base/lock.h). */
 static void (*const by_rank[])(struct pyslab_arena *, lock_action) = {
-    vm_locks,       region_locks, table_locks,      cache_locks,
-    shrinker_locks, limit_locks,  background_locks, zone_locks,
+    vm_locks,    region_locks,     table_locks, cache_locks, shrinker_locks,
+    limit_locks, background_locks, zone_locks,  track_locks,
 };
 
 #define NR_RANKS (sizeof by_rank / sizeof by_rank[0])

@@ -85,6 +85,13 @@ int pyslab_arena_destroy(pyslab_arena *arena);
 int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes);
 /* Takes a snapshot. Exact when no other thread is inside a call on this arena. */
 void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
+/* Has the arena note from now on where each allocation is made: the calls of C and Python. Every
+ * call becomes slower, by a microsecond or two. ENOMEM. Calling it again does nothing. */
+int pyslab_arena_track(pyslab_arena *arena);
+/* Writes which allocations of a tracked arena are live, and where they were made: NUL-terminated,
+ * cut to the room there is. Returns the bytes that all of it takes, without the NUL; 0: none is,
+ * or the arena is not tracked. */
+size_t pyslab_arena_leaks(pyslab_arena *arena, char *text, size_t bytes);
 /* Empties the calling thread's sheaves and page lists, all barns, and gives up empty slabs; then
  * gives all free frames that are in memory back to the operating system. Returns bytes given
  * back. */
@@ -343,6 +350,21 @@ int pyslab_region_on_exit(pyslab_region *region, pyslab_region_exit fn, void *co
  * its regions without calling anything. */
 int pyslab_region_destroy(pyslab_region *region);
 void pyslab_region_stats_read(const pyslab_region *region, pyslab_region_stats *out);
+
+/* --- debugging ---------------------------------------------------------- */
+
+/* Has what the arena's checks find handed to a function of the caller's. NULL, and at first: the
+ * report is written to the standard error, and the process aborts, unless it is a call of
+ * pyslab_arena_validate or pyslab_kmem_cache_validate that found it. */
+void pyslab_set_corruption_handler(pyslab_arena *arena, pyslab_on_corruption handler,
+                                   void *context);
+/* Writes the report, NUL-terminated and cut to the room there is; returns the bytes that all of it
+ * takes, without the NUL. It allocates nothing. */
+size_t pyslab_corruption_text(const pyslab_corruption *found, char *text, size_t bytes);
+/* Looks at every object of a cache with debugging, and repairs what it reports; returns how much
+ * that was. Nobody may use the cache meanwhile. */
+uint64_t pyslab_kmem_cache_validate(pyslab_kmem_cache *cache);
+void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out);
 
 /* --- the library -------------------------------------------------------- */
 

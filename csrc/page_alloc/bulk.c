@@ -61,6 +61,7 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
     /* The rest one by one, with the fallback and the slow path of any request. */
     while (done < nr && (pfns[done] = page_alloc_uncounted(pa, 0, gfp)) != PFN_NONE)
         done++;
-    usage_add(pa->usage, (uint64_t)done << PAGE_SHIFT, done);
+    for (uint32_t i = 0; i < done && usage_is_counted(pa->usage); i++)
+        page_count_alloc(pa, pfns[i]);
     return done;
 }

@@ -137,10 +137,22 @@ static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned o
     return likely(pfn != PFN_NONE) ? pfn : page_alloc_block_slow(pa, order, gfp);
 }
 
+/* What names the block at pfn among all allocations of the arena: its address, or what no address
+ * is. */
+static inline uintptr_t page_key(const struct page_alloc *pa, uint32_t pfn)
+{
+    uintptr_t offset = (uintptr_t)pfn << PAGE_SHIFT;
+
+    return pfn_has_address(&pa->map, pfn) ? (uintptr_t)pa->map.base + offset
+                                          : offset | (uintptr_t)1 << 63;
+}
+
 /* Counts the block at pfn as in a caller's hands. */
 static inline void page_count_alloc(struct page_alloc *pa, uint32_t pfn)
 {
-    usage_add(pa->usage, (uint64_t)page_block_pages(pfn_to_page(&pa->map, pfn)) << PAGE_SHIFT, 1);
+    if (usage_is_counted(pa->usage))
+        usage_count_alloc(pa->usage, page_key(pa, pfn),
+                          (uint64_t)page_block_pages(pfn_to_page(&pa->map, pfn)) << PAGE_SHIFT);
 }
 
 /* Takes back a block of 2**order frames, whatever state its owner gave it.

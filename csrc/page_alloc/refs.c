@@ -41,7 +41,9 @@ static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
         return PYSLAB_OK;
     store_relaxed(&page->refcount, 0);
-    usage_sub(pa->usage, (uint64_t)page_block_pages(page) << PAGE_SHIFT, 1);
+    if (usage_is_counted(pa->usage))
+        usage_count_free(pa->usage, page_key(pa, pfn),
+                         (uint64_t)page_block_pages(page) << PAGE_SHIFT);
     if (load_relaxed(&page->word) & PAGE_FLAG_RUN)
         page_free_range(pa, pfn, page_block_pages(page));
     else
@@ -94,7 +96,7 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (load_acquire(&page->refcount) != 1) /* as in page_put_slow */
         return PYSLAB_EBUSY;
     zone = page_zone(page);
-    usage_add(pa->usage, 0, (1u << order) - 1);
+    usage_split(pa->usage, page_key(pa, pfn), 1u << order, PAGE_SIZE);
     for (uint32_t i = 0; i < 1u << order; i++) {
         store_relaxed(&page[i].refcount, 1);
         page_set(&page[i], PYSLAB_PAGE_ALLOC, 0, zone);

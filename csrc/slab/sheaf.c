@@ -319,7 +319,8 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     if (cache->sheaf_capacity == 0) {
         if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
             page_alloc_tick(cache->owner->pages);
-        return alloc_direct(cache, gfp, true);
+        return cache->debug != NULL ? debug_alloc(cache, gfp, cache->desc->object_size)
+                                    : alloc_direct(cache, gfp, true);
     }
     slot = slot_ready(cache);
     if (slot != NULL && (p = slot_pop(cache, slot)) != NULL) {
@@ -348,7 +349,20 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
     void *p = cache_take_any(cache, gfp);
 
     if (p != NULL)
-        cache_count_alloc(cache, 1);
+        cache_count_alloc(cache, p);
+    return p;
+}
+
+void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
+{
+    void *p;
+
+    CHECK(asked <= cache->desc->object_size);
+    if (likely(cache->debug == NULL))
+        return cache_alloc_any(cache, gfp);
+    p = debug_alloc(cache, gfp, asked);
+    if (p != NULL)
+        cache_count_alloc(cache, p);
     return p;
 }
 
@@ -521,6 +535,10 @@ void cache_put_any(struct kmem_cache *cache, void *p)
     struct sheaf_slot *slot;
     struct slab_batch batch;
 
+    if (unlikely(cache->debug != NULL)) {
+        (void)debug_free(cache, p);
+        return;
+    }
     object_set_mark(cache, p);
     if (cache->sheaf_capacity == 0) {
         free_direct(cache, p);
@@ -542,12 +560,28 @@ void cache_put_any(struct kmem_cache *cache, void *p)
     slab_batch_free(cache, &batch);
 }
 
+/* Counts first, because somebody else may have p as soon as it is free. */
+static int free_debugged(struct kmem_cache *cache, void *p)
+{
+    bool is_free = object_is_marked(cache, p);
+    int error;
+
+    if (!is_free)
+        cache_count_free(cache, p);
+    error = debug_free(cache, p);
+    if (error != PYSLAB_OK && !is_free)
+        cache_count_alloc(cache, p);
+    return error;
+}
+
 int cache_free_object(struct kmem_cache *cache, void *p)
 {
     CHECK(slab_cache_of(cache->owner, p) == cache);
+    if (unlikely(cache->debug != NULL))
+        return free_debugged(cache, p);
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
-    cache_count_free(cache, 1);
+    cache_count_free(cache, p);
     cache_put_any(cache, p);
     return PYSLAB_OK;
 }
@@ -559,6 +593,7 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
     if (p == NULL)
         return PYSLAB_OK;
     if (owner != cache)
-        return owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER;
+        return debug_wrong_free(cache->owner, cache, p,
+                                owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER);
     return cache_free_object(cache, p);
 }

@@ -86,7 +86,7 @@ void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     /* The kernel's min_partial. */
     uint32_t min_partial = clamp_u64(ilog2(desc->object_size) / 2, 5, 10);
 
-    if (desc->stride >= SLAB_MIN_SHEAF_STRIDE)
+    if (desc->stride >= SLAB_MIN_SHEAF_STRIDE && cache->debug == NULL)
         cache->sheaf_capacity = sheaf_objects(sheaf_bytes / desc->stride);
     cache->grown_capacity = (uint16_t)grown_capacity_of(cache, share);
     cache->first_capacity = (uint16_t)min_uint(cache->sheaf_capacity, SHEAF_FIRST_OBJECTS);

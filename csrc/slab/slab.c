@@ -40,7 +40,10 @@ bool object_is_marked(const struct kmem_cache *cache, void *p)
 
 void object_clear_mark(const struct kmem_cache *cache, void *p)
 {
-    *key_word(cache, p) = 0;
+    if (unlikely(cache->debug != NULL))
+        debug_make_live(cache, p, cache->desc->object_size, 0);
+    else
+        *key_word(cache, p) = 0;
 }
 
 void object_set_mark(const struct kmem_cache *cache, void *p)
@@ -48,6 +51,8 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
     uint64_t key = object_key_value(cache->secret, p);
     uint64_t *word = key_word(cache, p);
 
+    if (unlikely(cache->debug != NULL))
+        debug_make_free(cache, p, 0);
     *word = key;
     if (!is_small(cache))
         word[-1] = key; /* the malloc library looks at both (malloc/heap.h) */
@@ -59,7 +64,7 @@ static void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t 
 {
     char *start = pfn_to_virt(&cache->owner->map, pfn);
 
-    return start + (size_t)index * cache->desc->stride;
+    return start + (size_t)index * cache->desc->stride + cache->desc->front;
 }
 
 /* The class byte of a cache's frames: the byte per frame that says who allocates there. */
@@ -133,8 +138,11 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     page = pfn_to_page(&pages->map, pfn);
     page->slab.cache_id = (uint16_t)cache->id;
     page->slab.inuse = 0;
+    if (cache->debug != NULL)
+        debug_slab_init(cache, pfn);
     if (!cache_is_constructed(cache)) {
-        slab_mark_all(cache, pfn);
+        if (cache->debug == NULL)
+            slab_mark_all(cache, pfn);
     } else if (!slab_construct(cache, pfn)) {
         page_free_block(pages, pfn, order);
         return SLAB_REFUSED;
@@ -186,7 +194,7 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
                                        uint32_t nr)
 {
-    char *start = pfn_to_virt(&cache->owner->map, pfn);
+    char *start = slab_object(cache, pfn, 0);
     size_t stride = cache->desc->stride;
     uint32_t nr_words = slab_nr_words(cache->desc), taken = 0;
 
@@ -254,7 +262,9 @@ static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, vo
         slab_move_locked(cache, pfn, SLAB_FULL);
     else if (page->slab.list == SLAB_EMPTY)
         slab_move_locked(cache, pfn, SLAB_PARTIAL);
-    return cache->owner->pops_are_checked ? taken : keep_marked(cache, objects, taken);
+    if (cache->owner->pops_are_checked || cache->debug != NULL)
+        return taken; /* debug_alloc looks itself */
+    return keep_marked(cache, objects, taken);
 }
 
 /* Notes that an empty slab is about to be used: how many are left matters to slab_reap_locked. */
@@ -554,20 +564,28 @@ static struct kmem_cache *lookup_cache(struct slab_alloc *sa, uint32_t pfn)
     return NULL;
 }
 
-struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p)
+struct kmem_cache *slab_cache_around(struct slab_alloc *sa, const void *p)
 {
     const struct frame_map *map = &sa->map;
     uint32_t pfn = virt_to_pfn(map, p);
-    struct kmem_cache *cache;
-    size_t offset;
 
     if (pfn == PFN_NONE || map->classes[pfn] == CLASS_NONE || map->classes[pfn] > CLASS_LOOKUP)
         return NULL;
-    cache = map->classes[pfn] == CLASS_LOOKUP ? lookup_cache(sa, pfn)
-                                              : sa->caches[map->classes[pfn]];
+    return map->classes[pfn] == CLASS_LOOKUP ? lookup_cache(sa, pfn)
+                                             : sa->caches[map->classes[pfn]];
+}
+
+struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p)
+{
+    struct kmem_cache *cache = slab_cache_around(sa, p);
+    size_t offset;
+
     if (cache == NULL)
         return NULL;
-    offset = (size_t)((const char *)p - map->base) & (cache_slab_bytes(cache->desc) - 1);
+    offset = (size_t)((const char *)p - sa->map.base) & (cache_slab_bytes(cache->desc) - 1);
+    if (offset < cache->desc->front)
+        return NULL;
+    offset -= cache->desc->front;
     if (offset % cache->desc->stride != 0 ||
         offset / cache->desc->stride >= cache->desc->objects_per_slab)
         return NULL;

@@ -21,6 +21,28 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
     return (uint32_t)(PAGE_SIZE << desc->slab_order);
 }
 
+/* --- cache_layout.c ----------------------------------------------------- */
+
+/* What is left of a slab behind nr objects is nothing, or has room for the two words which mark
+ * it as free, so that its address is not taken for an object's. */
+static inline bool rest_can_be_marked(const struct cache_desc *desc, uint32_t nr)
+{
+    uint32_t rest = cache_slab_bytes(desc) - nr * desc->stride;
+
+    return rest == 0 || rest >= 2 * sizeof(uint64_t);
+}
+
+/* Fills a descriptor: name, flags, and where the objects lie; its lists are empty. */
+void cache_lay_out(const struct slab_alloc *sa, struct cache_desc *desc, const char *name,
+                   size_t size, const pyslab_cache_options *options);
+/* The debug flags are known ones, and an object with what lies around it fits a block of the
+ * buddy. */
+bool cache_layout_fits(const struct slab_alloc *sa, const char *name, size_t size,
+                       const pyslab_cache_options *options);
+/* Gives the cache what its debug flags need, if it has any; ENOMEM. */
+int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const char *name,
+                    size_t size, const pyslab_cache_options *options);
+
 /* --- slab.c: one slab, and a cache's lists of them ---------------------- */
 
 /* Takes frames from page_alloc for a slab, constructs its objects and enters its frames in the
@@ -59,15 +81,15 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
  * many frames that is. The caller holds no lock of this layer or below it. */
 uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
 
-/* Counts nr objects that callers get, or give back, in the arena's use of memory. */
-static inline void cache_count_alloc(const struct kmem_cache *cache, uint64_t nr)
+/* Counts an object that a caller gets, or gives back, in the arena's use of memory. */
+static inline void cache_count_alloc(const struct kmem_cache *cache, const void *p)
 {
-    usage_add(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+    usage_add(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
-static inline void cache_count_free(const struct kmem_cache *cache, uint64_t nr)
+static inline void cache_count_free(const struct kmem_cache *cache, const void *p)
 {
-    usage_sub(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+    usage_sub(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
 /* True if the objects have a constructed state, which must survive while they are free. */

@@ -12,7 +12,7 @@ import pytest
 from tests.utils import REPO
 
 LAYERS = (
-    *("include", "base", "os", "thread", "page", "buddy", "page_alloc", "slab", "kmalloc"),
+    *("include", "base", "os", "stack", "thread", "page", "buddy", "page_alloc", "slab", "kmalloc"),
     *("vm", "region", "arena", "api", "library", "pool", "malloc", "python"),
 )
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)

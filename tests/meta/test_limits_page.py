@@ -10,6 +10,7 @@ from tests.utils import REPO
 CALLS = {
     "clock_gettime": ["clock_gettime"],
     "close": ["close"],
+    "dlopen": ["open", "read", "fstat", "mmap", "mprotect", "close"],
     "fallocate": ["fallocate"],
     "fcntl": ["fcntl"],
     "fdatasync": ["fdatasync"],
@@ -46,6 +47,7 @@ CALLS = {
 QUIET = {"getauxval", "getenv", "pthread_once", "pthread_setcancelstate", "fclose", "fscanf"}
 QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strncmp", "strrchr"}
 QUIET |= {"pthread_attr_init", "pthread_attr_destroy", "pthread_attr_setstacksize"}
+QUIET |= {"dl_iterate_phdr", "dladdr", "dlsym", "walk", "address"}
 QUIET |= {"getpid", "pthread_sigmask", "sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
 KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do"}
 

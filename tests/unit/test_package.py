@@ -10,7 +10,7 @@ from tests.utils import assert_quiet, run_child
 
 MODULES = [
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
-    *("numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
+    *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
     *("watermarks", "zones"),
 ]
 
@@ -72,8 +72,8 @@ def test_what_an_import_imports() -> None:
                 *("_memory", "errors", "sizes"),
                 *("_arena.arena", "_arena.arrays", "_arena.handles", "_arena.kernel_reports"),
                 *("_arena.options", "_arena.prealloc", "_arena.reclaim", "_arena.refusals"),
-                *("_arena.reports", "_arena.windows", "_memory.closing", "_memory.gfp"),
-                *("_memory.gfp_zones", "_memory.numpy_allocator", "_memory.prefill"),
+                *("_arena.reports", "_arena.tracking", "_arena.windows", "_memory.closing"),
+                *("_memory.gfp", "_memory.gfp_zones", "_memory.numpy_allocator", "_memory.prefill"),
                 *("_memory.ring", "_memory.slots"),
             )
         }

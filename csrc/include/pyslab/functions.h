@@ -181,3 +181,15 @@ PYSLAB_FN(void *, krealloc_array, (pyslab_arena *arena, void *p, size_t n, size_
 PYSLAB_FN(void *, kmemdup, (pyslab_arena *arena, const void *src, size_t size, uint32_t gfp),
           (arena, src, size, gfp))
 PYSLAB_FN(int, kfree_sensitive, (pyslab_arena *arena, void *p), (arena, p))
+/* --- leaks ----------------------------------------------------------------- */
+PYSLAB_FN(int, arena_track, (pyslab_arena *arena), (arena))
+PYSLAB_FN(size_t, arena_leaks, (pyslab_arena *arena, char *text, size_t bytes),
+          (arena, text, bytes))
+/* --- debugging ------------------------------------------------------------- */
+PYSLAB_PROC(set_corruption_handler, (pyslab_arena *arena, pyslab_on_corruption handler,
+            void *context),
+            (arena, handler, context))
+PYSLAB_FN(size_t, corruption_text, (const pyslab_corruption *found, char *text, size_t bytes),
+          (found, text, bytes))
+PYSLAB_FN(uint64_t, kmem_cache_validate, (pyslab_kmem_cache *cache), (cache))
+PYSLAB_STATS(arena_debug_stats, pyslab_arena, pyslab_debug_stats)

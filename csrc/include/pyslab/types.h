@@ -115,6 +115,28 @@ enum pyslab_slab_flags {
     PYSLAB_SLAB_CACHE_DMA = 0x4000,     /* its slabs lie in the DMA zone */
 };
 
+/* What the caches of an arena check, with the kernel's letters. A cache with any of them is slower
+ * and its objects take more room; one without pays nothing. In an arena's text the letters stand
+ * first, then, after commas, the names of caches that they are for, in which a last `*` stands for
+ * any end; without names they are for all caches, and for large blocks and regions. */
+enum pyslab_debug_flags {
+    PYSLAB_DEBUG_CHECKS = 1,  /* F: a wrong free is reported, with what is known of the object */
+    PYSLAB_DEBUG_REDZONE = 2, /* Z: bytes before the object, and behind what was asked for */
+    PYSLAB_DEBUG_POISON = 4,  /* P: a free object is filled, and waits before it is used again */
+    PYSLAB_DEBUG_USER = 8,    /* U: the stacks of its allocation and of its free are kept */
+};
+
+/* What a check found. */
+enum pyslab_corruption_kind {
+    PYSLAB_CORRUPTION_LEFT_REDZONE = 1,  /* written to before the object's start */
+    PYSLAB_CORRUPTION_RIGHT_REDZONE = 2, /* written to behind its end */
+    PYSLAB_CORRUPTION_POISON = 3,        /* written to after it was freed */
+    PYSLAB_CORRUPTION_PADDING = 4,       /* written to behind the last object of a slab */
+    PYSLAB_CORRUPTION_DOUBLE_FREE = 5,   /* the object is free already */
+    PYSLAB_CORRUPTION_INVALID_FREE = 6,  /* freed by another address than its start */
+    PYSLAB_CORRUPTION_WRONG_CACHE = 7,   /* freed to another cache than its own */
+};
+
 enum pyslab_hugepages {
     PYSLAB_HUGEPAGES_NO = 0,
     PYSLAB_HUGEPAGES_TRY = 1,     /* transparent huge pages on large runs */
@@ -162,6 +184,9 @@ typedef struct pyslab_arena_options {
     uint32_t nr_zones;                /* 0: one NORMAL zone without reserves */
     const char *highmem_path;         /* file on disk for the high zones; NULL: memory */
     uint32_t background_purge;        /* non-zero: a thread gives memory back in idle time, too */
+    const char *debug;                /* such as "FZPU" or "FZ,kmalloc-64,inode*" (see enum
+                                         pyslab_debug_flags); NULL: what PYSLAB_DEBUG in the
+                                         environment says; "": nothing */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -284,6 +309,7 @@ typedef struct pyslab_cache_options {
     pyslab_ctor ctor;     /* or NULL; callers must free objects in constructed state */
     pyslab_dtor dtor;     /* or NULL */
     void *context;        /* passed to both */
+    uint32_t debug_flags; /* enum pyslab_debug_flags, besides those that the arena has for it */
 } pyslab_cache_options;
 
 typedef struct pyslab_cache_stats {
@@ -307,6 +333,41 @@ typedef struct pyslab_cache_stats {
     uint64_t supply_empty;   /* empty slabs that objects were taken from */
     uint64_t supply_buddy;   /* slabs bought from the buddy */
 } pyslab_cache_stats;
+
+/* Something that was found. It lasts while its handler runs, and so does what it points to. */
+typedef struct pyslab_corruption {
+    uint32_t struct_size;      /* sizeof(pyslab_corruption) of the library */
+    uint32_t kind;             /* enum pyslab_corruption_kind */
+    char cache[32];            /* its name; or "large block", "region", "no object" */
+    const void *object;        /* its start; NULL: the address lies in no object */
+    size_t object_size;        /* bytes that were asked for, as far as that is known */
+    const void *address;       /* the first byte that is wrong, or what was to be freed */
+    int64_t offset;            /* of address from the object's start */
+    size_t nr_bytes;           /* that are wrong; 0 where a free is */
+    uint8_t expected;          /* what the first of them should hold */
+    uint8_t found;             /* and what it holds */
+    uint16_t reserved;         /* 0 */
+    uint32_t allocated_at;     /* stack of the object's last allocation; 0: not known */
+    uint32_t freed_at;         /* and of its last free */
+    const unsigned char *dump; /* copy of the bytes around the address, for a hexdump */
+    const void *dump_at;       /* address of the first of them */
+    size_t dump_bytes;         /* how many there are; 0: none */
+} pyslab_corruption;
+
+/* Called with what was found, in the thread that found it, without any lock of the core. If it
+ * returns, the object is not used again, and the call goes on: a free that found something has
+ * freed the object for its caller. */
+typedef void (*pyslab_on_corruption)(const pyslab_corruption *, void *);
+
+typedef struct pyslab_debug_stats {
+    uint32_t struct_size;   /* sizeof(pyslab_debug_stats) of the library */
+    uint32_t flags;         /* enum pyslab_debug_flags of the arena's text */
+    uint64_t nr_found;      /* corruptions that were reported */
+    uint64_t nr_repaired;   /* of these, objects that were made whole again */
+    uint64_t nr_retired;    /* and objects that are not used again */
+    uint64_t nr_waiting;    /* freed objects in the quarantine */
+    uint64_t waiting_bytes; /* of these */
+} pyslab_debug_stats;
 
 typedef struct pyslab_mempool_stats {
     uint32_t min_nr;          /* objects that the reserve is for */

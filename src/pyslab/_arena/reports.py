@@ -38,9 +38,13 @@ def stats(self: hints.Arena) -> hints.ArenaStats:
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_arena_stats *")
+    vm = ffi.new("pyslab_vm_stats *")
     with CoreArena(self) as handle:
         lib.pyslab_arena_stats_read(handle, raw)
-    return records.arena_stats(raw, self._counts, self._array_counts)
+        lib.pyslab_arena_vm_stats(handle, vm)
+    # The frames of areas are the arena's own if it has high memory; else they lie beside it.
+    vmalloc_pages = 0 if self._has_high_memory else vm.nr_pages
+    return records.arena_stats(raw, self._counts, self._array_counts, vmalloc_pages)
 
 
 def caches(self: hints.Arena) -> list[hints.CacheStats]:
@@ -166,7 +170,15 @@ def statistics(self: hints.Arena) -> hints.StatisticsBlock:
     return StatisticsBlock(self)
 
 
-# --- for notebooks -------------------------------------------------------------
+# --- repr(), and for notebooks -------------------------------------------------------------
+
+
+def text(self: hints.Arena) -> str:
+    """Return what repr() shows: size, address, and the bytes that Python and C have in use."""
+    from pyslab.sizes import format_bytes
+
+    state = "closed" if self.closed else f"{self.stats().used_bytes} bytes in use"
+    return f"<pyslab.Arena size={format_bytes(self.size)} base={self.base:#x} {state}>"
 
 
 def html(self: hints.Arena) -> str:
