@@ -35,8 +35,8 @@ struct share_block {
 
 /* Clears what an earlier client left, and makes the row the caller's. */
 void share_row_enter(const struct share_table *table, uint32_t row);
-/* Clears a row whose client is dead, or goes: its counts, and the tickets that it had claimed. Those
- * that it published stay. */
+/* Clears a row whose client is dead, or goes: its counts, its pins, and the tickets that it had
+ * claimed. Those that it published stay. */
 void share_row_clear(const struct share_table *table, uint32_t row);
 
 /* --- for the owner ------------------------------------------------------------- */
@@ -55,7 +55,8 @@ uint32_t share_in_transit(const struct share_table *table, uint32_t slot);
 
 /* --- for clients ----------------------------------------------------------------- */
 
-/* Makes a ticket for a block that the caller holds, or owns, with so many uses. now_s: the clock.
+/* Makes a ticket for a block that the caller holds, or owns, with so many uses; with
+ * SHARE_MAX_USES it is a pin, which may be used any number of times. now_s: the clock.
  * ELIMIT: the slot's window is full. pre: 1 <= uses <= SHARE_MAX_USES; slot < nr_slots */
 int share_ticket_make(const struct share_table *table, uint32_t row, uint32_t slot,
                       uint32_t generation, uint32_t uses, uint64_t now_s, struct share_key *out);
@@ -63,9 +64,12 @@ int share_ticket_make(const struct share_table *table, uint32_t row, uint32_t sl
  * row, and by incarnation. Returns how many. */
 uint32_t share_tickets_expire(const struct share_table *table, uint32_t slot, uint64_t before_s,
                               bool (*alive)(void *context, uint32_t row), void *context);
+/* Ends the pins of a row for a slot's block: its client is about to let go. pre: slot < nr_slots */
+void share_pins_end(const struct share_table *table, uint32_t row, uint32_t slot);
 /* Ends a ticket that the caller made, or knows. ESTALE: it is used up already. */
 int share_ticket_end(const struct share_table *table, const struct share_key *key);
-/* Opens the block of a ticket: the row holds it then. ESTALE, whatever the key is. */
+/* Opens the block of a ticket: the row holds it then. ESTALE; ECORRUPT: the table says that the
+ * block lies outside of the heap; ELIMIT: the row holds it too often. */
 int share_open(const struct share_table *table, uint32_t row, const struct share_key *key,
                struct share_block *out);
 /* The row holds the block once less. EINVAL: it did not. pre: slot < nr_slots */

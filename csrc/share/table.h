@@ -140,6 +140,9 @@ struct share_row {
     _Atomic uint32_t in_use;      /* 1: its counts may be other than zero. Set, with a fence, before
                                      the first count; cleared after the last */
     _Atomic uint32_t incarnation; /* how many clients have had the row */
+    _Atomic uint32_t reach;       /* slots from here on are not counted in the row; raised before
+                                     the first count beyond */
+    _Atomic uint32_t reserved;
 };
 
 /* --- the table in a process -------------------------------------------------- */
