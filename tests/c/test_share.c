@@ -1,7 +1,7 @@
 /* test_share.c - shared arenas between processes: export, open, pass on, close, deferred frees. */
 #include "rig_share.h"
 
-static void test_a_shared_arena_is_an_arena(void)
+static void a_shared_arena_is_an_arena(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
     void *small = pyslab_kmalloc(arena, 100, KERNEL), *big = pyslab_kmalloc(arena, MIB, KERNEL);
@@ -54,7 +54,7 @@ static void check_deferral(pyslab_arena *arena, void *p, size_t bytes, int order
     rig_validate(arena);
 }
 
-static void test_freed_while_held(void)
+static void freed_while_held(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
 
@@ -67,7 +67,7 @@ static void test_freed_while_held(void)
 }
 
 /* A slab's other objects are freed as ever, and its class byte comes back. */
-static void test_a_slab_with_an_exported_object(void)
+static void a_slab_with_an_exported_object(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
     void *p[16];
@@ -89,7 +89,7 @@ static void test_a_slab_with_an_exported_object(void)
 }
 
 /* A block that others hold is neither trimmed nor grown in place. */
-static void test_resizing_what_is_held(void)
+static void resizing_what_is_held(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
     void *p = pyslab_kmalloc(arena, MIB, KERNEL), *q;
@@ -111,7 +111,7 @@ static void test_resizing_what_is_held(void)
     rig_end(arena);
 }
 
-static void test_what_cannot_be_exported(void)
+static void what_cannot_be_exported(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ), *private = rig_arena(4 * MIB, 8);
     void *small = pyslab_kmalloc(arena, 100, KERNEL), *p = pyslab_kmalloc(arena, MIB, KERNEL);
@@ -130,7 +130,7 @@ static void test_what_cannot_be_exported(void)
 }
 
 /* A pin may be opened any number of times, until its maker frees the block. */
-static void test_pins(void)
+static void pins(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
     void *p = pyslab_kmalloc(arena, MIB, KERNEL);
@@ -148,7 +148,7 @@ static void test_pins(void)
 }
 
 /* The window of a slot's tickets is finite; then the caller is told to send bytes. */
-static void test_the_table_is_full(void)
+static void the_table_is_full(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
     void *p = pyslab_kmalloc(arena, MIB, KERNEL);
@@ -172,7 +172,7 @@ static void test_the_table_is_full(void)
 }
 
 /* Forged and stale handles: errors, and nothing is held by them. */
-static void test_garbage_handles(void)
+static void garbage_handles(void)
 {
     pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
     void *p = pyslab_kmalloc(arena, MIB, KERNEL);
@@ -203,15 +203,15 @@ static void test_garbage_handles(void)
     rig_end(arena);
 }
 
-int main(void)
-{
-    RUN(test_a_shared_arena_is_an_arena);
-    RUN(test_freed_while_held);
-    RUN(test_a_slab_with_an_exported_object);
-    RUN(test_resizing_what_is_held);
-    RUN(test_what_cannot_be_exported);
-    RUN(test_pins);
-    RUN(test_the_table_is_full);
-    RUN(test_garbage_handles);
-    return check_report();
-}
+static const struct test tests[] = {
+    TEST(a_shared_arena_is_an_arena),
+    TEST(freed_while_held),
+    TEST(a_slab_with_an_exported_object),
+    TEST(resizing_what_is_held),
+    TEST(what_cannot_be_exported),
+    TEST(pins),
+    TEST(the_table_is_full),
+    TEST(garbage_handles),
+};
+
+TEST_MAIN(tests)
