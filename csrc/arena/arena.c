@@ -241,19 +241,25 @@ static int close_records(struct page_alloc *pages, const pyslab_arena_options *o
     return error;
 }
 
+/* Where the frames and their records are. */
+static void make_map(struct pyslab_arena *arena, void *base, struct frame_map *map)
+{
+    frame_map_init(map, base, (uint32_t)(arena->bytes >> PAGE_SHIFT),
+                   (char *)arena->metadata + descs_bytes());
+    frame_map_set_high(map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT),
+                       arena->high.fd >= 0 ? &arena->high : NULL);
+    map->low = arena->low.fd >= 0 ? &arena->low : NULL;
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
                         bool high_is_fresh)
 {
-    uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
     struct frame_map map;
-    int error = map_metadata(arena, nr_pages);
+    int error = map_metadata(arena, (uint32_t)(arena->bytes >> PAGE_SHIFT));
 
     if (error != PYSLAB_OK)
         return error;
-    frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
-    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT),
-                       arena->high.fd >= 0 ? &arena->high : NULL);
-    map.low = arena->low.fd >= 0 ? &arena->low : NULL;
+    make_map(arena, base, &map);
     thread_domain_init(&arena->domain);
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
                     options->nr_zones);

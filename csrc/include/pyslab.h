@@ -349,8 +349,8 @@ void pyslab_region_stats_read(const pyslab_region *region, pyslab_region_stats *
  * so many times (1 to 65534, or PYSLAB_USES_PINNED). Errors: EINVAL: no such block, or the arena is
  * not shared; ELIMIT: the table is full, send the bytes; EDOUBLE: it was freed; EFORKED. */
 int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out);
-/* Opens the block of a handle. Errors: EPOINTER: its heap is not attached; ESTALE: the block is gone
- * or the handle used up; ECORRUPT, ELIMIT. */
+/* Opens the block of a handle. EPOINTER: its heap is not attached; ESTALE: the block is gone or
+ * the handle used up; ECORRUPT, ELIMIT. */
 int pyslab_share_open(const pyslab_handle *handle, pyslab_shared_block *out);
 /* Lets go of it. EINVAL: it is not held. */
 int pyslab_share_close(const pyslab_shared_block *block);
@@ -361,9 +361,9 @@ int pyslab_share_revoke(const pyslab_handle *handle);
 /* New descriptors of an arena's frames and table, for another process; the caller closes them.
  * EINVAL: it is not shared; EOS */
 int pyslab_share_descriptors(pyslab_arena *arena, int *heap_fd, int *table_fd);
-/* Attaches the heap of two such descriptors, which stay the caller's: one mapping and one descriptor
- * for all its blocks. A heap that is attached already is found again. writable: blocks may be
- * written to, if the arena allows it. Errors: EINVAL: these are no files of one heap, or damaged;
+/* Attaches the heap of two such descriptors, which stay the caller's: one mapping and one
+ * descriptor for all its blocks. A heap that is attached already is found again. writable: blocks
+ * may be written to, if the arena allows it. Errors: EINVAL: these are no files of one heap, or damaged;
  * EFORMAT, ELIMIT (1,000 clients), ENOMEM, EOS (errno ENOENT: /proc is not mounted). */
 int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out);
 /* The same with the descriptors of a process of this user. heap_id NULL: its first heap. ESTALE: it
@@ -372,7 +372,8 @@ int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writa
                                 pyslab_heap **out);
 /* Ends that. EBUSY: blocks are open. EINVAL: it is this process's own heap. */
 int pyslab_share_detach(pyslab_heap *heap);
-/* Clears up after dead clients, and frees blocks that nobody holds any more; returns their bytes. */
+/* Clears up after dead clients, and frees blocks that nobody holds any more; returns how many
+ * bytes. */
 uint64_t pyslab_share_reap(pyslab_arena *arena);
 /* The same for another's heap. If its owner is dead, the memory that no held block covers goes back
  * to the system: *bytes. EBUSY: another process is at it; EOS, errno EACCES: this one has the heap

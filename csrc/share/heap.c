@@ -36,13 +36,9 @@ void share_unlock(void)
     lock_release(&list.lock);
 }
 
-bool share_lock_is_held(void)
+const struct lock *share_mutex(void)
 {
-#if PYSLAB_CHECK_LEVEL >= 1
-    return lock_is_held(&list.lock);
-#else
-    return true;
-#endif
+    return &list.lock;
 }
 
 void share_list_add_locked(struct pyslab_heap *heap)
@@ -484,7 +480,7 @@ void share_fork_child(void)
             at = &heap->next;
             continue;
         }
-        if (!heap->is_own) /* nothing keeps the blocks for the child: better no access than others' */
+        if (!heap->is_own) /* nothing keeps its blocks for the child */
             os_share_deny(heap->base, heap->table.heap_bytes);
         *at = heap->next;
     }

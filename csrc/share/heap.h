@@ -5,12 +5,13 @@
  * owner's side, which knows blocks (share.h).
  *
  * Data structure: a list of struct pyslab_heap. Invariant: nr_held is the sum of the row's counts.
- * Lock: one of rank SHARE for the list and every row of this process. fork handlers hold it, so that
- * no descriptor of a half-made sign of life comes to a child.
+ * Lock: one of rank SHARE for the list and every row of this process. fork handlers hold it, so
+ * that no descriptor of a half-made sign of life comes to a child.
  */
 #ifndef SHARE_HEAP_H
 #define SHARE_HEAP_H
 
+#include "base/lock.h"
 #include "os/os_share.h"
 #include "pyslab.h"
 #include "share/protocol.h"
@@ -43,7 +44,8 @@ extern struct share_events share_events;
 
 void share_lock(void);
 void share_unlock(void);
-bool share_lock_is_held(void);
+/* The lock itself, for lock_assert_held. */
+const struct lock *share_mutex(void);
 
 /* Binds to a heap whose table is mapped, and takes a row; own: row 0. EOS, EINVAL, EFORMAT, ELIMIT
  * (no row is free). The caller fills in base, writable and is_own before, and holds the lock. */

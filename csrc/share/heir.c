@@ -69,7 +69,7 @@ int share_inherit_locked(struct pyslab_heap *heap, uint64_t *punched)
     int fd = share_heap_fd(heap), heir;
     uint64_t *bits;
 
-    CHECK(share_lock_is_held());
+    lock_assert_held(share_mutex());
     if (!heap->writable) {
         errno = EACCES;
         return PYSLAB_EOS;

@@ -3,7 +3,7 @@
  * What it is: each operation as a sequence of single stores and compare-and-swaps, in an order that
  * was checked by trying every interleaving, and every death in between (tests/share/). Each is safe
  * to be cut off at any store: what is left then is a row of a dead client, or a ticket claimed by
- * one, or a slot that is being closed, and share_clear_row and share_retire take these back.
+ * one, or a slot that is being closed, and share_row_clear and share_retire take these back.
  * What it is not: it knows no files and no addresses; who is alive is asked by the caller (see
  * os/os_share.h), who also keeps two threads of one process from using its row at once.
  *

@@ -1,4 +1,4 @@
-/* share.c - see share.h. Order of the text: the index, diversion, asking, export, collecting, life. */
+/* share.c - see share.h. Order of the text: index, diversion, asking, export, collecting, life. */
 #include "share/share.h"
 
 #include "base/check.h"
@@ -109,7 +109,7 @@ static void forget_locked(struct share *share, _Atomic uint32_t *entry)
     uint32_t slot = slot_of(entry);
     void *p = share->heap.base + share->known[slot].offset;
 
-    CHECK(share_lock_is_held());
+    lock_assert_held(share_mutex());
     store_relaxed(entry, 0);
     divert_no_more(share, p);
     share->known[slot].next = share->free_slots;
@@ -122,7 +122,7 @@ static int ask_locked(struct share *share, _Atomic uint32_t *entry)
 {
     uint32_t slot = slot_of(entry);
 
-    CHECK(share_lock_is_held());
+    lock_assert_held(share_mutex());
     if ((load_relaxed(entry) & ENTRY_DEFERRED) != 0)
         return PYSLAB_EDOUBLE;
     share_pins_end(&share->heap.table, SHARE_OWNER_ROW, slot);
@@ -180,7 +180,7 @@ static uint32_t take_slot_locked(struct share *share)
 {
     uint32_t slot = share->free_slots;
 
-    CHECK(share_lock_is_held());
+    lock_assert_held(share_mutex());
     if (slot != SHARE_NONE)
         share->free_slots = share->known[slot].next;
     else if (share->next_slot < share->heap.table.nr_slots)
@@ -195,7 +195,7 @@ static int find_or_export_locked(struct share *share, const void *p, struct shar
     uint64_t offset = offset_of(share, p), bytes;
     uint32_t slot;
 
-    CHECK(share_lock_is_held());
+    lock_assert_held(share_mutex());
     if (entry != NULL) {
         slot = slot_of(entry);
         *out = (struct share_block){
@@ -264,7 +264,7 @@ static uint32_t take_unheld_locked(struct share *share)
     uint64_t now_s = os_time_ns() / 1000000000u;
     uint32_t *at = &share->deferred, taken = SHARE_NONE;
 
-    CHECK(share_lock_is_held());
+    lock_assert_held(share_mutex());
     while (*at != SHARE_NONE) {
         uint32_t slot = *at;
         struct share_known *known = &share->known[slot];

@@ -6,10 +6,10 @@
  * What it is not: an allocator. Only blocks of a frame and more are exported, of kmalloc's classes,
  * large ones, and those of alloc_pages.
  *
- * Where a free must ask. Large blocks always come by kfree_slow, which asks. A slab with an exported
- * object gets CLASS_LOOKUP as the class byte of its frames, so that frees in it, and no others, miss
- * the fast path; the byte is restored with the last exported object. A block of alloc_pages has
- * PAGE_FLAG_SHOWN in its word.
+ * Where a free must ask. Large blocks always come by kfree_slow, which asks. A slab with an
+ * exported object gets CLASS_LOOKUP as the class byte of its frames, so that frees in it, and no
+ * others, miss the fast path; the byte is restored with the last exported object. A block of
+ * alloc_pages has PAGE_FLAG_SHOWN in its word.
  *
  * Data structure: entry[], a word per frame: number of the slot + 1 of the block that starts there,
  * with ENTRY_DEFERRED once it was freed; known[], the owner's own record of each slot, because

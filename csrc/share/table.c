@@ -1,5 +1,5 @@
-/* table.c - the file of table.h: how large it is, and its header. What it is not: the steps in which
- * the rest of it changes (protocol.c). */
+/* table.c - the file of table.h: how large it is, and its header. What it is not: the steps in
+ * which the rest of it changes (protocol.c). */
 #include "share/table.h"
 
 #include "base/bits.h"

@@ -1,8 +1,8 @@
 /* table.h - the table of holders: who holds which block of a shared heap.
  *
- * What it is: the layout of a file in memory that stands beside a heap's file and that every process
- * with a part in the heap maps for writing. The process that made the heap is its owner, a process
- * that reads blocks in it is a client; the owner is a client of its own, in row 0.
+ * What it is: the layout of a file in memory that stands beside a heap's file and that every
+ * process with a part in the heap maps for writing. The process that made the heap is its
+ * owner, a process that reads blocks in it is a client; the owner is a client of its own, in row 0.
  * What it is not: an allocator, or a lock. Nobody waits for anybody in it.
  *
  * Words. A **slot** stands for one block that was exported: the owner writes it. A **row** is one

@@ -1,7 +1,7 @@
 /* rig_share.h - shared arenas for tests, and child processes that attach them.
  *
- * A client is a fresh process in all that counts: it is forked before the arena is made, or attaches
- * by descriptors that were given to it. */
+ * A client is a fresh process in all that counts: it is forked before the arena is made, or
+ * attaches by descriptors that were given to it. */
 #ifndef RIG_SHARE_H
 #define RIG_SHARE_H
 

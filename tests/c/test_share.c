@@ -34,11 +34,11 @@ static void check_deferral(pyslab_arena *arena, void *p, size_t bytes, int order
     EXPECT(block.address == p);
     EXPECT(block.bytes >= bytes);
     EXPECT_EQ(pyslab_share_open(&handle, &block), PYSLAB_ESTALE);
-    EXPECT_EQ(order < 0 ? pyslab_kfree(arena, p) : pyslab_free_pages_address(arena, p,
-                                                                             (uint32_t)order),
+    EXPECT_EQ(order < 0 ? pyslab_kfree(arena, p)
+                        : pyslab_free_pages_address(arena, p, (uint32_t)order),
               PYSLAB_OK);
-    EXPECT_EQ(order < 0 ? pyslab_kfree(arena, p) : pyslab_free_pages_address(arena, p,
-                                                                             (uint32_t)order),
+    EXPECT_EQ(order < 0 ? pyslab_kfree(arena, p)
+                        : pyslab_free_pages_address(arena, p, (uint32_t)order),
               PYSLAB_EDOUBLE);
     EXPECT_EQ(pyslab_share_export(arena, p, 1, &handle), PYSLAB_EDOUBLE);
     EXPECT_EQ(pyslab_share_reap(arena), 0);
@@ -156,8 +156,7 @@ static void the_table_is_full(void)
     unsigned nr = 0;
     uint32_t nr_clients, nr_handles;
 
-    while (nr <= SHARE_TICKET_WINDOW &&
-           pyslab_share_export(arena, p, 1, &handle[nr]) == PYSLAB_OK)
+    while (nr <= SHARE_TICKET_WINDOW && pyslab_share_export(arena, p, 1, &handle[nr]) == PYSLAB_OK)
         nr++;
     EXPECT_EQ(nr, SHARE_TICKET_WINDOW);
     EXPECT_EQ(pyslab_share_export(arena, p, 1, &handle[nr]), PYSLAB_ELIMIT);

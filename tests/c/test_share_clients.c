@@ -318,8 +318,7 @@ static struct owner owner_start(uint32_t shared)
     }
     close(fds[1]);
     owner.from = fds[0];
-    EXPECT_EQ(read(fds[0], &owner.handle, sizeof owner.handle),
-              (long long)sizeof owner.handle);
+    EXPECT_EQ(read(fds[0], &owner.handle, sizeof owner.handle), (long long)sizeof owner.handle);
     return owner;
 }
 

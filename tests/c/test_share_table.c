@@ -131,9 +131,11 @@ static void a_descriptor_for_reading_only(void)
 /* A place in the table that is in use: headers of arrays, and what the block at hand uses. */
 static unsigned char *damaged_byte(struct share_table *table, struct rng *rng, uint32_t ticket)
 {
-    unsigned char *place[] = {(unsigned char *)table->slots, (unsigned char *)table->tickets,
+    unsigned char *place[] = {(unsigned char *)table->slots,
+                              (unsigned char *)table->tickets,
                               (unsigned char *)&table->tickets[ticket],
-                              (unsigned char *)table->rows, (unsigned char *)table->counts,
+                              (unsigned char *)table->rows,
+                              (unsigned char *)table->counts,
                               (unsigned char *)table->base};
 
     return place[rng_below(rng, 6)] + rng_below(rng, 128);
@@ -192,10 +194,8 @@ static void an_arena_that_cannot_be_shared(void)
 }
 
 static const struct test tests[] = {
-    TEST(a_header_byte_is_changed),
-    TEST(files_that_are_no_heap),
-    TEST(a_descriptor_for_reading_only),
-    TEST(any_byte_of_the_table_is_changed),
+    TEST(a_header_byte_is_changed),       TEST(files_that_are_no_heap),
+    TEST(a_descriptor_for_reading_only),  TEST(any_byte_of_the_table_is_changed),
     TEST(an_arena_that_cannot_be_shared),
 };
 

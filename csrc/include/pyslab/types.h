@@ -337,8 +337,8 @@ typedef struct pyslab_region_head {
  * on it, or on a region around it, is an EBUSY meanwhile. */
 typedef void (*pyslab_region_exit)(void *context);
 
-/* What is passed to another process so that it may open a block: plain bytes, good for as many opens
- * as it was made for. */
+/* What is passed to another process so that it may open a block: plain bytes, good for as many
+ * opens as it was made for. */
 typedef struct pyslab_handle {
     uint64_t heap_id[2]; /* which heap the block is in */
     uint64_t id;         /* random */
