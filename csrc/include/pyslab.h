@@ -363,8 +363,8 @@ int pyslab_share_revoke(const pyslab_handle *handle);
 int pyslab_share_descriptors(pyslab_arena *arena, int *heap_fd, int *table_fd);
 /* Attaches the heap of two such descriptors, which stay the caller's: one mapping and one
  * descriptor for all its blocks. A heap that is attached already is found again. writable: blocks
- * may be written to, if the arena allows it. Errors: EINVAL: these are no files of one heap, or damaged;
- * EFORMAT, ELIMIT (1,000 clients), ENOMEM, EOS (errno ENOENT: /proc is not mounted). */
+ * may be written to, if the arena allows it. Errors: EINVAL: these are no files of one heap, or
+ * damaged; EFORMAT, ELIMIT (1,000 clients), ENOMEM, EOS (errno ENOENT: /proc is not mounted). */
 int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out);
 /* The same with the descriptors of a process of this user. heap_id NULL: its first heap. ESTALE: it
  * has no such heap. */
