@@ -160,6 +160,8 @@ void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked);
 /* Checks p, and has its object wait in the quarantine. Errors, which are reported if the cache has
  * the flag F: EDOUBLE, EPOINTER. pre: p lies in a slab of the cache */
 int debug_free(struct kmem_cache *cache, void *p);
+/* The same of an object that a caller had, and the arena counts one less. */
+int debug_free_counted(struct kmem_cache *cache, void *p);
 /* p is for this many bytes from now on; those that are new read zero if `zero`. False, and nothing
  * has changed: the object has no room for so many. pre: p is live */
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);

@@ -319,3 +319,17 @@ void debug_count_waiting(struct slab_alloc *sa, uint64_t *nr, uint64_t *bytes)
         cache_unpin(cache);
     }
 }
+
+/* Counts first, because somebody else may have p as soon as it is free. */
+int debug_free_counted(struct kmem_cache *cache, void *p)
+{
+    bool is_free = object_is_marked(cache, p);
+    int error;
+
+    if (!is_free)
+        cache_count_free(cache, p);
+    error = debug_free(cache, p);
+    if (error != PYSLAB_OK && !is_free)
+        cache_count_alloc(cache, p);
+    return error;
+}

@@ -560,25 +560,16 @@ void cache_put_any(struct kmem_cache *cache, void *p)
     slab_batch_free(cache, &batch);
 }
 
-/* Counts first, because somebody else may have p as soon as it is free. */
-static int free_debugged(struct kmem_cache *cache, void *p)
-{
-    bool is_free = object_is_marked(cache, p);
-    int error;
-
-    if (!is_free)
-        cache_count_free(cache, p);
-    error = debug_free(cache, p);
-    if (error != PYSLAB_OK && !is_free)
-        cache_count_alloc(cache, p);
-    return error;
-}
-
 int cache_free_object(struct kmem_cache *cache, void *p)
 {
+    int kept;
+
     CHECK(slab_cache_of(cache->owner, p) == cache);
+    kept = page_keeps(cache->owner->pages, p);
+    if (kept != PYSLAB_OK)
+        return kept == PAGE_KEPT ? PYSLAB_OK : kept;
     if (unlikely(cache->debug != NULL))
-        return free_debugged(cache, p);
+        return debug_free_counted(cache, p);
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
     cache_count_free(cache, p);

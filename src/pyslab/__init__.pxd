@@ -6,6 +6,9 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 cdef extern from "<pyslab.h>" nogil:
+    ctypedef struct pyslab_heap:
+        pass
+
     ctypedef struct pyslab_arena:
         pass
 
@@ -95,6 +98,8 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_ECACHE
         PYSLAB_EFORKED
         PYSLAB_EMAPS
+        PYSLAB_ESTALE
+        PYSLAB_EFORMAT
 
     enum:  # pyslab_slab_flags
         PYSLAB_SLAB_HWCACHE_ALIGN
@@ -119,6 +124,11 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_HUGEPAGES_NO
         PYSLAB_HUGEPAGES_TRY
         PYSLAB_HUGEPAGES_REQUIRE
+
+    enum:  # pyslab_share
+        PYSLAB_SHARE_NO
+        PYSLAB_SHARE_READ
+        PYSLAB_SHARE_WRITE
 
     enum:  # pyslab_kmalloc_classes
         PYSLAB_CLASSES_FINE
@@ -157,6 +167,7 @@ cdef extern from "<pyslab.h>" nogil:
         const char *highmem_path
         uint32_t background_purge
         const char *debug
+        uint32_t shared
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size
@@ -324,6 +335,38 @@ cdef extern from "<pyslab.h>" nogil:
 
     ctypedef void (*pyslab_region_exit)(void *context) noexcept nogil
 
+    ctypedef struct pyslab_handle:
+        uint64_t heap_id[2]
+        uint64_t id
+        uint32_t ticket
+        uint32_t reserved
+
+    enum:  # pyslab_uses
+        PYSLAB_USES_PINNED
+
+    ctypedef struct pyslab_shared_block:
+        pyslab_heap *heap
+        void *address
+        uint64_t bytes
+        uint32_t slot
+        uint32_t generation
+        uint32_t writable
+        uint32_t reserved
+
+    ctypedef struct pyslab_share_stats:
+        uint32_t struct_size
+        uint32_t nr_clients
+        uint64_t heap_id[2]
+        uint64_t nr_exported
+        uint64_t nr_in_transit
+        uint64_t nr_deferred
+        uint64_t deferred_bytes
+        uint64_t nr_exports
+        uint64_t nr_taken_back
+        uint64_t nr_opens
+        uint64_t nr_stale
+        uint64_t nr_deaths
+
     ctypedef struct pyslab_region_stats:
         uint64_t used_bytes
         uint64_t reserved_bytes
@@ -446,6 +489,22 @@ cdef extern from "<pyslab.h>" nogil:
     size_t pyslab_corruption_text(const pyslab_corruption *found, char *text, size_t bytes)
     uint64_t pyslab_kmem_cache_validate(pyslab_kmem_cache *cache)
     void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out)
+    int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out)
+    int pyslab_share_open(const pyslab_handle *handle, pyslab_shared_block *out)
+    int pyslab_share_close(const pyslab_shared_block *block)
+    int pyslab_share_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out)
+    int pyslab_share_revoke(const pyslab_handle *handle)
+    int pyslab_share_descriptors(pyslab_arena *arena, int *heap_fd, int *table_fd)
+    int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out)
+    int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writable, pyslab_heap
+        **out)
+    int pyslab_share_detach(pyslab_heap *heap)
+    uint64_t pyslab_share_reap(pyslab_arena *arena)
+    int pyslab_share_reap_heap(pyslab_heap *heap, uint64_t *bytes)
+    int pyslab_share_owner_is_alive(pyslab_heap *heap)
+    int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients, uint32_t
+        *nr_handles)
+    void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out)
     const char *pyslab_strerror(int error)
     uint64_t pyslab_physical_bytes()
 
