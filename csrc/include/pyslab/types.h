@@ -107,6 +107,8 @@ enum pyslab_error {
     PYSLAB_ECACHE = -9,   /* the object belongs to another cache */
     PYSLAB_EFORKED = -10, /* frames of high memory belong to the parent process */
     PYSLAB_EMAPS = -11,   /* the budget of memory mappings is used up */
+    PYSLAB_ESTALE = -12,  /* the block of the handle is gone, or the handle was used */
+    PYSLAB_EVERSION = -13, /* made by another version, or build, of pyslab */
 };
 
 /* Flags of a cache; the bits are the kernel's. */
