@@ -339,6 +339,54 @@ int pyslab_region_on_exit(pyslab_region *region, pyslab_region_exit fn, void *co
 int pyslab_region_destroy(pyslab_region *region);
 void pyslab_region_stats_read(const pyslab_region *region, pyslab_region_stats *out);
 
+/* --- shared arenas ------------------------------------------------------ */
+
+/* An arena made with options.shared is a heap that other processes may see. It has one table of
+ * who holds which block. What travels between processes is a handle. A block that is freed while
+ * others hold it, or may yet open it, is freed when they are done. */
+
+/* Makes a handle for a live block of a frame or more, of kmalloc or alloc_pages, that may be opened
+ * so many times (1 to 65534, or PYSLAB_USES_PINNED). Errors: EINVAL: no such block, or the arena is
+ * not shared; ELIMIT: the table is full, send the bytes; EDOUBLE: it was freed; EFORKED. */
+int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out);
+/* Opens the block of a handle. Errors: EPOINTER: its heap is not attached; ESTALE: the block is gone
+ * or the handle used up; ECORRUPT, ELIMIT. */
+int pyslab_share_open(const pyslab_handle *handle, pyslab_shared_block *out);
+/* Lets go of it. EINVAL: it is not held. */
+int pyslab_share_close(const pyslab_shared_block *block);
+/* A further handle for a block that this process holds. Errors as export. */
+int pyslab_share_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out);
+/* Ends a handle that will not be opened. ESTALE, EPOINTER */
+int pyslab_share_revoke(const pyslab_handle *handle);
+/* New descriptors of an arena's frames and table, for another process; the caller closes them.
+ * EINVAL: it is not shared; EOS */
+int pyslab_share_descriptors(pyslab_arena *arena, int *heap_fd, int *table_fd);
+/* Attaches the heap of two such descriptors, which stay the caller's: one mapping and one descriptor
+ * for all its blocks. A heap that is attached already is found again. writable: blocks may be
+ * written to, if the arena allows it. Errors: EINVAL: these are no files of one heap, or damaged;
+ * EFORMAT, ELIMIT (1,000 clients), ENOMEM, EOS (errno ENOENT: /proc is not mounted). */
+int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out);
+/* The same with the descriptors of a process of this user. heap_id NULL: its first heap. ESTALE: it
+ * has no such heap. */
+int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writable,
+                                pyslab_heap **out);
+/* Ends that. EBUSY: blocks are open. EINVAL: it is this process's own heap. */
+int pyslab_share_detach(pyslab_heap *heap);
+/* Clears up after dead clients, and frees blocks that nobody holds any more; returns their bytes. */
+uint64_t pyslab_share_reap(pyslab_arena *arena);
+/* The same for another's heap. If its owner is dead, the memory that no held block covers goes back
+ * to the system: *bytes. EBUSY: another process is at it; EOS, errno EACCES: this one has the heap
+ * for reading only, so its memory goes with the last process that has it. */
+int pyslab_share_reap_heap(pyslab_heap *heap, uint64_t *bytes);
+/* Non-zero while the process that made the heap lives. */
+int pyslab_share_owner_is_alive(pyslab_heap *heap);
+/* How many processes hold an exported block, and how many handles for it are not used up. EPOINTER:
+ * it was not exported. */
+int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients,
+                         uint32_t *nr_handles);
+/* All zero if the arena is not shared. */
+void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out);
+
 /* --- the library -------------------------------------------------------- */
 
 /* A sentence for an error code, never NULL. */

@@ -354,8 +354,11 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
         return PYSLAB_OK;
     page = large_page(km, p);
     if (page != NULL) {
-        free_large(km, p, page);
-        return PYSLAB_OK;
+        int kept = page_keeps(km->slabs.pages, p);
+
+        if (kept == PYSLAB_OK)
+            free_large(km, p, page);
+        return kept == PAGE_KEPT ? PYSLAB_OK : kept;
     }
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL)
@@ -394,6 +397,8 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
     nr_pages = load_relaxed(&page->large.nr_pages);
     if (wanted <= nr_pages)
         return true;
+    if (page_is_shown(pages, p))
+        return false;
     extra = (uint32_t)wanted - nr_pages;
     if (!page_extend(pages, virt_to_pfn(&pages->map, p) + nr_pages, extra))
         return false;
@@ -436,7 +441,7 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
     if (size > usable)
         return move_block(km, p, usable, size, gfp);
     page = large_page(km, p);
-    if (page != NULL)
+    if (page != NULL && !page_is_shown(km->slabs.pages, p))
         trim_large(km, p, page, size);
     return p;
 }

@@ -25,6 +25,8 @@ struct os_share_file {
 
 /* EOS; errno EBADF: not a file that keeps its size (the seals are missing). */
 int os_share_look(int fd, struct os_share_file *out);
+/* A file in memory without a name in any folder, of this size, all zero. EOS */
+int os_share_create(const char *name, uint64_t bytes, int *out);
 /* The file of the descriptor, opened anew. EOS; ENOENT: /proc is not there. */
 int os_share_reopen(int fd, bool writable, int *out);
 /* Takes away the right to change the file's size, and to open it for writing: for those who are not
@@ -35,16 +37,26 @@ void os_share_close(int fd);
 /* Maps all of a file. EOS */
 int os_share_map(int fd, uint64_t bytes, bool writable, void **out);
 void os_share_unmap(void *p, uint64_t bytes);
+/* Takes all access to a mapping away. */
+void os_share_deny(void *p, uint64_t bytes);
+/* Gives the memory of a range back to the system. pre: mapped for writing (unchecked: the system
+ * knows, and refuses). EOS */
+int os_share_punch(void *p, uint64_t bytes);
 
 /* Locks a byte, by a new open file: the sign, or NULL: another has it (errno EAGAIN), or the system
  * refused. pre: no fork until it returns (unchecked: the caller's lock sees to it) */
 void *os_sign_make(int fd, uint64_t byte);
+/* Its two steps, for a fork in between: a descriptor that has the lock; and the mapping that keeps
+ * it, which closes the descriptor whatever happens. EOS; NULL */
+int os_sign_lock(int fd, uint64_t byte, int *out);
+void *os_sign_keep(int locked);
 void os_sign_end(void *sign);
 /* False: nobody has the lock. True: somebody has, or it is not to be found out. */
 bool os_sign_is_alive(int fd, uint64_t byte);
 
-/* The descriptor number of a file in another process of this user, by its device and inode; opened
- * here. EOS */
-int os_share_open_of(int pid, int their_fd, int *out);
+/* Calls visit with a new descriptor for each file in memory of this name that a process has open,
+ * until it says false. EOS: its descriptors are not to be seen. */
+int os_share_each_of(int pid, const char *name, bool (*visit)(void *context, int fd),
+                     void *context);
 
 #endif

@@ -204,6 +204,22 @@ uint32_t shelf_take(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp);
  * pre: it is in the caller's hands, and its record says nr_pages */
 bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
 
+/* --- blocks that others hold ------------------------------------------------------ */
+
+#define PAGE_KEPT 1 /* the keeper frees the block later: the caller has given it away */
+
+/* May the block at p be freed now? OK; PAGE_KEPT; EDOUBLE: it was given away before. */
+static inline int page_keeps(const struct page_alloc *pa, const void *p)
+{
+    return likely(pa->keeper.ask == NULL) ? PYSLAB_OK : pa->keeper.ask(pa->keeper.context, p);
+}
+
+/* Others may hold the block at p, so that no part of it may go, and none be added. */
+static inline bool page_is_shown(const struct page_alloc *pa, const void *p)
+{
+    return unlikely(pa->keeper.ask != NULL) && pa->keeper.shows(pa->keeper.context, p);
+}
+
 /* --- references: refs.c ----------------------------------------------------------- */
 
 /* Drops a reference to an ALLOC block; the last one frees it. EINVAL: no such frame,

@@ -91,6 +91,13 @@ struct reclaim {
     _Atomic uint64_t events[PYSLAB_NR_VM_EVENTS]; /* what vmstat() tells */
 };
 
+/* Asked before a block is freed that others may hold. See page_keeps. */
+struct keeper {
+    int (*ask)(void *context, const void *p);    /* NULL: nobody else sees the frames; constant */
+    bool (*shows)(void *context, const void *p); /* others may hold the block at p */
+    void *context;                               /* the first argument of both; constant */
+};
+
 struct page_alloc {
     struct frame_map map;         /* the frames, and their records */
     struct thread_domain *domain; /* where the pcps are */
@@ -124,6 +131,7 @@ struct page_alloc {
     struct shelf shelf;                /* large blocks freed a moment ago: shelf.h */
     struct purge purge;                /* giving memory back: purge.c */
     struct hugepages huge;             /* asking for huge pages: hugepage.c */
+    struct keeper keeper;              /* who may hold blocks that their owner frees */
     struct reclaim reclaim;            /* when memory is short: reclaim.c, shrinker.c */
 };
 

@@ -28,6 +28,15 @@ static int page_check_block(const struct page_alloc *pa, uint32_t pfn, unsigned 
     return zone_is_foreign(pa, page_zone(page)) ? PYSLAB_EFORKED : PYSLAB_OK;
 }
 
+/* A block that others hold keeps its last reference. PAGE_KEPT, EDOUBLE */
+static int page_check_shown(const struct page_alloc *pa, uint32_t pfn, const struct page *page)
+{
+    if (likely((load_relaxed(&page->word) & PAGE_FLAG_SHOWN) == 0) ||
+        load_acquire(&page->refcount) != 1)
+        return PYSLAB_OK;
+    return page_keeps(pa, pfn_to_virt(&pa->map, pfn));
+}
+
 static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     struct page *page;
@@ -36,6 +45,9 @@ static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned
     if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
+    error = page_check_shown(pa, pfn, page);
+    if (error != PYSLAB_OK)
+        return error == PAGE_KEPT ? PYSLAB_OK : error;
     /* A sole owner needs no locked instruction: nobody else may change the count. */
     if (atomic_load_explicit(&page->refcount, memory_order_acquire) != 1 &&
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
@@ -89,7 +101,7 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
-    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN))
+    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN | PAGE_FLAG_SHOWN))
         return PYSLAB_EINVAL;
     if (load_acquire(&page->refcount) != 1) /* as in page_put_slow */
         return PYSLAB_EBUSY;

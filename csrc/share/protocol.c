@@ -126,8 +126,8 @@ uint32_t share_tickets_expire(const struct share_table *table, uint32_t slot, ui
         made_s = load_relaxed(&ticket->made_s);
         if (made_s >> 32 >= before_s)
             continue;
-        if (row < SHARE_ROWS &&
-            (uint32_t)made_s == load_relaxed(&table->rows[row].incarnation) && alive(context, row))
+        if (row < SHARE_ROWS && (uint32_t)made_s == load_relaxed(&table->rows[row].incarnation) &&
+            alive(context, row))
             continue;
         nr += swap(&ticket->word, word, ticket_word_next(word));
     }

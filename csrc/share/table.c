@@ -146,7 +146,7 @@ int share_table_bind(struct share_table *table, void *base, uint64_t bytes, uint
     if (header.magic != SHARE_MAGIC)
         return PYSLAB_EINVAL;
     if (header.layout != share_layout_hash())
-        return PYSLAB_EVERSION;
+        return PYSLAB_EFORMAT;
     if (header.checksum != header_checksum(&header) || !places_are_right(&header, bytes) ||
         header.heap_bytes != heap_bytes || header.heap_device != heap_device ||
         header.heap_inode != heap_inode || (header.flags & ~(uint64_t)SHARE_WRITABLE) != 0)

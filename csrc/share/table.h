@@ -27,8 +27,8 @@
 
 #define SHARE_MAGIC 0x31656c6261747370u /* "pstable1" */
 #define SHARE_VERSION 1u
-#define SHARE_ROWS 1000u          /* clients, the owner included */
-#define SHARE_OWNER_ROW 0u        /* the owner's, whose lock is its sign of life */
+#define SHARE_ROWS 1000u           /* clients, the owner included */
+#define SHARE_OWNER_ROW 0u         /* the owner's, whose lock is its sign of life */
 #define SHARE_HEIR_BYTE SHARE_ROWS /* locked by the one who takes care of a dead owner's heap */
 #define SHARE_MAX_SLOTS (1u << 17)
 #define SHARE_MIN_SLOTS 64u
@@ -40,10 +40,10 @@
 
 /* Written once, before anybody else has the file; then constant. */
 struct share_header {
-    uint64_t magic;      /* SHARE_MAGIC */
-    uint64_t layout;     /* share_layout_hash() of the library that made it */
-    uint64_t heap_id[2]; /* random: names the heap in handles */
-    uint64_t heap_bytes; /* of the heap's file */
+    uint64_t magic;       /* SHARE_MAGIC */
+    uint64_t layout;      /* share_layout_hash() of the library that made it */
+    uint64_t heap_id[2];  /* random: names the heap in handles */
+    uint64_t heap_bytes;  /* of the heap's file */
     uint64_t heap_device; /* with heap_inode: the heap's file */
     uint64_t heap_inode;
     uint64_t table_bytes; /* of this file */
@@ -103,9 +103,9 @@ enum share_ticket_state {
  * anybody. The other fields are written while it is CLAIMED, by the client of that row. */
 struct share_ticket {
     _Atomic uint64_t word;
-    _Atomic uint64_t id;       /* random; in the handle */
-    _Atomic uint64_t block;    /* slot's generation << 32 | slot */
-    _Atomic uint64_t made_s;   /* when, in seconds of the machine's monotonic clock, << 32 |
+    _Atomic uint64_t id;     /* random; in the handle */
+    _Atomic uint64_t block;  /* slot's generation << 32 | slot */
+    _Atomic uint64_t made_s; /* when, in seconds of the machine's monotonic clock, << 32 |
                                   the maker's incarnation */
 };
 
@@ -150,8 +150,8 @@ struct share_row {
 /* Sizes and places are copies that were checked when the file was mapped: the file's own may be
  * damaged afterwards. */
 struct share_table {
-    char *base;                   /* of the mapping */
-    uint64_t bytes;               /* of it */
+    char *base;     /* of the mapping */
+    uint64_t bytes; /* of it */
     uint64_t heap_bytes;
     uint64_t heap_id[2];
     uint32_t nr_slots;
@@ -175,7 +175,7 @@ void share_table_format(struct share_table *table, void *base, uint64_t heap_byt
                         uint64_t heap_device, uint64_t heap_inode, uint32_t flags);
 /* Binds to a header that another process wrote, after a look at all that will be relied on.
  * bytes: of the mapping at base; heap_*: of the heap's file as it was found. EINVAL: this is no
- * table, is damaged, or belongs to another file; EVERSION: to another version of the library. */
+ * table, is damaged, or belongs to another file; EFORMAT: to another version of the library. */
 int share_table_bind(struct share_table *table, void *base, uint64_t bytes, uint64_t heap_bytes,
                      uint64_t heap_device, uint64_t heap_inode);
 

@@ -544,7 +544,12 @@ void cache_put_any(struct kmem_cache *cache, void *p)
 
 int cache_free_object(struct kmem_cache *cache, void *p)
 {
+    int kept;
+
     CHECK(slab_cache_of(cache->owner, p) == cache);
+    kept = page_keeps(cache->owner->pages, p);
+    if (kept != PYSLAB_OK)
+        return kept == PAGE_KEPT ? PYSLAB_OK : kept;
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
     cache_count_free(cache, 1);

@@ -95,6 +95,8 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_ECACHE
         PYSLAB_EFORKED
         PYSLAB_EMAPS
+        PYSLAB_ESTALE
+        PYSLAB_EFORMAT
 
     enum:  # pyslab_slab_flags
         PYSLAB_SLAB_HWCACHE_ALIGN
@@ -141,6 +143,7 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t nr_zones
         const char *highmem_path
         uint32_t background_purge
+        uint32_t shared
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size

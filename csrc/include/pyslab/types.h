@@ -21,6 +21,7 @@
 #define PYSLAB_TAG(name) pyslab_##name
 #endif
 
+typedef struct pyslab_heap pyslab_heap;                  /* a heap that this process may see */
 typedef struct pyslab_arena pyslab_arena;                /* one arena: zones, caches, kmalloc */
 typedef struct PYSLAB_TAG(kmem_cache) pyslab_kmem_cache; /* objects of one size in one arena */
 typedef struct PYSLAB_TAG(sheaf) pyslab_sheaf;           /* objects set aside for one user */
@@ -108,7 +109,7 @@ enum pyslab_error {
     PYSLAB_EFORKED = -10, /* frames of high memory belong to the parent process */
     PYSLAB_EMAPS = -11,   /* the budget of memory mappings is used up */
     PYSLAB_ESTALE = -12,  /* the block of the handle is gone, or the handle was used */
-    PYSLAB_EVERSION = -13, /* made by another version, or build, of pyslab */
+    PYSLAB_EFORMAT = -13, /* made by another version, or build, of pyslab */
 };
 
 /* Flags of a cache; the bits are the kernel's. */
@@ -121,6 +122,13 @@ enum pyslab_hugepages {
     PYSLAB_HUGEPAGES_NO = 0,
     PYSLAB_HUGEPAGES_TRY = 1,     /* transparent huge pages on large runs */
     PYSLAB_HUGEPAGES_REQUIRE = 2, /* reserved huge pages (hugetlb) or an error */
+};
+
+/* Whether other processes may map an arena's frames, those that have an address. */
+enum pyslab_share {
+    PYSLAB_SHARE_NO = 0,
+    PYSLAB_SHARE_READ = 1,  /* to read blocks that are exported to them */
+    PYSLAB_SHARE_WRITE = 2, /* to write to them, too, if they ask for it */
 };
 
 enum pyslab_kmalloc_classes {
@@ -164,6 +172,7 @@ typedef struct pyslab_arena_options {
     uint32_t nr_zones;                /* 0: one NORMAL zone without reserves */
     const char *highmem_path;         /* file on disk for the high zones; NULL: memory */
     uint32_t background_purge;        /* non-zero: a thread gives memory back in idle time, too */
+    uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -327,6 +336,45 @@ typedef struct pyslab_region_head {
 /* Called before a region's memory goes. It may allocate from the region; every other call
  * on it, or on a region around it, is an EBUSY meanwhile. */
 typedef void (*pyslab_region_exit)(void *context);
+
+/* What is passed to another process so that it may open a block: plain bytes, good for as many opens
+ * as it was made for. */
+typedef struct pyslab_handle {
+    uint64_t heap_id[2]; /* which heap the block is in */
+    uint64_t id;         /* random */
+    uint32_t ticket;     /* where the table of the heap has it */
+    uint32_t reserved;
+} pyslab_handle;
+
+enum pyslab_uses {
+    PYSLAB_USES_PINNED = 0xffff, /* any number, as long as the maker of the handle has the block */
+};
+
+/* A block of another process's heap (or of one of this process's own) that this one holds. */
+typedef struct pyslab_shared_block {
+    pyslab_heap *heap;
+    void *address; /* where this process sees it */
+    uint64_t bytes;
+    uint32_t slot; /* in the heap's table */
+    uint32_t generation;
+    uint32_t writable; /* non-zero: it may be written to */
+    uint32_t reserved;
+} pyslab_shared_block;
+
+typedef struct pyslab_share_stats {
+    uint32_t struct_size;    /* sizeof(pyslab_share_stats) of the library */
+    uint32_t nr_clients;     /* other processes that have attached the heap */
+    uint64_t heap_id[2];     /* the heap's name in handles */
+    uint64_t nr_exported;    /* blocks that have a slot now */
+    uint64_t nr_in_transit;  /* handles that are not used up */
+    uint64_t nr_deferred;    /* blocks that were freed while others held them */
+    uint64_t deferred_bytes; /* of these */
+    uint64_t nr_exports;     /* blocks that were given a slot since creation */
+    uint64_t nr_taken_back;  /* deferred blocks that were freed in the end */
+    uint64_t nr_opens;       /* by this process, in all heaps: handles opened */
+    uint64_t nr_stale;       /* handles that were stale */
+    uint64_t nr_deaths;      /* dead clients that this process has cleared up after */
+} pyslab_share_stats;
 
 typedef struct pyslab_region_stats {
     uint64_t used_bytes; /* handed out and not given back, with padding; large objects by frames */
