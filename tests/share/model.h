@@ -5,8 +5,8 @@
  * every interleaving of every step, and a death between any two of them, can be tried
  * (model_search.c). docs/design/sharing-proofs.md says which rule of the code is which step here.
  *
- * Memory is sequentially consistent here: a step sees all steps before it. What weaker memory may
- * do is asked of litmus.py. */
+ * Memory is sequentially consistent here: a step sees all steps before it. What weaker memory
+ * may do is not asked here. */
 #ifndef TESTS_SHARE_MODEL_H
 #define TESTS_SHARE_MODEL_H
 
