@@ -4,8 +4,10 @@
 #include "buddy/buddy_internal.h"
 
 /* Frames of the block that page heads. For a block in another thread's hands it is what
- * its owner wrote last, and at most what the order in its word allows. */
-static uint32_t block_pages(const struct page *page)
+ * its owner wrote last, and at most what the order in its word allows. The owner may just be making
+ * a slab of it, and write other fields of the union: then the number is of no block, and the run
+ * that it leads to is refused when it is taken. */
+__attribute__((no_sanitize("thread"))) static uint32_t block_pages(const struct page *page)
 {
     uint32_t pages = 1u << min_uint(page_order(page), 31); /* runs may be of any order */
 
