@@ -101,7 +101,7 @@ void debug_report(struct arena_debug *debug, struct debug_found *found, bool val
  * before `end`. */
 void debug_copy_dump(struct debug_found *found, const char *start, const char *end);
 /* See pyslab_corruption_text. */
-size_t debug_report_text(const pyslab_corruption *found, char *text, size_t bytes);
+size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes);
 
 /* --- debug_layout.c ----------------------------------------------------- */
 

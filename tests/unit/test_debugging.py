@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,9 +33,13 @@ class Client:
 
 
 @pytest.fixture
-def client() -> Client:
-    """Return C code's view of an arena with all flags; it is not checked at the end."""
-    return Client(pyslab.Arena("16MiB", debug="FZPU"))
+def client() -> Iterator[Client]:
+    """Return C code's view of an arena with all flags; what is left in it is not looked at."""
+    arena = pyslab.Arena("16MiB", debug="FZPU")
+    yield Client(arena)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        arena.close()
 
 
 def write(address: int, nbytes: int = 1) -> None:
