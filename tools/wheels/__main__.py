@@ -9,7 +9,7 @@ the symbols of an old C library along (compiler.py), so that the wheels work on 
 auditwheel and objects.py judge each wheel; check.py installs it in a fresh environment without a
 compiler, and uses it. The sdist and the wheels are in dist/ then, in place of older ones of the
 same name; the logs and all else are in build/wheels/, which may be removed at any time. What was
-fetched is kept there: a second run needs no network.
+fetched is kept there for the next run.
 """
 
 from __future__ import annotations
