@@ -40,9 +40,9 @@ static void worker_start(int number)
 static void worker_wait(int number)
 {
     int status = 0;
+    bool waited = waitpid(pids[number], &status, 0) == pids[number];
 
-    waitpid(pids[number], &status, 0);
-    if (!WIFSIGNALED(status) ? WEXITSTATUS(status) != 0 : WTERMSIG(status) != SIGKILL) {
+    if (!waited || (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status) != 0)) {
         fprintf(stderr, "worker %d ended with status %d\n", number, status);
         failures++;
     }
@@ -88,12 +88,21 @@ static unsigned event(unsigned kind, int number)
     return 1;
 }
 
-/* Tells all to do the next thing, and waits until they have. */
+/* It has ended; how, is for worker_wait. */
+static bool worker_is_gone(int number)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)pids[number], &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+           info.si_pid != 0;
+}
+
+/* Tells all to do the next thing, and waits until they have, or are gone. */
 static void phase_enter(enum phase phase)
 {
     atomic_store(&board->phase, phase);
     for (int i = 0; phase != END && i < WORKERS; i++)
-        while (atomic_load(&board->ready[i]) < (int)phase && waitpid(pids[i], NULL, WNOHANG) == 0)
+        while (atomic_load(&board->ready[i]) < (int)phase && !worker_is_gone(i))
             usleep(1000);
 }
 
