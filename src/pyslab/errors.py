@@ -100,6 +100,10 @@ def _take() -> CorruptionError | None:
     return waiting[0]
 
 
+def _nothing() -> None:
+    """Be a place where the interpreter raises what is to be dropped (csrc/python/stack)."""
+
+
 class ArenaClosedError(PyslabError):
     """The arena was closed and takes no more allocations."""
 

@@ -227,3 +227,32 @@ def test_the_environment_and_the_end() -> None:
     )
     assert 0 == child.returncode
     assert "BUG kmalloc-112: right red zone overwritten, 1 bytes past the end" in child.stderr
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("tracer", ["settrace", "setprofile"])
+@pytest.mark.parametrize("end", ["arena.kfree(buf)", "del buf", "arena.validate()"])
+def test_under_a_tracer(when: str, tracer: str, end: str) -> None:
+    """A report, and a tracer that was there before or comes later: the program goes on."""
+    start = f"sys.{tracer}(lambda *event: None)"
+    done = run_child(
+        "import ctypes, sys, pyslab\n"
+        "def later(n):\n"
+        "    return sum(i for i in range(n))\n"
+        "sys.unraisablehook = lambda told: None\n"
+        "arena = pyslab.Arena('16MiB', debug='FZPU')\n"
+        "bufs = [arena.kmalloc(60) for _ in range(3)]\n"
+        "for buf in bufs: ctypes.memset(buf.address + 60, 1, 1)\n"
+        "bufs.pop()\n"
+        f"{start if when == 'before' else 'pass'}\n"
+        "try:\n"
+        f"    {end}\n"
+        "    later(3)\n"
+        "except pyslab.CorruptionError as error:\n"
+        "    pass\n"
+        f"{start}\n"
+        "assert 45 == later(10)\n"
+        f"sys.{tracer}(None)\n"
+        "print('alive')\n"
+    )
+    assert (0, "alive\n") == (done.returncode, done.stdout), done.stderr

@@ -57,6 +57,42 @@ static bool is_raisable(void)
     return yes;
 }
 
+/* An error waits to be raised in this thread. Runs no Python code. */
+static bool is_waiting(void)
+{
+    PyObject *waiting = objects_class("pyslab.errors", "_waiting");
+    PyObject *key = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+    bool yes = waiting != NULL && key != NULL && PyDict_Contains(waiting, key) == 1;
+
+    Py_XDECREF(waiting);
+    Py_XDECREF(key);
+    PyErr_Clear();
+    return yes;
+}
+
+/* Takes back what raise_later has asked the interpreter for; the error stays in the queue. Python
+ * 3.11 looks for what was asked for ever if it is taken back by NULL, and hangs under a tracer then
+ * (PyThreadState_EnterTracing is of that version). So there it is raised, in a function that does
+ * nothing, and dropped. */
+static void take_back(void)
+{
+#if PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
+    PyThreadState *thread = PyThreadState_Get();
+    PyObject *nothing = objects_class("pyslab.errors", "_nothing"), *done = NULL;
+
+    PyThreadState_EnterTracing(thread);
+    (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), PyExc_InterruptedError);
+    if (nothing != NULL)
+        done = PyObject_CallNoArgs(nothing);
+    PyErr_Clear();
+    PyThreadState_LeaveTracing(thread);
+    Py_XDECREF(done);
+    Py_XDECREF(nothing);
+#else
+    (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), NULL);
+#endif
+}
+
 /* Queues the error, whose reference it takes over, for when this thread's call comes back. */
 static void raise_later(PyObject *error)
 {
@@ -100,7 +136,8 @@ static void on_corruption(const pyslab_corruption *found, void *context)
     PyErr_Fetch(&type, &value, &traceback);
     /* What was found earlier in this call waits in the queue; the Python code below must not be
      * where it is raised. */
-    (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), NULL);
+    if (is_waiting())
+        take_back();
     if (arena != NULL)
         arena_pin(arena);
     error = error_new(found);
@@ -124,14 +161,16 @@ void corruption_watch(struct pyslab_arena *core)
 
 bool corruption_raise(void)
 {
-    PyObject *take = objects_class("pyslab.errors", "_take");
-    PyObject *error = take == NULL ? NULL : PyObject_CallNoArgs(take);
-    bool found = error != NULL && error != Py_None;
+    PyObject *take, *error;
+    bool found;
 
-    if (found) {
-        (void)PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), NULL);
+    if (is_waiting())
+        take_back(); /* first: it must not be raised inside _take */
+    take = objects_class("pyslab.errors", "_take");
+    error = take == NULL ? NULL : PyObject_CallNoArgs(take);
+    found = error != NULL && error != Py_None;
+    if (found)
         PyErr_SetObject(objects.corruption, error);
-    }
     Py_XDECREF(take);
     Py_XDECREF(error);
     return found || PyErr_Occurred() != NULL;
