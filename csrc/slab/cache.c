@@ -95,6 +95,14 @@ static size_t stride_of(size_t size, const pyslab_cache_options *options)
     return (size_t)align_up(bytes, effective_align(size, options));
 }
 
+/* The stride in a watched arena: with a red zone, unless an object fills the largest block. */
+static size_t watched_stride(const struct cache_desc *desc, unsigned max_order)
+{
+    size_t stride = (size_t)align_up(desc->stride + SANITIZE_RED_BYTES, desc->align);
+
+    return stride <= PAGE_SIZE << max_order ? stride : desc->stride;
+}
+
 /* What is left of a slab behind nr objects is nothing, or has room for the two words which mark
  * it as free, so that its address is not taken for an object's. */
 static bool rest_can_be_marked(const struct cache_desc *desc, uint32_t nr)
@@ -114,7 +122,7 @@ static uint32_t objects_per_slab(const struct cache_desc *desc)
 }
 
 static void desc_init(struct cache_desc *desc, const char *name, size_t size,
-                      const pyslab_cache_options *options, unsigned max_order)
+                      const pyslab_cache_options *options, const struct page_alloc *pages)
 {
     memset(desc, 0, sizeof *desc);
     strncpy(desc->name, name, sizeof desc->name - 1);
@@ -123,7 +131,9 @@ static void desc_init(struct cache_desc *desc, const char *name, size_t size,
     desc->free_offset = (uint32_t)free_offset_of(size, options);
     desc->align = (uint32_t)effective_align(size, options);
     desc->stride = (uint32_t)stride_of(size, options);
-    desc->slab_order = slab_order_for(desc->stride, os_nr_cpus(), max_order);
+    if (pages->watch != SANITIZE_NONE)
+        desc->stride = (uint32_t)watched_stride(desc, pages->max_order);
+    desc->slab_order = slab_order_for(desc->stride, os_nr_cpus(), pages->max_order);
     desc->objects_per_slab = objects_per_slab(desc);
     for (unsigned i = 0; i < NR_SLAB_LISTS; i++)
         index_list_init(&desc->list[i]);
@@ -190,7 +200,7 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
     }
     cache->id = id;
     cache->desc = &sa->descs[id];
-    desc_init(cache->desc, name, size, options, sa->pages->max_order);
+    desc_init(cache->desc, name, size, options, sa->pages);
     if (id <= CLASS_MAX && !cache_is_constructed(cache) &&
         rest_can_be_marked(cache->desc, cache->desc->objects_per_slab))
         cache->fast_class = id;
@@ -224,6 +234,7 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
     cache->owner = sa;
     cache->domain = sa->domain;
     cache->secret = sa->secret;
+    cache->watch = sa->pages->watch;
     cache->base = sa->map.base;
     cache->classes = sa->map.classes;
     cache->bytes = sa->map.bytes;

@@ -35,12 +35,15 @@ static uint64_t *key_word(const struct kmem_cache *cache, void *p)
 
 bool object_is_marked(const struct kmem_cache *cache, void *p)
 {
+    if (cache_is_watched(cache))
+        return object_is_in_slab(cache, p);
     return *key_word(cache, p) == object_key_value(cache->secret, p);
 }
 
 void object_clear_mark(const struct kmem_cache *cache, void *p)
 {
-    *key_word(cache, p) = 0;
+    if (!cache_is_watched(cache))
+        *key_word(cache, p) = 0;
 }
 
 void object_set_mark(const struct kmem_cache *cache, void *p)
@@ -48,6 +51,8 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
     uint64_t key = object_key_value(cache->secret, p);
     uint64_t *word = key_word(cache, p);
 
+    if (cache_is_watched(cache))
+        return;
     *word = key;
     if (!is_small(cache))
         word[-1] = key; /* the malloc library looks at both (malloc/heap.h) */
@@ -55,7 +60,7 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
 
 /* --- one slab ----------------------------------------------------------- */
 
-static void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index)
+void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index)
 {
     char *start = pfn_to_virt(&cache->owner->map, pfn);
 
@@ -88,6 +93,8 @@ static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
 
 static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
 {
+    if (cache->dtor != NULL)
+        slab_watch(cache, pfn, true);
     for (uint32_t i = 0; cache->dtor != NULL && i < nr; i++)
         cache->dtor(slab_object(cache, pfn, i), cache->context);
 }
@@ -133,12 +140,15 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     page = pfn_to_page(&pages->map, pfn);
     page->slab.cache_id = (uint16_t)cache->id;
     page->slab.inuse = 0;
-    if (!cache_is_constructed(cache)) {
+    if (cache_is_constructed(cache)) {
+        if (!slab_construct(cache, pfn)) {
+            page_free_block(pages, pfn, order);
+            return SLAB_REFUSED;
+        }
+    } else if (!cache_is_watched(cache)) {
         slab_mark_all(cache, pfn);
-    } else if (!slab_construct(cache, pfn)) {
-        page_free_block(pages, pfn, order);
-        return SLAB_REFUSED;
     }
+    slab_watch(cache, pfn, false);
     slab_free_all(cache, pfn);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_SLAB, order, page_zone(page)));
     frame_map_set_class(&pages->map, pfn, 1u << order, cache_class(cache));
@@ -254,6 +264,10 @@ static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, vo
         slab_move_locked(cache, pfn, SLAB_FULL);
     else if (page->slab.list == SLAB_EMPTY)
         slab_move_locked(cache, pfn, SLAB_PARTIAL);
+    if (cache_is_watched(cache)) {
+        objects_watch(cache, objects, taken, true);
+        return taken;
+    }
     return cache->owner->pops_are_checked ? taken : keep_marked(cache, objects, taken);
 }
 
@@ -404,6 +418,8 @@ void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr
 {
     lock_assert_held(&cache->lock);
     CHECK(nr <= cache->desc->nr_inuse);
+    if (cache_is_watched(cache))
+        objects_watch(cache, objects, nr, false);
     for (uint32_t i = 0; i < nr;) {
         uint32_t pfn = slab_of(cache, objects[i]), nr_back;
         struct page *page = pfn_to_page(&cache->owner->map, pfn);
@@ -509,11 +525,15 @@ void slab_sort_partial_locked(struct kmem_cache *cache)
 void slab_destruct_all(struct kmem_cache *cache)
 {
     struct index_view links = page_links(&cache->owner->map);
+    bool any = cache->dtor != NULL || cache_is_watched(cache);
 
-    for (unsigned i = 0; cache->dtor != NULL && i < NR_SLAB_LISTS; i++)
+    for (unsigned i = 0; any && i < NR_SLAB_LISTS; i++)
         for (uint32_t pfn = cache->desc->list[i].first; pfn != INDEX_NONE;
-             pfn = index_link_at(links, pfn)->next)
+             pfn = index_link_at(links, pfn)->next) {
+            if (cache_is_watched(cache))
+                slab_forget(cache, pfn);
             slab_destruct(cache, pfn, cache->desc->objects_per_slab);
+        }
 }
 
 size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t nr)

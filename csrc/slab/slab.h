@@ -155,6 +155,7 @@ struct kmem_cache {
     pyslab_dtor dtor;               /* or NULL; constant */
     void *context;                  /* of both; constant */
     void (*release)(void *context); /* or NULL; see cache_set_release */
+    enum sanitize_mode watch;       /* the tool that watches its objects; constant */
     uint32_t sheaf_capacity;        /* of its largest sheaves, but for grown ones; 0: it has no
                                        sheaves; constant */
     uint16_t grown_capacity;        /* of the largest grown sheaf (sheaf_size.c); constant */
