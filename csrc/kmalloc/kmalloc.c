@@ -104,6 +104,23 @@ static void *adopt_large(struct kmalloc *km, uint32_t pfn)
     return pfn_to_virt(&pages->map, pfn);
 }
 
+/* A large block whose last frame is not used up to its end, so that what lies behind the size bytes
+ * can be closed for the tool that watches the arena. */
+static slow_path void *alloc_watched_large(struct kmalloc *km, size_t size, unsigned align_order,
+                                           uint32_t gfp)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint32_t nr_pages = (uint32_t)bytes_to_pages(size) + 1;
+    uint32_t pfn = page_alloc_exact(pages, nr_pages, align_order, gfp);
+    char *p;
+
+    if (pfn == PFN_NONE)
+        return NULL;
+    p = adopt_large(km, pfn);
+    sanitize_close(pages->watch, p + size, ((size_t)nr_pages << PAGE_SHIFT) - size);
+    return p;
+}
+
 /* A large block for size bytes: of one block of the buddy, if size is one and threads keep lists of
  * that order; else of exactly as many frames as size needs. */
 static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, uint32_t gfp)
@@ -116,6 +133,8 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
 
     if (nr_pages > pages->map.nr_pages)
         return NULL;
+    if (pages->watch != SANITIZE_NONE)
+        return alloc_watched_large(km, size, align_order, gfp);
     pfn = align_order == 0 && nr_pages != 0 ? shelf_take(pages, (uint32_t)nr_pages, gfp) : PFN_NONE;
     if (pfn != PFN_NONE)
         return adopt_large(km, pfn);
@@ -212,6 +231,8 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
     }
     if ((gfp & PYSLAB_GFP_ZERO) != 0)
         memset(p, 0, cache->debug != NULL ? size : km->classes.size[class]);
+    if (unlikely(cache->watch != SANITIZE_NONE))
+        sanitize_object_trim(cache->watch, p, km->classes.size[class], size);
     return p;
 }
 
@@ -309,6 +330,7 @@ void kmalloc_clear(struct kmalloc *km, void *p)
 
     if (usable == 0)
         return;
+    sanitize_open(km->slabs.pages->watch, p, usable, true);
     memset(p, 0, usable);
     /* For the compiler this reads the bytes, so that the writes before it cannot be dead. */
     __asm__ volatile("" : : "r"(p) : "memory");
@@ -449,6 +471,10 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
         debug_examine(cache, p);
         if (debug_resize(cache, p, size, (gfp & PYSLAB_GFP_ZERO) != 0))
             return p;
+    } else if (unlikely(km->slabs.pages->watch != SANITIZE_NONE)) {
+        /* The caller's part of the old block is not known here: all of it is copied. */
+        sanitize_open(km->slabs.pages->watch, p, usable, true);
+        return move_block(km, p, usable, size, gfp);
     }
     if (size > usable)
         return move_block(km, p, usable, size, gfp);

@@ -53,6 +53,7 @@ static bool heap_make(void)
     }
     if (bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
         bytes = (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT;
+    sanitize_decline();
     for (; bytes >= HEAP_LEAST_BYTES; bytes -= bytes / 4) {
         options.size_bytes = bytes;
         malloc_arena.background.by_owner = true; /* background_start_if_due, below */

@@ -15,6 +15,7 @@
 
 #include "buddy/buddy.h"
 #include "page_alloc/usage.h"
+#include "sanitize/sanitize.h"
 #include "thread/thread.h"
 
 #define NR_PCP_LISTS 10u      /* orders 0 to 9 */
@@ -112,6 +113,9 @@ struct page_alloc {
                                           PFN_NONE: all may; their zone's lock */
     bool forked;                       /* this is a forked child's copy: the frames of high memory
                                           are the parent's */
+    enum sanitize_mode watch;          /* the tool that watches the frames; NONE if they
+                                          are shared: others use them, too; constant */
+    _Atomic uint32_t watched_end;      /* frames below are roots of LeakSanitizer: watch.h */
     bool best_fit;                     /* large requests go to the shortest resident run that
                                          fits, also where a larger block is free; set
                                          before the first allocation */

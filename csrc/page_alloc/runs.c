@@ -12,6 +12,7 @@
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
+#include "page_alloc/watch.h"
 #include "page_alloc/zonelist.h"
 
 /* Serves a request for a run, and counts it as in the caller's hands; kmalloc counts its LARGE
@@ -180,5 +181,7 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     limit_leave(pa, limited);
+    if (taken)
+        frames_watch_open(pa, pfn, nr_pages, false);
     return taken;
 }

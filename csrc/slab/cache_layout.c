@@ -99,18 +99,30 @@ static uint32_t cache_debug_flags(const struct slab_alloc *sa, const char *name,
     return options->debug_flags | debug_flags_for(&sa->debug, name);
 }
 
-/* Sets where a cache's objects are. flags: enum pyslab_debug_flags. */
-static void desc_lay_out(struct cache_desc *desc, size_t size, const pyslab_cache_options *options,
-                         uint32_t flags, bool keyed)
+/* The stride in a watched arena: with a red zone, unless an object fills the largest block. */
+static size_t watched_stride(const struct cache_desc *desc, unsigned max_order)
+{
+    size_t stride = (size_t)align_up(desc->stride + SANITIZE_RED_BYTES, desc->align);
+
+    return stride <= PAGE_SIZE << max_order ? stride : desc->stride;
+}
+
+/* Sets where a cache's objects are. flags: enum pyslab_debug_flags; with any of them no tool
+ * watches the cache. */
+static void desc_lay_out(const struct slab_alloc *sa, struct cache_desc *desc, size_t size,
+                         const pyslab_cache_options *options, uint32_t flags)
 {
     struct debug_layout layout;
 
     desc->align = (uint32_t)effective_align(size, options);
     desc->stride = (uint32_t)stride_of(size, options);
     desc->free_offset = (int32_t)free_offset_of(size, options);
-    if (flags == 0)
+    if (flags == 0) {
+        if (sa->pages->watch != SANITIZE_NONE)
+            desc->stride = (uint32_t)watched_stride(desc, sa->pages->max_order);
         return;
-    layout = debug_layout_of(size, desc->align, flags, keyed);
+    }
+    layout = debug_layout_of(size, desc->align, flags, sa->debug.keyed);
     desc->front = layout.front;
     desc->stride = layout.stride;
     desc->free_offset = -(int32_t)(layout.gap + DEBUG_WORD_BYTES);
@@ -134,7 +146,7 @@ void cache_lay_out(const struct slab_alloc *sa, struct cache_desc *desc, const c
     strncpy(desc->name, name, sizeof desc->name - 1);
     desc->object_size = (uint32_t)size;
     desc->flags = options->flags;
-    desc_lay_out(desc, size, options, cache_debug_flags(sa, name, options), sa->debug.keyed);
+    desc_lay_out(sa, desc, size, options, cache_debug_flags(sa, name, options));
     desc->slab_order = slab_order_for(desc->stride, os_nr_cpus(), max_order);
     desc->objects_per_slab = objects_per_slab(desc);
     for (unsigned i = 0; i < NR_SLAB_LISTS; i++)
@@ -150,7 +162,7 @@ bool cache_layout_fits(const struct slab_alloc *sa, const char *name, size_t siz
 {
     struct cache_desc trial = {.name = ""};
 
-    desc_lay_out(&trial, size, options, cache_debug_flags(sa, name, options), sa->debug.keyed);
+    desc_lay_out(sa, &trial, size, options, cache_debug_flags(sa, name, options));
     return (options->debug_flags & ~DEBUG_FLAGS) == 0 &&
            bytes_to_pages(trial.stride) <= 1u << sa->pages->max_order;
 }
@@ -160,8 +172,10 @@ int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const
 {
     uint32_t flags = cache_debug_flags(sa, name, options);
 
-    if (flags == 0)
+    if (flags == 0) {
+        cache->watch = sa->pages->watch;
         return PYSLAB_OK;
+    }
     cache->debug = debug_new(
         sa, debug_layout_of(size, effective_align(size, options), flags, sa->debug.keyed), flags);
     return cache->debug != NULL ? PYSLAB_OK : PYSLAB_ENOMEM;

@@ -24,7 +24,8 @@
  * An allocation looks in main, then the spare (which it swaps with main), the barn, a partial slab,
  * an empty slab, and at last buys a slab from the buddy. A free goes to main, the spare (swap),
  * the barn, and at last to the slabs.
- * A cache with debug flags has no sheaves, and what debug.h says around its objects.
+ * A cache with debug flags has no sheaves, and what debug.h says around its objects; one that
+ * AddressSanitizer or memcheck watches has no sheaves, and red zones (watch.c).
  * Invariant (cache_inuse_adds_up in slab_check.c): the sum of slab.inuse == desc.nr_inuse ==
  * objects in callers' hands + in sheaves + in the barn + held back by debug.h.
  * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free objects in
@@ -159,6 +160,8 @@ struct kmem_cache {
     pyslab_dtor dtor;               /* or NULL; constant */
     void *context;                  /* of both; constant */
     void (*release)(void *context); /* or NULL; see cache_set_release */
+    enum sanitize_mode watch;       /* the tool that watches its objects;
+                                       NONE if it has debug flags; constant */
     uint32_t sheaf_capacity;        /* of its largest sheaves, but for grown ones; 0: it has no
                                        sheaves; constant */
     uint16_t grown_capacity;        /* of the largest grown sheaf (sheaf_size.c); constant */
@@ -288,12 +291,14 @@ void cache_return_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
  * not used for long. ENOMEM: none was bought. */
 int cache_prealloc(struct kmem_cache *cache, size_t nr);
 
-/* --- slab.c ------------------------------------------------------------- */
+/* --- address.c ---------------------------------------------------------- */
 
 /* The cache whose slab p lies in; NULL: it lies in none. */
 struct kmem_cache *slab_cache_around(struct slab_alloc *sa, const void *p);
 /* The cache whose slab holds p, if p is the start of an object; else NULL. */
 struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p);
+
+/* --- slab.c ------------------------------------------------------------- */
 
 /* True while the object is free, in a slab, a sheaf or the barn, and was not written to. */
 bool object_is_marked(const struct kmem_cache *cache, void *p);

@@ -39,11 +39,15 @@ void cache_lay_out(const struct slab_alloc *sa, struct cache_desc *desc, const c
  * buddy. */
 bool cache_layout_fits(const struct slab_alloc *sa, const char *name, size_t size,
                        const pyslab_cache_options *options);
-/* Gives the cache what its debug flags need, if it has any; ENOMEM. */
+/* Gives the cache what its debug flags need, if it has any; else the tool that watches the arena
+ * watches its objects, too. ENOMEM. */
 int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const char *name,
                     size_t size, const pyslab_cache_options *options);
 
 /* --- slab.c: one slab, and a cache's lists of them ---------------------- */
+
+/* The object with this number in the slab at pfn. */
+void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index);
 
 /* Takes frames from page_alloc for a slab, constructs its objects and enters its frames in the
  * class map; returns its first frame. PFN_NONE: there is no memory. SLAB_REFUSED: a constructor
@@ -71,7 +75,8 @@ void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_b
 uint32_t slab_surplus_locked(const struct kmem_cache *cache);
 /* Moves empty slabs that were not needed for a whole REAP_INTERVAL_MS to the batch. */
 void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch);
-/* For the end of the arena: runs the destructor on every constructed object of every slab. */
+/* For the end of the arena: runs the destructor on every constructed object of every slab. Objects
+ * that are in use are free for a tool that watches the arena. */
 void slab_destruct_all(struct kmem_cache *cache);
 /* Orders the partial list: slabs with the fewest free objects first. */
 void slab_sort_partial_locked(struct kmem_cache *cache);
@@ -92,6 +97,14 @@ static inline void cache_count_free(const struct kmem_cache *cache, const void *
     usage_sub(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
+/* A tool watches the cache's objects (sanitize/sanitize.h). A watched cache has no sheaves, and
+ * writes nothing into free objects: the free bits of its slabs tell which are. It has no debug
+ * flags either, whose checks look at bytes that would be closed. */
+static inline bool cache_is_watched(const struct kmem_cache *cache)
+{
+    return unlikely(cache->watch != SANITIZE_NONE);
+}
+
 /* True if the objects have a constructed state, which must survive while they are free. */
 static inline bool cache_is_constructed(const struct kmem_cache *cache)
 {
@@ -104,6 +117,15 @@ bool object_may_leave(const struct kmem_cache *cache, void *p);
 /* They clear and set the free mark that object_is_marked looks at. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
+
+/* --- watch.c: objects under a tool ------------------------------------------ */
+
+/* The bytes of a slab are nobody's, or the cache's own. */
+void slab_watch(const struct kmem_cache *cache, uint32_t pfn, bool open);
+/* Tells the tool of objects that leave their slabs, or come back. */
+void objects_watch(const struct kmem_cache *cache, void *const *objects, uint32_t nr, bool taken);
+/* The objects of a slab that are in use are nobody's from now on. */
+void slab_forget(const struct kmem_cache *cache, uint32_t pfn);
 
 /* The word with the free bits of a slab's objects 64 * index and up. */
 static inline _Atomic uint64_t *slab_free_word(const struct kmem_cache *cache, uint32_t pfn,
