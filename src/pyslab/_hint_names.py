@@ -16,6 +16,7 @@ from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.window import Window
 from pyslab.leaks import Leak
+from pyslab.testing import Failing
 from pyslab.statistics import StatisticsBlock
 from pyslab.zones import Zone, ZoneLayout
 
@@ -35,6 +36,7 @@ __all__ = [
     "Fragmentation",
     "Hugepages",
     "KmallocClasses",
+    "Failing",
     "Leak",
     "NoReturn",
     "Order",
