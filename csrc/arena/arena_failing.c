@@ -66,8 +66,7 @@ static struct pyslab_arena *arena_of(const struct pyslab_failing *attr)
 {
     char *watch = (char *)(uintptr_t)attr->arena;
 
-    return (struct pyslab_arena *)(void *)(watch - offsetof(struct pyslab_arena,
-                                                            pages.own_faults));
+    return (struct pyslab_arena *)(void *)(watch - offsetof(struct pyslab_arena, pages.own_faults));
 }
 
 void arena_failing_end(struct pyslab_failing *attr)

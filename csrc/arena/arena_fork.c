@@ -23,7 +23,7 @@
 static struct {
     struct lock lock;            /* guards arenas */
     struct pyslab_arena *arenas; /* all alive in this process */
-    uint32_t nr_failing;         /* attributes that make calls of all of them fail; arena_failing.h */
+    uint32_t nr_failing; /* attributes that make calls of all of them fail; arena_failing.h */
 } arena_list;
 
 static pthread_once_t arena_list_once = PTHREAD_ONCE_INIT;

@@ -113,6 +113,17 @@ static bool attr_fits(const struct pyslab_failing *attr, const struct fault_watc
            (attr->thread == NULL || attr->thread == fault_thread());
 }
 
+/* The calling thread's call is let pass, this once. */
+static bool takes_pardon_locked(struct pyslab_failing *attr)
+{
+    bool pardoned = attr->pardoned == fault_thread();
+
+    lock_assert_held(&attrs.lock);
+    if (pardoned)
+        attr->pardoned = NULL;
+    return pardoned;
+}
+
 /* splitmix64's step and mix (Steele, Lea and Flood, 2014). */
 static uint64_t next_random(uint64_t *state)
 {
@@ -156,7 +167,8 @@ slow_path bool fault_attrs_ask(const struct fault_watch *arena, const char *cach
     for (struct pyslab_failing *attr = attrs.first; attr != NULL; attr = attr->next) {
         if (attr->failed == fault_thread())
             attr->failed = NULL;
-        if (attr_fits(attr, arena, cache) && attr_decides_locked(attr, bytes)) {
+        if (attr_fits(attr, arena, cache) && !takes_pardon_locked(attr) &&
+            attr_decides_locked(attr, bytes)) {
             attr->stats.nr_failures++;
             attr->failed = fault_thread();
             fails = true;
@@ -177,4 +189,19 @@ bool fault_failed_last(const struct fault_watch *arena)
         failed |= attr->failed == fault_thread();
     lock_release(&attrs.lock);
     return failed;
+}
+
+void fault_pardon(const struct fault_watch *arena)
+{
+    if (load_relaxed(&arena->nr) == 0)
+        return;
+    attrs_lock();
+    for (struct pyslab_failing *attr = attrs.first; attr != NULL; attr = attr->next)
+        if (attr->failed == fault_thread()) {
+            attr->stats.nr_calls--;
+            attr->stats.nr_failures--;
+            attr->failed = NULL;
+            attr->pardoned = fault_thread();
+        }
+    lock_release(&attrs.lock);
 }

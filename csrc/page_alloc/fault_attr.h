@@ -29,7 +29,7 @@ struct fault_watch {
 };
 
 struct pyslab_failing {
-    struct pyslab_failing *next;         /* the list; its lock */
+    struct pyslab_failing *next;     /* the list; its lock */
     const struct fault_watch *arena; /* whose calls; NULL: of all arenas */
     char cache[PYSLAB_NAME_MAX];     /* only objects of these caches; "": all allocations */
     const void *thread;              /* only calls of this one; NULL: of all threads */
@@ -38,6 +38,7 @@ struct pyslab_failing {
     uint64_t space_left;             /* bytes that are still handed out first */
     pyslab_failing_stats stats;      /* what came of it */
     const void *failed;              /* thread whose last call it made fail; NULL: none */
+    const void *pardoned;            /* thread whose next call it does not look at; NULL: none */
 };
 
 /* What stands for the calling thread in fault_attr.thread. */
@@ -54,6 +55,10 @@ bool fault_attr_is_orphan(const struct pyslab_failing *attr);
 
 /* True if the calling thread's last allocation was made to fail, for wording an error. */
 bool fault_failed_last(const struct fault_watch *arena);
+
+/* For a caller that tries until there is memory (GFP_NOFAIL), and so asked without that flag: if
+ * the thread's last call was made to fail, that does not count, and the next call is let pass. */
+void fault_pardon(const struct fault_watch *arena);
 
 /* The slow half of what follows. */
 bool fault_attrs_ask(const struct fault_watch *arena, const char *cache, uint64_t bytes,

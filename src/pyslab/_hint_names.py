@@ -16,8 +16,8 @@ from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.window import Window
 from pyslab.leaks import Leak
-from pyslab.testing import Failing
 from pyslab.statistics import StatisticsBlock
+from pyslab.testing import Failing
 from pyslab.zones import Zone, ZoneLayout
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ __all__ = [
     "Buffer",
     "CacheStats",
     "Closable",
+    "Failing",
     "Fallback",
     "Fragmentation",
     "Hugepages",
     "KmallocClasses",
-    "Failing",
     "Leak",
     "NoReturn",
     "Order",

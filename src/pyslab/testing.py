@@ -14,7 +14,7 @@ once. The kernel's names for the two are failslab and fail-nth. What it is not: 
 machine under pressure; Arena.limit makes memory short for real.
 
 While a block is open every call of the arena is slower by some tenths of a microsecond; outside of
-blocks nothing is. Frees, krealloc within the block's capacity, sizes of 0 and GFP.NOFAIL never fail.
+blocks nothing is. Frees, krealloc within a Buffer's capacity, sizes of 0 and GFP.NOFAIL never fail.
 """
 
 from __future__ import annotations

@@ -388,20 +388,13 @@ static void a_child_has_its_own(void)
 }
 
 static const struct test tests[] = {
-    TEST(the_nth_fails),
-    TEST(intervals_and_times),
-    TEST(space_comes_first),
-    TEST(chance_is_fair_and_repeats),
-    TEST(every_kind_asks),
-    TEST(mempools_have_their_reserve),
-    TEST(caches_are_named),
-    TEST(one_thread_or_all),
-    TEST(one_arena_or_all),
-    TEST(an_arena_may_go_first),
-    TEST(some_calls_never_fail),
-    TEST(wrong_options_are_refused),
-    TEST(rules_overlap),
-    TEST(a_child_has_its_own),
+    TEST(the_nth_fails),         TEST(intervals_and_times),
+    TEST(space_comes_first),     TEST(chance_is_fair_and_repeats),
+    TEST(every_kind_asks),       TEST(mempools_have_their_reserve),
+    TEST(caches_are_named),      TEST(one_thread_or_all),
+    TEST(one_arena_or_all),      TEST(an_arena_may_go_first),
+    TEST(some_calls_never_fail), TEST(wrong_options_are_refused),
+    TEST(rules_overlap),         TEST(a_child_has_its_own),
 };
 
 TEST_MAIN(tests)

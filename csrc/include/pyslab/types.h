@@ -402,16 +402,16 @@ typedef void (*pyslab_region_exit)(void *context);
 /* Which calls are made to fail, and how often: see pyslab_failing_begin. All zero but struct_size:
  * every one. */
 typedef struct pyslab_failing_options {
-    uint32_t struct_size;     /* sizeof(pyslab_failing_options) of the caller */
-    uint32_t probability;     /* of failing, in millionths; 0: certain */
-    uint64_t nth;             /* only the nth call, counted from 1; the other rules do not count */
-    uint64_t interval;        /* one call in so many; 0, 1: each */
-    uint64_t times;           /* at most so many failures; 0: any number */
-    uint64_t space_bytes;     /* so many bytes are handed out before any call fails */
-    uint64_t seed;            /* of the generator behind probability */
-    uint32_t this_thread;     /* 1: calls of the calling thread only */
-    uint32_t reserved;        /* zero */
-    const char *cache;        /* only objects of caches of this name, or of names that begin with
+    uint32_t struct_size; /* sizeof(pyslab_failing_options) of the caller */
+    uint32_t probability; /* of failing, in millionths; 0: certain */
+    uint64_t nth;         /* only the nth call, counted from 1; the other rules do not count */
+    uint64_t interval;    /* one call in so many; 0, 1: each */
+    uint64_t times;       /* at most so many failures; 0: any number */
+    uint64_t space_bytes; /* so many bytes are handed out before any call fails */
+    uint64_t seed;        /* of the generator behind probability */
+    uint32_t this_thread; /* 1: calls of the calling thread only */
+    uint32_t reserved;    /* zero */
+    const char *cache;    /* only objects of caches of this name, or of names that begin with
                                  what is before a star; NULL: all allocations */
 } pyslab_failing_options;
 
