@@ -11,7 +11,7 @@
 #include "arena/arena.h"
 
 /* arena: NULL is all of them, also those that are made later, and the making of them.
- * Errors: EINVAL, ENOMEM. pre: the options are whole */
+ * Errors: EINVAL, ENOMEM. */
 int arena_failing_begin(struct pyslab_arena *arena, const pyslab_failing_options *options,
                         struct pyslab_failing **out);
 void arena_failing_end(struct pyslab_failing *attr);

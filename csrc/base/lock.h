@@ -7,9 +7,9 @@
  * What it is not: recursive, or fair.
  *
  * Order: fork > thread registry > window > vm > regions > shared heaps > cache table > cache >
- * shrinkers > limit > background > zone > track > fault > heap, from the outermost to the innermost. A
- * thread that holds a lock may take only locks that stand further right, which are those of a
- * greater number in enum lock_rank.
+ * shrinkers > limit > background > zone > track > fault > heap, from the outermost to the
+ * innermost. A thread that holds a lock may take only locks that stand further right, which are
+ * those of a greater number in enum lock_rank.
  * Several locks of one rank are held at once by the fork handlers alone, in index order.
  */
 #ifndef BASE_LOCK_H

@@ -169,7 +169,8 @@ void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
     return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
 }
 
-/* This request is made to fail (fault_attr.h). class: 0 for a large block, which no cache serves. */
+/* This request is made to fail (fault_attr.h). class: 0 for a large block, which is of
+ * no cache. */
 static inline bool request_fails(const struct kmalloc *km, unsigned class, size_t size,
                                  uint32_t gfp)
 {

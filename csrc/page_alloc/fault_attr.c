@@ -134,8 +134,7 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* In the kernel's order (should_fail_ex): how often, space, interval, chance. The caller holds the
- * list's lock. */
+/* In the kernel's order: how often, space, interval, chance. The caller holds the list's lock. */
 static bool attr_decides_locked(struct pyslab_failing *attr, uint64_t bytes)
 {
     const pyslab_failing_options *options = &attr->options;

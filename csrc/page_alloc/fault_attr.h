@@ -43,9 +43,9 @@ struct pyslab_failing {
 
 /* What stands for the calling thread in fault_attr.thread. */
 const void *fault_thread(void);
-/* pre: the attribute is not on the list */
+/* Puts a new attribute on the list. */
 void fault_attr_add(struct pyslab_failing *attr);
-/* pre: it is */
+/* Takes one that is there off. */
 void fault_attr_remove(struct pyslab_failing *attr);
 void fault_attr_read(const struct pyslab_failing *attr, pyslab_failing_stats *out);
 /* The arena goes: attributes that were about it are about nothing from now on. */
@@ -64,7 +64,7 @@ void fault_pardon(const struct fault_watch *arena);
 bool fault_attrs_ask(const struct fault_watch *arena, const char *cache, uint64_t bytes,
                      uint32_t gfp);
 
-/* True if this call is to fail. cache: the name of its object's, or NULL. The caller holds no lock. */
+/* True if this call is to fail. cache: the name of its object's, or NULL. The caller has no lock. */
 static inline bool should_fail(const struct fault_watch *arena, const char *cache, uint64_t bytes,
                                uint32_t gfp)
 {

@@ -14,10 +14,10 @@ from pyslab._core import Buffer
 from pyslab._figures.address_map import AddressMap
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
+from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
 from pyslab.leaks import Leak
 from pyslab.statistics import StatisticsBlock
-from pyslab.testing import Failing
 from pyslab.zones import Zone, ZoneLayout
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def test_the_bodies_pass(output: str, name: str) -> None:
 def test_leaks_are_told_with_their_place(output: str) -> None:
     """The report of leaks has the line of the test."""
     assert "the test ended with 112 bytes in 1 allocation from 1 place still in use" in output
-    assert "test_it.py:14 in test_leak\n" in output
+    assert ":15 in test_leak\n" in output
 
 
 def test_a_failing_test_is_not_blamed_twice(output: str) -> None:

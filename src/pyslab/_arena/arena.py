@@ -13,7 +13,6 @@ from _thread import _local  # threading.local, without importing threading
 
 from pyslab import _hints as hints
 from pyslab._arena import arrays, kernel_reports, reclaim, reports, tracking, windows
-from pyslab._arena.failing import failing
 from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
@@ -209,6 +208,7 @@ class Arena(ArenaBase, Closing):
         self._set_on_oom(callback)  # which sets _on_oom as well
 
     register_shrinker = reclaim.register_shrinker
+    failing = reclaim.failing
 
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 
@@ -261,7 +261,6 @@ class Arena(ArenaBase, Closing):
     _repr_html_ = reports.html
     statistics = reports.statistics
     leaks = tracking.leaks
-    failing = failing
     reset_peak = reports.reset_peak
 
     # --- figures as /proc has them: kernel_reports.py --------------------------
