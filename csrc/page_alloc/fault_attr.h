@@ -64,7 +64,7 @@ void fault_pardon(const struct fault_watch *arena);
 bool fault_attrs_ask(const struct fault_watch *arena, const char *cache, uint64_t bytes,
                      uint32_t gfp);
 
-/* True if this call is to fail. cache: the name of its object's, or NULL. The caller has no lock. */
+/* True if this call is to fail. cache: name of its object's, or NULL. Called without locks. */
 static inline bool should_fail(const struct fault_watch *arena, const char *cache, uint64_t bytes,
                                uint32_t gfp)
 {
