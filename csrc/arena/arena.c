@@ -353,6 +353,7 @@ void arena_destroy(struct pyslab_arena *arena)
     if (load_relaxed(&arena->side) != NULL)
         arena_destroy(load_relaxed(&arena->side));
     arena_list_remove(arena);
+    fault_attrs_forget(&arena->pages.own_faults);
     vm_destroy(&arena->vm);
     region_set_destroy(&arena->regions);
     usage_untrack(&arena->pages.own_usage, &arena->domain);
@@ -425,6 +426,7 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
     if (side_create(arena, &made) != PYSLAB_OK)
         return NULL;
     made->pages.usage = &arena->pages.own_usage;
+    made->pages.faults = &arena->pages.own_faults;
     made->pages.purge.note = arena->pages.purge.note; /* the same thread serves both */
     made->pages.purge.note_context = arena->pages.purge.note_context;
     if (atomic_compare_exchange_strong(&arena->side, &side, made))

@@ -13,6 +13,7 @@
  */
 #include "arena/arena_fork.h"
 
+#include "arena/arena_failing.h"
 #include "os/os.h"
 #include "os/os_heap.h"
 #include "slab/mempool.h"
@@ -22,6 +23,7 @@
 static struct {
     struct lock lock;            /* guards arenas */
     struct pyslab_arena *arenas; /* all alive in this process */
+    uint32_t nr_failing; /* attributes that make calls of all of them fail; arena_failing.h */
 } arena_list;
 
 static pthread_once_t arena_list_once = PTHREAD_ONCE_INIT;
@@ -115,6 +117,7 @@ static void fork_prepare(void)
             share_fork_prepare();
         arenas_each(rank, lock_acquire_for_fork);
     }
+    fault_attrs_fork_prepare();
     os_heap_fork_prepare();
 }
 
@@ -123,6 +126,7 @@ static void fork_release(void)
 {
     lock_assert_held(&arena_list.lock);
     os_heap_fork_done();
+    fault_attrs_fork_release();
     for (size_t rank = NR_RANKS; rank > 0; rank--)
         arenas_each(rank - 1, lock_release_after_fork);
     remaps_fork_release();
@@ -224,6 +228,8 @@ void arena_list_add(struct pyslab_arena *arena)
     if (arena->next != NULL)
         arena->next->prev = arena;
     arena_list.arenas = arena;
+    for (uint32_t i = 0; i < arena_list.nr_failing; i++)
+        arena_divert_failing(arena);
     lock_release(&arena_list.lock);
 }
 
@@ -236,5 +242,38 @@ void arena_list_remove(struct pyslab_arena *arena)
         arena->prev->next = arena->next;
     else
         arena_list.arenas = arena->next;
+    lock_release(&arena_list.lock);
+}
+
+uint32_t arena_list_count(void)
+{
+    uint32_t nr = 0;
+
+    pthread_once(&arena_list_once, arena_list_init);
+    lock_acquire(&arena_list.lock);
+    for (const struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        nr++;
+    lock_release(&arena_list.lock);
+    return nr;
+}
+
+/* --- failures in all arenas ----------------------------------------------- */
+
+void arena_list_divert_failing(void)
+{
+    pthread_once(&arena_list_once, arena_list_init);
+    lock_acquire(&arena_list.lock);
+    arena_list.nr_failing++;
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        arena_divert_failing(a);
+    lock_release(&arena_list.lock);
+}
+
+void arena_list_restore_failing(void)
+{
+    lock_acquire(&arena_list.lock);
+    arena_list.nr_failing--;
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        arena_restore_failing(a);
     lock_release(&arena_list.lock);
 }

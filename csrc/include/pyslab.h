@@ -415,6 +415,19 @@ int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_client
 /* All zero if the arena is not shared. */
 void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out);
 
+/* --- calls that are made to fail ------------------------------------------ */
+
+/* Has calls that allocate fail on purpose, as those that find no memory do, until the end: of this
+ * arena, or with NULL of all arenas of the process, also later ones, and pyslab_arena_create. It is
+ * for testing what a program does then; the kernel calls it failslab. Frees, resizing in place
+ * and GFP_NOFAIL never fail. Meanwhile every call takes a slow path. Several may be in force.
+ * Errors: EINVAL, ENOMEM. */
+int pyslab_failing_begin(pyslab_arena *arena, const pyslab_failing_options *options,
+                         pyslab_failing **out);
+void pyslab_failing_read(pyslab_failing *failing, pyslab_failing_stats *out);
+/* NULL is a no-op. The arena may have gone before. */
+void pyslab_failing_end(pyslab_failing *failing);
+
 /* --- the library -------------------------------------------------------- */
 
 /* A sentence for an error code, never NULL. */

@@ -169,6 +169,16 @@ void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
     return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
 }
 
+/* This request is made to fail (fault_attr.h). class: 0 for a large block, which is of
+ * no cache. */
+static inline bool request_fails(const struct kmalloc *km, unsigned class, size_t size,
+                                 uint32_t gfp)
+{
+    const char *cache = class != 0 ? km->slabs.caches[class]->desc->name : NULL;
+
+    return should_fail(km->slabs.pages->faults, cache, size, gfp);
+}
+
 /* The request's flags without those that choose zones of frames that have no address. */
 static uint32_t addressable(uint32_t gfp)
 {
@@ -177,8 +187,9 @@ static uint32_t addressable(uint32_t gfp)
 
 void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp)
 {
-    return count_failure(
-        km, gfp_valid(gfp) && size != 0 ? alloc_large(km, size, 0, addressable(gfp)) : NULL);
+    if (!gfp_valid(gfp) || size == 0 || request_fails(km, 0, size, gfp))
+        return count_failure(km, NULL);
+    return count_failure(km, alloc_large(km, size, 0, addressable(gfp)));
 }
 
 /* The cache of a class in the DMA zone, which is made if it is not there; NULL without memory. */
@@ -251,6 +262,8 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    if (request_fails(km, class, size, gfp))
+        return count_failure(km, NULL);
     gfp = addressable(gfp);
     return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
                                         : alloc_large(km, size, 0, gfp));
@@ -280,8 +293,10 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
-    gfp = addressable(gfp);
     class = size_class_aligned(&km->classes, size, align);
+    if (request_fails(km, class, size, gfp))
+        return count_failure(km, NULL);
+    gfp = addressable(gfp);
     return count_failure(
         km, class != 0
                 ? alloc_class(km, class, size, gfp)

@@ -281,6 +281,8 @@ slow_path void *region_alloc_slow(struct region *region, size_t size, size_t ali
         return count_failure(region, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    if (should_fail(region->set->pages->faults, NULL, size, 0))
+        return count_failure(region, NULL);
     if (region_is_watched(region))
         return count_failure(region, alloc_watched(region, size, align, zero));
     if (size > REGION_LARGE_BYTES || align > PAGE_SIZE)

@@ -108,8 +108,11 @@ static void set_remove(struct region_set *set, struct region *region)
 
 static struct region *region_new(struct region_set *set)
 {
-    struct region *region = os_heap_alloc(sizeof *region);
+    struct region *region;
 
+    if (should_fail(set->pages->faults, NULL, sizeof *region, 0))
+        return NULL;
+    region = os_heap_alloc(sizeof *region);
     if (region == NULL)
         return NULL;
     region->set = set;

@@ -87,7 +87,7 @@ int mempool_create(struct kmem_cache *cache, size_t min_nr, struct mempool **out
     int error;
 
     CHECK(min_nr > 0);
-    if (!fits_arena(cache, min_nr) || (pool = pool_new(cache)) == NULL)
+    if (!fits_arena(cache, min_nr) || cache_fails(cache, 0) || (pool = pool_new(cache)) == NULL)
         return PYSLAB_ENOMEM;
     error = mempool_resize(pool, min_nr);
     if (error == PYSLAB_OK)
@@ -123,8 +123,11 @@ static void *take_from_cache(struct mempool *pool, uint32_t gfp)
 {
     uint32_t reclaim = gfp & (uint32_t)PYSLAB_GFP_DIRECT_RECLAIM;
     uint32_t flags = (gfp & ~POOL_OWN_BITS) | POOL_ADDED_BITS;
-    void *p = cache_alloc_any(pool->cache, flags & ~reclaim);
+    void *p;
 
+    if (cache_fails(pool->cache, flags))
+        return NULL;
+    p = cache_alloc_any(pool->cache, flags & ~reclaim);
     return p == NULL && reclaim != 0 ? cache_alloc_any(pool->cache, flags) : p;
 }
 

@@ -58,6 +58,8 @@ struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t c
 
 struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr)
 {
+    if (cache_fails(cache, gfp))
+        return NULL;
     if (nr == 0 || nr > SLAB_MAX_OBJECTS)
         return NULL;
     return sheaf_set_aside(cache, gfp, (uint32_t)nr, (uint32_t)nr);

@@ -368,8 +368,10 @@ void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
 
 slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
 {
-    void *p = gfp_valid(gfp) ? cache_alloc_any(cache, gfp) : NULL;
+    void *p = NULL;
 
+    if (gfp_valid(gfp) && !cache_fails(cache, gfp))
+        p = cache_alloc_any(cache, gfp);
     if (p == NULL)
         add_relaxed(&cache->owner->pages->alloc_failures, 1);
     else if ((gfp & PYSLAB_GFP_ZERO) != 0)

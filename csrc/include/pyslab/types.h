@@ -21,6 +21,7 @@
 #define PYSLAB_TAG(name) pyslab_##name
 #endif
 
+typedef struct pyslab_failing pyslab_failing;            /* calls that are made to fail */
 typedef struct pyslab_heap pyslab_heap;                  /* a heap that this process may see */
 typedef struct pyslab_arena pyslab_arena;                /* one arena: zones, caches, kmalloc */
 typedef struct PYSLAB_TAG(kmem_cache) pyslab_kmem_cache; /* objects of one size in one arena */
@@ -397,6 +398,29 @@ typedef struct pyslab_region_head {
 /* Called before a region's memory goes. It may allocate from the region; every other call
  * on it, or on a region around it, is an EBUSY meanwhile. */
 typedef void (*pyslab_region_exit)(void *context);
+
+/* Which calls are made to fail, and how often: see pyslab_failing_begin. All zero but struct_size:
+ * every one. */
+typedef struct pyslab_failing_options {
+    uint32_t struct_size; /* sizeof(pyslab_failing_options) of the caller */
+    uint32_t probability; /* of failing, in millionths; 0: certain */
+    uint64_t nth;         /* only the nth call, counted from 1; the other rules do not count */
+    uint64_t interval;    /* one call in so many; 0, 1: each */
+    uint64_t times;       /* at most so many failures; 0: any number */
+    uint64_t space_bytes; /* so many bytes are handed out before any call fails */
+    uint64_t seed;        /* of the generator behind probability */
+    uint32_t this_thread; /* 1: calls of the calling thread only */
+    uint32_t reserved;    /* zero */
+    const char *cache;    /* only objects of caches of this name, or of names that begin with
+                                 what is before a star; NULL: all allocations */
+} pyslab_failing_options;
+
+typedef struct pyslab_failing_stats {
+    uint32_t struct_size; /* sizeof(pyslab_failing_stats) of the library */
+    uint32_t nr_arenas;   /* of the process, now */
+    uint64_t nr_calls;    /* that the rules were about */
+    uint64_t nr_failures; /* that were made to fail */
+} pyslab_failing_stats;
 
 /* What is passed to another process so that it may open a block: plain bytes, good for as many
  * opens as it was made for. */

@@ -130,6 +130,12 @@ static void *raise_for_zones(const struct zones_met *met, size_t nbytes, size_t 
     }
     if (align != 0)
         snprintf(aligned, sizeof aligned, " aligned to %zu", align);
+    if (fault_failed_last(met->core->pages.faults)) {
+        PyErr_Format(objects.out_of_memory,
+                     "cannot allocate %zu bytes%s: the call was made to fail (Arena.failing)",
+                     nbytes, aligned);
+        return NULL;
+    }
     if ((met->gfp & PYSLAB_GFP_NOWARN) == 0) {
         report = memory_report(met, nbytes > align ? nbytes : align);
         if (report == NULL)
@@ -198,6 +204,7 @@ bool nofail_again(ArenaObject *arena, uint32_t gfp)
 {
     if ((gfp & PYSLAB_GFP_NOFAIL) == 0 || PyErr_Occurred())
         return false;
+    fault_pardon(arena->core->pages.faults);
     arena_pin(arena);
     Py_BEGIN_ALLOW_THREADS
     os_sleep_ms(1);

@@ -208,6 +208,7 @@ class Arena(ArenaBase, Closing):
         self._set_on_oom(callback)  # which sets _on_oom as well
 
     register_shrinker = reclaim.register_shrinker
+    failing = reclaim.failing
 
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 

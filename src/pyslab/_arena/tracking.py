@@ -72,6 +72,11 @@ def _leaks(arena: hints.Arena) -> tuple[list[hints.Leak], int]:
     return leaks_of(raw[0]), raw[1]
 
 
+def forget(arena: hints.Arena) -> None:
+    """Report nothing of a tracked arena at its end: somebody has done so."""
+    _tracked.pop(id(arena), None)
+
+
 # --- reports -------------------------------------------------------------------
 
 
