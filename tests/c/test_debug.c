@@ -395,6 +395,7 @@ static uint32_t flags_of(const char *text, const char *name)
 
 static void text(void)
 {
+    static const char *const wrong[] = {"FX", ",kmalloc-64", "F,", "F;", ";F", "F,a,,b", "F;;P"};
     struct arena_debug debug = {.any = false};
     char longest[DEBUG_TEXT_BYTES + 1];
 
@@ -408,7 +409,8 @@ static void text(void)
     EXPECT_EQ(flags_of("F;P,dentry", "dentry"), 4);
     EXPECT_EQ(flags_of("F;P,dentry", "other"), 1);
     EXPECT_EQ(flags_of("F;-,dentry", "dentry"), 0);
-    EXPECT_EQ(debug_init(&debug, "FX"), PYSLAB_EINVAL);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+        EXPECT_EQ(debug_init(&debug, wrong[i]), PYSLAB_EINVAL);
     memset(longest, 'F', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     EXPECT_EQ(debug_init(&debug, longest), PYSLAB_EINVAL);

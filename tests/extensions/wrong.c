@@ -125,6 +125,8 @@ static int nothing(void)
 
     if (p == NULL || large == NULL || large[(1 << 20) - 1] != 0)
         return -1;
+    if (pyslab_ksize(arena, p) != 61 || pyslab_ksize(arena, large) != (size_t)1 << 20)
+        return -1;
     memset(p, 'x', 61);
     p = pyslab_krealloc(arena, p, 300, PYSLAB_GFP_KERNEL);
     if (p == NULL || p[60] != 'x')
