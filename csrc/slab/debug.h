@@ -174,7 +174,8 @@ bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);
 /* Checks a live object, and reports. */
 void debug_examine(struct kmem_cache *cache, void *p);
 /* Reports p, which somebody frees although it is nothing that may be freed so: to `cache`, or by
- * kfree (NULL), if the cache whose object it is has the flag F. Returns the error. */
+ * kfree (NULL), if the cache whose object it is has the flag F, or a tool watches the arena.
+ * Returns the error. */
 int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, const void *p,
                      int error);
 

@@ -217,15 +217,16 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
     const struct kmem_cache *owner;
     struct debug_found found = {.what.kind = 0};
     uint32_t flags = sa->debug.flags, kind = PYSLAB_CORRUPTION_INVALID_FREE;
+    bool is_watched = sa->pages->watch != SANITIZE_NONE;
 
-    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL))
+    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL) && !is_watched)
         return error;
     owner = slab_cache_around(sa, p);
     if (owner != NULL && owner->debug != NULL)
         flags |= owner->debug->flags;
     if (cache != NULL && cache->debug != NULL)
         flags |= cache->debug->flags;
-    if ((flags & PYSLAB_DEBUG_CHECKS) == 0)
+    if ((flags & PYSLAB_DEBUG_CHECKS) == 0 && !is_watched)
         return error;
     if (error == PYSLAB_ECACHE)
         kind = PYSLAB_CORRUPTION_WRONG_CACHE;

@@ -30,7 +30,8 @@ static void describe(const struct kmem_cache *cache, const void *object, size_t 
             debug_read_track(cache, debug_object_around(cache, object), &found->what);
         found->what.offset = (const char *)found->what.address - (const char *)object;
     }
-    debug_copy_dump(found, start, start + bytes);
+    if (!cache_is_watched(cache)) /* else its bytes may be closed */
+        debug_copy_dump(found, start, start + bytes);
 }
 
 void debug_describe_free(const struct kmem_cache *cache, const void *object, const void *p,

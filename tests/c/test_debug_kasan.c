@@ -1,6 +1,6 @@
-/* test_debug_kasan.c - the cases of the kernel's KASAN and KFENCE tests (kasan_test_c.c,
- * kfence_test.c) that flags of caches can see, each in our own words: one table, one row for each
- * misuse, with what is to be reported and where.
+/* test_debug_kasan.c - the cases of the tests of KASAN and KFENCE, in mm/kasan and mm/kfence of the
+ * kernel, that flags of caches can see, each in our own words: one table, one row for each misuse,
+ * with what is to be reported and where.
  *
  * Red zones and poison see writes, so the kernel's reads are writes here. Not here: its cases of
  * large blocks, frames and vmalloc; of RCU, stacks, globals, tags and the CPU's own instructions,
@@ -216,7 +216,7 @@ static void kfree_via_page(void)
     drop((char *)pyslab_page_address(arena, pfn) + ((uintptr_t)p & (PAGE_SIZE - 1)));
 }
 
-/* The kernel's kfence_test checks the bytes next to an object when it is freed. */
+/* KFENCE looks at the bytes next to an object when it is freed. */
 static void corruption_right(void)
 {
     write_live(32, 32, 1);

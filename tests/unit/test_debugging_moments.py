@@ -106,6 +106,18 @@ def test_validate_reports_every_cache(arena: pyslab.Arena) -> None:
     arena.validate()
 
 
+def test_a_foreign_pointer(arena: pyslab.Arena) -> None:
+    """It lies in no object, so there are no bytes around it, and no stacks."""
+    from pyslab._core import ffi, lib
+
+    local = ffi.new("char[64]")
+    with pytest.raises(pyslab.CorruptionError, match="BUG no object: invalid object") as caught:
+        lib.pyslab_kfree(ffi.cast("pyslab_arena *", arena.handle), local)
+    error = caught.value
+    assert ("invalid free", "no object", None) == (error.kind, error.cache, error.object)
+    assert ("", [], []) == (error.hexdump, error.allocated_at, error.freed_at)
+
+
 # --- Buffers that were exported ---------------------------------------------------
 
 
