@@ -324,18 +324,26 @@ static struct page *large_page(struct kmalloc *km, const void *p)
     return pfn_to_page(map, pfn);
 }
 
+/* Of these bytes at p, those that the tool that watches the arena lets the caller use. */
+static size_t open_bytes(const struct kmalloc *km, const void *p, size_t bytes)
+{
+    enum sanitize_mode watch = km->slabs.pages->watch;
+
+    return likely(watch == SANITIZE_NONE) ? bytes : sanitize_open_bytes(watch, p, bytes);
+}
+
 size_t kmalloc_usable(struct kmalloc *km, const void *p)
 {
     const struct page *page = large_page(km, p);
     struct kmem_cache *cache;
 
     if (page != NULL)
-        return (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT;
+        return open_bytes(km, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL && cache->debug != NULL)
         return debug_usable(cache, p);
     return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
-               ? cache->desc->object_size
+               ? open_bytes(km, p, cache->desc->object_size)
                : 0;
 }
 

@@ -24,8 +24,8 @@
  * out, and by debug_validate. One that was written to while it was free is retired: it stays in
  * use, as in a caller's hands, until its cache is destroyed.
  * Invariant (cache_inuse_adds_up in slab_check.c): objects that are marked free and not free in
- * their slab == those that wait + those set aside + retired ones; so nr_inuse is all of these and
- * the live ones.
+ * their slab == those that wait + those set aside + released ones + retired ones; so nr_inuse is
+ * all of these and the live ones.
  * Lock: cache->lock, for the words, zones and tracks of objects, and the quarantine.
  */
 #ifndef SLAB_DEBUG_H
@@ -162,13 +162,20 @@ void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked);
 int debug_free(struct kmem_cache *cache, void *p);
 /* The same of an object that a caller had, and the arena counts one less. */
 int debug_free_counted(struct kmem_cache *cache, void *p);
+/* The caller is done with p, but others may still know its address: it is checked, and filled as a
+ * free object, and stays in use until debug_free_released, which finds what was written to it
+ * meanwhile. Errors as those of debug_free; then it is not released. pre: as there */
+int debug_release(struct kmem_cache *cache, void *p);
+/* pre: debug_release has returned PYSLAB_OK for p */
+void debug_free_released(struct kmem_cache *cache, void *p);
 /* p is for this many bytes from now on; those that are new read zero if `zero`. False, and nothing
  * has changed: the object has no room for so many. pre: p is live */
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);
 /* Checks a live object, and reports. */
 void debug_examine(struct kmem_cache *cache, void *p);
 /* Reports p, which somebody frees although it is nothing that may be freed so: to `cache`, or by
- * kfree (NULL), if the cache whose object it is has the flag F. Returns the error. */
+ * kfree (NULL), if the cache whose object it is has the flag F, or a tool watches the arena.
+ * Returns the error. */
 int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, const void *p,
                      int error);
 

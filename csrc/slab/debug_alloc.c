@@ -136,10 +136,11 @@ static uint32_t wrong_free(const struct kmem_cache *cache, void *object, const v
     return 0;
 }
 
-static int free_locked(struct kmem_cache *cache, void *p, uint32_t stack, struct slab_batch *batch,
-                       struct debug_found *found)
+/* p, of this object, is live and whole; else found says what is wrong, with this error. An object
+ * that was written to is retired. */
+static int check_freed_locked(struct kmem_cache *cache, void *p, void *object,
+                              struct debug_found *found)
 {
-    void *object = debug_object_around(cache, p);
     uint32_t wrong = wrong_free(cache, object, p);
 
     lock_assert_held(&cache->lock);
@@ -147,32 +148,67 @@ static int free_locked(struct kmem_cache *cache, void *p, uint32_t stack, struct
         debug_describe_free(cache, object, p, wrong, found);
         return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
     }
-    if (unlikely(!debug_check_live(cache, p, found))) {
+    if (unlikely(!debug_check_live(cache, p, found)))
         debug_make_retired(cache, object);
-        return PYSLAB_OK;
-    }
-    debug_make_free(cache, object, stack);
-    wait_locked(cache, object, batch, found);
     return PYSLAB_OK;
 }
 
-int debug_free(struct kmem_cache *cache, void *p)
+/* Checks p and fills its object as a free one, which then waits, or with `held` stays in use. */
+static int free_and(struct kmem_cache *cache, void *p, bool held)
 {
+    void *object = debug_object_around(cache, p);
     uint32_t stack = stack_of_call(cache);
     struct debug_found found;
     struct slab_batch batch;
     int error;
 
-    CHECK(slab_cache_around(cache->owner, p) == cache);
     found.what.kind = 0;
     slab_batch_init(&batch);
     lock_acquire(&cache->lock);
-    error = free_locked(cache, p, stack, &batch, &found);
+    error = check_freed_locked(cache, p, object, &found);
+    if (likely(found.what.kind == 0)) {
+        debug_make_free(cache, object, stack);
+        if (!held)
+            wait_locked(cache, object, &batch, &found);
+    }
     lock_release(&cache->lock);
     slab_batch_free(cache, &batch);
     if (error == PYSLAB_OK || (cache->debug->flags & PYSLAB_DEBUG_CHECKS) != 0)
         debug_report(&cache->owner->debug, &found, false);
     return error;
+}
+
+int debug_free(struct kmem_cache *cache, void *p)
+{
+    CHECK(slab_cache_around(cache->owner, p) == cache);
+    return free_and(cache, p, false);
+}
+
+int debug_release(struct kmem_cache *cache, void *p)
+{
+    CHECK(slab_cache_around(cache->owner, p) == cache);
+    return free_and(cache, p, true);
+}
+
+void debug_free_released(struct kmem_cache *cache, void *p)
+{
+    struct debug_found found;
+    struct slab_batch batch;
+
+    CHECK(object_is_marked(cache, p));
+    cache_count_free(cache, p);
+    found.what.kind = 0;
+    slab_batch_init(&batch);
+    lock_acquire(&cache->lock);
+    if (!debug_is_retired(cache, p)) { /* by debug_release */
+        if (likely(debug_check_free(cache, p, &found)))
+            wait_locked(cache, p, &batch, &found);
+        else
+            debug_make_retired(cache, p);
+    }
+    lock_release(&cache->lock);
+    slab_batch_free(cache, &batch);
+    debug_report(&cache->owner->debug, &found, false);
 }
 
 int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, const void *p,
@@ -181,15 +217,16 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
     const struct kmem_cache *owner;
     struct debug_found found = {.what.kind = 0};
     uint32_t flags = sa->debug.flags, kind = PYSLAB_CORRUPTION_INVALID_FREE;
+    bool is_watched = sa->pages->watch != SANITIZE_NONE;
 
-    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL))
+    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL) && !is_watched)
         return error;
     owner = slab_cache_around(sa, p);
     if (owner != NULL && owner->debug != NULL)
         flags |= owner->debug->flags;
     if (cache != NULL && cache->debug != NULL)
         flags |= cache->debug->flags;
-    if ((flags & PYSLAB_DEBUG_CHECKS) == 0)
+    if ((flags & PYSLAB_DEBUG_CHECKS) == 0 && !is_watched)
         return error;
     if (error == PYSLAB_ECACHE)
         kind = PYSLAB_CORRUPTION_WRONG_CACHE;
@@ -206,14 +243,14 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
 
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
 {
-    size_t old = cache->desc->object_size;
     uint32_t stack = stack_of_call(cache);
+    size_t old;
 
     CHECK(!object_is_marked(cache, p));
     if (asked > cache->desc->object_size)
         return false;
     lock_acquire(&cache->lock);
-    (void)debug_asked(cache, p, &old);
+    old = debug_asked_or_guess(cache, p);
     if (zero && asked > old)
         memset((char *)p + old, 0, asked - old);
     debug_make_live(cache, p, asked, stack);

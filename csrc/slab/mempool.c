@@ -225,13 +225,22 @@ static bool put_into_reserve(struct mempool *pool, void *p)
     return room;
 }
 
+/* The error of a free of p, which is reported if debug flags ask for that. */
+static int check_freed(const struct mempool *pool, void *p)
+{
+    int error = check_object(pool, p);
+
+    return error != PYSLAB_OK ? debug_wrong_free(pool->cache->owner, pool->cache, p, error)
+                              : PYSLAB_OK;
+}
+
 /* Looks at the reserve without its lock. If another thread took from the reserve before it handed
  * this object on to here, that is seen. If one takes at this moment, it is missed; but that thread
  * then has an object, whose free will fill the reserve up. */
 static int free_counted(struct mempool *pool, void *p)
 {
     if (load_relaxed(&pool->curr_nr) < load_relaxed(&pool->min_nr)) {
-        int error = check_object(pool, p);
+        int error = check_freed(pool, p);
 
         if (error != PYSLAB_OK || put_into_reserve(pool, p))
             return error;
@@ -245,8 +254,10 @@ int mempool_free(struct mempool *pool, void *p)
 
     CHECK(p != NULL);
     if (!count_returned(pool)) {
-        error = check_object(pool, p);
-        return error != PYSLAB_OK ? error : PYSLAB_EPOINTER;
+        error = check_freed(pool, p);
+        return error != PYSLAB_OK
+                   ? error
+                   : debug_wrong_free(pool->cache->owner, pool->cache, p, PYSLAB_EPOINTER);
     }
     error = free_counted(pool, p);
     if (error != PYSLAB_OK)

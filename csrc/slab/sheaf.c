@@ -573,7 +573,7 @@ int cache_free_object(struct kmem_cache *cache, void *p)
     if (unlikely(cache->debug != NULL))
         return debug_free_counted(cache, p);
     if (object_is_marked(cache, p))
-        return PYSLAB_EDOUBLE;
+        return debug_wrong_free(cache->owner, cache, p, PYSLAB_EDOUBLE);
     cache_count_free(cache, p);
     cache_put_any(cache, p);
     return PYSLAB_OK;

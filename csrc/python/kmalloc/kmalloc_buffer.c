@@ -34,6 +34,7 @@ static int keep_old_memory(BufferObject *self, void *moved)
     self->arena->total_count--;
     self->ever_exported = false;
     Py_XSETREF(self->keep, (PyObject *)old);
+    buffer_release_memory(old);
     return 0;
 }
 

@@ -53,7 +53,7 @@ class Arena(ArenaBase, Closing):
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
-    docs/design/debugging.md.
+    docs/debugging.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
