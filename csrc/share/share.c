@@ -410,7 +410,8 @@ static int map_index(struct share *share)
     return error;
 }
 
-/* Makes the table's file. */
+/* Makes the table's file. Both files have no name, so that only who was given a descriptor, or may
+ * look into this process, comes to them; the modes let another user open anew what it was given. */
 static int table_create(struct share *share, const pyslab_arena_options *options)
 {
     bool writable = options->shared == PYSLAB_SHARE_WRITE;
@@ -420,11 +421,11 @@ static int table_create(struct share *share, const pyslab_arena_options *options
     int error = os_share_create("pyslab-table", bytes, &heap->table_fd);
 
     if (error == PYSLAB_OK)
-        error = os_share_seal(heap->table_fd, 0600);
+        error = os_share_seal(heap->table_fd, 0666);
     if (error == PYSLAB_OK)
         error = os_share_look(heap->table_fd, &heap->table_file);
     if (error == PYSLAB_OK)
-        error = os_share_seal(share->frames->fd, writable ? 0600 : 0444);
+        error = os_share_seal(share->frames->fd, writable ? 0666 : 0444);
     if (error == PYSLAB_OK)
         error = os_share_map(heap->table_fd, bytes, true, &base);
     if (error == PYSLAB_OK)

@@ -79,7 +79,7 @@ uint64_t share_layout_hash(void)
     return hash_words(words, sizeof words / sizeof words[0]);
 }
 
-static uint64_t header_checksum(const struct share_header *header)
+uint64_t share_header_checksum(const struct share_header *header)
 {
     return hash_words(&header->magic, offsetof(struct share_header, checksum) / sizeof(uint64_t));
 }
@@ -118,7 +118,7 @@ void share_table_format(struct share_table *table, void *base, uint64_t heap_byt
     header.heap_inode = heap_inode;
     header.flags = flags;
     header.transit_s = transit_s;
-    header.checksum = header_checksum(&header);
+    header.checksum = share_header_checksum(&header);
     *(struct share_header *)base = header;
     table_set(table, base, &header);
 }
@@ -150,7 +150,7 @@ int share_table_bind(struct share_table *table, void *base, uint64_t bytes, uint
         return PYSLAB_EINVAL;
     if (header.layout != share_layout_hash())
         return PYSLAB_EFORMAT;
-    if (header.checksum != header_checksum(&header) || !places_are_right(&header, bytes) ||
+    if (header.checksum != share_header_checksum(&header) || !places_are_right(&header, bytes) ||
         header.heap_bytes != heap_bytes || header.heap_device != heap_device ||
         header.heap_inode != heap_inode || (header.flags & ~(uint64_t)SHARE_WRITABLE) != 0 ||
         header.transit_s > UINT32_MAX)

@@ -170,6 +170,8 @@ uint32_t share_table_slots(uint64_t heap_bytes);
 uint64_t share_table_bytes(uint32_t nr_slots);
 /* Differs between libraries that would not read the same words at the same places. */
 uint64_t share_layout_hash(void);
+/* Of all before it. */
+uint64_t share_header_checksum(const struct share_header *header);
 /* Writes a header for a heap, with new random ids, and binds to it.
  * pre: base is share_table_bytes(share_table_slots(heap_bytes)) of zeroes (unchecked: a look
  * would give them memory) */
