@@ -199,6 +199,10 @@ typedef struct pyslab_arena_options {
                                          pyslab_debug_flags); NULL: what PYSLAB_DEBUG in the
                                          environment says; "": nothing */
     uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
+    uint32_t transit_ttl_s;           /* shared: a handle that nobody has opened ends so many
+                                         seconds after it was made, if its maker is dead; 0: 600 */
+    uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
+                                         at most; 0: a quarter of the arena */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -447,18 +451,24 @@ typedef struct pyslab_shared_block {
 } pyslab_shared_block;
 
 typedef struct pyslab_share_stats {
-    uint32_t struct_size;    /* sizeof(pyslab_share_stats) of the library */
-    uint32_t nr_clients;     /* other processes that have attached the heap */
-    uint64_t heap_id[2];     /* the heap's name in handles */
-    uint64_t nr_exported;    /* blocks that have a slot now */
-    uint64_t nr_in_transit;  /* handles that are not used up */
-    uint64_t nr_deferred;    /* blocks that were freed while others held them */
-    uint64_t deferred_bytes; /* of these */
-    uint64_t nr_exports;     /* blocks that were given a slot since creation */
-    uint64_t nr_taken_back;  /* deferred blocks that were freed in the end */
-    uint64_t nr_opens;       /* by this process, in all heaps: handles opened */
-    uint64_t nr_stale;       /* handles that were stale */
-    uint64_t nr_deaths;      /* dead clients that this process has cleared up after */
+    uint32_t struct_size;       /* sizeof(pyslab_share_stats) of the library */
+    uint32_t nr_clients;        /* other processes that have attached the heap */
+    uint64_t heap_id[2];        /* the heap's name in handles */
+    uint64_t nr_exported;       /* blocks that have a slot now */
+    uint64_t nr_in_transit;     /* handles that are not used up */
+    uint64_t nr_deferred;       /* blocks that were freed while others held them */
+    uint64_t deferred_bytes;    /* of these */
+    uint64_t nr_exports;        /* blocks that were given a slot since creation */
+    uint64_t nr_taken_back;     /* deferred blocks that were freed in the end */
+    uint64_t nr_opens;          /* by this process, in all heaps: handles opened */
+    uint64_t nr_stale;          /* handles that were stale */
+    uint64_t nr_deaths;         /* dead clients that this process has cleared up after */
+    uint64_t taken_back_bytes;  /* of the blocks of nr_taken_back */
+    uint64_t transit_bytes;     /* blocks on their way, which max_transit_bytes is about */
+    uint64_t max_transit_bytes; /* as the option says */
+    uint64_t nr_refused;        /* exports that would have passed max_transit_bytes */
+    uint64_t nr_expired;        /* handles ended by age, or for want of memory */
+    uint64_t punched_bytes;     /* by this process: memory of dead owners that went back */
 } pyslab_share_stats;
 
 typedef struct pyslab_region_stats {
