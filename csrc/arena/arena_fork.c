@@ -104,6 +104,21 @@ static void arenas_each(size_t rank, lock_action act)
         by_rank[rank](a, act);
 }
 
+/* The same for what other processes see. */
+static void heaps_each(void (*act)(struct share *share))
+{
+    lock_assert_held(&arena_list.lock);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        if (a->share != NULL)
+            act(a->share);
+}
+
+static void heaps_hold(void)
+{
+    share_fork_prepare();
+    heaps_each(share_fork_begin_locked);
+}
+
 static void fork_prepare(void)
 {
     os_stdio_hold();
@@ -112,9 +127,10 @@ static void fork_prepare(void)
     remaps_fork_prepare();
     for (size_t rank = 0; rank < NR_RANKS; rank++) {
         if (by_rank[rank] == table_locks) /* the shared heaps' lock is outside of these */
-            share_fork_prepare();
+            heaps_hold();
         arenas_each(rank, lock_acquire_for_fork);
     }
+    heaps_each(share_fork_mark_locked);
     os_heap_fork_prepare();
 }
 
@@ -130,6 +146,8 @@ static void fork_release(void)
 
 static void fork_parent(void)
 {
+    lock_assert_held(&arena_list.lock);
+    heaps_each(share_fork_end_locked);
     share_fork_parent();
     fork_release();
     thread_fork_parent();
@@ -167,8 +185,7 @@ static void child_make_private(void)
         os_file_after_fork(&a->high);
         if (a->share != NULL) {
             os_file_after_fork(&a->low);
-            os_file_make_private(&a->low, a->pages.map.base, 0, a->mapped_bytes);
-            share_after_fork(a->share);
+            share_fork_inherit_locked(a->share);
         }
         vm_make_private_locked(&a->vm);
     }

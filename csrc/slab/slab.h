@@ -395,7 +395,7 @@ static always_inline int cache_free(struct kmem_cache *cache, void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)cache->base;
 
     if (likely(offset < cache->bytes && thread_has_domain(cache->domain) &&
-               cache->classes[offset >> PAGE_SHIFT] == cache->fast_class) &&
+               frame_class(cache->classes, offset >> PAGE_SHIFT) == cache->fast_class) &&
         likely(sheaf_push(cache->secret, sheaf_table_loaded(), cache->fast_class, offset, p)))
         return PYSLAB_OK;
     return cache_free_slow(cache, p);

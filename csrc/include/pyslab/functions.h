@@ -218,3 +218,4 @@ PYSLAB_FN(int, share_holders, (pyslab_arena *arena, const void *p, uint32_t *nr_
           uint32_t *nr_handles),
           (arena, p, nr_clients, nr_handles))
 PYSLAB_STATS(share_stats_read, pyslab_arena, pyslab_share_stats)
+PYSLAB_FN(int, share_drop_inherited, (pyslab_arena *arena), (arena))

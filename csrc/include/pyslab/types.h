@@ -423,18 +423,20 @@ typedef struct pyslab_shared_block {
 } pyslab_shared_block;
 
 typedef struct pyslab_share_stats {
-    uint32_t struct_size;    /* sizeof(pyslab_share_stats) of the library */
-    uint32_t nr_clients;     /* other processes that have attached the heap */
-    uint64_t heap_id[2];     /* the heap's name in handles */
-    uint64_t nr_exported;    /* blocks that have a slot now */
-    uint64_t nr_in_transit;  /* handles that are not used up */
-    uint64_t nr_deferred;    /* blocks that were freed while others held them */
-    uint64_t deferred_bytes; /* of these */
-    uint64_t nr_exports;     /* blocks that were given a slot since creation */
-    uint64_t nr_taken_back;  /* deferred blocks that were freed in the end */
-    uint64_t nr_opens;       /* by this process, in all heaps: handles opened */
-    uint64_t nr_stale;       /* handles that were stale */
-    uint64_t nr_deaths;      /* dead clients that this process has cleared up after */
+    uint32_t struct_size;         /* sizeof(pyslab_share_stats) of the library */
+    uint32_t nr_clients;          /* other processes that have attached the heap */
+    uint64_t heap_id[2];          /* the heap's name in handles */
+    uint64_t nr_exported;         /* blocks that have a slot now */
+    uint64_t nr_in_transit;       /* handles that are not used up */
+    uint64_t nr_deferred;         /* blocks that were freed while others held them */
+    uint64_t deferred_bytes;      /* of these */
+    uint64_t nr_exports;          /* blocks that were given a slot since creation */
+    uint64_t nr_taken_back;       /* deferred blocks that were freed in the end */
+    uint64_t nr_opens;            /* by this process, in all heaps: handles opened */
+    uint64_t nr_stale;            /* handles that were stale */
+    uint64_t nr_deaths;           /* dead clients that this process has cleared up after */
+    uint64_t nr_fork_deferred;    /* blocks that were freed while a forked child has them */
+    uint64_t fork_deferred_bytes; /* of these */
 } pyslab_share_stats;
 
 typedef struct pyslab_region_stats {
