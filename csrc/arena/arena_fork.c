@@ -192,17 +192,6 @@ static void child_make_private(void)
     remaps_make_private();
 }
 
-/* In the child every free of a shared heap's block comes to its keeper, which does nothing: what
- * marks there are in the frames follows the parent. */
-static void child_divert_shared(struct pyslab_arena *arena)
-{
-    if (arena->share == NULL)
-        return;
-    thread_registry_lock();
-    thread_domain_divert_locked(&arena->domain);
-    thread_registry_unlock();
-}
-
 static void fork_child(void)
 {
     child_make_private();
@@ -216,10 +205,9 @@ static void fork_child(void)
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         sheaves_after_fork(&a->kmalloc.slabs);
-        child_divert_shared(a);
-    }
+    heaps_each(share_fork_renew);
     lock_release_after_fork(&arena_list.lock);
     os_stdio_reset();
 }

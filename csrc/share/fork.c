@@ -1,5 +1,5 @@
-/* fork.c - see fork.h. Order of the text: signs, marking, keeping, collecting, around fork(), the
- * child. */
+/* fork.c - see fork.h. Order of the text: signs, marking, keeping, collecting, around fork(). The
+ * child's side is inherit.c. */
 #include "share/fork.h"
 
 #include "base/check.h"
@@ -106,14 +106,15 @@ static void mark_pages(struct share *share, uint32_t pfn, uint32_t word)
         number_frame(&share->fork, pfn, again);
 }
 
-/* Marks what starts at a frame; returns how many frames it is. */
-static uint32_t mark_block(struct share *share, uint32_t pfn)
+/* Marks what starts at a frame; returns how many frames it is. The block's thread may just be
+ * making a slab of it, and write other fields of the union: then the number is of no block. */
+__attribute__((no_sanitize("thread"))) static uint32_t mark_block(struct share *share, uint32_t pfn)
 {
     struct page *page = pfn_to_page(&pages_of(share)->map, pfn);
     uint32_t word = load_relaxed(&page->word), nr = 1u << page_word_order(word);
 
     if (page_word_tells_length(word))
-        nr = load_relaxed(&page->large.nr_pages);
+        nr = min_uint(load_relaxed(&page->large.nr_pages), nr);
     switch (page_word_state(word)) {
     case PYSLAB_PAGE_UNLISTED:
         return 1;
@@ -380,23 +381,36 @@ static int map_all(struct share_fork *fork)
     return PYSLAB_OK;
 }
 
+/* The sign is this process's next child's: of a new fork, or of the one that it has itself
+ * inherited by. */
+static int begin(struct share *share)
+{
+    struct share_fork *fork = &share->fork;
+    int table = share_heap_fd(&share->heap), error = map_all(fork);
+
+    if (error == PYSLAB_OK && !share->forked && fork->nr_forks == UINT32_MAX)
+        error = PYSLAB_ELIMIT;
+    if (error == PYSLAB_OK && !share->forked)
+        fork->nr_forks++;
+    if (error == PYSLAB_OK && table < 0)
+        error = PYSLAB_EOS;
+    if (error == PYSLAB_OK)
+        error = os_sign_lock_shared(table, byte_of(fork->nr_forks), &fork->fd);
+    return error;
+}
+
 void share_fork_begin_locked(struct share *share)
 {
     struct share_fork *fork = &share->fork;
-    int table = share_heap_fd(&share->heap);
 
     lock_assert_held(share_mutex());
     fork->fd = -1;
-    if (table < 0 || (share->forked && fork->sign == NULL) || map_all(fork) != PYSLAB_OK ||
-        (!share->forked && fork->nr_forks == UINT32_MAX))
+    if (share->forked && fork->sign == NULL)
         return;
-    if (os_sign_lock_shared(table, byte_of(fork->nr_forks + !share->forked), &fork->fd) !=
-        PYSLAB_OK) {
+    if (begin(share) != PYSLAB_OK)
         fork->fd = -1;
-        return;
-    }
-    if (!share->forked)
-        store_relaxed(&fork->newest, ++fork->nr_forks);
+    else if (!share->forked)
+        store_relaxed(&fork->newest, fork->nr_forks);
 }
 
 void share_fork_mark_locked(struct share *share)
@@ -404,7 +418,7 @@ void share_fork_mark_locked(struct share *share)
     const struct page_alloc *pages = pages_of(share);
 
     lock_assert_held(share_mutex());
-    if (share->fork.fd < 0 || share->forked)
+    if (share->fork.number == NULL || share->forked)
         return;
     for (uint32_t i = 0; i < pages->nr_zones; i++) {
         const struct zone *zone = &pages->zone[i];
@@ -422,35 +436,4 @@ void share_fork_end_locked(struct share *share)
     if (share->fork.fd >= 0)
         os_share_close(share->fork.fd);
     share->fork.fd = -1;
-}
-
-/* --- the child ------------------------------------------------------------------------ */
-
-void share_fork_inherit_locked(struct share *share)
-{
-    struct share_fork *fork = &share->fork;
-
-    lock_assert_held(share_mutex());
-    fork->sign = fork->fd >= 0 ? os_sign_keep(fork->fd) : NULL;
-    fork->fd = -1;
-    fork->first_kept = PFN_NONE;
-    fork->nr_kept = fork->kept_bytes = 0;
-    if (!share->forked && os_file_map(share->frames, share->heap.base, 0, share->frames->bytes,
-                                      OS_FILE_PRIVATE) != PYSLAB_OK)
-        os_share_deny(share->heap.base, share->frames->bytes);
-    if (fork->sign == NULL) /* nothing keeps its blocks for the child */
-        os_share_deny(share->heap.base, share->frames->bytes);
-    share->forked = true;
-}
-
-void share_fork_drop(struct share *share)
-{
-    share_lock();
-    if (share->forked && share->fork.sign != NULL) {
-        if (os_commit(share->heap.base, share->frames->bytes, true) != PYSLAB_OK)
-            os_share_deny(share->heap.base, share->frames->bytes);
-        os_sign_end(share->fork.sign);
-        share->fork.sign = NULL;
-    }
-    share_unlock();
 }

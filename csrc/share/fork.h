@@ -2,7 +2,7 @@
  *
  * What it is: the owner keeps what was in use at a fork, and is freed while a child that has
  * inherited it lives, as it is: it is not handed out again, and no byte of it is written. In the
- * child it is the view of what was inherited: a private mapping, in which frees do nothing.
+ * child (inherit.c) it is a view of what was inherited, and a heap in the gaps of it.
  * What it is not: a copy. What neither process has written since the fork, the child sees as it is
  * in the parent.
  *
@@ -26,7 +26,15 @@
 
 #define SHARE_KEPT_WORDS 8u /* bits for the blocks of a frame, one for each 8 bytes */
 
+/* A child may have so many parts of the frames for its own, which are as many mappings. */
+#define SHARE_OWN_PARTS 128u
+
 struct share;
+
+struct share_part {
+    uint32_t pfn; /* first frame */
+    uint32_t nr_pages;
+};
 
 struct share_fork {
     _Atomic uint32_t *number; /* by frame: the first fork that found it in use; 0: none. NULL until
@@ -44,6 +52,8 @@ struct share_fork {
     uint64_t kept_bytes;      /* of these */
     int fd;                   /* while a fork is under way: the child's sign, or -1 */
     void *sign;               /* in a child: of its life; NULL: it has nothing of its parent's */
+    uint32_t nr_own;          /* in a child: parts that are its own */
+    struct share_part own[SHARE_OWN_PARTS];
 };
 
 /* The fork that a frame's blocks were in use at; 0: none. pre: pfn is of the heap (unchecked: it is
@@ -62,6 +72,8 @@ void share_fork_begin_locked(struct share *share);
 void share_fork_mark_locked(struct share *share);
 void share_fork_end_locked(struct share *share);
 void share_fork_inherit_locked(struct share *share);
+/* In the child, when all locks are free again: a heap of its own. */
+void share_fork_renew(struct share *share);
 
 /* May a block that is in use be freed now, as far as children go? OK, PAGE_KEPT, EDOUBLE */
 int share_fork_ask_locked(struct share *share, const void *p);

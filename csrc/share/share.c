@@ -44,7 +44,9 @@ static uint32_t slot_of(const _Atomic uint32_t *entry)
 
 static bool shows(void *context, const void *p)
 {
-    return entry_of(context, p) != NULL || share_fork_shows(context, p);
+    const struct share *share = context;
+
+    return (!share->forked && entry_of(share, p) != NULL) || share_fork_shows(context, p);
 }
 
 /* --- asking ------------------------------------------------------------------------ */
@@ -92,6 +94,14 @@ static bool is_shown(const struct share *share, const void *p)
     return entry_of(share, p) != NULL || (pfn != PFN_NONE && share_fork_of(&share->fork, pfn) != 0);
 }
 
+/* In a forked child: p is its parent's. */
+static bool is_inherited(const struct share *share, const void *p)
+{
+    uint32_t pfn = virt_to_pfn(&pages_of(share)->map, p);
+
+    return share->fork.number == NULL || pfn == PFN_NONE || share_fork_of(&share->fork, pfn) != 0;
+}
+
 static int ask(void *context, const void *p)
 {
     struct share *share = context;
@@ -99,7 +109,7 @@ static int ask(void *context, const void *p)
     int error = PYSLAB_OK;
 
     if (share->forked)
-        return PAGE_KEPT;
+        return is_inherited(share, p) ? PAGE_KEPT : PYSLAB_OK;
     if (likely(!is_shown(share, p)))
         return PYSLAB_OK;
     share_lock();

@@ -43,7 +43,8 @@ struct share {
     uint64_t nr_exports;       /* slots that were ever given */
     uint64_t nr_taken_back;    /* deferred blocks that were freed in the end */
     struct share_fork fork;    /* what forked children have */
-    bool forked;               /* a child's copy: the heap is its parent's, and frees do nothing */
+    bool forked;               /* a child's copy: what has a number in `fork` is its parent's */
+    bool is_new_child;         /* and it has no heap of its own yet */
 };
 
 /* Makes the table for a heap whose frames show a file at base. EOS, ENOMEM */

@@ -256,6 +256,11 @@ uint64_t slab_trim_plain(struct slab_alloc *sa);
  * change: counts anew how far all sheaves have grown. */
 void sheaves_after_fork(struct slab_alloc *sa);
 
+/* --- renew.c ------------------------------------------------------------ */
+
+/* In a forked child whose frames are its parent's: forgets every free object of the arena. */
+void slab_renew(struct slab_alloc *sa);
+
 /* --- sheaf.c ------------------------------------------------------------ */
 
 /* One in so many objects that a sheaf serves where the fast path does not lead looks at the clock:

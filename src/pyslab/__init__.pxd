@@ -366,6 +366,8 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t nr_opens
         uint64_t nr_stale
         uint64_t nr_deaths
+        uint64_t nr_fork_deferred
+        uint64_t fork_deferred_bytes
 
     ctypedef struct pyslab_region_stats:
         uint64_t used_bytes
@@ -504,6 +506,7 @@ cdef extern from "<pyslab.h>" nogil:
     int pyslab_share_owner_is_alive(pyslab_heap *heap)
     int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients, uint32_t
         *nr_handles)
+    int pyslab_share_drop_inherited(pyslab_arena *arena)
     void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out)
     const char *pyslab_strerror(int error)
     uint64_t pyslab_physical_bytes()

@@ -150,24 +150,35 @@ static uint64_t scene_bytes(void)
     return NR * (64 + 200) + 4 * (BIG_OBJECT + LARGE + BLOCK);
 }
 
-static void scene_free_objects(const struct scene *s)
+static void scene_free(const struct scene *s)
 {
     for (unsigned i = 0; i < NR; i++) {
         EXPECT_EQ(pyslab_kfree(s->arena, s->small[i]), PYSLAB_OK);
         EXPECT_EQ(pyslab_kmem_cache_free(s->cache, s->object[i]), PYSLAB_OK);
     }
     for (unsigned i = 0; i < 4; i++) {
+        uint32_t pfn = pyslab_virt_to_pfn(s->arena, s->pages[i]);
+
         EXPECT_EQ(pyslab_kfree(s->arena, s->slab_pages[i]), PYSLAB_OK);
         EXPECT_EQ(pyslab_kfree(s->arena, s->large[i]), PYSLAB_OK);
+        EXPECT_EQ(pyslab_free_pages(s->arena, pfn, 2), PYSLAB_OK);
     }
 }
 
-static void scene_free(const struct scene *s)
+/* Uses the arena as if there were no other process. */
+static void churn(struct scene *s)
 {
-    scene_free_objects(s);
-    for (unsigned i = 0; i < 4; i++)
-        EXPECT_EQ(pyslab_free_pages(s->arena, pyslab_virt_to_pfn(s->arena, s->pages[i]), 2),
-                  PYSLAB_OK);
+    struct scene other = *s;
+
+    for (unsigned round = 0; round < 20; round++) {
+        scene_allocate(&other);
+        scene_fill(&other, 100);
+        EXPECT(scene_is_whole(&other, 100));
+        scene_free(&other);
+    }
+    (void)pyslab_arena_release_unused(s->arena);
+    scene_allocate(&other);
+    scene_free(&other);
 }
 
 static struct scene scene_make(void)
@@ -176,6 +187,7 @@ static struct scene scene_make(void)
     pyslab_cache_options options = {.struct_size = sizeof options};
 
     EXPECT_EQ(pyslab_kmem_cache_create(s.arena, "object", OBJECT, &options, &s.cache), PYSLAB_OK);
+    churn(&s); /* leaves free objects and blocks of all kinds behind */
     scene_allocate(&s);
     scene_fill(&s, 0);
     return s;
@@ -207,8 +219,62 @@ static void write_all(void *context)
     EXPECT(scene_is_whole(context, 0));
     scene_fill(context, 50);
     EXPECT(scene_is_whole(context, 50));
-    scene_free_objects(context);
+    scene_free(context);
     EXPECT(scene_is_whole(context, 50));
+}
+
+/* The child has a heap of its own in the arena: it allocates, frees, and gives memory back. */
+static void use_heap(void *context)
+{
+    struct scene *s = context;
+    char *zero;
+
+    churn(s);
+    zero = pyslab_kmalloc(s->arena, MIB, ZEROED);
+    EXPECT(rig_is_filled(zero, MIB, 0));
+    EXPECT_EQ(pyslab_kfree(s->arena, zero), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(s->arena, s->small[0]), PYSLAB_OK);
+    churn(s);
+    EXPECT(scene_is_whole(s, 0));
+}
+
+static void drop_and_use_heap(void *context)
+{
+    struct scene *s = context;
+    char *own = pyslab_kmalloc(s->arena, MIB, KERNEL),
+         *small = pyslab_kmalloc(s->arena, 64, KERNEL);
+
+    memset(own, 7, MIB);
+    memset(small, 7, 64);
+    EXPECT_EQ(pyslab_share_drop_inherited(s->arena), PYSLAB_OK);
+    EXPECT(rig_is_filled(own, MIB, 7) && rig_is_filled(small, 64, 7));
+    EXPECT(rig_is_filled(s->large[0], LARGE, 0));
+    churn(s);
+    EXPECT(rig_is_filled(own, MIB, 7) && rig_is_filled(small, 64, 7));
+}
+
+/* A grandchild has a copy of what its parent made, and a heap as well. */
+static void fork_with_a_heap(void *context)
+{
+    struct scene *s = context;
+    char *own = pyslab_kmalloc(s->arena, MIB, KERNEL);
+    int status = -1;
+    pid_t pid;
+
+    memset(own, 7, MIB);
+    pid = fork();
+    if (pid == 0) {
+        EXPECT(rig_is_filled(own, MIB, 7));
+        use_heap(s);
+        memset(own, 8, MIB);
+        EXPECT_EQ(pyslab_kfree(s->arena, own), PYSLAB_OK);
+        _exit(check_nr_failures != 0);
+    }
+    churn(s);
+    waitpid(pid, &status, 0);
+    EXPECT_EQ(status, 0);
+    EXPECT(rig_is_filled(own, MIB, 7));
+    EXPECT_EQ(pyslab_kfree(s->arena, own), PYSLAB_OK);
 }
 
 static void drop(void *context)
@@ -235,19 +301,6 @@ static void leave_a_grandchild(void *context)
         read_all(context);
     if (pid != 0)
         kill(getpid(), SIGKILL);
-}
-
-/* The parent uses the arena as if there were no child. */
-static void churn(struct scene *s)
-{
-    struct scene other = *s;
-
-    for (unsigned round = 0; round < 20; round++) {
-        scene_allocate(&other);
-        scene_fill(&other, 100);
-        scene_free(&other);
-    }
-    (void)pyslab_arena_release_unused(s->arena);
 }
 
 /* --- tests --------------------------------------------------------------------- */
@@ -279,6 +332,21 @@ static void a_child_reads_what_its_parent_freed(void)
 static void a_child_writes_to_it(void)
 {
     check_kept(write_all, false);
+}
+
+static void a_child_has_a_heap(void)
+{
+    check_kept(use_heap, false);
+}
+
+static void a_child_drops_all_but_its_heap(void)
+{
+    check_kept(drop_and_use_heap, false);
+}
+
+static void a_grandchild_has_a_heap(void)
+{
+    check_kept(fork_with_a_heap, false);
 }
 
 static void a_child_is_killed(void)
@@ -458,6 +526,9 @@ static void an_exported_block_is_kept_as_well(void)
 static const struct test tests[] = {
     TEST(a_child_reads_what_its_parent_freed),
     TEST(a_child_writes_to_it),
+    TEST(a_child_has_a_heap),
+    TEST(a_child_drops_all_but_its_heap),
+    TEST(a_grandchild_has_a_heap),
     TEST(a_child_is_killed),
     TEST(what_is_kept_cannot_be_freed_twice),
     TEST(frees_find_out_that_a_child_has_ended),
