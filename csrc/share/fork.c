@@ -78,8 +78,10 @@ static uint32_t look_locked(struct share *share, bool now)
 
 static void number_frame(struct share_fork *fork, uint32_t pfn, bool again)
 {
-    if (!again || load_relaxed(&fork->number[pfn]) == 0)
-        store_relaxed(&fork->number[pfn], fork->nr_forks);
+    _Atomic uint32_t *number = load_relaxed(&fork->number);
+
+    if (!again || load_relaxed(&number[pfn]) == 0)
+        store_relaxed(&number[pfn], fork->nr_forks);
 }
 
 static void mark_slab(struct share *share, uint32_t pfn, uint32_t nr)
@@ -169,7 +171,7 @@ bool share_fork_keeps(struct share *share, const void *p)
     struct place at = place_of(share, p);
     bool keeps;
 
-    if (share->fork.number == NULL)
+    if (load_acquire(&share->fork.number) == NULL)
         return false;
     share_lock();
     keeps = (kept_words(share, at.pfn)[at.word] & at.bit) != 0;
@@ -202,10 +204,11 @@ static int keep_locked(struct share *share, const void *p)
 static void forget_frames_locked(struct share *share, const void *p)
 {
     struct share_frames frames = share_frames_around(share, p);
+    _Atomic uint32_t *number = load_relaxed(&share->fork.number);
 
     lock_assert_held(share_mutex());
     for (uint32_t i = 0; i < frames.nr; i++)
-        store_relaxed(&share->fork.number[frames.pfn + i], 0);
+        store_relaxed(&number[frames.pfn + i], 0);
     share_divert_end_locked(share, p);
 }
 
@@ -311,7 +314,7 @@ uint64_t share_fork_collect(struct share *share)
     uint32_t list, pfn, nr = 0;
     bool more;
 
-    if (share->fork.number == NULL || (list = start_collecting(share)) == PFN_NONE)
+    if (load_acquire(&share->fork.number) == NULL || (list = start_collecting(share)) == PFN_NONE)
         return 0;
     for (;;) {
         share_lock();
@@ -352,7 +355,7 @@ void share_fork_destroy(struct share_fork *fork)
 {
     if (fork->sign != NULL)
         os_sign_end(fork->sign);
-    release((void *)fork->number, words_bytes(fork, sizeof *fork->number));
+    release((void *)load_relaxed(&fork->number), words_bytes(fork, sizeof(uint32_t)));
     release(fork->kept, words_bytes(fork, SHARE_KEPT_WORDS * sizeof *fork->kept));
     release(fork->next, words_bytes(fork, sizeof *fork->next));
 }
@@ -363,21 +366,21 @@ static int map_all(struct share_fork *fork)
     void *number = NULL, *kept = NULL, *next = NULL;
     int error;
 
-    if (fork->number != NULL)
+    if (load_relaxed(&fork->number) != NULL)
         return PYSLAB_OK;
-    error = share_map_words(words_bytes(fork, sizeof *fork->number), &number);
+    error = share_map_words(words_bytes(fork, sizeof(uint32_t)), &number);
     if (error == PYSLAB_OK)
         error = share_map_words(words_bytes(fork, SHARE_KEPT_WORDS * sizeof *fork->kept), &kept);
     if (error == PYSLAB_OK)
         error = share_map_words(words_bytes(fork, sizeof *fork->next), &next);
     if (error != PYSLAB_OK) {
-        release(number, words_bytes(fork, sizeof *fork->number));
+        release(number, words_bytes(fork, sizeof(uint32_t)));
         release(kept, words_bytes(fork, SHARE_KEPT_WORDS * sizeof *fork->kept));
         return error;
     }
-    fork->number = number;
     fork->kept = kept;
     fork->next = next;
+    atomic_store_explicit(&fork->number, number, memory_order_release);
     return PYSLAB_OK;
 }
 
@@ -418,7 +421,7 @@ void share_fork_mark_locked(struct share *share)
     const struct page_alloc *pages = pages_of(share);
 
     lock_assert_held(share_mutex());
-    if (share->fork.number == NULL || share->forked)
+    if (load_acquire(&share->fork.number) == NULL || share->forked)
         return;
     for (uint32_t i = 0; i < pages->nr_zones; i++) {
         const struct zone *zone = &pages->zone[i];

@@ -37,7 +37,8 @@ struct share_part {
 };
 
 struct share_fork {
-    _Atomic uint32_t *number; /* by frame: the first fork that found it in use; 0: none. NULL until
+    _Atomic uint32_t
+        *_Atomic number;      /* by frame: the first fork that found it in use; 0: none. NULL until
                                  there was a fork */
     uint64_t *kept;           /* by frame, SHARE_KEPT_WORDS: freed blocks that are kept */
     uint32_t *next;           /* by frame: the list of those that have such */
@@ -60,7 +61,9 @@ struct share_fork {
  * looked up on each slow free, of an address that was tested) */
 static inline uint32_t share_fork_of(const struct share_fork *fork, uint32_t pfn)
 {
-    return fork->number != NULL ? load_relaxed(&fork->number[pfn]) : 0;
+    _Atomic uint32_t *number = load_acquire(&fork->number);
+
+    return number != NULL ? load_relaxed(&number[pfn]) : 0;
 }
 
 void share_fork_init(struct share_fork *fork, uint32_t nr_pages);

@@ -102,7 +102,7 @@ void share_fork_renew(struct share *share)
         return;
     share->is_new_child = false;
     slab_renew(slabs);
-    if (share->fork.number == NULL || !page_alloc_renew(slabs->pages, renew, share))
+    if (load_relaxed(&share->fork.number) == NULL || !page_alloc_renew(slabs->pages, renew, share))
         return; /* the frames stay the parent's: none are handed out */
     slabs->pages->map.low = NULL;
     slabs->map.low = NULL;

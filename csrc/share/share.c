@@ -99,7 +99,8 @@ static bool is_inherited(const struct share *share, const void *p)
 {
     uint32_t pfn = virt_to_pfn(&pages_of(share)->map, p);
 
-    return share->fork.number == NULL || pfn == PFN_NONE || share_fork_of(&share->fork, pfn) != 0;
+    return load_relaxed(&share->fork.number) == NULL || pfn == PFN_NONE ||
+           share_fork_of(&share->fork, pfn) != 0;
 }
 
 static int ask(void *context, const void *p)
