@@ -120,6 +120,11 @@ void os_share_deny(void *p, uint64_t bytes)
     (void)mprotect(p, bytes, PROT_NONE);
 }
 
+int os_share_no_fork(void *p, uint64_t bytes)
+{
+    return !fault_here() && madvise(p, bytes, MADV_DONTFORK) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
 int os_share_punch(void *p, uint64_t bytes)
 {
     return madvise(p, bytes, MADV_REMOVE) == 0 ? PYSLAB_OK : PYSLAB_EOS;

@@ -39,6 +39,8 @@ int os_share_map(int fd, uint64_t bytes, bool writable, void **out);
 void os_share_unmap(void *p, uint64_t bytes);
 /* Takes all access to a mapping away. */
 void os_share_deny(void *p, uint64_t bytes);
+/* A forked child will have no mapping of the range. EOS */
+int os_share_no_fork(void *p, uint64_t bytes);
 /* Gives the memory of a range back to the system. pre: mapped for writing (unchecked: the system
  * knows, and refuses). EOS */
 int os_share_punch(void *p, uint64_t bytes);

@@ -27,7 +27,7 @@
 #define SHARE_KEPT_WORDS 8u /* bits for the blocks of a frame, one for each 8 bytes */
 
 /* A child may have so many parts of the frames for its own, which are as many mappings. */
-#define SHARE_OWN_PARTS 128u
+#define SHARE_OWN_PARTS 256u
 
 struct share;
 
@@ -42,6 +42,7 @@ struct share_fork {
                                  there was a fork */
     uint64_t *kept;           /* by frame, SHARE_KEPT_WORDS: freed blocks that are kept */
     uint32_t *next;           /* by frame: the list of those that have such */
+    bool is_refused;          /* children get nothing; constant after the arena's creation */
     uint32_t nr_pages;        /* frames of the heap; constant */
     uint32_t first_kept;      /* the list; PFN_NONE */
     uint32_t nr_forks;        /* number of the last fork; in a child: of its own */
@@ -68,6 +69,9 @@ static inline uint32_t share_fork_of(const struct share_fork *fork, uint32_t pfn
 
 void share_fork_init(struct share_fork *fork, uint32_t nr_pages);
 void share_fork_destroy(struct share_fork *fork);
+
+/* Children get nothing from now on. EOS */
+int share_fork_refuse(struct share *share);
 
 /* Around fork(). Begin: a sign of life for the child. Mark: the frames in use; all locks of the
  * arena are held. End: in the parent. Inherit: in the child. */

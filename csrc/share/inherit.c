@@ -51,10 +51,39 @@ static void deny(void *p, size_t bytes)
     os_share_deny(p, bytes);
 }
 
+static bool renew_none(void *context, uint32_t pfn, uint32_t nr_pages)
+{
+    (void)context;
+    (void)pfn;
+    (void)nr_pages;
+    return false;
+}
+
 static void make_zero(void *p, size_t bytes)
 {
     if (os_commit(p, bytes, true) != PYSLAB_OK)
         os_share_deny(p, bytes);
+}
+
+/* --- nothing ---------------------------------------------------------------------- */
+
+int share_fork_refuse(struct share *share)
+{
+    share->fork.is_refused = true;
+    return os_share_no_fork(share->heap.base, share->frames->bytes);
+}
+
+/* The addresses have no mapping: takes them, so that nothing else comes to lie there. Each free
+ * comes by a path that asks, because the fast ones would look into the block. */
+static void refuse(struct share *share)
+{
+    struct slab_alloc *slabs = &share->kmalloc->slabs;
+
+    slab_renew(slabs);
+    (void)page_alloc_renew(slabs->pages, renew_none, share);
+    thread_registry_lock();
+    thread_domain_divert_locked(slabs->domain);
+    thread_registry_unlock();
 }
 
 /* --- the view -------------------------------------------------------------------- */
@@ -71,10 +100,13 @@ void share_fork_inherit_locked(struct share *share)
     fork->nr_kept = fork->kept_bytes = 0;
     store_relaxed(&fork->is_due, false);
     fork->is_collecting = false;
-    if (!share->forked && os_file_map(share->frames, share->heap.base, 0, share->frames->bytes,
-                                      OS_FILE_PRIVATE) != PYSLAB_OK)
+    if (!share->forked && fork->is_refused)
+        (void)os_uncommit(share->heap.base, share->frames->bytes);
+    else if (!share->forked && os_file_map(share->frames, share->heap.base, 0, share->frames->bytes,
+                                           OS_FILE_PRIVATE) != PYSLAB_OK)
         os_share_deny(share->heap.base, share->frames->bytes);
-    if (had_view && fork->sign == NULL) /* nothing keeps its blocks for the child */
+    if (had_view && !fork->is_refused &&
+        fork->sign == NULL) /* nothing keeps its blocks for the child */
         each_inherited(share, deny);
     share->is_new_child = !share->forked;
     share->forked = true;
@@ -101,6 +133,10 @@ void share_fork_renew(struct share *share)
     if (!share->is_new_child)
         return;
     share->is_new_child = false;
+    if (share->fork.is_refused) {
+        refuse(share);
+        return;
+    }
     slab_renew(slabs);
     if (load_relaxed(&share->fork.number) == NULL || !page_alloc_renew(slabs->pages, renew, share))
         return; /* the frames stay the parent's: none are handed out */

@@ -130,6 +130,10 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_SHARE_READ
         PYSLAB_SHARE_WRITE
 
+    enum:  # pyslab_fork
+        PYSLAB_FORK_VIEW
+        PYSLAB_FORK_REFUSE
+
     enum:  # pyslab_kmalloc_classes
         PYSLAB_CLASSES_FINE
         PYSLAB_CLASSES_LINUX
@@ -168,6 +172,7 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t background_purge
         const char *debug
         uint32_t shared
+        uint32_t fork
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size

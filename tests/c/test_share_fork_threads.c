@@ -112,10 +112,12 @@ static void fork_once(unsigned round)
 
 static void forks_beside_threads(void)
 {
+    pyslab_arena_options options = rig_options(256 * MIB, 12);
     pthread_t thread[3];
     pyslab_share_stats stats;
 
-    arena = share_rig_arena(PYSLAB_SHARE_READ);
+    options.shared = PYSLAB_SHARE_READ;
+    arena = rig_arena_of(&options);
     atomic_store(&stop, false);
     for (uintptr_t i = 0; i < 3; i++)
         REQUIRE(pthread_create(&thread[i], NULL, work, (void *)(i + 1)) == 0);

@@ -153,6 +153,13 @@ enum pyslab_share {
     PYSLAB_SHARE_WRITE = 2, /* to write to them, too, if they ask for it */
 };
 
+/* What a forked child has of its parent's shared arena. */
+enum pyslab_fork {
+    PYSLAB_FORK_VIEW = 0,   /* a private view of what was in use, and a heap of its own beside */
+    PYSLAB_FORK_REFUSE = 1, /* nothing: to touch a block there ends the child (SIGSEGV), and the
+                               parent need not keep anything for it */
+};
+
 enum pyslab_kmalloc_classes {
     PYSLAB_CLASSES_FINE = 0,  /* four classes per doubling, 16 B to 256 KiB */
     PYSLAB_CLASSES_LINUX = 1, /* the kernel's thirteen, 8 B to 8 KiB */
@@ -198,6 +205,7 @@ typedef struct pyslab_arena_options {
                                          pyslab_debug_flags); NULL: what PYSLAB_DEBUG in the
                                          environment says; "": nothing */
     uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
+    uint32_t fork;                    /* enum pyslab_fork: what a forked child sees of it then */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
