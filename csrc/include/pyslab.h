@@ -413,6 +413,10 @@ int pyslab_share_owner_is_alive(pyslab_heap *heap);
  * it was not exported. */
 int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients,
                          uint32_t *nr_handles);
+/* In a forked child: gives up what it has inherited of this arena, so that its parent need not keep
+ * for it what it frees. Inherited blocks read zero from then on, and may not be used. In the
+ * process that made the arena it does nothing. EINVAL: the arena is not shared. */
+int pyslab_share_drop_inherited(pyslab_arena *arena);
 /* All zero if the arena is not shared. */
 void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out);
 

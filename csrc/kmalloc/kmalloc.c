@@ -72,11 +72,11 @@ static bool large_adds_up(const struct frame_map *map, uint32_t pfn)
     const struct page *page = pfn_to_page(map, pfn);
     uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
 
-    if (page_state(page) != PYSLAB_PAGE_LARGE || map->classes[pfn] != CLASS_LARGE ||
+    if (page_state(page) != PYSLAB_PAGE_LARGE || frame_class(map->classes, pfn) != CLASS_LARGE ||
         nr_pages == 0 || nr_pages > map->nr_pages - pfn)
         return false;
     for (uint32_t i = 1; i < nr_pages; i++)
-        if (map->classes[pfn + i] != CLASS_NONE)
+        if (frame_class(map->classes, pfn + i) != CLASS_NONE)
             return false;
     return true;
 }
@@ -318,7 +318,7 @@ static struct page *large_page(struct kmalloc *km, const void *p)
     const struct frame_map *map = &km->slabs.pages->map;
     uint32_t pfn = virt_to_pfn(map, p);
 
-    if (pfn == PFN_NONE || map->classes[pfn] != CLASS_LARGE ||
+    if (pfn == PFN_NONE || frame_class(map->classes, pfn) != CLASS_LARGE ||
         ((uintptr_t)p & (PAGE_SIZE - 1)) != 0)
         return NULL;
     return pfn_to_page(map, pfn);
@@ -521,9 +521,9 @@ static bool recount_large(void *context, uint32_t pfn, const struct page *page)
     struct large_recount *count = context;
     bool large = page_state(page) == PYSLAB_PAGE_LARGE;
 
-    if (large != (count->map->classes[pfn] == CLASS_LARGE))
+    if (large != (frame_class(count->map->classes, pfn) == CLASS_LARGE))
         return finding_report(count->finding, "kmalloc: frame %u has state %u, class %u", pfn,
-                              page_state(page), count->map->classes[pfn]);
+                              page_state(page), frame_class(count->map->classes, pfn));
     count->nr += large;
     count->nr_pages += large ? page_block_pages(page) : 0;
     return true;

@@ -1,10 +1,11 @@
-/* share.c - see share.h. Order of the text: index, diversion, asking, export, collecting, life. */
+/* share.c - see share.h. Order of the text: index, asking, export, collecting, life. */
 #include "share/share.h"
 
 #include "base/check.h"
 #include "os/os.h"
 #include "os/os_file.h"
 #include "os/os_heap.h"
+#include "share/divert.h"
 
 #include <string.h>
 
@@ -44,62 +45,9 @@ static uint32_t slot_of(const _Atomic uint32_t *entry)
 
 static bool shows(void *context, const void *p)
 {
-    return entry_of(context, p) != NULL;
-}
+    const struct share *share = context;
 
-/* --- the diversion of frees ------------------------------------------------------- */
-
-struct slab_frames {
-    struct kmem_cache *cache; /* NULL: p is in no slab */
-    uint32_t pfn;             /* first */
-    uint32_t nr;
-};
-
-static struct slab_frames slab_frames_of(const struct share *share, const void *p)
-{
-    struct kmem_cache *cache = slab_cache_of(&share->kmalloc->slabs, p);
-    uint32_t nr;
-
-    if (cache == NULL)
-        return (struct slab_frames){0};
-    nr = 1u << cache->desc->slab_order;
-    return (struct slab_frames){cache, virt_to_pfn(&pages_of(share)->map, p) & ~(nr - 1), nr};
-}
-
-/* Writes the class byte of a slab's frames, which others read meanwhile. */
-static void set_class(const struct share *share, const struct slab_frames *slab, uint8_t class)
-{
-    for (uint32_t i = 0; i < slab->nr; i++)
-        __atomic_store_n(&pages_of(share)->map.classes[slab->pfn + i], class, __ATOMIC_RELAXED);
-}
-
-static void divert(const struct share *share, const void *p)
-{
-    struct slab_frames slab = slab_frames_of(share, p);
-    struct page *page = pfn_to_page(&pages_of(share)->map, virt_to_pfn(&pages_of(share)->map, p));
-
-    if (slab.cache != NULL)
-        set_class(share, &slab, CLASS_LOOKUP);
-    else if (page_state(page) == PYSLAB_PAGE_ALLOC)
-        store_relaxed(&page->word, load_relaxed(&page->word) | PAGE_FLAG_SHOWN);
-}
-
-/* Before the block is freed: a free frame must have no mark of this. */
-static void divert_no_more(const struct share *share, const void *p)
-{
-    struct slab_frames slab = slab_frames_of(share, p);
-    struct page *page = pfn_to_page(&pages_of(share)->map, virt_to_pfn(&pages_of(share)->map, p));
-
-    if (slab.cache == NULL) {
-        if (page_state(page) == PYSLAB_PAGE_ALLOC)
-            store_relaxed(&page->word, load_relaxed(&page->word) & ~PAGE_FLAG_SHOWN);
-        return;
-    }
-    for (uint32_t i = 0; i < slab.nr; i++)
-        if (load_relaxed(&share->entry[slab.pfn + i]) != 0)
-            return;
-    if (slab.cache->fast_class != 0)
-        set_class(share, &slab, (uint8_t)slab.cache->fast_class);
+    return (!share->forked && entry_of(share, p) != NULL) || share_fork_shows(context, p);
 }
 
 /* --- asking ------------------------------------------------------------------------ */
@@ -112,7 +60,7 @@ static void forget_locked(struct share *share, _Atomic uint32_t *entry)
 
     lock_assert_held(share_mutex());
     store_relaxed(entry, 0);
-    divert_no_more(share, p);
+    share_divert_end_locked(share, p);
     share->known[slot].next = share->free_slots;
     share->free_slots = slot;
     share->nr_exported--;
@@ -139,6 +87,23 @@ static int ask_locked(struct share *share, _Atomic uint32_t *entry)
     return PAGE_KEPT;
 }
 
+/* Some block of these frames is exported, or was there at a fork. */
+static bool is_shown(const struct share *share, const void *p)
+{
+    uint32_t pfn = virt_to_pfn(&pages_of(share)->map, p);
+
+    return entry_of(share, p) != NULL || (pfn != PFN_NONE && share_fork_of(&share->fork, pfn) != 0);
+}
+
+/* In a forked child: p is its parent's. */
+static bool is_inherited(const struct share *share, const void *p)
+{
+    uint32_t pfn = virt_to_pfn(&pages_of(share)->map, p);
+
+    return load_relaxed(&share->fork.number) == NULL || pfn == PFN_NONE ||
+           share_fork_of(&share->fork, pfn) != 0;
+}
+
 static int ask(void *context, const void *p)
 {
     struct share *share = context;
@@ -146,14 +111,18 @@ static int ask(void *context, const void *p)
     int error = PYSLAB_OK;
 
     if (share->forked)
-        return PAGE_KEPT;
-    if (likely(entry_of(share, p) == NULL))
+        return is_inherited(share, p) ? PAGE_KEPT : PYSLAB_OK;
+    if (likely(!is_shown(share, p)))
         return PYSLAB_OK;
     share_lock();
     entry = entry_of(share, p);
     if (entry != NULL)
         error = ask_locked(share, entry);
+    if (error == PYSLAB_OK)
+        error = share_fork_ask_locked(share, p);
     share_unlock();
+    if (unlikely(load_relaxed(&share->fork.is_due)))
+        (void)share_fork_collect(share);
     return error;
 }
 
@@ -216,7 +185,7 @@ static int find_or_export_locked(struct share *share, const void *p, uint32_t us
     share->known[slot] = (struct share_known){.offset = offset, .bytes = bytes, .next = SHARE_NONE};
     share_export(&share->heap.table, slot, offset, bytes, out);
     store_relaxed(&share->entry[offset >> PAGE_SHIFT], slot + 1);
-    divert(share, p);
+    share_divert_locked(share, p);
     share->nr_exported++;
     share->nr_exports++;
     return PYSLAB_OK;
@@ -293,7 +262,7 @@ static uint32_t take_unheld_locked(struct share *share)
 }
 
 /* The next block of that list to be freed, which is forgotten; NULL: there is none. */
-static void *next_unheld(struct share *share, uint32_t *taken, uint64_t *bytes)
+static void *next_unheld(struct share *share, uint32_t *taken)
 {
     struct share_known known;
 
@@ -304,20 +273,21 @@ static void *next_unheld(struct share *share, uint32_t *taken, uint64_t *bytes)
     forget_locked(share, &share->entry[known.offset >> PAGE_SHIFT]);
     share_unlock();
     *taken = known.next;
-    *bytes += known.bytes;
     return share->heap.base + known.offset;
 }
 
-static void free_block(struct share *share, void *p)
+uint64_t share_block_free(struct share *share, void *p)
 {
     struct page_alloc *pages = pages_of(share);
     uint32_t pfn = virt_to_pfn(&pages->map, p);
     const struct page *page = pfn_to_page(&pages->map, pfn);
+    uint64_t bytes = share_block_bytes(share, p);
 
     if (slab_cache_of(&share->kmalloc->slabs, p) == NULL && page_state(page) == PYSLAB_PAGE_ALLOC)
         (void)page_put(pages, pfn, page_order(page));
     else
         (void)kfree_slow(share->kmalloc, p);
+    return share_fork_keeps(share, p) ? 0 : bytes;
 }
 
 uint64_t share_collect(struct share *share)
@@ -332,9 +302,9 @@ uint64_t share_collect(struct share *share)
     (void)share_reap_rows_locked(&share->heap);
     taken = take_unheld_locked(share);
     share_unlock();
-    while ((p = next_unheld(share, &taken, &bytes)) != NULL)
-        free_block(share, p);
-    return bytes;
+    while ((p = next_unheld(share, &taken)) != NULL)
+        bytes += share_block_free(share, p);
+    return bytes + share_fork_collect(share);
 }
 
 uint64_t share_collect_sent(struct share *share, uint64_t wanted)
@@ -362,6 +332,8 @@ void share_stats(struct share *share, pyslab_share_stats *out)
     out->deferred_bytes = share->deferred_bytes;
     out->nr_exports = share->nr_exports;
     out->nr_taken_back = share->nr_taken_back;
+    out->nr_fork_deferred = share->fork.nr_kept;
+    out->fork_deferred_bytes = share->fork.kept_bytes;
     share_unlock();
     out->nr_opens = load_relaxed(&share_events.nr_opens);
     out->nr_stale = load_relaxed(&share_events.nr_stale);
@@ -372,7 +344,7 @@ void share_stats(struct share *share, pyslab_share_stats *out)
 
 /* --- life --------------------------------------------------------------------------- */
 
-static int map_words(size_t bytes, void **out)
+int share_map_words(size_t bytes, void **out)
 {
     int error = os_reserve(bytes, os_page_bytes(), out);
 
@@ -401,10 +373,10 @@ static size_t known_bytes(const struct share *share)
 static int map_index(struct share *share)
 {
     void *entry = NULL, *known = NULL;
-    int error = map_words(entry_bytes(share), &entry);
+    int error = share_map_words(entry_bytes(share), &entry);
 
     if (error == PYSLAB_OK)
-        error = map_words(known_bytes(share), &known);
+        error = share_map_words(known_bytes(share), &known);
     share->entry = entry;
     share->known = known;
     return error;
@@ -462,6 +434,7 @@ int share_create(struct kmalloc *km, struct os_file *frames, char *base,
     share->free_slots = share->deferred = SHARE_NONE;
     share->transit.max_bytes = options->max_transit_bytes != 0 ? options->max_transit_bytes
                                                                : frames->bytes / 4;
+    share_fork_init(&share->fork, share->nr_pages);
     share->heap.base = base;
     share->heap.table_fd = -1;
     share->heap.writable = share->heap.is_own = true;
@@ -499,6 +472,7 @@ void share_destroy(struct share *share)
         os_share_unmap(heap->table.base, heap->table.bytes);
     if (share_heap_fd(heap) >= 0)
         os_share_close(heap->table_fd);
+    share_fork_destroy(&share->fork);
     if (share->entry != NULL)
         os_release((void *)share->entry, entry_bytes(share));
     if (share->known != NULL)
@@ -521,7 +495,7 @@ int share_descriptors(struct share *share, int *heap_fd, int *table_fd)
     return error;
 }
 
-void share_after_fork(struct share *share)
+void share_drop_inherited(struct share *share)
 {
-    share->forked = true;
+    share_fork_drop(share);
 }

@@ -6,10 +6,7 @@
  * What it is not: an allocator. Only blocks of a frame and more are exported, of kmalloc's classes,
  * large ones, and those of alloc_pages.
  *
- * Where a free must ask. Large blocks always come by kfree_slow, which asks. A slab with an
- * exported object gets CLASS_LOOKUP as the class byte of its frames, so that frees in it, and no
- * others, miss the fast path; the byte is restored with the last exported object. A block of
- * alloc_pages has PAGE_FLAG_SHOWN in its word.
+ * Where a free must ask: divert.h. What a forked child has is asked for there too: fork.h.
  *
  * Data structure: entry[], a word per frame: number of the slot + 1 of the block that starts there,
  * with ENTRY_DEFERRED once it was freed; known[], the owner's own record of each slot, because
@@ -21,6 +18,7 @@
 #define SHARE_SHARE_H
 
 #include "kmalloc/kmalloc.h"
+#include "share/fork.h"
 #include "share/heap.h"
 #include "share/transit.h"
 
@@ -49,7 +47,9 @@ struct share {
     uint64_t nr_taken_back;    /* deferred blocks that were freed in the end */
     uint64_t taken_back_bytes; /* of these */
     struct share_transit transit;
-    bool forked; /* a child's copy: the heap is its parent's, and frees do nothing */
+    struct share_fork fork; /* what forked children have */
+    bool forked;            /* a child's copy: what has a number in `fork` is its parent's */
+    bool is_new_child;      /* and it has no heap of its own yet */
 };
 
 /* Makes the table for a heap whose frames show a file at base. EOS, ENOMEM */
@@ -71,7 +71,12 @@ int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients
                         uint32_t *nr_tickets);
 void share_stats(struct share *share, pyslab_share_stats *out);
 int share_descriptors(struct share *share, int *heap_fd, int *table_fd);
-/* In a forked child: this copy of the arena takes no frames, and its frees do nothing. */
-void share_after_fork(struct share *share);
+/* Gives up what a forked child has inherited, which reads zero from then on; else a no-op. */
+void share_drop_inherited(struct share *share);
+
+/* For the files of this folder: memory for words that are zero, and the free
+ * of a block of any kind, which returns the bytes that came back. */
+int share_map_words(size_t bytes, void **out);
+uint64_t share_block_free(struct share *share, void *p);
 
 #endif

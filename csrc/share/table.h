@@ -30,6 +30,7 @@
 #define SHARE_ROWS 1000u           /* clients, the owner included */
 #define SHARE_OWNER_ROW 0u         /* the owner's, whose lock is its sign of life */
 #define SHARE_HEIR_BYTE SHARE_ROWS /* locked by the one who takes care of a dead owner's heap */
+#define SHARE_FORK_BYTE (SHARE_ROWS + 1) /* and up, by number: of forked children (fork.h) */
 #define SHARE_MAX_SLOTS (1u << 17)
 #define SHARE_MIN_SLOTS 64u
 #define SHARE_TICKETS_PER_SLOT 4u

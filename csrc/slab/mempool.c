@@ -242,8 +242,10 @@ static int free_counted(struct mempool *pool, void *p)
     if (load_relaxed(&pool->curr_nr) < load_relaxed(&pool->min_nr)) {
         int error = check_freed(pool, p);
 
+        if (error == PYSLAB_OK)
+            error = page_keeps(pool->cache->owner->pages, p);
         if (error != PYSLAB_OK || put_into_reserve(pool, p))
-            return error;
+            return error == PAGE_KEPT ? PYSLAB_OK : error;
     }
     return cache_free(pool->cache, p);
 }

@@ -11,6 +11,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if UNDER_TSAN
+const char *__tsan_default_options(void) __attribute__((visibility("default")));
+
+/* Its deadlock detector gives up at 64 locks held at once; the fork handlers hold more. */
+const char *__tsan_default_options(void)
+{
+    return "detect_deadlocks=0";
+}
+#endif
+
 static inline pyslab_arena *share_rig_arena(uint32_t shared)
 {
     pyslab_arena_options options = rig_options(32 * MIB, 12);

@@ -154,6 +154,13 @@ enum pyslab_share {
     PYSLAB_SHARE_WRITE = 2, /* to write to them, too, if they ask for it */
 };
 
+/* What a forked child has of its parent's shared arena. */
+enum pyslab_fork {
+    PYSLAB_FORK_VIEW = 0,   /* a private view of what was in use, and a heap of its own beside */
+    PYSLAB_FORK_REFUSE = 1, /* nothing: to touch a block there ends the child (SIGSEGV), and the
+                               parent need not keep anything for it */
+};
+
 enum pyslab_kmalloc_classes {
     PYSLAB_CLASSES_FINE = 0,  /* four classes per doubling, 16 B to 256 KiB */
     PYSLAB_CLASSES_LINUX = 1, /* the kernel's thirteen, 8 B to 8 KiB */
@@ -203,6 +210,8 @@ typedef struct pyslab_arena_options {
                                          seconds after it was made, if its maker is dead; 0: 600 */
     uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
                                          at most; 0: a quarter of the arena */
+    uint32_t fork;                    /* enum pyslab_fork: what a forked child sees of it then */
+    uint32_t reserved;                /* zero */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -451,24 +460,26 @@ typedef struct pyslab_shared_block {
 } pyslab_shared_block;
 
 typedef struct pyslab_share_stats {
-    uint32_t struct_size;       /* sizeof(pyslab_share_stats) of the library */
-    uint32_t nr_clients;        /* other processes that have attached the heap */
-    uint64_t heap_id[2];        /* the heap's name in handles */
-    uint64_t nr_exported;       /* blocks that have a slot now */
-    uint64_t nr_in_transit;     /* handles that are not used up */
-    uint64_t nr_deferred;       /* blocks that were freed while others held them */
-    uint64_t deferred_bytes;    /* of these */
-    uint64_t nr_exports;        /* blocks that were given a slot since creation */
-    uint64_t nr_taken_back;     /* deferred blocks that were freed in the end */
-    uint64_t nr_opens;          /* by this process, in all heaps: handles opened */
-    uint64_t nr_stale;          /* handles that were stale */
-    uint64_t nr_deaths;         /* dead clients that this process has cleared up after */
-    uint64_t taken_back_bytes;  /* of the blocks of nr_taken_back */
-    uint64_t transit_bytes;     /* blocks on their way, which max_transit_bytes is about */
-    uint64_t max_transit_bytes; /* as the option says */
-    uint64_t nr_refused;        /* exports that would have passed max_transit_bytes */
-    uint64_t nr_expired;        /* handles ended by age, or for want of memory */
-    uint64_t punched_bytes;     /* by this process: memory of dead owners that went back */
+    uint32_t struct_size;         /* sizeof(pyslab_share_stats) of the library */
+    uint32_t nr_clients;          /* other processes that have attached the heap */
+    uint64_t heap_id[2];          /* the heap's name in handles */
+    uint64_t nr_exported;         /* blocks that have a slot now */
+    uint64_t nr_in_transit;       /* handles that are not used up */
+    uint64_t nr_deferred;         /* blocks that were freed while others held them */
+    uint64_t deferred_bytes;      /* of these */
+    uint64_t nr_exports;          /* blocks that were given a slot since creation */
+    uint64_t nr_taken_back;       /* deferred blocks that were freed in the end */
+    uint64_t nr_opens;            /* by this process, in all heaps: handles opened */
+    uint64_t nr_stale;            /* handles that were stale */
+    uint64_t nr_deaths;           /* dead clients that this process has cleared up after */
+    uint64_t taken_back_bytes;    /* of the blocks of nr_taken_back */
+    uint64_t transit_bytes;       /* blocks on their way, which max_transit_bytes is about */
+    uint64_t max_transit_bytes;   /* as the option says */
+    uint64_t nr_refused;          /* exports that would have passed max_transit_bytes */
+    uint64_t nr_expired;          /* handles ended by age, or for want of memory */
+    uint64_t punched_bytes;       /* by this process: memory of dead owners that went back */
+    uint64_t nr_fork_deferred;    /* blocks that were freed while a forked child has them */
+    uint64_t fork_deferred_bytes; /* of these */
 } pyslab_share_stats;
 
 typedef struct pyslab_region_stats {
