@@ -60,7 +60,7 @@ void share_list_remove_locked(struct pyslab_heap *heap)
         *at = heap->next;
 }
 
-static struct pyslab_heap *find_locked(const uint64_t id[2])
+struct pyslab_heap *share_heap_find_locked(const uint64_t id[2])
 {
     struct pyslab_heap *heap = list.heaps;
 
@@ -217,7 +217,7 @@ static int attach_locked(struct pyslab_heap *heap, struct pyslab_heap **out)
     int error;
 
     lock_assert_held(&list.lock);
-    *out = find_locked(heap->table.heap_id);
+    *out = share_heap_find_locked(heap->table.heap_id);
     if (*out != NULL)
         return PYSLAB_EBUSY;
     error = share_heap_enter_locked(heap, SHARE_OWNER_ROW + 1, SHARE_ROWS);
@@ -331,6 +331,8 @@ int share_attach_process(int pid, const uint64_t heap_id[2], bool writable,
         return error;
     if (search.found == NULL)
         return search.error;
+    if (!search.found->is_own)
+        search.found->owner_pid = pid;
     *out = search.found;
     return PYSLAB_OK;
 }
@@ -345,7 +347,7 @@ int share_handle_open(const pyslab_handle *handle, pyslab_shared_block *out)
     int error = PYSLAB_EPOINTER;
 
     share_lock();
-    heap = find_locked(handle->heap_id);
+    heap = share_heap_find_locked(handle->heap_id);
     if (heap != NULL)
         error = share_open(&heap->table, heap->row, &key, &block);
     if (error == PYSLAB_OK) {
@@ -372,7 +374,7 @@ int share_handle_end(const pyslab_handle *handle)
     int error = PYSLAB_EPOINTER;
 
     share_lock();
-    heap = find_locked(handle->heap_id);
+    heap = share_heap_find_locked(handle->heap_id);
     if (heap != NULL)
         error = share_ticket_end(&heap->table, &key);
     share_unlock();
@@ -387,6 +389,10 @@ int share_block_close(const pyslab_shared_block *block)
     if (block->slot >= heap->table.nr_slots)
         return PYSLAB_EINVAL;
     share_lock();
+    if (heap->sign == NULL) { /* a forked child has no row there: it holds nothing */
+        share_unlock();
+        return PYSLAB_EFORKED;
+    }
     if (load_relaxed(share_count(&heap->table, heap->row, block->slot)) == 1 && !heap->is_own) {
         share_pins_end(&heap->table, heap->row, block->slot);
         opened_remove(&heap->opened, (uint64_t)((char *)block->address - heap->base), block->slot);

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "os/os_thread.h"
 #include "share/share.h"
 #include "slab/slab_internal.h"
 
@@ -208,4 +209,27 @@ int share_send(const void *p, uint64_t bytes, uint32_t uses, pyslab_handle *out,
                              : send_opened_locked(heap, p, bytes, uses, out, offset);
     share_unlock();
     return error;
+}
+
+bool share_has(const void *p)
+{
+    bool has;
+
+    share_lock();
+    has = share_heap_around_locked(p) != NULL;
+    share_unlock();
+    return has;
+}
+
+int share_owner_of(const pyslab_handle *handle)
+{
+    const struct pyslab_heap *heap;
+    int pid = 0;
+
+    share_lock();
+    heap = share_heap_find_locked(handle->heap_id);
+    if (heap != NULL)
+        pid = heap->is_own ? (int)os_process_id() : heap->owner_pid;
+    share_unlock();
+    return pid;
 }
