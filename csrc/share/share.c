@@ -191,11 +191,24 @@ static int find_or_export_locked(struct share *share, const void *p, uint32_t us
     return PYSLAB_OK;
 }
 
-int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab_handle *out)
+static int make_handle_locked(struct share *share, const struct share_block *block, uint32_t uses,
+                              pyslab_handle *out)
 {
     const struct share_table *table = &share->heap.table;
-    struct share_block block;
     struct share_key key;
+    int error = share_ticket_make(table, SHARE_OWNER_ROW, block->slot, block->generation, uses,
+                                  os_time_ns() / 1000000000u, &key);
+
+    lock_assert_held(share_mutex());
+    if (error == PYSLAB_OK)
+        *out = (pyslab_handle){
+            .heap_id = {table->heap_id[0], table->heap_id[1]}, .id = key.id, .ticket = key.ticket};
+    return error;
+}
+
+int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab_handle *out)
+{
+    struct share_block block;
     int error;
 
     if (uses == 0 || uses > SHARE_MAX_USES)
@@ -205,13 +218,30 @@ int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab
     share_lock();
     error = find_or_export_locked(share, p, uses, &block);
     if (error == PYSLAB_OK)
-        error = share_ticket_make(table, SHARE_OWNER_ROW, block.slot, block.generation, uses,
-                                  os_time_ns() / 1000000000u, &key);
+        error = make_handle_locked(share, &block, uses, out);
     share_unlock();
-    if (error == PYSLAB_OK)
-        *out = (pyslab_handle){
-            .heap_id = {table->heap_id[0], table->heap_id[1]}, .id = key.id, .ticket = key.ticket};
     return error;
+}
+
+struct share *share_of_heap(struct pyslab_heap *heap)
+{
+    return (struct share *)(void *)((char *)heap - offsetof(struct share, heap));
+}
+
+int share_export_held_locked(struct share *share, const void *p, uint64_t bytes, uint32_t uses,
+                             pyslab_handle *out)
+{
+    struct share_block block;
+    int error = find_or_export_locked(share, p, &block);
+
+    lock_assert_held(share_mutex());
+    CHECK(uses >= 1 && uses <= SHARE_MAX_USES);
+    if (error == PYSLAB_EDOUBLE &&
+        load_relaxed(share_count(&share->heap.table, SHARE_OWNER_ROW, block.slot)) != 0)
+        error = PYSLAB_OK;
+    if (error == PYSLAB_OK && bytes > block.bytes)
+        error = PYSLAB_EINVAL;
+    return error != PYSLAB_OK ? error : make_handle_locked(share, &block, uses, out);
 }
 
 int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients,

@@ -69,6 +69,12 @@ uint64_t share_collect_sent(struct share *share, uint64_t wanted);
 int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab_handle *out);
 int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients,
                         uint32_t *nr_tickets);
+/* For share_send: the block may have been freed, if this process has opened it. bytes: that it must
+ * have at least. EINVAL, ELIMIT, EDOUBLE. pre: 1 <= uses <= SHARE_MAX_USES */
+int share_export_held_locked(struct share *share, const void *p, uint64_t bytes, uint32_t uses,
+                             pyslab_handle *out);
+/* pre: the heap is this process's own (unchecked: its caller has looked) */
+struct share *share_of_heap(struct pyslab_heap *heap);
 void share_stats(struct share *share, pyslab_share_stats *out);
 int share_descriptors(struct share *share, int *heap_fd, int *table_fd);
 /* Gives up what a forked child has inherited, which reads zero from then on; else a no-op. */

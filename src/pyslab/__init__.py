@@ -48,8 +48,10 @@ from pyslab.errors import (
     CorruptionError,
     DoubleFreeError,
     InvalidPointerError,
+    NotAttachedError,
     OutOfMemoryError,
     PyslabError,
+    StaleHandleError,
     WindowExhaustedError,
 )
 from pyslab.sizes import parse_bytes
@@ -64,6 +66,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
     from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
+    from pyslab._sharing.numpy import share_numpy, to_shared
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.leaks import Leak
     from pyslab.statistics import Statistics, StatisticsBlock
@@ -91,6 +94,7 @@ __all__ = [
     "Leak",
     "MemoryRecord",
     "Mempool",
+    "NotAttachedError",
     "OutOfMemoryError",
     "Page",
     "PrefilledSheaf",
@@ -100,6 +104,7 @@ __all__ = [
     "Ring",
     "Shrinker",
     "SlabCounts",
+    "StaleHandleError",
     "Statistics",
     "StatisticsBlock",
     "SupplyCounts",
@@ -131,6 +136,8 @@ __all__ = [
     "parse_bytes",
     "profiler",
     "profiler_records",
+    "share_numpy",
+    "to_shared",
     "tracemalloc_domain",
 ]
 
@@ -149,6 +156,7 @@ _NAMES_OF_MODULES = {
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),
+    "_sharing.numpy": ("share_numpy", "to_shared"),
     "interchange": ("dump", "dumps", "load", "loads"),
     "leaks": ("Leak",),
     "statistics": ("Statistics", "StatisticsBlock"),

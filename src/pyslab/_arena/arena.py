@@ -54,6 +54,7 @@ class Arena(ArenaBase, Closing):
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
     docs/debugging.md.
+    shared: True: arrays travel between processes: docs/sharing-arrays.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
@@ -80,6 +81,7 @@ class Arena(ArenaBase, Closing):
         background_purge: bool = False,
         track: hints.Track | None = None,
         debug: str | None = None,
+        shared: bool | str = False,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -96,6 +98,7 @@ class Arena(ArenaBase, Closing):
             highmem=highmem,
             background_purge=background_purge,
             debug=debug,
+            shared=shared,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
