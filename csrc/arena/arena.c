@@ -290,7 +290,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         share_start(arena->share);
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
-    region_set_init(&arena->regions, &arena->pages);
+    region_set_init(&arena->regions, &arena->pages, &arena->kmalloc.slabs.debug);
     if (options->background_purge != 0 && !arena->pages.purge.fixed)
         background_enable(&arena->background, arena);
     return PYSLAB_OK;

@@ -44,6 +44,7 @@
 struct slab_alloc;
 struct kmem_cache;
 struct cache_desc;
+struct finding;
 
 /* First in, first out. Bounded by number; see waiting.c. */
 struct quarantine {
@@ -100,6 +101,8 @@ void debug_report(struct arena_debug *debug, struct debug_found *found, bool val
 /* Copies up to DEBUG_DUMP_BYTES bytes around the address of what was found, from `start` on and
  * before `end`. */
 void debug_copy_dump(struct debug_found *found, const char *start, const char *end);
+/* Writes the first line of the report to f, unless that is NULL or has a finding already. */
+void debug_tell_finding(const struct debug_found *found, struct finding *f);
 /* See pyslab_corruption_text. */
 size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes);
 

@@ -6,6 +6,7 @@
  * What it is not: what becomes of an object that somebody wrote to (debug_alloc.c).
  * Lock: cache->lock. A walk lets go of it before it reports.
  */
+#include "slab/debug_bytes.h"
 #include "slab/debug_internal.h"
 
 #include <string.h>
@@ -43,32 +44,6 @@ void debug_describe_free(const struct kmem_cache *cache, const void *object, con
     if (object != NULL && cache->debug != NULL)
         (void)debug_asked(cache, object, &size);
     describe(cache, object, size, found);
-}
-
-/* Bytes from the first wrong one to the last. */
-struct wrong {
-    const char *first; /* NULL: none is wrong */
-    const char *last;
-    unsigned char expected; /* in the first */
-};
-
-static void note_wrong(struct wrong *wrong, const char *at, unsigned char expected)
-{
-    if (wrong->first == NULL) {
-        wrong->first = at;
-        wrong->expected = expected;
-    }
-    wrong->last = at;
-}
-
-static void look_at(struct wrong *wrong, const char *from, const char *to, uint64_t pattern)
-{
-    const char *at = debug_red_wrong(from, to, pattern);
-
-    while (at != NULL) {
-        note_wrong(wrong, at, debug_red_byte(pattern, at));
-        at = debug_red_wrong(at + 1, to, pattern);
-    }
 }
 
 static bool tell(const struct kmem_cache *cache, const void *object, size_t size, uint32_t kind,
@@ -245,17 +220,6 @@ static void walk_lists_locked(struct walk *walk)
             walk_slab_locked(walk, pfn);
 }
 
-/* Writes the first line of the report to f, unless that is NULL or has a finding already. */
-static void tell_finding(const struct debug_found *found, struct finding *f)
-{
-    char text[sizeof f->text];
-
-    if (f == NULL)
-        return;
-    (void)debug_report_text(&found->what, text, sizeof text);
-    (void)finding_report(f, "slab: %.*s", (int)strcspn(text, "\n"), text);
-}
-
 uint64_t debug_walk(struct kmem_cache *cache, struct finding *f)
 {
     struct walk walk;
@@ -269,7 +233,7 @@ uint64_t debug_walk(struct kmem_cache *cache, struct finding *f)
         walk_lists_locked(&walk);
         lock_release(&cache->lock);
         for (uint32_t i = 0; i < walk.nr; i++) {
-            tell_finding(&walk.found[i], f);
+            debug_tell_finding(&walk.found[i], f);
             debug_report(&cache->owner->debug, &walk.found[i], true);
         }
         nr += walk.nr;

@@ -122,7 +122,8 @@ enum pyslab_slab_flags {
 /* What the caches of an arena check, with the kernel's letters. A cache with any of them is slower
  * and its objects take more room; one without pays nothing. In an arena's text the letters stand
  * first, then, after commas, the names of caches that they are for, in which a last `*` stands for
- * any end; without names they are for all caches. Large blocks, frames, regions have none yet. */
+ * any end; without names they are for all caches. Regions go by the name "region". Large blocks and
+ * frames have none yet. */
 enum pyslab_debug_flags {
     PYSLAB_DEBUG_CHECKS = 1,  /* F: a wrong free is reported, with what is known of the object */
     PYSLAB_DEBUG_REDZONE = 2, /* Z: bytes before the object, and behind what was asked for */
