@@ -32,7 +32,9 @@ static int class_cache_create(struct kmalloc *km, unsigned class, const char *pr
     uint32_t size = km->classes.size[class];
     pyslab_cache_options options = {.struct_size = sizeof options,
                                     .flags = flags,
-                                    .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
+                                    .align = km->slabs.debug.keyed
+                                                 ? DEBUG_WORD_BYTES
+                                                 : (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
     bool whole = size >= 1024 && size % 1024 == 0;
     char name[PYSLAB_NAME_MAX];
 
@@ -491,7 +493,7 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
     }
     cache = km->slabs.debug.any ? slab_cache_of(&km->slabs, p) : NULL;
     if (cache != NULL && cache->debug != NULL) {
-        debug_examine(cache, p);
+        (void)debug_examine(cache, p, NULL);
         if (debug_resize(cache, p, size, (gfp & PYSLAB_GFP_ZERO) != 0))
             return p;
     } else if (unlikely(km->slabs.pages->watch != SANITIZE_NONE)) {

@@ -81,6 +81,9 @@ struct arena_debug {
 
 /* --- debug_text.c ------------------------------------------------------- */
 
+/* The malloc library's text: an arena that is given this very array is keyed. */
+extern const char debug_text_keyed[];
+
 /* text: as in pyslab_arena_options. EINVAL: it is too long, or has a letter that is no flag. */
 int debug_init(struct arena_debug *debug, const char *text);
 /* The flags of a cache of this name. */
@@ -157,9 +160,12 @@ uint64_t debug_validate(struct kmem_cache *cache);
 
 /* --- debug_alloc.c ------------------------------------------------------ */
 
-/* An object for this many bytes, whose content is its poison. NULL: no memory.
- * pre: asked <= object_size */
-void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked);
+/* Memory for this many bytes at the start of an object, or in a keyed arena at the first multiple
+ * of `align` in it. Its content is the object's poison. NULL: no memory.
+ * pre: align is a power of two; up to that multiple and the bytes behind it the object has room */
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align);
+/* The same for a caller, and the arena counts one more. */
+void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align);
 /* Checks p, and has its object wait in the quarantine. Errors, which are reported if the cache has
  * the flag F: EDOUBLE, EPOINTER. pre: p lies in a slab of the cache */
 int debug_free(struct kmem_cache *cache, void *p);
@@ -174,8 +180,10 @@ void debug_free_released(struct kmem_cache *cache, void *p);
 /* p is for this many bytes from now on; those that are new read zero if `zero`. False, and nothing
  * has changed: the object has no room for so many. pre: p is live */
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);
-/* Checks a live object, and reports. */
-void debug_examine(struct kmem_cache *cache, void *p);
+/* Checks p as debug_free does, reports what was written to around it, and if nothing was tells what
+ * the caller asked for (asked: or NULL). Errors, which are not reported: EDOUBLE, EPOINTER.
+ * pre: p lies in a slab of the cache */
+int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked);
 /* Reports p, which somebody frees although it is nothing that may be freed so: to `cache`, or by
  * kfree (NULL), if the cache whose object it is has the flag F, or a tool watches the arena.
  * Returns the error. */

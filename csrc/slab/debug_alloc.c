@@ -30,11 +30,19 @@ static void *take_locked(struct kmem_cache *cache, bool any)
     return object == NULL && (any || waiting_is_ripe(waiting)) ? waiting_pop(waiting) : object;
 }
 
+/* What a caller of debug_alloc wants. */
+struct request {
+    size_t asked;
+    size_t align;
+    uint32_t stack; /* of the call */
+    bool any;       /* memory is short: also an object that has not waited long */
+};
+
 /* NULL: there is none, or the one there was is retired, as found says. */
-static void *hand_out_locked(struct kmem_cache *cache, bool any, size_t asked, uint32_t stack,
+static void *hand_out_locked(struct kmem_cache *cache, const struct request *request,
                              struct debug_found *found)
 {
-    void *object = take_locked(cache, any);
+    void *object = take_locked(cache, request->any), *p;
 
     lock_assert_held(&cache->lock);
     if (object == NULL)
@@ -43,8 +51,10 @@ static void *hand_out_locked(struct kmem_cache *cache, bool any, size_t asked, u
         debug_make_retired(cache, object);
         return NULL;
     }
-    debug_make_live(cache, object, asked, stack);
-    return object;
+    p = (char *)object + (-(uintptr_t)object & (request->align - 1));
+    CHECK(p == object || cache->debug->keyed);
+    debug_make_live(cache, p, request->asked, request->stack);
+    return p;
 }
 
 /* True: there is one more slab. */
@@ -61,19 +71,18 @@ static bool buy(struct kmem_cache *cache, uint32_t gfp)
     return true;
 }
 
-void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked)
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align)
 {
-    uint32_t stack = stack_of_call(cache);
-    bool is_short = false;
+    struct request request = {asked, align, stack_of_call(cache), false};
 
-    CHECK(asked <= cache->desc->object_size);
+    CHECK(asked <= cache->desc->object_size && is_power_of_two(align));
     for (;;) {
         struct debug_found found;
         void *p;
 
         found.what.kind = 0;
         lock_acquire(&cache->lock);
-        p = hand_out_locked(cache, is_short, asked, stack, &found);
+        p = hand_out_locked(cache, &request, &found);
         lock_release(&cache->lock);
         if (likely(p != NULL)) {
             add_relaxed(&cache->nr_past_allocs, 1);
@@ -83,10 +92,22 @@ void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked)
         debug_report(&cache->owner->debug, &found, false);
         if (found.what.kind != 0)
             continue;
-        if (is_short)
+        if (request.any)
             return NULL;
-        is_short = !buy(cache, gfp);
+        request.any = !buy(cache, gfp);
     }
+}
+
+void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align)
+{
+    void *p;
+
+    if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
+        page_alloc_tick(cache->owner->pages);
+    p = debug_alloc(cache, gfp, asked, align);
+    if (p != NULL)
+        cache_count_alloc(cache, p);
+    return p;
 }
 
 /* --- free --------------------------------------------------------------- */
@@ -121,19 +142,19 @@ static void wait_locked(struct kmem_cache *cache, void *object, struct slab_batc
 /* Why p, in the place of this object, may not be freed; 0: it may, as far as its words tell. */
 static uint32_t wrong_free(const struct kmem_cache *cache, void *object, const void *p)
 {
-    size_t asked;
-
     if (object == NULL || (const char *)p < (const char *)object)
         return PYSLAB_CORRUPTION_INVALID_FREE;
     if (object_is_marked(cache, object))
         return p == object ? PYSLAB_CORRUPTION_DOUBLE_FREE : PYSLAB_CORRUPTION_INVALID_FREE;
-    /* Only an aligned block begins elsewhere, and its words are there. */
-    if (p != object && (!cache->debug->keyed || ((uintptr_t)p & (DEBUG_WORD_BYTES - 1)) != 0 ||
-                        !debug_asked(cache, p, &asked)))
-        return PYSLAB_CORRUPTION_INVALID_FREE;
-    if (p == object && debug_users_pointer(cache, object) != p)
-        return PYSLAB_CORRUPTION_INVALID_FREE;
-    return 0;
+    return debug_users_pointer(cache, object) == p ? 0 : PYSLAB_CORRUPTION_INVALID_FREE;
+}
+
+/* The error of a wrong free of p, or EOK. */
+static int wrong_free_error(uint32_t wrong)
+{
+    if (wrong == 0)
+        return PYSLAB_OK;
+    return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
 }
 
 /* p, of this object, is live and whole; else found says what is wrong, with this error. An object
@@ -146,7 +167,7 @@ static int check_freed_locked(struct kmem_cache *cache, void *p, void *object,
     lock_assert_held(&cache->lock);
     if (unlikely(wrong != 0)) {
         debug_describe_free(cache, object, p, wrong, found);
-        return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
+        return wrong_free_error(wrong);
     }
     if (unlikely(!debug_check_live(cache, p, found)))
         debug_make_retired(cache, object);
@@ -258,15 +279,20 @@ bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
     return true;
 }
 
-void debug_examine(struct kmem_cache *cache, void *p)
+int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked)
 {
     struct debug_found found;
+    int error;
 
+    CHECK(slab_cache_around(cache->owner, p) == cache);
     found.what.kind = 0;
     lock_acquire(&cache->lock);
-    (void)debug_check_live(cache, p, &found);
+    error = wrong_free_error(wrong_free(cache, debug_object_around(cache, p), p));
+    if (likely(error == PYSLAB_OK) && likely(debug_check_live(cache, p, &found)) && asked != NULL)
+        (void)debug_asked(cache, p, asked);
     lock_release(&cache->lock);
     debug_report(&cache->owner->debug, &found, false);
+    return error;
 }
 
 /* --- the quarantine of a cache ------------------------------------------ */
@@ -360,7 +386,8 @@ void debug_count_waiting(struct slab_alloc *sa, uint64_t *nr, uint64_t *bytes)
 /* Counts first, because somebody else may have p as soon as it is free. */
 int debug_free_counted(struct kmem_cache *cache, void *p)
 {
-    bool is_free = object_is_marked(cache, p);
+    void *object = debug_object_around(cache, p);
+    bool is_free = object == NULL || object_is_marked(cache, object);
     int error;
 
     if (!is_free)

@@ -16,6 +16,8 @@
 
 #define VARIABLE "PYSLAB_DEBUG"
 
+const char debug_text_keyed[] = "ZP";
+
 /* The flag of a letter; 0: it is none. */
 static uint32_t flag_of(char letter)
 {
@@ -115,6 +117,7 @@ int debug_init(struct arena_debug *debug, const char *text)
     memcpy(debug->text, text, strlen(text) + 1);
     debug->flags = debug_flags_for(debug, "");
     debug->any = text[0] != '\0';
+    debug->keyed = text == debug_text_keyed;
     if (debug->any)
         os_report_start(false);
     return PYSLAB_OK;

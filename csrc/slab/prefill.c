@@ -94,7 +94,7 @@ void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p)
           !object_is_marked(cache, p));
     cache_count_free(cache, p);
     if (cache->debug != NULL)
-        debug_examine(cache, p);
+        (void)debug_examine(cache, p, NULL);
     object_set_mark(cache, p);
     sheaf->object[sheaf->nr++] = p;
     add_relaxed(&cache->nr_prefilled, 1);

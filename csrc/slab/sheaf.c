@@ -319,7 +319,7 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     if (cache->sheaf_capacity == 0) {
         if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
             page_alloc_tick(cache->owner->pages);
-        return cache->debug != NULL ? debug_alloc(cache, gfp, cache->desc->object_size)
+        return cache->debug != NULL ? debug_alloc(cache, gfp, cache->desc->object_size, 1)
                                     : alloc_direct(cache, gfp, true);
     }
     slot = slot_ready(cache);
@@ -355,15 +355,9 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
 
 void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
 {
-    void *p;
-
     CHECK(asked <= cache->desc->object_size);
-    if (likely(cache->debug == NULL))
-        return cache_alloc_any(cache, gfp);
-    p = debug_alloc(cache, gfp, asked);
-    if (p != NULL)
-        cache_count_alloc(cache, p);
-    return p;
+    return likely(cache->debug == NULL) ? cache_alloc_any(cache, gfp)
+                                        : debug_alloc_counted(cache, gfp, asked, 1);
 }
 
 slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
