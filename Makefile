@@ -3,7 +3,7 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | programs | c-tests | asan | tsan | counts | wheels | clean
+# Also: make lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
 #       make pythons | test-pythons   other interpreters
 
 PYTHON ?= python3
@@ -16,8 +16,8 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test programs lint c-tests asan tsan counts wheels pythons test-pythons \
-        clean
+.PHONY: bench bench-malloc test programs lint c-tests asan tsan deaths counts wheels \
+        install-c pythons test-pythons clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -40,6 +40,17 @@ pythons:
 
 test-pythons:
 	TEST_ARGS="$(TEST_ARGS)" tools/test_pythons.sh $(PYTHONS)
+
+# --- libpyslab.so, for programs without Python: make install-c PREFIX=/usr/local --------
+
+PREFIX ?= /usr/local
+LIBRARY = build/library
+
+install-c:
+	cmake -S . -B $(LIBRARY) -DPYSLAB_BUILD_LIBRARY=ON -DPYSLAB_BUILD_DRIVER=OFF \
+	  -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" >/dev/null
+	cmake --build $(LIBRARY) --target pyslab >/dev/null
+	cmake --install $(LIBRARY) >/dev/null
 
 # --- lint -----------------------------------------------------------------------
 
@@ -99,6 +110,10 @@ tsan: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/tsan -DPYSLAB_CHECK_LEVEL=1 -DPYSLAB_SANITIZE=thread >/dev/null
 	$(CMAKE) --build build/tsan -j2 >/dev/null
 	$(RUN_C_TESTS) build/tsan
+
+# Ten thousand deaths of processes that share arenas; not in CI.
+deaths: c-tests
+	build/c/test_random_death 10000
 
 # --- instructions, locks, page faults, system calls: counted, with bounds -------
 

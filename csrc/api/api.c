@@ -448,6 +448,10 @@ const char *pyslab_strerror(int error)
         return "the frames belong to the parent process";
     case PYSLAB_EMAPS:
         return "the budget of memory mappings (vm.max_map_count) is used up";
+    case PYSLAB_ESTALE:
+        return "the block of the handle is gone, or the handle was used";
+    case PYSLAB_EFORMAT:
+        return "made by another version, or build, of pyslab";
     case PYSLAB_ECACHE:
         return "the object belongs to another cache";
     case PYSLAB_ELIMIT:

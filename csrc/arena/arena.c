@@ -44,7 +44,10 @@ static int options_check(const pyslab_arena_options *options)
 {
     if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
-        options->kmalloc_classes > PYSLAB_CLASSES_LINUX)
+        options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->shared > PYSLAB_SHARE_WRITE)
+        return PYSLAB_EINVAL;
+    if (options->shared != PYSLAB_SHARE_NO &&
+        (options->hugepages != PYSLAB_HUGEPAGES_NO || os_page_bytes() > PAGE_SIZE))
         return PYSLAB_EINVAL;
     if (options->background_purge != 0 && options->purge_delay_ms == PURGE_NEVER)
         return PYSLAB_EINVAL;
@@ -79,12 +82,28 @@ static size_t arena_align(size_t bytes, unsigned max_order)
 
 /* --- memory ------------------------------------------------------------- */
 
-static int commit_frames(const struct pyslab_arena *arena, const pyslab_arena_options *options,
+/* The frames of a shared arena show a file in memory, which has a table beside it. */
+static int commit_shared(struct pyslab_arena *arena, const pyslab_arena_options *options,
+                         char *base)
+{
+    int error = os_file_open_memory(&arena->low, "pyslab-heap", arena->mapped_bytes);
+
+    if (error == PYSLAB_OK)
+        error = os_file_map(&arena->low, base, 0, arena->mapped_bytes, OS_FILE_SHARED);
+    if (error == PYSLAB_OK)
+        error = share_create(&arena->kmalloc, &arena->low, base,
+                             options->shared == PYSLAB_SHARE_WRITE, &arena->share);
+    return error;
+}
+
+static int commit_frames(struct pyslab_arena *arena, const pyslab_arena_options *options,
                          char *base)
 {
     int error;
 
-    if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE)
+    if (options->shared != PYSLAB_SHARE_NO)
+        error = commit_shared(arena, options, base);
+    else if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE)
         error = os_commit_hugetlb(base, arena->mapped_bytes);
     else
         error = os_commit(base, arena->mapped_bytes, options->overcommit != 0);
@@ -123,7 +142,9 @@ static void unmap_frames(struct pyslab_arena *arena, void *base)
 {
     int saved = errno;
 
+    share_destroy(arena->share);
     os_release(base, arena->mapped_bytes);
+    os_file_close(&arena->low);
     os_file_close(&arena->high);
     errno = saved;
 }
@@ -137,6 +158,7 @@ static int map_frames(struct pyslab_arena *arena, const pyslab_arena_options *op
     if (error != PYSLAB_OK)
         return error;
     arena->high = OS_FILE_NONE;
+    arena->low = OS_FILE_NONE;
     error = commit_frames(arena, options, *base);
     if (error == PYSLAB_OK)
         error = open_high_file(arena, options, high_is_fresh);
@@ -181,8 +203,9 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 static bool arena_reclaim(void *context)
 {
     struct pyslab_arena *arena = context;
+    uint64_t nr_back = arena->share != NULL ? share_collect(arena->share) : 0;
 
-    return slab_reclaim(&arena->kmalloc.slabs) != 0;
+    return slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0;
 }
 
 /* Tells the zones what the content of frames is before their first use. */
@@ -218,18 +241,25 @@ static int close_records(struct page_alloc *pages, const pyslab_arena_options *o
     return error;
 }
 
+/* Where the frames and their records are. */
+static void make_map(struct pyslab_arena *arena, void *base, struct frame_map *map)
+{
+    frame_map_init(map, base, (uint32_t)(arena->bytes >> PAGE_SHIFT),
+                   (char *)arena->metadata + descs_bytes());
+    frame_map_set_high(map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT),
+                       arena->high.fd >= 0 ? &arena->high : NULL);
+    map->low = arena->low.fd >= 0 ? &arena->low : NULL;
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
                         bool high_is_fresh)
 {
-    uint32_t nr_pages = (uint32_t)(arena->bytes >> PAGE_SHIFT);
     struct frame_map map;
-    int error = map_metadata(arena, nr_pages);
+    int error = map_metadata(arena, (uint32_t)(arena->bytes >> PAGE_SHIFT));
 
     if (error != PYSLAB_OK)
         return error;
-    frame_map_init(&map, base, nr_pages, (char *)arena->metadata + descs_bytes());
-    frame_map_set_high(&map, (uint32_t)(arena->mapped_bytes >> PAGE_SHIFT),
-                       arena->high.fd >= 0 ? &arena->high : NULL);
+    make_map(arena, base, &map);
     thread_domain_init(&arena->domain);
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
                     options->nr_zones);
@@ -243,13 +273,15 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         error = page_alloc_set_hugepages(&arena->pages);
     if (error == PYSLAB_OK)
         error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
-                             options->kmalloc_classes);
+                             options->kmalloc_classes, options->debug);
     if (error != PYSLAB_OK) {
         kmalloc_destroy(&arena->kmalloc);
         page_alloc_destroy(&arena->pages);
         os_release(arena->metadata, arena->metadata_bytes);
         return error;
     }
+    if (arena->share != NULL)
+        share_start(arena->share);
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
     region_set_init(&arena->regions, &arena->pages);
@@ -323,6 +355,7 @@ void arena_destroy(struct pyslab_arena *arena)
     arena_list_remove(arena);
     vm_destroy(&arena->vm);
     region_set_destroy(&arena->regions);
+    usage_untrack(&arena->pages.own_usage, &arena->domain);
     thread_domain_destroy(&arena->domain);
     kmalloc_destroy(&arena->kmalloc);
     page_alloc_destroy(&arena->pages);
@@ -337,6 +370,8 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     uint64_t released = side != NULL ? arena_release_unused(side) : 0;
 
     vm_purge(&arena->vm);
+    if (arena->share != NULL)
+        (void)share_collect(arena->share);
     slab_reclaim(&arena->kmalloc.slabs);
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
 }
@@ -373,6 +408,7 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         .size_bytes = (uint64_t)(pages->map.nr_pages + SIDE_LOW_PAGES) << PAGE_SHIFT,
         .zones = zones,
         .nr_zones = 2,
+        .debug = "", /* it has no objects */
         .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);

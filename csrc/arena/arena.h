@@ -17,12 +17,15 @@
 #include "arena/background.h"
 #include "kmalloc/kmalloc.h"
 #include "region/region.h"
+#include "share/share.h"
 #include "vm/vmalloc.h"
 
 struct pyslab_arena {
     struct kmalloc kmalloc;              /* and in it the slab caches */
     struct page_alloc pages;             /* and in it the zones */
     struct os_file high;                 /* the frames without an address; fd -1: there are none */
+    struct os_file low;                  /* the others, if the arena is shared; fd -1: it is not */
+    struct share *share;                 /* what other processes hold of them; NULL likewise */
     struct vm vm;                        /* vmalloc areas over the high zones */
     struct region_set regions;           /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */

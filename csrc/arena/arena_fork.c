@@ -78,10 +78,18 @@ static void zone_locks(struct pyslab_arena *arena, lock_action act)
         act(&arena->pages.zone[i].lock);
 }
 
+static void track_locks(struct pyslab_arena *arena, lock_action act)
+{
+    struct tracker *tracker = load_relaxed(&arena->pages.own_usage.tracker);
+
+    if (tracker != NULL)
+        act(&tracker->lock);
+}
+
 /* In the order of their ranks (base/lock.h). */
 static void (*const by_rank[])(struct pyslab_arena *, lock_action) = {
-    vm_locks,       region_locks, table_locks,      cache_locks,
-    shrinker_locks, limit_locks,  background_locks, zone_locks,
+    vm_locks,    region_locks,     table_locks, cache_locks, shrinker_locks,
+    limit_locks, background_locks, zone_locks,  track_locks,
 };
 
 #define NR_RANKS (sizeof by_rank / sizeof by_rank[0])
@@ -102,8 +110,11 @@ static void fork_prepare(void)
     lock_acquire_for_fork(&arena_list.lock);
     thread_fork_prepare();
     remaps_fork_prepare();
-    for (size_t rank = 0; rank < NR_RANKS; rank++)
+    for (size_t rank = 0; rank < NR_RANKS; rank++) {
+        if (by_rank[rank] == table_locks) /* the shared heaps' lock is outside of these */
+            share_fork_prepare();
         arenas_each(rank, lock_acquire_for_fork);
+    }
     os_heap_fork_prepare();
 }
 
@@ -119,6 +130,7 @@ static void fork_release(void)
 
 static void fork_parent(void)
 {
+    share_fork_parent();
     fork_release();
     thread_fork_parent();
     lock_release_after_fork(&arena_list.lock);
@@ -153,14 +165,31 @@ static void child_make_private(void)
     lock_assert_held(&arena_list.lock);
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         os_file_after_fork(&a->high);
+        if (a->share != NULL) {
+            os_file_after_fork(&a->low);
+            os_file_make_private(&a->low, a->pages.map.base, 0, a->mapped_bytes);
+            share_after_fork(a->share);
+        }
         vm_make_private_locked(&a->vm);
     }
     remaps_make_private();
 }
 
+/* In the child every free of a shared heap's block comes to its keeper, which does nothing: what
+ * marks there are in the frames follows the parent. */
+static void child_divert_shared(struct pyslab_arena *arena)
+{
+    if (arena->share == NULL)
+        return;
+    thread_registry_lock();
+    thread_domain_divert_locked(&arena->domain);
+    thread_registry_unlock();
+}
+
 static void fork_child(void)
 {
     child_make_private();
+    share_fork_child();
     fork_release();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         child_set_up(&a->pages);
@@ -170,8 +199,10 @@ static void fork_child(void)
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         sheaves_after_fork(&a->kmalloc.slabs);
+        child_divert_shared(a);
+    }
     lock_release_after_fork(&arena_list.lock);
     os_stdio_reset();
 }

@@ -6,10 +6,10 @@
  * lock_acquire stops a thread that takes a lock out of order.
  * What it is not: recursive, or fair.
  *
- * Order: fork > thread registry > window > vm > regions > cache table > cache > shrinkers >
- * limit > background > zone > heap, from the outermost to the innermost. A thread that holds a
- * lock may take only locks that stand further right, which are those of a greater number in enum
- * lock_rank.
+ * Order: fork > thread registry > window > vm > regions > shared heaps > cache table > cache >
+ * shrinkers > limit > background > zone > track > heap, from the outermost to the innermost. A
+ * thread that holds a lock may take only locks that stand further right, which are those of a
+ * greater number in enum lock_rank.
  * Several locks of one rank are held at once by the fork handlers alone, in index order.
  */
 #ifndef BASE_LOCK_H
@@ -25,12 +25,14 @@ enum lock_rank {
     LOCK_RANK_WINDOW,     /* highmem remap windows */
     LOCK_RANK_VM,         /* vmalloc areas */
     LOCK_RANK_REGIONS,    /* an arena's list of regions */
+    LOCK_RANK_SHARE,      /* heaps that other processes see, and theirs that this one does */
     LOCK_RANK_CACHES,     /* an arena's table of caches */
     LOCK_RANK_CACHE,      /* one kmem_cache: its slabs and its barn */
     LOCK_RANK_SHRINKERS,  /* an arena's list of shrinkers */
     LOCK_RANK_LIMIT,      /* an arena's use of all zones, while it has a limit */
     LOCK_RANK_BACKGROUND, /* what an arena's own thread is to do */
     LOCK_RANK_ZONE,       /* one zone's free areas */
+    LOCK_RANK_TRACK,      /* a tracked arena's table of live allocations */
     LOCK_RANK_HEAP,       /* the process-local heap; innermost */
 };
 

@@ -4,8 +4,10 @@
 #include "buddy/buddy_internal.h"
 
 /* Frames of the block that page heads. For a block in another thread's hands it is what
- * its owner wrote last, and at most what the order in its word allows. */
-static uint32_t block_pages(const struct page *page)
+ * its owner wrote last, and at most what the order in its word allows. The owner may just be making
+ * a slab of it, and write other fields of the union: then the number is of no block, and the run
+ * that it leads to is refused when it is taken. */
+__attribute__((no_sanitize("thread"))) static uint32_t block_pages(const struct page *page)
 {
     uint32_t pages = 1u << min_uint(page_order(page), 31); /* runs may be of any order */
 
@@ -139,6 +141,22 @@ uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct fr
         }
     }
     return best.first;
+}
+
+uint32_t buddy_find_coloured_run_locked(const struct zone *zone, const struct frame_map *map,
+                                        unsigned order, uint32_t nr_pages, uint32_t colour)
+{
+    uint32_t fitting = zone->free_orders[FREE_CLEAN] >> order << order;
+    uint32_t pfn = zone->frontier;
+    struct extent run;
+
+    lock_assert_held(&zone->lock);
+    if (fitting != 0)
+        pfn = zone->free_area[ctz32(fitting)].list[FREE_CLEAN].first;
+    run = extent_around(zone, map, pfn);
+    if (run.end == zone->frontier)
+        run.end = zone->end_pfn;
+    return run.end - run.first >= (uint64_t)nr_pages + colour ? run.first + colour : PFN_NONE;
 }
 
 #define RUN_LOOKS_MAX (1u << 20) /* some milliseconds */

@@ -33,6 +33,13 @@ uint32_t buddy_find_range_locked(const struct zone *zone, const struct frame_map
 uint32_t buddy_find_resident_run_locked(const struct zone *zone, const struct frame_map *map,
                                         unsigned order, uint32_t nr_pages);
 
+/* Where a run of nr_pages would begin that starts colour frames behind the start of the free frames
+ * around it, so that runs made one after another do not all begin at multiples of their length.
+ * Not in resident memory but where the smallest fitting block of other free memory is, or at the
+ * frontier. PFN_NONE: the free frames there are too few. */
+uint32_t buddy_find_coloured_run_locked(const struct zone *zone, const struct frame_map *map,
+                                        unsigned order, uint32_t nr_pages, uint32_t colour);
+
 /* Frames of the longest run of free ones, for texts: of a zone in more than a million blocks, among
  * the first million. Looks at each block once, used ones too. */
 uint32_t buddy_largest_run_locked(const struct zone *zone, const struct frame_map *map);

@@ -11,6 +11,7 @@
  *     pyslab/functions.h  the list of functions that the table and the wrappers are made of
  *     pyslab/client.h     wrappers; the table without Python: pyslab_set_api()
  *     pyslab/python.h     pyslab_import(), and Python objects to handles and back
+ *     pyslab/library.h    pyslab_import() of programs that link libpyslab.so (PYSLAB_LIBRARY)
  *
  * Words. An arena is one large piece of memory with an allocator of its own. It is cut into page
  * frames of 4 KiB, each with a number (pfn), and lies in zones: ranges of frames that some requests
@@ -37,6 +38,10 @@
  */
 #ifndef PYSLAB_H
 #define PYSLAB_H
+
+#if defined(PYSLAB_LIBRARY) && !defined(PYSLAB_NO_PYTHON)
+#define PYSLAB_NO_PYTHON
+#endif
 
 #if !defined(PYSLAB_CDEF) && !defined(PYSLAB_CORE) && !defined(PYSLAB_PROTOTYPES) &&               \
     !defined(PYSLAB_NO_PYTHON)
@@ -80,6 +85,13 @@ int pyslab_arena_destroy(pyslab_arena *arena);
 int pyslab_arena_validate(pyslab_arena *arena, char *message, size_t message_bytes);
 /* Takes a snapshot. Exact when no other thread is inside a call on this arena. */
 void pyslab_arena_stats_read(pyslab_arena *arena, pyslab_arena_stats *out);
+/* Has the arena note from now on where each allocation is made: the calls of C and Python. Every
+ * call becomes slower, by a microsecond or two. ENOMEM. Calling it again does nothing. */
+int pyslab_arena_track(pyslab_arena *arena);
+/* Writes which allocations of a tracked arena are live, and where they were made: NUL-terminated,
+ * cut to the room there is. Returns the bytes that all of it takes, without the NUL; 0: none is,
+ * or the arena is not tracked. */
+size_t pyslab_arena_leaks(pyslab_arena *arena, char *text, size_t bytes);
 /* Empties the calling thread's sheaves and page lists, all barns, and gives up empty slabs; then
  * gives all free frames that are in memory back to the operating system. Returns bytes given
  * back. */
@@ -339,6 +351,70 @@ int pyslab_region_on_exit(pyslab_region *region, pyslab_region_exit fn, void *co
 int pyslab_region_destroy(pyslab_region *region);
 void pyslab_region_stats_read(const pyslab_region *region, pyslab_region_stats *out);
 
+/* --- debugging ---------------------------------------------------------- */
+
+/* Has what the arena's checks find handed to a function of the caller's. NULL, and at first: the
+ * report is written to the standard error, and the process aborts, unless it is a call of
+ * pyslab_arena_validate or pyslab_kmem_cache_validate that found it. */
+void pyslab_set_corruption_handler(pyslab_arena *arena, pyslab_on_corruption handler,
+                                   void *context);
+/* Writes the report, NUL-terminated and cut to the room there is; returns the bytes that all of it
+ * takes, without the NUL. It allocates nothing. */
+size_t pyslab_corruption_text(const pyslab_corruption *found, char *text, size_t bytes);
+/* Looks at every object of a cache with debugging, and repairs what it reports; returns how much
+ * that was. Nobody may use the cache meanwhile. */
+uint64_t pyslab_kmem_cache_validate(pyslab_kmem_cache *cache);
+void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out);
+
+/* --- shared arenas ------------------------------------------------------ */
+
+/* An arena made with options.shared is a heap that other processes may see. It has one table of
+ * who holds which block. What travels between processes is a handle. A block that is freed while
+ * others hold it, or may yet open it, is freed when they are done. */
+
+/* Makes a handle for a live block of a frame or more, of kmalloc or alloc_pages, that may be opened
+ * so many times (1 to 65534, or PYSLAB_USES_PINNED). Errors: EINVAL: no such block, or the arena is
+ * not shared; ELIMIT: the table is full, send the bytes; EDOUBLE: it was freed; EFORKED. */
+int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out);
+/* Opens the block of a handle. EPOINTER: its heap is not attached; ESTALE: the block is gone or
+ * the handle used up; ECORRUPT, ELIMIT. */
+int pyslab_share_open(const pyslab_handle *handle, pyslab_shared_block *out);
+/* Lets go of it. EINVAL: it is not held. */
+int pyslab_share_close(const pyslab_shared_block *block);
+/* A further handle for a block that this process holds. Errors as export. */
+int pyslab_share_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out);
+/* Ends a handle that will not be opened. ESTALE, EPOINTER */
+int pyslab_share_revoke(const pyslab_handle *handle);
+/* New descriptors of an arena's frames and table, for another process; the caller closes them.
+ * EINVAL: it is not shared; EOS */
+int pyslab_share_descriptors(pyslab_arena *arena, int *heap_fd, int *table_fd);
+/* Attaches the heap of two such descriptors, which stay the caller's: one mapping and one
+ * descriptor for all its blocks. A heap that is attached already is found again. writable: blocks
+ * may be written to, if the arena allows it. Errors: EINVAL: these are no files of one heap, or
+ * damaged; EFORMAT, ELIMIT (1,000 clients), ENOMEM, EOS (errno ENOENT: /proc is not mounted). */
+int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out);
+/* The same with the descriptors of a process of this user. heap_id NULL: its first heap. ESTALE: it
+ * has no such heap. */
+int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writable,
+                                pyslab_heap **out);
+/* Ends that. EBUSY: blocks are open. EINVAL: it is this process's own heap. */
+int pyslab_share_detach(pyslab_heap *heap);
+/* Clears up after dead clients, and frees blocks that nobody holds any more; returns how many
+ * bytes. */
+uint64_t pyslab_share_reap(pyslab_arena *arena);
+/* The same for another's heap. If its owner is dead, the memory that no held block covers goes back
+ * to the system: *bytes. EBUSY: another process is at it; EOS, errno EACCES: this one has the heap
+ * for reading only, so its memory goes with the last process that has it. */
+int pyslab_share_reap_heap(pyslab_heap *heap, uint64_t *bytes);
+/* Non-zero while the process that made the heap lives. */
+int pyslab_share_owner_is_alive(pyslab_heap *heap);
+/* How many processes hold an exported block, and how many handles for it are not used up. EPOINTER:
+ * it was not exported. */
+int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients,
+                         uint32_t *nr_handles);
+/* All zero if the arena is not shared. */
+void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out);
+
 /* --- the library -------------------------------------------------------- */
 
 /* A sentence for an error code, never NULL. */
@@ -350,7 +426,9 @@ uint64_t pyslab_physical_bytes(void);
 
 #else
 #include "pyslab/client.h"
-#ifndef PYSLAB_NO_PYTHON
+#ifdef PYSLAB_LIBRARY
+#include "pyslab/library.h"
+#elif !defined(PYSLAB_NO_PYTHON)
 #include "pyslab/python.h"
 #endif
 #endif

@@ -12,15 +12,16 @@
 
 /* The largest class of an arena. In a small one a single slab of the big classes would be too much
  * of it; it does without them, and serves their sizes as large blocks. */
-static size_t max_class_bytes(const struct page_alloc *pages)
+static size_t max_class_bytes(const struct page_alloc *pages, bool debug)
 {
     size_t share = ((size_t)pages->map.nr_pages << PAGE_SHIFT) / SLAB_ARENA_SHARE;
     size_t bytes = share >= PAGE_SIZE << SLAB_LARGEST_ORDER ? SIZE_CLASS_MAX : share / 4;
 
     if (bytes < SIZE_CLASS_SMALL_MAX)
         bytes = SIZE_CLASS_SMALL_MAX;
-    /* An object must fit a block of the buddy. */
-    while (bytes > PAGE_SIZE << pages->max_order)
+    /* An object must fit a block of the buddy, and so must what debugging puts around it: as much
+     * before it as it is aligned to, and less than twice the right red zone. */
+    while (bytes + (debug ? bytes + PAGE_SIZE / 4 : 0) > PAGE_SIZE << pages->max_order)
         bytes /= 2;
     return bytes;
 }
@@ -41,13 +42,13 @@ static int class_cache_create(struct kmalloc *km, unsigned class, const char *pr
 }
 
 int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
-                 uint32_t geometry)
+                 uint32_t geometry, const char *debug)
 {
-    int error = slab_alloc_init(&km->slabs, pages, descs);
+    int error = slab_alloc_init(&km->slabs, pages, descs, debug);
 
     store_relaxed(&km->nr_large, 0);
     store_relaxed(&km->large_pages, 0);
-    size_classes_init(&km->classes, geometry, max_class_bytes(pages));
+    size_classes_init(&km->classes, geometry, max_class_bytes(pages, km->slabs.debug.any));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
         struct kmem_cache *cache;
 
@@ -98,9 +99,26 @@ static void *adopt_large(struct kmalloc *km, uint32_t pfn)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
     add_relaxed(&km->nr_large, 1);
     add_relaxed(&km->large_pages, nr_pages);
-    usage_add(pages->usage, nr_pages << PAGE_SHIFT, 1);
+    usage_add(pages->usage, page_key(pages, pfn), nr_pages << PAGE_SHIFT);
     CHECK_WALK(large_adds_up(&pages->map, pfn));
     return pfn_to_virt(&pages->map, pfn);
+}
+
+/* A large block whose last frame is not used up to its end, so that what lies behind the size bytes
+ * can be closed for the tool that watches the arena. */
+static slow_path void *alloc_watched_large(struct kmalloc *km, size_t size, unsigned align_order,
+                                           uint32_t gfp)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint32_t nr_pages = (uint32_t)bytes_to_pages(size) + 1;
+    uint32_t pfn = page_alloc_exact(pages, nr_pages, align_order, gfp);
+    char *p;
+
+    if (pfn == PFN_NONE)
+        return NULL;
+    p = adopt_large(km, pfn);
+    sanitize_close(pages->watch, p + size, ((size_t)nr_pages << PAGE_SHIFT) - size);
+    return p;
 }
 
 /* A large block for size bytes: of one block of the buddy, if size is one and threads keep lists of
@@ -115,6 +133,8 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
 
     if (nr_pages > pages->map.nr_pages)
         return NULL;
+    if (pages->watch != SANITIZE_NONE)
+        return alloc_watched_large(km, size, align_order, gfp);
     pfn = align_order == 0 && nr_pages != 0 ? shelf_take(pages, (uint32_t)nr_pages, gfp) : PFN_NONE;
     if (pfn != PFN_NONE)
         return adopt_large(km, pfn);
@@ -201,7 +221,7 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
         p = pop_class(km, class);
     cache = p != NULL || !dma ? km->slabs.caches[class] : dma_cache(km, class);
     if (p == NULL && cache != NULL)
-        p = cache_alloc_any(cache, gfp);
+        p = cache_alloc_sized(cache, gfp, size);
     if (p == NULL) {
         bool smaller_may_do = cache == NULL || cache->desc->slab_order != 0;
 
@@ -210,7 +230,9 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
         return smaller_may_do ? alloc_large(km, size, 0, gfp) : NULL;
     }
     if ((gfp & PYSLAB_GFP_ZERO) != 0)
-        memset(p, 0, km->classes.size[class]);
+        memset(p, 0, cache->debug != NULL ? size : km->classes.size[class]);
+    if (unlikely(cache->watch != SANITIZE_NONE))
+        sanitize_object_trim(cache->watch, p, km->classes.size[class], size);
     return p;
 }
 
@@ -295,6 +317,8 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
     if (page != NULL)
         return (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT;
     cache = slab_cache_of(&km->slabs, p);
+    if (cache != NULL && cache->debug != NULL)
+        return debug_usable(cache, p);
     return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
                ? cache->desc->object_size
                : 0;
@@ -306,6 +330,7 @@ void kmalloc_clear(struct kmalloc *km, void *p)
 
     if (usable == 0)
         return;
+    sanitize_open(km->slabs.pages->watch, p, usable, true);
     memset(p, 0, usable);
     /* For the compiler this reads the bytes, so that the writes before it cannot be dead. */
     __asm__ volatile("" : : "r"(p) : "memory");
@@ -334,7 +359,7 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
-    usage_sub(pages->usage, (uint64_t)nr_pages << PAGE_SHIFT, 1);
+    usage_sub(pages->usage, (uintptr_t)p, (uint64_t)nr_pages << PAGE_SHIFT);
     if (shelf_put(pages, pfn, nr_pages))
         return;
     /* What was trimmed or grown may have a block's length without being aligned as one. */
@@ -354,14 +379,19 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
         return PYSLAB_OK;
     page = large_page(km, p);
     if (page != NULL) {
-        free_large(km, p, page);
-        return PYSLAB_OK;
+        int kept = page_keeps(km->slabs.pages, p);
+
+        if (kept == PYSLAB_OK)
+            free_large(km, p, page);
+        return kept == PAGE_KEPT ? PYSLAB_OK : kept;
     }
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL)
         return cache_free_object(cache, p);
     pfn = virt_to_pfn(&km->slabs.pages->map, p);
-    return pfn != PFN_NONE && page_is_free(km->slabs.pages, pfn) ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
+    return debug_wrong_free(
+        &km->slabs, NULL, p,
+        pfn != PFN_NONE && page_is_free(km->slabs.pages, pfn) ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
 }
 
 /* --- resize ------------------------------------------------------------- */
@@ -377,7 +407,7 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
         return;
     store_relaxed(&page->large.nr_pages, keep);
     sub_relaxed(&km->large_pages, nr_pages - keep);
-    usage_sub(pages->usage, (uint64_t)(nr_pages - keep) << PAGE_SHIFT, 0);
+    usage_grow(pages->usage, (uintptr_t)p, -((int64_t)(nr_pages - keep) << PAGE_SHIFT));
     CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
 }
@@ -394,12 +424,14 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
     nr_pages = load_relaxed(&page->large.nr_pages);
     if (wanted <= nr_pages)
         return true;
+    if (page_is_shown(pages, p))
+        return false;
     extra = (uint32_t)wanted - nr_pages;
     if (!page_extend(pages, virt_to_pfn(&pages->map, p) + nr_pages, extra))
         return false;
     store_relaxed(&page->large.nr_pages, nr_pages + extra);
     add_relaxed(&km->large_pages, extra);
-    usage_add(pages->usage, (uint64_t)extra << PAGE_SHIFT, 0);
+    usage_grow(pages->usage, (uintptr_t)p, (int64_t)extra << PAGE_SHIFT);
     CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     return true;
 }
@@ -420,6 +452,7 @@ static void *move_block(struct kmalloc *km, void *p, size_t old_size, size_t siz
 
 void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
 {
+    struct kmem_cache *cache;
     size_t usable;
     struct page *page;
 
@@ -433,10 +466,20 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
         (void)kmalloc_free(km, p);
         return ZERO_SIZE_PTR;
     }
+    cache = km->slabs.debug.any ? slab_cache_of(&km->slabs, p) : NULL;
+    if (cache != NULL && cache->debug != NULL) {
+        debug_examine(cache, p);
+        if (debug_resize(cache, p, size, (gfp & PYSLAB_GFP_ZERO) != 0))
+            return p;
+    } else if (unlikely(km->slabs.pages->watch != SANITIZE_NONE)) {
+        /* The caller's part of the old block is not known here: all of it is copied. */
+        sanitize_open(km->slabs.pages->watch, p, usable, true);
+        return move_block(km, p, usable, size, gfp);
+    }
     if (size > usable)
         return move_block(km, p, usable, size, gfp);
     page = large_page(km, p);
-    if (page != NULL)
+    if (page != NULL && !page_is_shown(km->slabs.pages, p))
         trim_large(km, p, page, size);
     return p;
 }

@@ -30,7 +30,7 @@ struct kmalloc {
 
 /* Makes a cache for each class. pre: descs is as slab_alloc_init wants it. ENOMEM */
 int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
-                 uint32_t geometry);
+                 uint32_t geometry, const char *debug);
 void kmalloc_destroy(struct kmalloc *km);
 
 /* What kmalloc_alloc and kmalloc_free do when the main sheaf cannot serve them. */

@@ -42,6 +42,7 @@ static bool heap_make(void)
                                     .overcommit = 1,
                                     .max_order = PYSLAB_DEFAULT_ORDER,
                                     .hugepages = PYSLAB_HUGEPAGES_NO,
+                                    .debug = "",
                                     .background_purge = malloc_settings.background_purge};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t limit = os_address_space_bytes();
@@ -52,6 +53,7 @@ static bool heap_make(void)
     }
     if (bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
         bytes = (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT;
+    sanitize_decline();
     for (; bytes >= HEAP_LEAST_BYTES; bytes -= bytes / 4) {
         options.size_bytes = bytes;
         malloc_arena.background.by_owner = true; /* background_start_if_due, below */

@@ -94,7 +94,8 @@ static int adopt(struct os_file *file, int fd, uint64_t bytes, bool is_disk)
 
 int os_file_open_memory(struct os_file *file, const char *name, uint64_t bytes)
 {
-    int fd = fault_here() ? -1 : memfd_create(name, MFD_CLOEXEC), saved;
+    int fd = fault_here() ? -1 : memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int saved;
 
     if (fd < 0)
         return PYSLAB_EOS;
@@ -146,7 +147,7 @@ int os_file_open_disk(struct os_file *file, const char *path, uint64_t bytes, bo
 
 /* --- the proof ---------------------------------------------------------- */
 
-static bool is_ours(struct os_file *file)
+bool os_file_is_ours(struct os_file *file)
 {
     struct stat status;
 
@@ -162,7 +163,7 @@ void os_file_close(struct os_file *file)
 {
     if (file->fd < 0)
         return;
-    if (is_ours(file)) {
+    if (os_file_is_ours(file)) {
         if (file->is_disk)
             (void)flock(file->fd, LOCK_UN); /* a mapping that is left would keep the lock */
         close(file->fd);
@@ -243,9 +244,9 @@ int os_file_map(struct os_file *file, void *p, uint64_t offset, size_t bytes, en
     /* The proof comes after the mapping, which nobody has looked into yet: before it, another
      * thread could close and reuse the number in between. To make pages resident changes a file,
      * so that is proved first as well. */
-    if (how != OS_FILE_SHARED_RESIDENT || is_ours(file)) {
+    if (how != OS_FILE_SHARED_RESIDENT || os_file_is_ours(file)) {
         error = map_by_descriptor(file, p, offset, bytes, how);
-        if (is_ours(file))
+        if (os_file_is_ours(file))
             return error;
         (void)os_uncommit(p, bytes);
     }
@@ -265,7 +266,7 @@ int os_file_discard(struct os_file *file, uint64_t offset, uint64_t bytes)
     CHECK(is_inside(file, offset, bytes));
     if (load_relaxed(&file->alias) != NULL && alias_discard(file, offset, bytes) == PYSLAB_OK)
         return PYSLAB_OK;
-    if (!is_ours(file))
+    if (!os_file_is_ours(file))
         return PYSLAB_EOS;
     return fallocate(file->fd, mode, (off_t)offset, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
@@ -289,7 +290,7 @@ static int clear_by_descriptor(struct os_file *file, uint64_t offset, uint64_t b
 {
     int mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
 
-    if (!is_ours(file))
+    if (!os_file_is_ours(file))
         return PYSLAB_EOS;
     if (file->is_disk && fallocate(file->fd, mode, (off_t)offset, (off_t)bytes) == 0)
         return PYSLAB_OK;
@@ -321,7 +322,7 @@ void os_file_clear(struct os_file *file, uint64_t offset, uint64_t bytes)
 
 int os_file_sync(struct os_file *file)
 {
-    if (is_ours(file))
+    if (os_file_is_ours(file))
         return fdatasync(file->fd) == 0 ? PYSLAB_OK : PYSLAB_EOS;
     if (load_relaxed(&file->alias) == NULL)
         return PYSLAB_EOS;
@@ -330,7 +331,7 @@ int os_file_sync(struct os_file *file)
 
 int os_file_prefault(struct os_file *file, uint64_t bytes)
 {
-    if (!is_ours(file))
+    if (!os_file_is_ours(file))
         return PYSLAB_EOS;
     return fallocate(file->fd, 0, 0, (off_t)bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
@@ -360,7 +361,8 @@ static int replace_by_copy(void *p, size_t bytes)
 void os_file_make_private(struct os_file *file, void *p, uint64_t offset, size_t bytes)
 {
     CHECK(is_inside(file, offset, bytes));
-    if (is_ours(file) && map_by_descriptor(file, p, offset, bytes, OS_FILE_PRIVATE) == PYSLAB_OK)
+    if (os_file_is_ours(file) &&
+        map_by_descriptor(file, p, offset, bytes, OS_FILE_PRIVATE) == PYSLAB_OK)
         return;
     if (replace_by_copy(p, bytes) != PYSLAB_OK)
         (void)mprotect(p, bytes, PROT_READ);

@@ -46,6 +46,8 @@ int os_file_open_memory(struct os_file *file, const char *name, uint64_t bytes);
  * it against other arenas. *fresh: it was made now, or was empty. Errors: EOS (errno tells;
  * ESTALE stands for another size, EWOULDBLOCK for another arena's file). */
 int os_file_open_disk(struct os_file *file, const char *path, uint64_t bytes, bool *fresh);
+/* The descriptor still names the file that was opened. */
+bool os_file_is_ours(struct os_file *file);
 /* Closes the descriptor if it is still ours, and ends the alias. */
 void os_file_close(struct os_file *file);
 

@@ -192,6 +192,8 @@ int frames_discard(const struct frame_map *map, uint32_t pfn, uint32_t nr_pages)
 {
     size_t bytes = (size_t)nr_pages << PAGE_SHIFT;
 
+    if (pfn_has_address(map, pfn) && map->low != NULL)
+        return os_file_discard(map->low, (uint64_t)pfn << PAGE_SHIFT, bytes);
     if (pfn_has_address(map, pfn))
         return os_discard(pfn_to_virt(map, pfn), bytes);
     return os_file_discard(map->high, pfn_to_offset(map, pfn), bytes);

@@ -73,6 +73,7 @@ _Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
 #define PAGE_FLAG_CLEAN (1u << 24) /* on a page list: reads zero */
 #define PAGE_FLAG_COMP (1u << 25)  /* allocated with GFP_COMP: one block for ever */
 #define PAGE_FLAG_RUN (1u << 26)   /* large.nr_pages frames, not 2**order: of any length */
+#define PAGE_FLAG_SHOWN (1u << 27) /* of alloc_pages: others may hold it (page_keeps) */
 #define PAGE_WORD_MASK 0x00ffffffu /* the word without its flags */
 #define PAGE_ZONE_MASK 0x00ff0000u /* the zone in a word */
 
@@ -163,6 +164,8 @@ struct frame_map {
     uint32_t nr_pages;           /* frames of the arena */
     uint32_t nr_mapped;          /* frames with an address: the first ones */
     struct os_file *high; /* the others are in this file, from its offset 0 on; NULL: none are */
+    struct os_file *low;  /* those with an address show this file, which other processes may map;
+                             NULL: they are memory of this process alone */
     bool dump_follows;    /* frames come into core dumps when frame_map_open opens their records */
 };
 

@@ -10,6 +10,7 @@
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
+#include "page_alloc/watch.h"
 #include "page_alloc/zonelist.h"
 
 /* Takes up to nr single frames at once, as far as the zone's low watermark allows. */
@@ -56,11 +57,14 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
         zone_is_foreign(pa, gfp_zone(pa, gfp)))
         return 0;
     done = zone_take_singles(pa, &pa->zone[gfp_zone(pa, gfp)], nr, pfns);
+    for (uint32_t i = 0; i < done && pa->watch != SANITIZE_NONE; i++)
+        frames_watch_open(pa, pfns[i], 1, false);
     for (uint32_t i = 0; i < done && (gfp & PYSLAB_GFP_ZERO) != 0; i++)
         count_cleared(pa, 1, page_clear_block(&pa->map, pfns[i], 0, 1));
     /* The rest one by one, with the fallback and the slow path of any request. */
     while (done < nr && (pfns[done] = page_alloc_uncounted(pa, 0, gfp)) != PFN_NONE)
         done++;
-    usage_add(pa->usage, (uint64_t)done << PAGE_SHIFT, done);
+    for (uint32_t i = 0; i < done && usage_is_counted(pa->usage); i++)
+        page_count_alloc(pa, pfns[i]);
     return done;
 }

@@ -7,12 +7,14 @@
 #include "page_alloc/pcp.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/used.h"
+#include "page_alloc/watch.h"
 
 /* Gives frames to the buddy: as one block of this order; as a run if order is NR_ORDERS. */
 static void free_to_buddy(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages, unsigned order)
 {
     struct zone *zone = page_alloc_zone_of(pa, pfn);
 
+    frames_watch_close(pa, pfn, nr_pages);
     lock_acquire(&zone->lock);
     if (order <= pa->max_order)
         buddy_free_locked(zone, &pa->map, pfn, order, RESIDENCY_DIRTY);

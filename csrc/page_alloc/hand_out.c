@@ -4,6 +4,7 @@
 #include "page_alloc/clear.h"
 #include "page_alloc/hugepage.h"
 #include "page_alloc/reclaim.h"
+#include "page_alloc/watch.h"
 #include "page_alloc/zonelist.h"
 
 static uint32_t request_word(const struct page *page, const struct request *request)
@@ -21,6 +22,7 @@ static always_inline void hand_out_here(struct page_alloc *pa, const struct requ
 {
     struct page *page = pfn_to_page(&pa->map, pfn);
 
+    frames_watch_open(pa, pfn, request->nr_pages, (request->gfp & PYSLAB_GFP_ZERO) != 0);
     if (!request->any_run)
         hugepage_note_block(pa, pfn, request->order);
     if (request->gfp & PYSLAB_GFP_ZERO)

@@ -15,8 +15,8 @@ int page_alloc_set_hugepages(struct page_alloc *pa)
     struct hugepages *huge = &pa->huge;
 
     huge->nr_runs = ((pa->map.nr_mapped - 1) >> RUN_ORDER) + 1;
-    huge->small_runs = os_heap_alloc(huge->nr_runs);
-    if (huge->small_runs == NULL)
+    huge->differs = os_heap_alloc(huge->nr_runs);
+    if (huge->differs == NULL)
         return PYSLAB_ENOMEM;
     store_relaxed(&huge->state, HUGEPAGES_UNTRIED);
     return PYSLAB_OK;
@@ -83,15 +83,29 @@ void hugepage_note_block(struct page_alloc *pa, uint32_t pfn, unsigned order)
 
 /* --- runs --------------------------------------------------------------- */
 
+/* The trial is over. While it lasts, and before, no run has advice of its own. */
+static bool trial_is_over(const struct page_alloc *pa)
+{
+    uint32_t state = load_relaxed(&pa->huge.state);
+
+    return pa->huge.nr_runs != 0 && (state == HUGEPAGES_ON || state == HUGEPAGES_OFF);
+}
+
+static bool run_is_huge(const struct page_alloc *pa, uint32_t run)
+{
+    return (load_relaxed(&pa->huge.state) == HUGEPAGES_ON) !=
+           (load_relaxed(&pa->huge.differs[run]) != 0);
+}
+
 static void run_advise(struct page_alloc *pa, uint32_t run, bool huge)
 {
     uint32_t pfn = run << RUN_ORDER;
     uint32_t left = pa->map.nr_mapped - pfn;
     uint32_t nr = left < 1u << RUN_ORDER ? left : 1u << RUN_ORDER;
 
-    if ((pa->huge.small_runs[run] != 0) == !huge)
+    if (run_is_huge(pa, run) == huge)
         return;
-    pa->huge.small_runs[run] = !huge;
+    store_relaxed(&pa->huge.differs[run], !load_relaxed(&pa->huge.differs[run]));
     os_advise_hugepages(pfn_to_virt(&pa->map, pfn), (size_t)nr << PAGE_SHIFT, huge);
 }
 
@@ -100,10 +114,28 @@ void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned or
     uint32_t run = pfn >> RUN_ORDER;
 
     lock_assert_held(&page_alloc_zone_of(pa, pfn)->lock);
-    if (load_relaxed(&pa->huge.state) != HUGEPAGES_ON || !pfn_has_address(&pa->map, pfn))
+    if (!trial_is_over(pa) || !pfn_has_address(&pa->map, pfn))
         return;
     if (order < PCP_HUGE_ORDER)
         run_advise(pa, run, false);
     for (; order >= RUN_ORDER && run << RUN_ORDER < pfn + (1u << order); run++)
+        run_advise(pa, run, load_relaxed(&pa->huge.state) == HUGEPAGES_ON);
+}
+
+void hugepage_want(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    uint32_t first = pfn >> RUN_ORDER, last = (pfn + nr_pages - 1) >> RUN_ORDER;
+    struct zone *zone = page_alloc_zone_of(pa, pfn);
+
+    CHECK(nr_pages > 0);
+    if (!trial_is_over(pa) || load_relaxed(&pa->huge.state) == HUGEPAGES_ON ||
+        nr_pages >> TRIAL_MIN_ORDER == 0 || !pfn_has_address(&pa->map, pfn))
+        return;
+    for (uint32_t run = first; run <= last; run++) {
+        if (likely(run_is_huge(pa, run)))
+            continue;
+        lock_acquire(&zone->lock);
         run_advise(pa, run, true);
+        lock_release(&zone->lock);
+    }
 }

@@ -137,10 +137,22 @@ static always_inline uint32_t page_alloc_block(struct page_alloc *pa, unsigned o
     return likely(pfn != PFN_NONE) ? pfn : page_alloc_block_slow(pa, order, gfp);
 }
 
+/* What names the block at pfn among all allocations of the arena: its address, or what no address
+ * is. */
+static inline uintptr_t page_key(const struct page_alloc *pa, uint32_t pfn)
+{
+    uintptr_t offset = (uintptr_t)pfn << PAGE_SHIFT;
+
+    return pfn_has_address(&pa->map, pfn) ? (uintptr_t)pa->map.base + offset
+                                          : offset | (uintptr_t)1 << 63;
+}
+
 /* Counts the block at pfn as in a caller's hands. */
 static inline void page_count_alloc(struct page_alloc *pa, uint32_t pfn)
 {
-    usage_add(pa->usage, (uint64_t)page_block_pages(pfn_to_page(&pa->map, pfn)) << PAGE_SHIFT, 1);
+    if (usage_is_counted(pa->usage))
+        usage_count_alloc(pa->usage, page_key(pa, pfn),
+                          (uint64_t)page_block_pages(pfn_to_page(&pa->map, pfn)) << PAGE_SHIFT);
 }
 
 /* Takes back a block of 2**order frames, whatever state its owner gave it.
@@ -203,6 +215,22 @@ uint32_t shelf_take(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp);
 /* Keeps a LARGE block as it is for the next request; false: it is none for the shelf.
  * pre: it is in the caller's hands, and its record says nr_pages */
 bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
+
+/* --- blocks that others hold ------------------------------------------------------ */
+
+#define PAGE_KEPT 1 /* the keeper frees the block later: the caller has given it away */
+
+/* May the block at p be freed now? OK; PAGE_KEPT; EDOUBLE: it was given away before. */
+static inline int page_keeps(const struct page_alloc *pa, const void *p)
+{
+    return likely(pa->keeper.ask == NULL) ? PYSLAB_OK : pa->keeper.ask(pa->keeper.context, p);
+}
+
+/* Others may hold the block at p, so that no part of it may go, and none be added. */
+static inline bool page_is_shown(const struct page_alloc *pa, const void *p)
+{
+    return unlikely(pa->keeper.ask != NULL) && pa->keeper.shows(pa->keeper.context, p);
+}
 
 /* --- references: refs.c ----------------------------------------------------------- */
 

@@ -15,6 +15,7 @@
 
 #include "buddy/buddy.h"
 #include "page_alloc/usage.h"
+#include "sanitize/sanitize.h"
 #include "thread/thread.h"
 
 #define NR_PCP_LISTS 10u      /* orders 0 to 9 */
@@ -70,10 +71,10 @@ struct purge {
 enum hugepages_state { HUGEPAGES_OFF, HUGEPAGES_UNTRIED, HUGEPAGES_TRYING, HUGEPAGES_ON };
 
 struct hugepages {
-    _Atomic uint32_t state; /* enum hugepages_state */
-    uint8_t *small_runs;    /* a byte for each run of 32 MiB: 1: it is not to get huge pages;
-                               process-local heap */
-    uint32_t nr_runs;       /* runs; 0: no huge pages wanted; constant */
+    _Atomic uint32_t state;   /* enum hugepages_state */
+    _Atomic uint8_t *differs; /* a byte for each run of 32 MiB: 1: its advice is the opposite of
+                                 the arena's; process-local heap */
+    uint32_t nr_runs;         /* runs; 0: no huge pages wanted; constant */
 };
 
 /* See reclaim.c. */
@@ -91,6 +92,13 @@ struct reclaim {
     _Atomic uint64_t events[PYSLAB_NR_VM_EVENTS]; /* what vmstat() tells */
 };
 
+/* Asked before a block is freed that others may hold. See page_keeps. */
+struct keeper {
+    int (*ask)(void *context, const void *p);    /* NULL: nobody else sees the frames; constant */
+    bool (*shows)(void *context, const void *p); /* others may hold the block at p */
+    void *context;                               /* the first argument of both; constant */
+};
+
 struct page_alloc {
     struct frame_map map;         /* the frames, and their records */
     struct thread_domain *domain; /* where the pcps are */
@@ -105,6 +113,9 @@ struct page_alloc {
                                           PFN_NONE: all may; their zone's lock */
     bool forked;                       /* this is a forked child's copy: the frames of high memory
                                           are the parent's */
+    enum sanitize_mode watch;          /* the tool that watches the frames; NONE if they
+                                          are shared: others use them, too; constant */
+    _Atomic uint32_t watched_end;      /* frames below are roots of LeakSanitizer: watch.h */
     bool best_fit;                     /* large requests go to the shortest resident run that
                                          fits, also where a larger block is free; set
                                          before the first allocation */
@@ -124,6 +135,7 @@ struct page_alloc {
     struct shelf shelf;                /* large blocks freed a moment ago: shelf.h */
     struct purge purge;                /* giving memory back: purge.c */
     struct hugepages huge;             /* asking for huge pages: hugepage.c */
+    struct keeper keeper;              /* who may hold blocks that their owner frees */
     struct reclaim reclaim;            /* when memory is short: reclaim.c, shrinker.c */
 };
 

@@ -28,6 +28,15 @@ static int page_check_block(const struct page_alloc *pa, uint32_t pfn, unsigned 
     return zone_is_foreign(pa, page_zone(page)) ? PYSLAB_EFORKED : PYSLAB_OK;
 }
 
+/* A block that others hold keeps its last reference. PAGE_KEPT, EDOUBLE */
+static int page_check_shown(const struct page_alloc *pa, uint32_t pfn, const struct page *page)
+{
+    if (likely((load_relaxed(&page->word) & PAGE_FLAG_SHOWN) == 0) ||
+        load_acquire(&page->refcount) != 1)
+        return PYSLAB_OK;
+    return page_keeps(pa, pfn_to_virt(&pa->map, pfn));
+}
+
 static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned order)
 {
     struct page *page;
@@ -36,12 +45,17 @@ static slow_path int page_put_slow(struct page_alloc *pa, uint32_t pfn, unsigned
     if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
+    error = page_check_shown(pa, pfn, page);
+    if (error != PYSLAB_OK)
+        return error == PAGE_KEPT ? PYSLAB_OK : error;
     /* A sole owner needs no locked instruction: nobody else may change the count. */
     if (atomic_load_explicit(&page->refcount, memory_order_acquire) != 1 &&
         atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel) != 1)
         return PYSLAB_OK;
     store_relaxed(&page->refcount, 0);
-    usage_sub(pa->usage, (uint64_t)page_block_pages(page) << PAGE_SHIFT, 1);
+    if (usage_is_counted(pa->usage))
+        usage_count_free(pa->usage, page_key(pa, pfn),
+                         (uint64_t)page_block_pages(page) << PAGE_SHIFT);
     if (load_relaxed(&page->word) & PAGE_FLAG_RUN)
         page_free_range(pa, pfn, page_block_pages(page));
     else
@@ -89,12 +103,12 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
-    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN))
+    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN | PAGE_FLAG_SHOWN))
         return PYSLAB_EINVAL;
     if (load_acquire(&page->refcount) != 1) /* as in page_put_slow */
         return PYSLAB_EBUSY;
     zone = page_zone(page);
-    usage_add(pa->usage, 0, (1u << order) - 1);
+    usage_split(pa->usage, page_key(pa, pfn), 1u << order, PAGE_SIZE);
     for (uint32_t i = 0; i < 1u << order; i++) {
         store_relaxed(&page[i].refcount, 1);
         page_set(&page[i], PYSLAB_PAGE_ALLOC, 0, zone);

@@ -8,9 +8,11 @@
 #include "buddy/buddy_range.h"
 #include "page_alloc/access.h"
 #include "page_alloc/hand_out.h"
+#include "page_alloc/hugepage.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
+#include "page_alloc/watch.h"
 #include "page_alloc/zonelist.h"
 
 /* Serves a request for a run, and counts it as in the caller's hands; kmalloc counts its LARGE
@@ -26,10 +28,43 @@ static uint32_t alloc_run(struct page_alloc *pa, const struct request *request)
 
 #define RESIDENT_RUN_MIN_ORDER 8u /* 1 MiB: its page faults cost more than a search */
 
-/* Looks for a run of free frames that is resident in a good part, where only an untouched block
- * would be large enough otherwise; with best_fit always. PFN_NONE if there is none: then the
- * request goes the usual way, so no slow path is taken here. */
-static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *request)
+/* Arrays that all begin at multiples of a large power of two lie in the same banks of the memory:
+ * an expression over arrays of 64 MiB takes 1.1 times as long (docs/performance.md). So a large
+ * block in untouched memory begins a few frames behind the one before it. */
+#define COLOUR_MIN_ORDER 12u  /* 16 MiB */
+#define COLOUR_PAGES 17u      /* 68 KiB: prime, and larger than a way of the second cache */
+#define COLOUR_ZONE_SHARE 64u /* of larger parts of a zone fewer would fit */
+
+/* Not before huge pages were tried: the trial wants a whole block. */
+static bool may_be_coloured(const struct page_alloc *pa, const struct zone *zone,
+                            const struct request *request)
+{
+    return request->order >= COLOUR_MIN_ORDER &&
+           request->nr_pages <= zone_managed_pages(zone) / COLOUR_ZONE_SHARE &&
+           load_relaxed(&pa->huge.state) != HUGEPAGES_UNTRIED;
+}
+
+/* A run that serves the request better than the block that the buddy would give; PFN_NONE if there
+ * is none: one that is resident in a good part, where only an untouched block would be large enough
+ * otherwise (with best_fit always); else, of large ones, one in untouched memory. */
+static uint32_t better_run_locked(const struct page_alloc *pa, const struct zone *zone,
+                                  const struct request *request)
+{
+    bool block_is_resident = zone->free_orders[FREE_DIRTY] >> request->order != 0;
+    uint32_t pfn = PFN_NONE;
+
+    lock_assert_held(&zone->lock);
+    if (pa->best_fit || !block_is_resident)
+        pfn = buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages);
+    if (pfn == PFN_NONE && !block_is_resident && may_be_coloured(pa, zone, request))
+        pfn = buddy_find_coloured_run_locked(zone, &pa->map, request->order, request->nr_pages,
+                                             COLOUR_PAGES);
+    return pfn;
+}
+
+/* Takes a run that serves better than a block. PFN_NONE if there is none: then the request goes the
+ * usual way, so no slow path is taken here. */
+static uint32_t alloc_better_run(struct page_alloc *pa, const struct request *request)
 {
     struct zone *zone = &pa->zone[request->highest];
     struct request run = *request;
@@ -43,9 +78,7 @@ static uint32_t alloc_resident_run(struct page_alloc *pa, const struct request *
         (void)shelf_drain_locked(pa, zone);
     else
         shelf_yield_locked(pa, zone, request->order);
-    pfn = pa->best_fit || zone->free_orders[FREE_DIRTY] >> request->order == 0
-              ? buddy_find_resident_run_locked(zone, &pa->map, request->order, request->nr_pages)
-              : PFN_NONE;
+    pfn = better_run_locked(pa, zone, request);
     lock_release(&zone->lock);
     if (pfn == PFN_NONE)
         return PFN_NONE;
@@ -73,7 +106,7 @@ uint32_t page_alloc_exact(struct page_alloc *pa, uint32_t nr_pages, unsigned ali
     request.order = max_uint(order_for_pages(nr_pages), align_order);
     if (request.order > pa->max_order || !gfp_nofail_valid(gfp, request.order))
         return PFN_NONE;
-    pfn = align_order == 0 ? alloc_resident_run(pa, &request) : PFN_NONE;
+    pfn = align_order == 0 ? alloc_better_run(pa, &request) : PFN_NONE;
     return pfn != PFN_NONE ? pfn : page_alloc_request(pa, &request);
 }
 
@@ -148,5 +181,7 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     limit_leave(pa, limited);
+    if (taken)
+        frames_watch_open(pa, pfn, nr_pages, false);
     return taken;
 }

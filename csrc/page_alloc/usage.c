@@ -2,6 +2,7 @@
 #include "page_alloc/usage.h"
 
 #include "base/lock.h"
+#include "stack/depot.h"
 
 /* --- counting ------------------------------------------------------------- */
 
@@ -18,7 +19,7 @@ static void current_add(_Atomic int64_t *current, _Atomic int64_t *peak, uint64_
     peak_raise(peak, atomic_fetch_add(current, (int64_t)nr) + (int64_t)nr);
 }
 
-slow_path void usage_count_alloc(struct usage *usage, uint64_t bytes, uint64_t count)
+static void usage_raise(struct usage *usage, uint64_t bytes, uint64_t count)
 {
     add_relaxed(&usage->total_bytes, bytes);
     add_relaxed(&usage->total_count, count);
@@ -26,10 +27,80 @@ slow_path void usage_count_alloc(struct usage *usage, uint64_t bytes, uint64_t c
     current_add(&usage->current_count, &usage->peak_count, count);
 }
 
-slow_path void usage_count_free(struct usage *usage, uint64_t bytes, uint64_t count)
+slow_path void usage_count_alloc(struct usage *usage, uintptr_t key, uint64_t bytes)
 {
+    struct tracker *tracker = load_acquire(&usage->tracker);
+
+    usage_raise(usage, bytes, 1);
+    if (tracker != NULL)
+        tracker_add(tracker, key, bytes, stack_save());
+}
+
+slow_path void usage_count_free(struct usage *usage, uintptr_t key, uint64_t bytes)
+{
+    struct tracker *tracker = load_acquire(&usage->tracker);
+
     atomic_fetch_sub(&usage->current_bytes, (int64_t)bytes);
-    atomic_fetch_sub(&usage->current_count, (int64_t)count);
+    atomic_fetch_sub(&usage->current_count, 1);
+    if (tracker != NULL)
+        tracker_remove(tracker, key);
+}
+
+slow_path void usage_count_grown(struct usage *usage, uintptr_t key, int64_t by)
+{
+    struct tracker *tracker = load_acquire(&usage->tracker);
+
+    if (by > 0)
+        usage_raise(usage, (uint64_t)by, 0);
+    else
+        atomic_fetch_add(&usage->current_bytes, by);
+    if (tracker != NULL)
+        tracker_resize(tracker, key, by);
+}
+
+slow_path void usage_count_split(struct usage *usage, uintptr_t key, uint32_t nr, uint64_t step)
+{
+    struct tracker *tracker = load_acquire(&usage->tracker);
+
+    usage_raise(usage, 0, nr - 1);
+    if (tracker != NULL)
+        tracker_split(tracker, key, nr, step);
+}
+
+/* --- tracking -------------------------------------------------------------- */
+
+struct tracker *usage_track(struct usage *usage, struct thread_domain *domain)
+{
+    struct tracker *made = tracker_new(), *tracker;
+
+    if (made == NULL)
+        return NULL;
+    stack_start();
+    thread_registry_lock();
+    tracker = load_relaxed(&usage->tracker);
+    if (tracker == NULL) {
+        atomic_store(&usage->tracker, made);
+        store_relaxed(&usage->nr_blocks, load_relaxed(&usage->nr_blocks) + 1);
+        thread_domain_divert_locked(domain);
+    }
+    thread_registry_unlock();
+    if (tracker != NULL)
+        tracker_delete(made);
+    return tracker != NULL ? tracker : made;
+}
+
+void usage_untrack(struct usage *usage, struct thread_domain *domain)
+{
+    struct tracker *tracker = load_relaxed(&usage->tracker);
+
+    if (tracker == NULL)
+        return;
+    thread_registry_lock();
+    atomic_store(&usage->tracker, NULL);
+    store_relaxed(&usage->nr_blocks, load_relaxed(&usage->nr_blocks) - 1);
+    thread_domain_restore_locked(domain);
+    thread_registry_unlock();
+    tracker_delete(tracker);
 }
 
 /* --- blocks --------------------------------------------------------------- */

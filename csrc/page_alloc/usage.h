@@ -4,6 +4,8 @@
  * the blocks of time that measure them. Bytes are usable ones: an object's size in its
  * cache, whole frames else. Free memory counts for nobody, wherever it is kept: in slabs, in
  * sheaves (a thread's private arrays of free objects), in reserves, on page lists.
+ * A tracker (track.h) is told of each allocation and free, too. It counts as an open block that
+ * lasts as long as the arena.
  * What it is not: a statistic that is always on. While no block is open nothing is counted,
  * and the fast paths do not even ask: an open block diverts them (makes them miss, see thread.h),
  * so that each allocation and free takes one of the slow paths, which count.
@@ -18,6 +20,7 @@
 #ifndef PAGE_ALLOC_USAGE_H
 #define PAGE_ALLOC_USAGE_H
 
+#include "page_alloc/track.h"
 #include "thread/thread.h"
 
 struct usage_figures {
@@ -35,8 +38,9 @@ struct usage_block {
 };
 
 struct usage {
-    _Atomic uint32_t nr_blocks; /* open ones */
-    struct usage_block *blocks; /* list; registry lock */
+    _Atomic uint32_t nr_blocks;        /* open ones */
+    struct usage_block *blocks;        /* list; registry lock */
+    _Atomic(struct tracker *) tracker; /* what each allocation is told to; NULL: not tracked */
     _Atomic int64_t current_bytes;
     _Atomic int64_t current_count;
     _Atomic int64_t peak_bytes; /* since the blocks' own were last brought up to date */
@@ -52,21 +56,49 @@ void usage_read(struct usage *usage, struct usage_block *block, struct usage_fig
 void usage_close(struct usage *usage, struct thread_domain *domain, struct usage_block *block,
                  struct usage_figures *out);
 
-void usage_count_alloc(struct usage *usage, uint64_t bytes, uint64_t count);
-void usage_count_free(struct usage *usage, uint64_t bytes, uint64_t count);
+/* Has the arena tracked from now on, if it is not; returns its tracker. NULL: no memory. */
+struct tracker *usage_track(struct usage *usage, struct thread_domain *domain);
+/* For the end of the arena: forgets the tracker. */
+void usage_untrack(struct usage *usage, struct thread_domain *domain);
 
-/* Counts memory that has come into a caller's hands. */
-static inline void usage_add(struct usage *usage, uint64_t bytes, uint64_t count)
+/* The slow halves of what follows. key: of the allocation, for the tracker. */
+void usage_count_alloc(struct usage *usage, uintptr_t key, uint64_t bytes);
+void usage_count_free(struct usage *usage, uintptr_t key, uint64_t bytes);
+void usage_count_grown(struct usage *usage, uintptr_t key, int64_t by);
+void usage_count_split(struct usage *usage, uintptr_t key, uint32_t nr, uint64_t step);
+
+static inline bool usage_is_counted(const struct usage *usage)
 {
-    if (unlikely(load_relaxed(&usage->nr_blocks) != 0))
-        usage_count_alloc(usage, bytes, count);
+    return unlikely(load_relaxed(&usage->nr_blocks) != 0);
 }
 
-/* Counts memory that is about to leave a caller's hands; called before anybody else can get it. */
-static inline void usage_sub(struct usage *usage, uint64_t bytes, uint64_t count)
+/* Counts an allocation that has come into a caller's hands. */
+static inline void usage_add(struct usage *usage, uintptr_t key, uint64_t bytes)
 {
-    if (unlikely(load_relaxed(&usage->nr_blocks) != 0))
-        usage_count_free(usage, bytes, count);
+    if (usage_is_counted(usage))
+        usage_count_alloc(usage, key, bytes);
+}
+
+/* Counts one that is about to leave a caller's hands; called before anybody else can get it. */
+static inline void usage_sub(struct usage *usage, uintptr_t key, uint64_t bytes)
+{
+    if (usage_is_counted(usage))
+        usage_count_free(usage, key, bytes);
+}
+
+/* Counts one that has become `by` bytes larger where it is; or smaller, before anybody else can
+ * get those. */
+static inline void usage_grow(struct usage *usage, uintptr_t key, int64_t by)
+{
+    if (usage_is_counted(usage))
+        usage_count_grown(usage, key, by);
+}
+
+/* Counts one that has become nr allocations of step bytes, one behind the other. */
+static inline void usage_split(struct usage *usage, uintptr_t key, uint32_t nr, uint64_t step)
+{
+    if (usage_is_counted(usage))
+        usage_count_split(usage, key, nr, step);
 }
 
 #endif

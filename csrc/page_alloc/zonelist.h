@@ -17,10 +17,11 @@
 uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
                        const struct access *access);
 
-/* In a forked child the frames of high memory are the parent's. */
+/* In a forked child the frames of high memory, and those of a shared heap, are the parent's. */
 static inline bool zone_is_foreign(const struct page_alloc *pa, uint32_t zone)
 {
-    return unlikely(pa->forked) && pa->zone[zone].type >= PYSLAB_ZONE_HIGHMEM;
+    return unlikely(pa->forked) &&
+           (pa->zone[zone].type >= PYSLAB_ZONE_HIGHMEM || pa->map.low != NULL);
 }
 
 #endif

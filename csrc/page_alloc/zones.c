@@ -9,6 +9,7 @@
 #include "os/os_heap.h"
 #include "page_alloc/pcp.h"
 #include "page_alloc/shrinker.h"
+#include "page_alloc/watch.h"
 
 static const char *const zone_names[PYSLAB_NR_ZONE_TYPES] = {"DMA", "DMA32", "NORMAL", "HIGHMEM",
                                                              "MOVABLE"};
@@ -96,6 +97,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
     }
     *pa = (struct page_alloc){.map = *map,
                               .domain = domain,
+                              .watch = map->low == NULL ? sanitize_mode() : SANITIZE_NONE,
                               .nr_zones = nr_zones,
                               .max_order = max_order,
                               .open_end = PFN_NONE};
@@ -117,9 +119,10 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
 
 void page_alloc_destroy(struct page_alloc *pa)
 {
+    frames_watch_end(pa);
     shrinkers_destroy(pa);
     lock_destroy(&pa->limit_lock);
-    os_heap_free(pa->huge.small_runs, pa->huge.nr_runs);
+    os_heap_free(pa->huge.differs, pa->huge.nr_runs);
     for (uint32_t i = 0; i < pa->nr_zones; i++)
         zone_destroy(&pa->zone[i]);
 }

@@ -82,6 +82,14 @@ static void give_frames(struct page_alloc *pages, uint32_t pfn)
 
 /* --- blocks ------------------------------------------------------------- */
 
+/* Where the current block ends; NULL if there is none. */
+static char *block_end(const struct region *region)
+{
+    return region->start == NULL
+               ? NULL
+               : region->start + region_block_bytes(region->set->pages, region->block);
+}
+
 /* Makes a block the current one. cur: the next byte to hand out; NULL: the block's first. */
 static void block_enter(struct region *region, uint32_t pfn, char *cur)
 {
@@ -89,8 +97,8 @@ static void block_enter(struct region *region, uint32_t pfn, char *cur)
 
     region->block = pfn;
     region->start = pfn_to_virt(&pages->map, pfn);
-    region->end = region->start + region_block_bytes(pages, pfn);
     region->cur = cur != NULL ? cur : region->start;
+    region->end = region_is_watched(region) ? region->cur : block_end(region);
 }
 
 /* Puts a block behind the current one. */
@@ -139,7 +147,7 @@ static void block_adopt(struct region *region, uint32_t pfn)
 {
     struct page_alloc *pages = region->set->pages;
 
-    region_poison(pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
+    region_poison(region, pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
     block_insert(region, pfn);
     region->nr_blocks++;
     region->block_pages += page_block_pages(region_page(pages, pfn));
@@ -224,23 +232,6 @@ static void *alloc_large(struct region *region, size_t size, size_t align, uint3
     return pfn_to_virt(&pages->map, pfn);
 }
 
-slow_path void *region_alloc_slow(struct region *region, size_t size, size_t align, uint32_t zero)
-{
-    void *p;
-
-    if (!is_power_of_two(align))
-        return count_failure(region, NULL);
-    if (size == 0)
-        return ZERO_SIZE_PTR;
-    if (size > REGION_LARGE_BYTES || align > PAGE_SIZE)
-        return count_failure(region, alloc_large(region, size, align, zero));
-    if (!next_block(region, size))
-        return count_failure(region, NULL);
-    p = bump(region, 0, size); /* a block's start is aligned to a page */
-    region_recount(region);
-    return zero != 0 ? memset(p, 0, size) : p;
-}
-
 /* From the current block; NULL if it has no room. */
 static void *bump_aligned(struct region *region, size_t size, size_t align)
 {
@@ -250,6 +241,55 @@ static void *bump_aligned(struct region *region, size_t size, size_t align)
     if (size - 1 >= room || pad > room - size || !is_power_of_two(align))
         return NULL;
     return bump(region, pad, size);
+}
+
+/* The same for a region under a tool: bytes behind the object stay closed. A block of its own ends
+ * behind a large object's last byte. NULL: no memory. */
+static slow_path void *alloc_watched(struct region *region, size_t size, size_t align,
+                                     uint32_t zero)
+{
+    enum sanitize_mode watch = region->set->pages->watch;
+    bool large = size > REGION_LARGE_BYTES || align > PAGE_SIZE;
+    size_t with_red = size + SANITIZE_RED_BYTES;
+    char *p;
+
+    if (large) {
+        p = with_red > size ? alloc_large(region, with_red, align, zero) : NULL;
+        if (p != NULL)
+            sanitize_close(watch, p + size, align_up(with_red, PAGE_SIZE) - size);
+        return p;
+    }
+    region->end = block_end(region);
+    p = bump_aligned(region, with_red, align);
+    if (p == NULL && next_block(region, with_red)) {
+        region->end = block_end(region);
+        p = bump(region, 0, with_red); /* a block's start is aligned to a page */
+    }
+    region->end = region->cur;
+    if (p == NULL)
+        return NULL;
+    sanitize_open(watch, p, size, false);
+    region_recount(region);
+    return zero != 0 ? memset(p, 0, size) : p;
+}
+
+slow_path void *region_alloc_slow(struct region *region, size_t size, size_t align, uint32_t zero)
+{
+    void *p;
+
+    if (!is_power_of_two(align))
+        return count_failure(region, NULL);
+    if (size == 0)
+        return ZERO_SIZE_PTR;
+    if (region_is_watched(region))
+        return count_failure(region, alloc_watched(region, size, align, zero));
+    if (size > REGION_LARGE_BYTES || align > PAGE_SIZE)
+        return count_failure(region, alloc_large(region, size, align, zero));
+    if (!next_block(region, size))
+        return count_failure(region, NULL);
+    p = bump(region, 0, size); /* a block's start is aligned to a page */
+    region_recount(region);
+    return zero != 0 ? memset(p, 0, size) : p;
 }
 
 void *region_alloc_aligned(struct region *region, size_t size, size_t align)
@@ -365,10 +405,10 @@ static void poison_up_to(struct region *region, uint32_t last)
     struct page_alloc *pages = region->set->pages;
     uint32_t pfn = region->block;
 
-    region_poison(region->cur, (size_t)(region->end - region->cur));
+    region_poison(region, region->cur, (size_t)(block_end(region) - region->cur));
     while (pfn != last) {
         pfn = region_page(pages, pfn)->link.next;
-        region_poison(pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
+        region_poison(region, pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
     }
 }
 
@@ -382,7 +422,7 @@ static void position_set(struct region *region, const struct region_mark *mark)
         return;
     region->passed_bytes = mark->passed_bytes;
     block_enter(region, mark->block != PFN_NONE ? mark->block : region->first, mark->cur);
-    if (PYSLAB_CHECK_LEVEL >= 1)
+    if (PYSLAB_CHECK_LEVEL >= 1 || region_is_watched(region))
         poison_up_to(region, last);
 }
 

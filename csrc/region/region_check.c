@@ -24,7 +24,8 @@ void region_check_unused(const char *p, size_t size)
 /* Bytes that are not handed out still hold REGION_POISON. */
 static bool check_unused(const struct region *region, const char *p, size_t size, struct finding *f)
 {
-    size_t at = PYSLAB_CHECK_LEVEL >= 1 ? first_written(p, size) : size;
+    bool poisoned = PYSLAB_CHECK_LEVEL >= 1 && !region_is_watched(region);
+    size_t at = poisoned ? first_written(p, size) : size;
 
     if (at == size)
         return true;
@@ -62,8 +63,9 @@ static bool recount_block(const struct region *region, uint32_t pfn, struct reco
     if (pfn == region->block) {
         count->current = true;
         ok = region->start == pfn_to_virt(&pages->map, pfn) &&
-             region->end == region->start + bytes && region->cur >= region->start &&
-             region->cur <= region->end && ((uintptr_t)region->cur & (REGION_ALIGN - 1)) == 0;
+             region->end == (region_is_watched(region) ? region->cur : region->start + bytes) &&
+             region->cur >= region->start && region->cur <= region->end &&
+             ((uintptr_t)region->cur & (REGION_ALIGN - 1)) == 0;
         if (!ok)
             return finding_report(f, "region %p: its pointers are not in block %u",
                                   (const void *)region, pfn);

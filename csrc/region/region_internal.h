@@ -17,10 +17,19 @@ static inline size_t region_block_bytes(const struct page_alloc *pages, uint32_t
     return (size_t)page_block_pages(region_page(pages, pfn)) << PAGE_SHIFT;
 }
 
-/* Marks bytes as not handed out; nothing at check level 0. */
-static inline void region_poison(void *p, size_t bytes)
+/* A tool watches the arena (sanitize/sanitize.h). Then the current block seems to be full, so that
+ * every allocation comes to region_alloc_slow: end == cur, wherever the block ends. */
+static inline bool region_is_watched(const struct region *of)
 {
-    if (PYSLAB_CHECK_LEVEL >= 1)
+    return unlikely(of->set->pages->watch != SANITIZE_NONE);
+}
+
+/* Marks bytes as not handed out; nothing at check level 0 where no tool watches. */
+static inline void region_poison(const struct region *of, void *p, size_t bytes)
+{
+    if (region_is_watched(of))
+        sanitize_close(of->set->pages->watch, p, bytes);
+    else if (PYSLAB_CHECK_LEVEL >= 1)
         memset(p, REGION_POISON, bytes);
 }
 

@@ -4,7 +4,8 @@
  * takes off; whoever goes through all caches of an arena puts one on the cache it is looking at,
  * because it must let go of the table's lock meanwhile.
  * Lock: slab_alloc.lock for the table, pins and counts of pools; a cache's own for its lists.
- * Not here: how an object is found (sheaf.c, slab.c), and how much a cache keeps (sheaf_size.c).
+ * Not here: where its objects lie (cache_layout.c), how one is found (sheaf.c, slab.c), and how
+ * much a cache keeps (sheaf_size.c).
  */
 #include "slab/slab_internal.h"
 
@@ -13,121 +14,7 @@
 
 #include <string.h>
 
-/* --- geometry ----------------------------------------------------------- */
-
-#define SLAB_KERNEL_MAX_ORDER 3u                     /* the kernel's slub_max_order */
-#define SLAB_KERNEL_STRIDE ((size_t)2 << PAGE_SHIFT) /* its rule holds up to here */
-#define SLAB_LARGE_OBJECTS 2u /* per slab, above that; with more, more memory is in partial slabs */
-
-static uint32_t objects_in(unsigned order, size_t stride)
-{
-    return (uint32_t)((PAGE_SIZE << order) / stride);
-}
-
-/* The smallest order from min to max whose waste is at most 1/fraction; max + 1 if none. */
-static unsigned order_with_waste(size_t stride, unsigned min, unsigned max, unsigned fraction)
-{
-    unsigned order = min;
-
-    while (order <= max && (PAGE_SIZE << order) % stride > (PAGE_SIZE << order) / fraction)
-        order++;
-    return order;
-}
-
-/* The order for a slab of at least min_objects that wastes little; else for one object. */
-static unsigned order_within(size_t stride, uint32_t min_objects, unsigned max)
-{
-    unsigned min = order_for_pages(bytes_to_pages((uint64_t)min_objects * stride));
-
-    for (unsigned fraction = 16; fraction > 1; fraction /= 2) {
-        unsigned order = order_with_waste(stride, min, max, fraction);
-
-        if (order <= max)
-            return order;
-    }
-    return order_for_pages(bytes_to_pages(stride));
-}
-
-unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order)
-{
-    bool large = stride > SLAB_KERNEL_STRIDE;
-    unsigned max = min_uint(large ? SLAB_LARGEST_ORDER : SLAB_KERNEL_MAX_ORDER, max_order);
-    uint32_t min_objects = large ? SLAB_LARGE_OBJECTS : 4 * (fls64(nr_cpus) + 1);
-
-    return order_within(stride, min_uint(min_objects, max_uint(objects_in(max, stride), 1)), max);
-}
-
 /* --- creation ----------------------------------------------------------- */
-
-/* The kernel's calculate_alignment: a cache line, halved while the object fits a half. */
-static size_t hwcache_align(size_t size)
-{
-    size_t align = CACHE_LINE_BYTES;
-
-    while (size <= align / 2)
-        align /= 2;
-    return align;
-}
-
-static size_t effective_align(size_t size, const pyslab_cache_options *options)
-{
-    /* The words of a free object are eight bytes each. */
-    size_t align = options->align > sizeof(uint64_t) ? options->align : sizeof(uint64_t);
-
-    if ((options->flags & PYSLAB_SLAB_HWCACHE_ALIGN) != 0 && hwcache_align(size) > align)
-        align = hwcache_align(size);
-    return align;
-}
-
-/* Where in a free object its free words lie: behind it, if its constructed state must survive. */
-static size_t free_offset_of(size_t size, const pyslab_cache_options *options)
-{
-    bool constructed = options->ctor != NULL || options->dtor != NULL;
-
-    return constructed ? (size_t)align_up(size, sizeof(uint64_t)) : 0;
-}
-
-static size_t stride_of(size_t size, const pyslab_cache_options *options)
-{
-    size_t free_offset = free_offset_of(size, options);
-    size_t bytes = free_offset != 0 ? free_offset + 2 * sizeof(uint64_t) : size;
-
-    return (size_t)align_up(bytes, effective_align(size, options));
-}
-
-/* What is left of a slab behind nr objects is nothing, or has room for the two words which mark
- * it as free, so that its address is not taken for an object's. */
-static bool rest_can_be_marked(const struct cache_desc *desc, uint32_t nr)
-{
-    uint32_t rest = cache_slab_bytes(desc) - nr * desc->stride;
-
-    return rest == 0 || rest >= 2 * sizeof(uint64_t);
-}
-
-static uint32_t objects_per_slab(const struct cache_desc *desc)
-{
-    uint32_t nr = objects_in(desc->slab_order, desc->stride);
-
-    if (nr > 1 && !rest_can_be_marked(desc, nr))
-        nr--;
-    return min_uint(nr, SLAB_MAX_OBJECTS);
-}
-
-static void desc_init(struct cache_desc *desc, const char *name, size_t size,
-                      const pyslab_cache_options *options, unsigned max_order)
-{
-    memset(desc, 0, sizeof *desc);
-    strncpy(desc->name, name, sizeof desc->name - 1);
-    desc->object_size = (uint32_t)size;
-    desc->flags = options->flags;
-    desc->free_offset = (uint32_t)free_offset_of(size, options);
-    desc->align = (uint32_t)effective_align(size, options);
-    desc->stride = (uint32_t)stride_of(size, options);
-    desc->slab_order = slab_order_for(desc->stride, os_nr_cpus(), max_order);
-    desc->objects_per_slab = objects_per_slab(desc);
-    for (unsigned i = 0; i < NR_SLAB_LISTS; i++)
-        index_list_init(&desc->list[i]);
-}
 
 /* The lowest free id; MAX_CACHES if there is none. */
 static uint32_t free_id_locked(const struct slab_alloc *sa)
@@ -142,6 +29,7 @@ static uint32_t free_id_locked(const struct slab_alloc *sa)
 
 static void cache_delete(struct kmem_cache *cache)
 {
+    debug_delete(cache->debug);
     if (cache->release != NULL)
         cache->release(cache->context);
     lock_destroy(&cache->lock);
@@ -157,7 +45,7 @@ static bool cache_args_valid(const struct slab_alloc *sa, const char *name, size
            strlen(name) < PYSLAB_NAME_MAX && size > 0 && size <= CACHE_MAX_OBJECT &&
            (options->align == 0 || is_power_of_two(options->align)) &&
            options->align <= PAGE_SIZE && (options->flags & ~SLAB_FLAGS) == 0 &&
-           bytes_to_pages(stride_of(size, options)) <= 1u << sa->pages->max_order;
+           cache_layout_fits(sa, name, size, options);
 }
 
 /* The table has as many caches that are not being destroyed as it says, all below id_limit. */
@@ -190,8 +78,8 @@ static int cache_enter(struct slab_alloc *sa, struct kmem_cache *cache, const ch
     }
     cache->id = id;
     cache->desc = &sa->descs[id];
-    desc_init(cache->desc, name, size, options, sa->pages->max_order);
-    if (id <= CLASS_MAX && !cache_is_constructed(cache) &&
+    cache_lay_out(sa, cache->desc, name, size, options);
+    if (id <= CLASS_MAX && !cache_is_constructed(cache) && cache->desc->front == 0 &&
         rest_can_be_marked(cache->desc, cache->desc->objects_per_slab))
         cache->fast_class = id;
     cache->index_mul = UINT32_MAX / cache->desc->stride + 1;
@@ -235,7 +123,9 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
         cache->zone_gfp = PYSLAB_GFP_DMA;
     cache->reap_ms = os_time_ms();
     lock_init(&cache->lock, LOCK_RANK_CACHE);
-    error = cache_enter(sa, cache, name, size, options);
+    error = cache_set_debug(sa, cache, name, size, options);
+    if (error == PYSLAB_OK)
+        error = cache_enter(sa, cache, name, size, options);
     if (error != PYSLAB_OK) {
         cache_delete(cache);
         return error;
@@ -270,6 +160,7 @@ uint64_t cache_shrink(struct kmem_cache *cache)
         sheaf_slot_flush(cache, table, slot, &batch);
     nr_pages = slab_batch_free(cache, &batch);
     nr_pages += barn_flush(cache);
+    nr_pages += debug_flush(cache);
     lock_acquire(&cache->lock);
     slab_sort_partial_locked(cache);
     lock_release(&cache->lock);
@@ -299,6 +190,7 @@ static void flush_members(struct kmem_cache *cache)
     thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, flush_members_slot, &flush);
     slab_batch_free(cache, &flush.batch);
     barn_flush(cache);
+    (void)debug_flush(cache);
 }
 
 /* So that a later cache of the same id does not start with this one's counts. */
@@ -355,8 +247,9 @@ int cache_destroy(struct kmem_cache *cache)
     if (has_pools(cache))
         return PYSLAB_EBUSY;
     flush_members(cache);
-    if (cache->desc->nr_inuse != 0)
+    if (cache->desc->nr_inuse != debug_nr_held(cache))
         return PYSLAB_EBUSY;
+    debug_release_retired(cache);
     cache_free_empty(cache, false);
     thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, clear_members_count, cache);
     lock_acquire(&sa->lock);
@@ -420,6 +313,8 @@ static uint64_t reclaim_caches(struct slab_alloc *sa, bool constructed_too, bool
     sheaf_table_drain(sa);
     while ((cache = cache_pin_next(sa, &id)) != NULL) {
         nr_pages += barn_flush(cache);
+        if (!keep_stock)
+            nr_pages += debug_flush(cache);
         if (constructed_too || !cache_is_constructed(cache))
             nr_pages += cache_free_empty(cache, keep_stock);
         cache_unpin(cache);
@@ -489,7 +384,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     out->objects_per_slab = desc->objects_per_slab;
     out->sheaf_capacity = cache->sheaf_capacity;
     lock_acquire(&cache->lock);
-    count.nr += barn_nr_objects_locked(cache);
+    count.nr += barn_nr_objects_locked(cache) + debug_nr_held(cache);
     inuse = desc->nr_inuse;
     out->nr_partial = desc->list[SLAB_PARTIAL].nr;
     out->nr_full = desc->list[SLAB_FULL].nr;
@@ -511,10 +406,16 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
 
 /* --- set-up ------------------------------------------------------------- */
 
-int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs)
+int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs,
+                    const char *debug)
 {
+    int error;
+
     CHECK(descs != NULL && descs[1].objects_per_slab == 0);
     memset(sa, 0, sizeof *sa);
+    error = debug_init(&sa->debug, debug);
+    if (error != PYSLAB_OK)
+        return error;
     sa->caches = os_heap_alloc(MAX_CACHES * sizeof *sa->caches);
     if (sa->caches == NULL)
         return PYSLAB_ENOMEM;

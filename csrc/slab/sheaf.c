@@ -319,7 +319,8 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     if (cache->sheaf_capacity == 0) {
         if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
             page_alloc_tick(cache->owner->pages);
-        return alloc_direct(cache, gfp, true);
+        return cache->debug != NULL ? debug_alloc(cache, gfp, cache->desc->object_size)
+                                    : alloc_direct(cache, gfp, true);
     }
     slot = slot_ready(cache);
     if (slot != NULL && (p = slot_pop(cache, slot)) != NULL) {
@@ -348,7 +349,20 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
     void *p = cache_take_any(cache, gfp);
 
     if (p != NULL)
-        cache_count_alloc(cache, 1);
+        cache_count_alloc(cache, p);
+    return p;
+}
+
+void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
+{
+    void *p;
+
+    CHECK(asked <= cache->desc->object_size);
+    if (likely(cache->debug == NULL))
+        return cache_alloc_any(cache, gfp);
+    p = debug_alloc(cache, gfp, asked);
+    if (p != NULL)
+        cache_count_alloc(cache, p);
     return p;
 }
 
@@ -521,6 +535,10 @@ void cache_put_any(struct kmem_cache *cache, void *p)
     struct sheaf_slot *slot;
     struct slab_batch batch;
 
+    if (unlikely(cache->debug != NULL)) {
+        (void)debug_free(cache, p);
+        return;
+    }
     object_set_mark(cache, p);
     if (cache->sheaf_capacity == 0) {
         free_direct(cache, p);
@@ -544,10 +562,17 @@ void cache_put_any(struct kmem_cache *cache, void *p)
 
 int cache_free_object(struct kmem_cache *cache, void *p)
 {
+    int kept;
+
     CHECK(slab_cache_of(cache->owner, p) == cache);
+    kept = page_keeps(cache->owner->pages, p);
+    if (kept != PYSLAB_OK)
+        return kept == PAGE_KEPT ? PYSLAB_OK : kept;
+    if (unlikely(cache->debug != NULL))
+        return debug_free_counted(cache, p);
     if (object_is_marked(cache, p))
         return PYSLAB_EDOUBLE;
-    cache_count_free(cache, 1);
+    cache_count_free(cache, p);
     cache_put_any(cache, p);
     return PYSLAB_OK;
 }
@@ -559,6 +584,7 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
     if (p == NULL)
         return PYSLAB_OK;
     if (owner != cache)
-        return owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER;
+        return debug_wrong_free(cache->owner, cache, p,
+                                owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER);
     return cache_free_object(cache, p);
 }

@@ -86,7 +86,10 @@ void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     /* The kernel's min_partial. */
     uint32_t min_partial = clamp_u64(ilog2(desc->object_size) / 2, 5, 10);
 
-    if (desc->stride >= SLAB_MIN_SHEAF_STRIDE)
+    cache->max_empty_slabs = clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
+    if (cache_is_watched(cache))
+        return;
+    if (desc->stride >= SLAB_MIN_SHEAF_STRIDE && cache->debug == NULL)
         cache->sheaf_capacity = sheaf_objects(sheaf_bytes / desc->stride);
     cache->grown_capacity = (uint16_t)grown_capacity_of(cache, share);
     cache->first_capacity = (uint16_t)min_uint(cache->sheaf_capacity, SHEAF_FIRST_OBJECTS);
@@ -95,7 +98,6 @@ void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
         cache->max_full_sheaves = clamp_u64(barn_bytes / sheaf_bytes, 2, BARN_MAX_SHEAVES);
     cache->max_left_objects = clamp_u64(
         (share < LEFT_MAX_BYTES ? share : LEFT_MAX_BYTES) / desc->stride, 0, SHEAF_MAX_OBJECTS);
-    cache->max_empty_slabs = clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
 }
 
 /* --- budgets ------------------------------------------------------------ */

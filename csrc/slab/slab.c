@@ -35,12 +35,17 @@ static uint64_t *key_word(const struct kmem_cache *cache, void *p)
 
 bool object_is_marked(const struct kmem_cache *cache, void *p)
 {
+    if (cache_is_watched(cache))
+        return object_is_in_slab(cache, p);
     return *key_word(cache, p) == object_key_value(cache->secret, p);
 }
 
 void object_clear_mark(const struct kmem_cache *cache, void *p)
 {
-    *key_word(cache, p) = 0;
+    if (unlikely(cache->debug != NULL))
+        debug_make_live(cache, p, cache->desc->object_size, 0);
+    else if (!cache_is_watched(cache))
+        *key_word(cache, p) = 0;
 }
 
 void object_set_mark(const struct kmem_cache *cache, void *p)
@@ -48,6 +53,10 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
     uint64_t key = object_key_value(cache->secret, p);
     uint64_t *word = key_word(cache, p);
 
+    if (cache_is_watched(cache))
+        return;
+    if (unlikely(cache->debug != NULL))
+        debug_make_free(cache, p, 0);
     *word = key;
     if (!is_small(cache))
         word[-1] = key; /* the malloc library looks at both (malloc/heap.h) */
@@ -55,11 +64,11 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
 
 /* --- one slab ----------------------------------------------------------- */
 
-static void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index)
+void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index)
 {
     char *start = pfn_to_virt(&cache->owner->map, pfn);
 
-    return start + (size_t)index * cache->desc->stride;
+    return start + (size_t)index * cache->desc->stride + cache->desc->front;
 }
 
 /* The class byte of a cache's frames: the byte per frame that says who allocates there. */
@@ -88,6 +97,8 @@ static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
 
 static void slab_destruct(struct kmem_cache *cache, uint32_t pfn, uint32_t nr)
 {
+    if (cache->dtor != NULL)
+        slab_watch(cache, pfn, true);
     for (uint32_t i = 0; cache->dtor != NULL && i < nr; i++)
         cache->dtor(slab_object(cache, pfn, i), cache->context);
 }
@@ -133,12 +144,15 @@ uint32_t slab_new(struct kmem_cache *cache, uint32_t gfp)
     page = pfn_to_page(&pages->map, pfn);
     page->slab.cache_id = (uint16_t)cache->id;
     page->slab.inuse = 0;
-    if (!cache_is_constructed(cache)) {
+    if (cache->debug != NULL)
+        debug_slab_init(cache, pfn);
+    else if (!cache_is_constructed(cache) && !cache_is_watched(cache))
         slab_mark_all(cache, pfn);
-    } else if (!slab_construct(cache, pfn)) {
+    if (cache_is_constructed(cache) && !slab_construct(cache, pfn)) {
         page_free_block(pages, pfn, order);
         return SLAB_REFUSED;
     }
+    slab_watch(cache, pfn, false);
     slab_free_all(cache, pfn);
     store_relaxed(&page->word, PAGE_WORD(PYSLAB_PAGE_SLAB, order, page_zone(page)));
     frame_map_set_class(&pages->map, pfn, 1u << order, cache_class(cache));
@@ -186,7 +200,7 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
                                        uint32_t nr)
 {
-    char *start = pfn_to_virt(&cache->owner->map, pfn);
+    char *start = slab_object(cache, pfn, 0);
     size_t stride = cache->desc->stride;
     uint32_t nr_words = slab_nr_words(cache->desc), taken = 0;
 
@@ -254,7 +268,13 @@ static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, vo
         slab_move_locked(cache, pfn, SLAB_FULL);
     else if (page->slab.list == SLAB_EMPTY)
         slab_move_locked(cache, pfn, SLAB_PARTIAL);
-    return cache->owner->pops_are_checked ? taken : keep_marked(cache, objects, taken);
+    if (cache_is_watched(cache)) {
+        objects_watch(cache, objects, taken, true);
+        return taken;
+    }
+    if (cache->owner->pops_are_checked || cache->debug != NULL)
+        return taken; /* debug_alloc looks itself */
+    return keep_marked(cache, objects, taken);
 }
 
 /* Notes that an empty slab is about to be used: how many are left matters to slab_reap_locked. */
@@ -404,6 +424,8 @@ void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr
 {
     lock_assert_held(&cache->lock);
     CHECK(nr <= cache->desc->nr_inuse);
+    if (cache_is_watched(cache))
+        objects_watch(cache, objects, nr, false);
     for (uint32_t i = 0; i < nr;) {
         uint32_t pfn = slab_of(cache, objects[i]), nr_back;
         struct page *page = pfn_to_page(&cache->owner->map, pfn);
@@ -509,11 +531,15 @@ void slab_sort_partial_locked(struct kmem_cache *cache)
 void slab_destruct_all(struct kmem_cache *cache)
 {
     struct index_view links = page_links(&cache->owner->map);
+    bool any = cache->dtor != NULL || cache_is_watched(cache);
 
-    for (unsigned i = 0; cache->dtor != NULL && i < NR_SLAB_LISTS; i++)
+    for (unsigned i = 0; any && i < NR_SLAB_LISTS; i++)
         for (uint32_t pfn = cache->desc->list[i].first; pfn != INDEX_NONE;
-             pfn = index_link_at(links, pfn)->next)
+             pfn = index_link_at(links, pfn)->next) {
+            if (cache_is_watched(cache))
+                slab_forget(cache, pfn);
             slab_destruct(cache, pfn, cache->desc->objects_per_slab);
+        }
 }
 
 size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t nr)
@@ -535,41 +561,4 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
                 found++;
             }
     return found;
-}
-
-/* --- from an address to its cache --------------------------------------- */
-
-/* Caches with ids above CLASS_MAX share one class byte, which does not say which cache it is. The
- * record of the slab's first frame does: tries where that would be for each order of a slab. */
-static struct kmem_cache *lookup_cache(struct slab_alloc *sa, uint32_t pfn)
-{
-    const struct frame_map *map = &sa->map;
-
-    for (unsigned order = 0; order <= sa->pages->max_order; order++) {
-        const struct page *page = pfn_to_page(map, pfn & ~((1u << order) - 1));
-
-        if (page_state(page) == PYSLAB_PAGE_SLAB && page_order(page) == order)
-            return sa->caches[page->slab.cache_id];
-    }
-    return NULL;
-}
-
-struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p)
-{
-    const struct frame_map *map = &sa->map;
-    uint32_t pfn = virt_to_pfn(map, p);
-    struct kmem_cache *cache;
-    size_t offset;
-
-    if (pfn == PFN_NONE || map->classes[pfn] == CLASS_NONE || map->classes[pfn] > CLASS_LOOKUP)
-        return NULL;
-    cache = map->classes[pfn] == CLASS_LOOKUP ? lookup_cache(sa, pfn)
-                                              : sa->caches[map->classes[pfn]];
-    if (cache == NULL)
-        return NULL;
-    offset = (size_t)((const char *)p - map->base) & (cache_slab_bytes(cache->desc) - 1);
-    if (offset % cache->desc->stride != 0 ||
-        offset / cache->desc->stride >= cache->desc->objects_per_slab)
-        return NULL;
-    return cache;
 }

@@ -24,8 +24,10 @@
  * An allocation looks in main, then the spare (which it swaps with main), the barn, a partial slab,
  * an empty slab, and at last buys a slab from the buddy. A free goes to main, the spare (swap),
  * the barn, and at last to the slabs.
+ * A cache with debug flags has no sheaves, and what debug.h says around its objects; one that
+ * AddressSanitizer or memcheck watches has no sheaves, and red zones (watch.c).
  * Invariant (cache_inuse_adds_up in slab_check.c): the sum of slab.inuse == desc.nr_inuse ==
- * objects in callers' hands + in sheaves + in the barn.
+ * objects in callers' hands + in sheaves + in the barn + held back by debug.h.
  * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free objects in
  * slabs, and the barn. A sheaf_table is its thread's alone. slab_alloc.lock guards the table of
  * caches. Frames are taken from page_alloc and given back to it without any of these locks.
@@ -34,6 +36,7 @@
 #define SLAB_SLAB_H
 
 #include "page_alloc/page_alloc.h"
+#include "slab/debug.h"
 
 #define MAX_CACHES 4096u                     /* per arena; ids are 1 .. MAX_CACHES - 1 */
 #define CACHE_MAX_OBJECT ((size_t)256 << 10) /* largest object of a cache */
@@ -64,7 +67,9 @@ struct cache_desc {
     uint32_t slab_order;                   /* frames of a slab: 1 << slab_order; constant */
     uint32_t objects_per_slab;             /* constant */
     uint32_t flags;                        /* enum pyslab_slab_flags; constant */
-    uint32_t free_offset;                  /* where a free object's words are; constant */
+    int32_t free_offset;                   /* where a free object's words are, from its start;
+                                              constant */
+    uint32_t front;                        /* from its place's start to an object; constant */
     struct index_list list[NR_SLAB_LISTS]; /* first frames of slabs, by enum slab_list */
     uint64_t nr_inuse;                     /* objects that are not free in their slabs */
     uint64_t supply[NR_SUPPLIES];          /* exchanges, by enum cache_supply */
@@ -155,6 +160,8 @@ struct kmem_cache {
     pyslab_dtor dtor;               /* or NULL; constant */
     void *context;                  /* of both; constant */
     void (*release)(void *context); /* or NULL; see cache_set_release */
+    enum sanitize_mode watch;       /* the tool that watches its objects;
+                                       NONE if it has debug flags; constant */
     uint32_t sheaf_capacity;        /* of its largest sheaves, but for grown ones; 0: it has no
                                        sheaves; constant */
     uint16_t grown_capacity;        /* of the largest grown sheaf (sheaf_size.c); constant */
@@ -163,9 +170,10 @@ struct kmem_cache {
     uint32_t max_left_objects;      /* and its limit of what ended threads leave; constant */
     uint32_t max_empty_slabs;       /* with so many, the next goes to the buddy; constant */
     struct barn barn;
-    uint32_t min_slabs;       /* so many were preallocated: idle ones stay up to that */
-    uint32_t min_empty_slabs; /* fewest empty slabs since reap_ms */
-    uint32_t reap_ms;         /* when the interval of slab_reap_locked began */
+    struct cache_debug *debug; /* NULL: no flags (debug.h); constant */
+    uint32_t min_slabs;        /* so many were preallocated: idle ones stay up to that */
+    uint32_t min_empty_slabs;  /* fewest empty slabs since reap_ms */
+    uint32_t reap_ms;          /* when the interval of slab_reap_locked began */
     /* As in struct sheaf_slot: of threads that have ended, and past the sheaves. */
     _Atomic uint64_t nr_past_allocs;
     _Atomic uint64_t nr_past_swaps;
@@ -193,18 +201,24 @@ struct slab_alloc {
     _Atomic uint64_t grown_bytes; /* the sum of all threads' grown_bytes (sheaf_size.c) */
     uint32_t nr_caches;           /* caches that are not dying */
     _Atomic uint32_t id_limit;    /* no id in use is >= this */
+    struct arena_debug debug;     /* flags of caches, and what was found */
 };
 
-/* pre: descs is an array of MAX_CACHES zeroed descriptors. ENOMEM */
-int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs);
+/* debug: the arena's text of flags. pre: descs is an array of MAX_CACHES zeroed descriptors.
+ * ENOMEM; EINVAL for the text. */
+int slab_alloc_init(struct slab_alloc *sa, struct page_alloc *pages, struct cache_desc *descs,
+                    const char *debug);
 /* No thread uses the arena any more, and the threads' tables are freed already. */
 void slab_alloc_destroy(struct slab_alloc *sa);
 
-/* --- cache.c ------------------------------------------------------------ */
+/* --- cache_layout.c ----------------------------------------------------- */
 
 /* The order of a slab's block: by the kernel's rule for strides up to two pages, by one of our own
  * above. It is at most max_order, and always enough for one object. */
 unsigned slab_order_for(size_t stride, unsigned nr_cpus, unsigned max_order);
+
+/* --- cache.c ------------------------------------------------------------ */
+
 /* Errors: EINVAL, ENOMEM, ELIMIT. */
 int cache_create(struct slab_alloc *sa, const char *name, size_t size,
                  const pyslab_cache_options *options, struct kmem_cache **out);
@@ -254,6 +268,9 @@ void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp);
 void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp);
 /* What cache_free does when the main sheaf cannot take the object. EPOINTER, ECACHE, EDOUBLE */
 int cache_free_slow(struct kmem_cache *cache, void *p);
+/* cache_alloc_any for a caller that needs so many bytes of the object: what lies behind them is
+ * red in a cache with the flag Z. pre: asked <= object_size */
+void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked);
 /* pre: p is the start of an object of this cache. EDOUBLE */
 int cache_free_object(struct kmem_cache *cache, void *p);
 /* nr objects or none; returns nr or 0. */
@@ -274,10 +291,14 @@ void cache_return_prefilled(struct kmem_cache *cache, struct sheaf *sheaf);
  * not used for long. ENOMEM: none was bought. */
 int cache_prealloc(struct kmem_cache *cache, size_t nr);
 
-/* --- slab.c ------------------------------------------------------------- */
+/* --- address.c ---------------------------------------------------------- */
 
+/* The cache whose slab p lies in; NULL: it lies in none. */
+struct kmem_cache *slab_cache_around(struct slab_alloc *sa, const void *p);
 /* The cache whose slab holds p, if p is the start of an object; else NULL. */
 struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p);
+
+/* --- slab.c ------------------------------------------------------------- */
 
 /* True while the object is free, in a slab, a sheaf or the barn, and was not written to. */
 bool object_is_marked(const struct kmem_cache *cache, void *p);

@@ -43,7 +43,8 @@ static bool check_free_word(struct cache_recount *rc, uint32_t pfn, uint32_t at,
 {
     const struct cache_desc *desc = rc->cache->desc;
     uint64_t word = load_relaxed(slab_free_word(rc->cache, pfn, at));
-    char *first = (char *)pfn_to_virt(&rc->cache->owner->map, pfn) + (size_t)64 * at * desc->stride;
+    char *start = pfn_to_virt(&rc->cache->owner->map, pfn);
+    char *first = start + (size_t)64 * at * desc->stride + desc->front;
 
     if ((word & ~slab_word_all(desc, at)) != 0)
         return finding_report(rc->finding, "slab: %s: slab %u: bits behind the last object",
@@ -244,6 +245,7 @@ static bool check_guarded_locked(struct cache_recount *rc)
         !left_check_locked(rc->cache, rc->finding))
         return false;
     check_barn_objects(rc);
+    rc->nr_cached += debug_nr_held(rc->cache);
     if (!rc->ok || !check_slabs(rc))
         return false;
     return cache_inuse_adds_up(rc) ||
@@ -265,6 +267,8 @@ static bool cache_check(struct kmem_cache *cache, struct finding *f)
 {
     struct cache_recount rc = {.cache = cache, .finding = f, .written_is_found = true, .ok = true};
 
+    if (debug_walk(cache, f) != 0)
+        return false;
     thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, check_slot, &rc);
     lock_acquire(&cache->lock);
     rc.ok = check_guarded_locked(&rc);

@@ -21,7 +21,33 @@ static inline uint32_t cache_slab_bytes(const struct cache_desc *desc)
     return (uint32_t)(PAGE_SIZE << desc->slab_order);
 }
 
+/* --- cache_layout.c ----------------------------------------------------- */
+
+/* What is left of a slab behind nr objects is nothing, or has room for the two words which mark
+ * it as free, so that its address is not taken for an object's. */
+static inline bool rest_can_be_marked(const struct cache_desc *desc, uint32_t nr)
+{
+    uint32_t rest = cache_slab_bytes(desc) - nr * desc->stride;
+
+    return rest == 0 || rest >= 2 * sizeof(uint64_t);
+}
+
+/* Fills a descriptor: name, flags, and where the objects lie; its lists are empty. */
+void cache_lay_out(const struct slab_alloc *sa, struct cache_desc *desc, const char *name,
+                   size_t size, const pyslab_cache_options *options);
+/* The debug flags are known ones, and an object with what lies around it fits a block of the
+ * buddy. */
+bool cache_layout_fits(const struct slab_alloc *sa, const char *name, size_t size,
+                       const pyslab_cache_options *options);
+/* Gives the cache what its debug flags need, if it has any; else the tool that watches the arena
+ * watches its objects, too. ENOMEM. */
+int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const char *name,
+                    size_t size, const pyslab_cache_options *options);
+
 /* --- slab.c: one slab, and a cache's lists of them ---------------------- */
+
+/* The object with this number in the slab at pfn. */
+void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index);
 
 /* Takes frames from page_alloc for a slab, constructs its objects and enters its frames in the
  * class map; returns its first frame. PFN_NONE: there is no memory. SLAB_REFUSED: a constructor
@@ -49,7 +75,8 @@ void slab_take_empty_locked(struct kmem_cache *cache, uint32_t nr, struct slab_b
 uint32_t slab_surplus_locked(const struct kmem_cache *cache);
 /* Moves empty slabs that were not needed for a whole REAP_INTERVAL_MS to the batch. */
 void slab_reap_locked(struct kmem_cache *cache, struct slab_batch *batch);
-/* For the end of the arena: runs the destructor on every constructed object of every slab. */
+/* For the end of the arena: runs the destructor on every constructed object of every slab. Objects
+ * that are in use are free for a tool that watches the arena. */
 void slab_destruct_all(struct kmem_cache *cache);
 /* Orders the partial list: slabs with the fewest free objects first. */
 void slab_sort_partial_locked(struct kmem_cache *cache);
@@ -59,15 +86,23 @@ size_t slab_live_objects_locked(const struct kmem_cache *cache, void **p, size_t
  * many frames that is. The caller holds no lock of this layer or below it. */
 uint64_t slab_batch_free(struct kmem_cache *cache, struct slab_batch *batch);
 
-/* Counts nr objects that callers get, or give back, in the arena's use of memory. */
-static inline void cache_count_alloc(const struct kmem_cache *cache, uint64_t nr)
+/* Counts an object that a caller gets, or gives back, in the arena's use of memory. */
+static inline void cache_count_alloc(const struct kmem_cache *cache, const void *p)
 {
-    usage_add(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+    usage_add(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
-static inline void cache_count_free(const struct kmem_cache *cache, uint64_t nr)
+static inline void cache_count_free(const struct kmem_cache *cache, const void *p)
 {
-    usage_sub(cache->owner->pages->usage, nr * cache->desc->object_size, nr);
+    usage_sub(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
+}
+
+/* A tool watches the cache's objects (sanitize/sanitize.h). A watched cache has no sheaves, and
+ * writes nothing into free objects: the free bits of its slabs tell which are. It has no debug
+ * flags either, whose checks look at bytes that would be closed. */
+static inline bool cache_is_watched(const struct kmem_cache *cache)
+{
+    return unlikely(cache->watch != SANITIZE_NONE);
 }
 
 /* True if the objects have a constructed state, which must survive while they are free. */
@@ -82,6 +117,15 @@ bool object_may_leave(const struct kmem_cache *cache, void *p);
 /* They clear and set the free mark that object_is_marked looks at. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
+
+/* --- watch.c: objects under a tool ------------------------------------------ */
+
+/* The bytes of a slab are nobody's, or the cache's own. */
+void slab_watch(const struct kmem_cache *cache, uint32_t pfn, bool open);
+/* Tells the tool of objects that leave their slabs, or come back. */
+void objects_watch(const struct kmem_cache *cache, void *const *objects, uint32_t nr, bool taken);
+/* The objects of a slab that are in use are nobody's from now on. */
+void slab_forget(const struct kmem_cache *cache, uint32_t pfn);
 
 /* The word with the free bits of a slab's objects 64 * index and up. */
 static inline _Atomic uint64_t *slab_free_word(const struct kmem_cache *cache, uint32_t pfn,

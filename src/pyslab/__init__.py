@@ -8,10 +8,11 @@
 b'hello' 112
 
 Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
-pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.compat (other projects'
-names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.errors, pyslab.sizes; and
-what is the kernel's: pyslab.zones, pyslab.watermarks, pyslab.slab_limits, pyslab.procfs,
-pyslab.procfs_parse, pyslab.extfrag. A name that begins with an underscore is private.
+pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.leaks, pyslab.compat (other
+projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.errors,
+pyslab.sizes; and what is the kernel's: pyslab.zones, pyslab.watermarks, pyslab.slab_limits,
+pyslab.procfs, pyslab.procfs_parse, pyslab.extfrag. A name that begins with an underscore is
+private.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
     from pyslab.interchange import dump, dumps, load, loads
+    from pyslab.leaks import Leak
     from pyslab.statistics import Statistics, StatisticsBlock
     from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
@@ -86,6 +88,7 @@ __all__ = [
     "Fragmentation",
     "InvalidPointerError",
     "KmemCache",
+    "Leak",
     "MemoryRecord",
     "Mempool",
     "OutOfMemoryError",
@@ -135,7 +138,7 @@ __all__ = [
 # in: a program pays for what it uses. __getattr__ imports them at the first use.
 _MODULES = (
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
-    *("numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
+    *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
     *("watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
@@ -147,6 +150,7 @@ _NAMES_OF_MODULES = {
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),
     "interchange": ("dump", "dumps", "load", "loads"),
+    "leaks": ("Leak",),
     "statistics": ("Statistics", "StatisticsBlock"),
     "zones": ("Zone", "ZoneLayout", "ZonePolicy"),
 }

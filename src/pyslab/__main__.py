@@ -1,5 +1,5 @@
-"""python -m pyslab: the command line. `run` starts a program on the malloc library, `bench`
-measures, the options tell where things are."""
+"""python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
+has a program's arenas tracked, `bench` measures, the options tell where things are."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ usage: pyslab COMMAND [ARGUMENT ...]
 
 commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
+  leaks    tell what a Python program leaks:           pyslab leaks -- COMMAND
   bench    measure pyslab against other allocators:  pyslab bench --quick
   help     show this page, or that of a command:     pyslab help run
 
@@ -71,6 +72,12 @@ def _run(arguments: Sequence[str]) -> int:
     return run_main(arguments)
 
 
+def _leaks(arguments: Sequence[str]) -> int:
+    from pyslab.leaks_command import main as leaks_main
+
+    return leaks_main(arguments)
+
+
 def _help(arguments: Sequence[str]) -> int:
     """Show the page of the command named, or this command's own."""
     if not arguments or arguments[0] in ("help", "-h", "--help"):
@@ -83,6 +90,7 @@ def _help(arguments: Sequence[str]) -> int:
 
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
+    "leaks": _leaks,
     "bench": _bench,
     "help": _help,
 }

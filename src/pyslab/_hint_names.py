@@ -15,6 +15,7 @@ from pyslab._figures.address_map import AddressMap
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.window import Window
+from pyslab.leaks import Leak
 from pyslab.statistics import StatisticsBlock
 from pyslab.zones import Zone, ZoneLayout
 
@@ -34,11 +35,13 @@ __all__ = [
     "Fragmentation",
     "Hugepages",
     "KmallocClasses",
+    "Leak",
     "NoReturn",
     "Order",
     "Shape",
     "StatisticsBlock",
     "T",
+    "Track",
     "VmArea",
     "VmEvents",
     "VmStats",
@@ -53,6 +56,7 @@ __all__ = [
 
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
+Track = Literal["leaks"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]
 Shape = SupportsIndex | Sequence[SupportsIndex]

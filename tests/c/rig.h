@@ -172,7 +172,8 @@ static inline void slab_rig_begin(struct slab_rig *rig, uint32_t nr_pages, unsig
 {
     page_rig_begin(&rig->pages, nr_pages, max_order);
     rig->descs = calloc(MAX_CACHES, sizeof *rig->descs);
-    if (rig->descs == NULL || slab_alloc_init(&rig->sa, &rig->pages.pa, rig->descs) != PYSLAB_OK)
+    if (rig->descs == NULL ||
+        slab_alloc_init(&rig->sa, &rig->pages.pa, rig->descs, "") != PYSLAB_OK)
         abort();
     page_alloc_set_reclaim(&rig->pages.pa, slab_rig_reclaim, &rig->sa);
 }

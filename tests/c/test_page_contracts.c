@@ -63,6 +63,7 @@ WITHOUT_LOCK(unlocked_largest, buddy_largest_order_locked(&zones.zone))
 WITHOUT_LOCK(unlocked_find, buddy_find_range_locked(ZONE, 0, 64, 1, 1, 0, 0))
 WITHOUT_LOCK(unlocked_largest_run, buddy_largest_run_locked(ZONE))
 WITHOUT_LOCK(unlocked_find_resident, buddy_find_resident_run_locked(ZONE, 3, 5))
+WITHOUT_LOCK(unlocked_find_coloured, buddy_find_coloured_run_locked(ZONE, 3, 5, 1))
 WITHOUT_LOCK(unlocked_take_range, buddy_take_range_locked(ZONE, 0, 1))
 WITHOUT_LOCK(unlocked_check, buddy_check_locked(ZONE, &(struct finding){{0}}))
 WITHOUT_LOCK(unlocked_check_busy, buddy_check_busy_locked(ZONE, &(struct finding){{0}}))
@@ -95,10 +96,11 @@ static void unlocked_limit(void)
 static void locks_must_be_held(void)
 {
     static void (*const runs[])(void) = {
-        unlocked_alloc,      unlocked_exact,     unlocked_dirty,         unlocked_free,
-        unlocked_free_range, unlocked_count,     unlocked_largest,       unlocked_find,
-        unlocked_check,      unlocked_usable,    unlocked_find_resident, unlocked_take_range,
-        unlocked_check_busy, unlocked_note_free, unlocked_largest_run,   another_zones_lock};
+        unlocked_alloc,      unlocked_exact,      unlocked_dirty,         unlocked_free,
+        unlocked_free_range, unlocked_count,      unlocked_largest,       unlocked_find,
+        unlocked_check,      unlocked_usable,     unlocked_find_resident, unlocked_find_coloured,
+        unlocked_take_range, unlocked_check_busy, unlocked_note_free,     unlocked_largest_run,
+        another_zones_lock};
 
     for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
         EXPECT(check_stops(runs[i], "lock_is_held(&zone->lock)"));

@@ -183,7 +183,7 @@ static void descriptors_are_not_zeroed(void)
     struct slab_alloc second;
 
     begin_full();
-    (void)slab_alloc_init(&second, &rig.pages.pa, rig.descs);
+    (void)slab_alloc_init(&second, &rig.pages.pa, rig.descs, "");
 }
 
 /* Each is found by its own check, on the way out of the next slow path. */

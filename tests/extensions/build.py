@@ -40,6 +40,7 @@ def build(
     *,
     defines: Sequence[str] = (),
     include: Path | None = None,
+    options: Sequence[str] = (),
 ) -> Path:
     """Compile sources into the shared object target; fails with the compiler's words."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,7 @@ def build(
         *WARNINGS,
         *("-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"),
         *(f"-D{define}" for define in defines),
+        *options,
         *("-I", str(include or pyslab.get_include())),
         *("-isystem", sysconfig.get_path("include")),
         *map(str, sources),

@@ -523,6 +523,9 @@ static int misuses_of_blocks(void)
     return 0;
 }
 
+#include "families_debug.h"
+#include "families_share.h"
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -537,6 +540,9 @@ static const struct {
     {"regions", regions},
     {"misuses_of_regions", misuses_of_regions},
     {"misuses_of_blocks", misuses_of_blocks},
+    {"leaks", leaks},
+    {"debugging", debugging},
+    {"sharing", sharing},
 };
 
 enum { NR_FAMILIES = sizeof families / sizeof families[0] };

@@ -12,6 +12,7 @@ import pyslab
 from tests.extensions.build import HERE, LANGUAGES, build, run_client
 from tests.utils import assert_quiet
 
+PARTS = ("families.h", "families_debug.h", "families_share.h", "client.c")
 FAMILIES = re.findall(r'\{"(\w+)", \w+\}', (HERE / "families.h").read_text(encoding="utf-8"))
 
 
@@ -21,7 +22,7 @@ def test_every_function_is_called() -> None:
     names = re.findall(
         r"^PYSLAB_(?:FN\([^,]*, |PROC\(|INLINE\([^,]*, |STATS(?:_AT)?\()(\w+)", listed, re.M
     )
-    texts = [(HERE / name).read_text(encoding="utf-8") for name in ("families.h", "client.c")]
+    texts = [(HERE / name).read_text(encoding="utf-8") for name in PARTS]
     called = set(re.findall(r"pyslab_(\w+)\(", "".join(texts)))
     assert len(names) > 90
     assert set() == set(names) - called

@@ -90,7 +90,7 @@ def test_a_newer_header_for_an_older_target(headers: Path, tmp_path: Path) -> No
     _append(headers, NEW_FUNCTION.format(minor=7))
     types = headers / "pyslab" / "types.h"
     _edit(types, r"^(    uint64_t pages_released;.*\n)", r"\1    uint64_t pages_of_tomorrow;\n")
-    _edit(types, r"^(    uint32_t background_purge;.*\n)", r"\1    uint64_t tomorrow;\n")
+    _edit(types, r"^(    uint32_t shared; .*\n)", r"\1    uint64_t tomorrow;\n")
     build_client(tmp_path, defines=["PYSLAB_TARGET_ABI_MINOR=0"], include=headers)
     code = """
     import client

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.utils import REPO
 
-SMOKE = REPO / "tools" / "wheels" / "smoke.py"
+TOOLS = REPO / "tools" / "wheels"
+SMOKE = TOOLS / "smoke.py"
 
 
 def test_the_installed_package_passes_the_check_of_wheels() -> None:
@@ -44,3 +45,29 @@ def test_the_sdist_has_the_sources_and_no_build(tmp_path: Path) -> None:
         names = {name.partition("/")[2] for name in file.getnames()}
     assert {"CMakeLists.txt", "csrc/include/pyslab.h", "cmake/pyslab.pc.in"} <= names
     assert not [name for name in names if name.startswith((".venv", "build/", "dist/"))]
+
+
+def test_the_compiler_finds_the_headers_of_a_python_of_debian(tmp_path: Path) -> None:
+    """Its pyconfig.h includes another by its folder in /usr/include; the path may have spaces."""
+    work = tmp_path / "a work folder"
+    work.mkdir()
+    zig = work / "zig"
+    zig.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    zig.chmod(0o755)
+    program = f"""if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(TOOLS)!r})
+        import compiler
+        from places import Place
+        work = Path({str(work)!r})
+        print(compiler.write(Place("3.14", "python3.14", work), work / "zig"))
+    """
+    script = subprocess.check_output([sys.executable, "-c", program], text=True).strip()
+    asked = subprocess.check_output([script, "-c", "a b.c"], text=True).splitlines()
+    assert ["cc", "-target"] == asked[:2]
+    assert ["-c", "a b.c"] == asked[-2:]
+    folder = Path(asked[asked.index("-idirafter") + 1])
+    (link,) = folder.iterdir()
+    assert link.name.endswith("-linux-gnu")
+    assert Path("/usr/include") / link.name == link.readlink()

@@ -19,7 +19,8 @@ from tests.utils import REPO
 
 PACKAGE = REPO / "src" / "pyslab"
 C_SOURCES = REPO / "csrc" / "python"
-AT_A_CALL = {"pyslab._arena.handles", "pyslab.interchange"}  # that C imports later
+# What C imports later.
+AT_A_CALL = {"pyslab._arena.debugging", "pyslab._arena.handles", "pyslab.interchange"}
 LAZY = "__getattr__"
 LAZY_MODULES = ("", "._hints")  # after the name of the package
 

@@ -12,8 +12,9 @@ import pytest
 from tests.utils import REPO
 
 LAYERS = (
-    *("include", "base", "os", "thread", "page", "buddy", "page_alloc", "slab", "kmalloc"),
-    *("vm", "region", "arena", "api", "pool", "malloc", "python"),
+    *("include", "base", "sanitize", "os", "stack", "thread", "page", "buddy", "page_alloc"),
+    *("slab", "kmalloc", "vm", "region", "share", "arena", "api", "library", "pool", "malloc"),
+    "python",
 )
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
 PYTHON_HEADERS = {"Python.h", "structmember.h"}

@@ -10,7 +10,10 @@ from tests.utils import REPO
 CALLS = {
     "clock_gettime": ["clock_gettime"],
     "close": ["close"],
+    "closedir": ["close"],
+    "dlopen": ["open", "read", "fstat", "mmap", "mprotect", "close"],
     "fallocate": ["fallocate"],
+    "fchmod": ["fchmod"],
     "fcntl": ["fcntl"],
     "fdatasync": ["fdatasync"],
     "flock": ["flock"],
@@ -31,12 +34,15 @@ CALLS = {
     "munmap": ["munmap"],
     "nanosleep": ["nanosleep"],
     "open": ["open"],
+    "opendir": ["open", "fstat"],
     "posix_fallocate": ["fallocate"],
     "pthread_create": ["clone3"],
     "pthread_join": ["futex"],
     "pthread_setname_np": ["prctl"],
     "pwrite": ["pwrite"],
     "read": ["read"],
+    "readdir": ["getdents64"],
+    "readlink": ["readlink"],
     "sched_yield": ["sched_yield"],
     "syscall": ["prlimit64"],
     "sysconf": ["sysinfo"],
@@ -44,8 +50,10 @@ CALLS = {
 }
 # These make none.
 QUIET = {"getauxval", "getenv", "pthread_once", "pthread_setcancelstate", "fclose", "fscanf"}
-QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strncmp", "strrchr"}
+QUIET |= {"memcpy", "memset", "memcmp", "strlen", "strcspn", "strchr", "strcmp", "strncmp"}
+QUIET |= {"strrchr"}
 QUIET |= {"pthread_attr_init", "pthread_attr_destroy", "pthread_attr_setstacksize"}
+QUIET |= {"dl_iterate_phdr", "dladdr", "dlsym", "walk", "address", "visit"}
 QUIET |= {"getpid", "pthread_sigmask", "sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
 KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do"}
 

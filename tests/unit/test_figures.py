@@ -16,7 +16,7 @@ RECORDS = [
     *(pyslab.MemoryRecord, pyslab.AddressMap, pyslab.AddressRange, pyslab.Zone),
     *(pyslab.ZonePolicy, pyslab.ZoneLayout, watermarks.Watermarks, watermarks.PageSets),
     *(procfs.BuddyInfo, procfs.ZoneInfo, procfs.SlabInfo, procfs.PageSetInfo),
-    *(pyslab.SlabCounts, pyslab.SupplyCounts),
+    *(pyslab.SlabCounts, pyslab.SupplyCounts, pyslab.Leak),
 ]
 
 

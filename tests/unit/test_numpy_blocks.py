@@ -1,5 +1,6 @@
 """The blocks behind arrays: alignment, zeros, resizing, sizes at the edges."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -146,3 +147,31 @@ def test_other_makers(arena: pyslab.Arena) -> None:
         assert lies_in(again, arena)
     del array, record, again
     assert (0, 0) == arena._counts[:2]
+
+
+def _advice(address: int) -> set[str]:
+    """Return the flags of the mapping around an address, as /proc/self/smaps has them."""
+    inside, flags = False, set()
+    with open("/proc/self/smaps", encoding="ascii", errors="replace") as file:
+        for line in file:
+            first, *rest = line.split()
+            if "-" in first and not first.endswith(":"):
+                start, end = (int(part, 16) for part in first.split("-"))
+                inside = start <= address < end
+            elif inside and first == "VmFlags:":
+                flags = set(rest)
+    return flags
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/sys/kernel/mm/transparent_hugepage"), reason="no huge pages to ask for"
+)
+def test_large_arrays_lie_in_huge_pages(make_arena: ArenaFactory) -> None:
+    """From 4 MiB up huge pages are asked for, whatever the arena's trial has found at first; not
+    where the arena wants none."""
+    for hugepages, expected in (("try", True), ("no", False)):
+        arena = make_arena("256MiB", hugepages=hugepages)
+        with arena.numpy_allocator():
+            arrays = [np.empty(8 << 20, "u1") for _ in range(4)]
+        found = ["hg" in _advice(array.ctypes.data + (4 << 20)) for array in arrays]
+        assert [expected] * 4 == found

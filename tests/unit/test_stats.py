@@ -47,7 +47,7 @@ def _populate(arena: pyslab.Arena) -> list[object]:
 def test_fields_are_the_headers() -> None:
     """ArenaStats and CacheStats have the fields of the C structs, and the Python counts."""
     expected = _struct_fields("pyslab_arena_stats")
-    expected |= {"current_count", "current_bytes", "total_count"}
+    expected |= {"current_count", "current_bytes", "total_count", "vmalloc_pages"}
     expected |= {"vmalloc_arrays", "fallback_arrays", "fallback_bytes", "total_fallbacks"}
     assert expected == {field.name for field in dataclasses.fields(pyslab.ArenaStats)}
     expected = _struct_fields("pyslab_cache_stats")

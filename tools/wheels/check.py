@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from places import Place
+from places import Place, WheelError
 
 _KEPT = re.compile(r"(HOME|LANG|LC_.*|TMPDIR|USER|PIP_.*|SSL_CERT_.*|https?_proxy|no_proxy)", re.I)
 
@@ -25,6 +26,19 @@ def environment(place: Place) -> dict[str, str]:
     return kept
 
 
+def install_kept(
+    place: Place, python: str, wheel: Path, variables: Mapping[str, str], log: Path
+) -> None:
+    """Install the wheel, what it needs and NumPy; what was fetched before is not fetched again."""
+    kept = place.path(place.work / place.version / "kept")
+    wanted = ["--quiet", "--only-binary=:all:", "--find-links", kept, place.path(wheel), "numpy"]
+    try:
+        place.run([python, "-m", "pip", "install", "--no-index", *wanted], variables, log)
+    except WheelError:
+        place.run([python, "-m", "pip", "download", "--dest", kept, *wanted], variables, log)
+        place.run([python, "-m", "pip", "install", "--no-index", *wanted], variables, log)
+
+
 def use(place: Place, wheel: Path, smoke: Path, log: Path) -> str:
     """Install the wheel and use it; return what came of it, or raise WheelError."""
     own = place.work / place.version
@@ -35,8 +49,7 @@ def use(place: Place, wheel: Path, smoke: Path, log: Path) -> str:
     python = place.path(fresh / "bin" / "python")
     variables = {**environment(place), "PATH": place.path(fresh / "bin")}
     place.run([place.python, "-m", "venv", place.path(fresh)], environment(place), log)
-    install = [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
-    place.run([*install, place.path(wheel), "numpy"], variables, log)
+    install_kept(place, python, wheel, variables, log)
     place.run([python, place.path(script), "--no-compiler"], variables, log)
     parts = re.findall(r"^(\d+ parts work)$", log.read_text(errors="replace"), re.M)[-1]
     place.run([python, "-m", "pyslab", "bench", "--quick"], variables, log)

@@ -181,3 +181,40 @@ PYSLAB_FN(void *, krealloc_array, (pyslab_arena *arena, void *p, size_t n, size_
 PYSLAB_FN(void *, kmemdup, (pyslab_arena *arena, const void *src, size_t size, uint32_t gfp),
           (arena, src, size, gfp))
 PYSLAB_FN(int, kfree_sensitive, (pyslab_arena *arena, void *p), (arena, p))
+/* --- leaks ----------------------------------------------------------------- */
+PYSLAB_FN(int, arena_track, (pyslab_arena *arena), (arena))
+PYSLAB_FN(size_t, arena_leaks, (pyslab_arena *arena, char *text, size_t bytes),
+          (arena, text, bytes))
+/* --- debugging ------------------------------------------------------------- */
+PYSLAB_PROC(set_corruption_handler, (pyslab_arena *arena, pyslab_on_corruption handler,
+            void *context),
+            (arena, handler, context))
+PYSLAB_FN(size_t, corruption_text, (const pyslab_corruption *found, char *text, size_t bytes),
+          (found, text, bytes))
+PYSLAB_FN(uint64_t, kmem_cache_validate, (pyslab_kmem_cache *cache), (cache))
+PYSLAB_STATS(arena_debug_stats, pyslab_arena, pyslab_debug_stats)
+/* --- shared arenas --------------------------------------------------------- */
+PYSLAB_FN(int, share_export, (pyslab_arena *arena, const void *p, uint32_t uses,
+          pyslab_handle *out),
+          (arena, p, uses, out))
+PYSLAB_FN(int, share_open, (const pyslab_handle *handle, pyslab_shared_block *out), (handle, out))
+PYSLAB_FN(int, share_close, (const pyslab_shared_block *block), (block))
+PYSLAB_FN(int, share_pass_on, (const pyslab_shared_block *block, uint32_t uses,
+          pyslab_handle *out),
+          (block, uses, out))
+PYSLAB_FN(int, share_revoke, (const pyslab_handle *handle), (handle))
+PYSLAB_FN(int, share_descriptors, (pyslab_arena *arena, int *heap_fd, int *table_fd),
+          (arena, heap_fd, table_fd))
+PYSLAB_FN(int, share_attach, (int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out),
+          (heap_fd, table_fd, writable, out))
+PYSLAB_FN(int, share_attach_process, (int pid, const uint64_t *heap_id, uint32_t writable,
+          pyslab_heap **out),
+          (pid, heap_id, writable, out))
+PYSLAB_FN(int, share_detach, (pyslab_heap *heap), (heap))
+PYSLAB_FN(uint64_t, share_reap, (pyslab_arena *arena), (arena))
+PYSLAB_FN(int, share_reap_heap, (pyslab_heap *heap, uint64_t *bytes), (heap, bytes))
+PYSLAB_FN(int, share_owner_is_alive, (pyslab_heap *heap), (heap))
+PYSLAB_FN(int, share_holders, (pyslab_arena *arena, const void *p, uint32_t *nr_clients,
+          uint32_t *nr_handles),
+          (arena, p, nr_clients, nr_handles))
+PYSLAB_STATS(share_stats_read, pyslab_arena, pyslab_share_stats)

@@ -21,6 +21,7 @@
 #define PYSLAB_TAG(name) pyslab_##name
 #endif
 
+typedef struct pyslab_heap pyslab_heap;                  /* a heap that this process may see */
 typedef struct pyslab_arena pyslab_arena;                /* one arena: zones, caches, kmalloc */
 typedef struct PYSLAB_TAG(kmem_cache) pyslab_kmem_cache; /* objects of one size in one arena */
 typedef struct PYSLAB_TAG(sheaf) pyslab_sheaf;           /* objects set aside for one user */
@@ -107,6 +108,8 @@ enum pyslab_error {
     PYSLAB_ECACHE = -9,   /* the object belongs to another cache */
     PYSLAB_EFORKED = -10, /* frames of high memory belong to the parent process */
     PYSLAB_EMAPS = -11,   /* the budget of memory mappings is used up */
+    PYSLAB_ESTALE = -12,  /* the block of the handle is gone, or the handle was used */
+    PYSLAB_EFORMAT = -13, /* made by another version, or build, of pyslab */
 };
 
 /* Flags of a cache; the bits are the kernel's. */
@@ -115,10 +118,39 @@ enum pyslab_slab_flags {
     PYSLAB_SLAB_CACHE_DMA = 0x4000,     /* its slabs lie in the DMA zone */
 };
 
+/* What the caches of an arena check, with the kernel's letters. A cache with any of them is slower
+ * and its objects take more room; one without pays nothing. In an arena's text the letters stand
+ * first, then, after commas, the names of caches that they are for, in which a last `*` stands for
+ * any end; without names they are for all caches. Large blocks, frames, regions have none yet. */
+enum pyslab_debug_flags {
+    PYSLAB_DEBUG_CHECKS = 1,  /* F: a wrong free is reported, with what is known of the object */
+    PYSLAB_DEBUG_REDZONE = 2, /* Z: bytes before the object, and behind what was asked for */
+    PYSLAB_DEBUG_POISON = 4,  /* P: a free object is filled, and waits before it is used again */
+    PYSLAB_DEBUG_USER = 8,    /* U: the stacks of its allocation and of its free are kept */
+};
+
+/* What a check found. */
+enum pyslab_corruption_kind {
+    PYSLAB_CORRUPTION_LEFT_REDZONE = 1,  /* written to before the object's start */
+    PYSLAB_CORRUPTION_RIGHT_REDZONE = 2, /* written to behind its end */
+    PYSLAB_CORRUPTION_POISON = 3,        /* written to after it was freed */
+    PYSLAB_CORRUPTION_PADDING = 4,       /* written to behind the last object of a slab */
+    PYSLAB_CORRUPTION_DOUBLE_FREE = 5,   /* the object is free already */
+    PYSLAB_CORRUPTION_INVALID_FREE = 6,  /* freed by another address than its start */
+    PYSLAB_CORRUPTION_WRONG_CACHE = 7,   /* freed to another cache than its own */
+};
+
 enum pyslab_hugepages {
     PYSLAB_HUGEPAGES_NO = 0,
     PYSLAB_HUGEPAGES_TRY = 1,     /* transparent huge pages on large runs */
     PYSLAB_HUGEPAGES_REQUIRE = 2, /* reserved huge pages (hugetlb) or an error */
+};
+
+/* Whether other processes may map an arena's frames, those that have an address. */
+enum pyslab_share {
+    PYSLAB_SHARE_NO = 0,
+    PYSLAB_SHARE_READ = 1,  /* to read blocks that are exported to them */
+    PYSLAB_SHARE_WRITE = 2, /* to write to them, too, if they ask for it */
 };
 
 enum pyslab_kmalloc_classes {
@@ -162,6 +194,10 @@ typedef struct pyslab_arena_options {
     uint32_t nr_zones;                /* 0: one NORMAL zone without reserves */
     const char *highmem_path;         /* file on disk for the high zones; NULL: memory */
     uint32_t background_purge;        /* non-zero: a thread gives memory back in idle time, too */
+    const char *debug;                /* such as "FZPU" or "FZ,kmalloc-64,inode*" (see enum
+                                         pyslab_debug_flags); NULL: what PYSLAB_DEBUG in the
+                                         environment says; "": nothing */
+    uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -284,6 +320,7 @@ typedef struct pyslab_cache_options {
     pyslab_ctor ctor;     /* or NULL; callers must free objects in constructed state */
     pyslab_dtor dtor;     /* or NULL */
     void *context;        /* passed to both */
+    uint32_t debug_flags; /* enum pyslab_debug_flags, besides those that the arena has for it */
 } pyslab_cache_options;
 
 typedef struct pyslab_cache_stats {
@@ -308,6 +345,41 @@ typedef struct pyslab_cache_stats {
     uint64_t supply_buddy;   /* slabs bought from the buddy */
 } pyslab_cache_stats;
 
+/* Something that was found. It lasts while its handler runs, and so does what it points to. */
+typedef struct pyslab_corruption {
+    uint32_t struct_size;      /* sizeof(pyslab_corruption) of the library */
+    uint32_t kind;             /* enum pyslab_corruption_kind */
+    char cache[32];            /* its name; or "large block", "region", "no object" */
+    const void *object;        /* its start; NULL: the address lies in no object */
+    size_t object_size;        /* bytes that were asked for, as far as that is known */
+    const void *address;       /* the first byte that is wrong, or what was to be freed */
+    int64_t offset;            /* of address from the object's start */
+    size_t nr_bytes;           /* that are wrong; 0 where a free is */
+    uint8_t expected;          /* what the first of them should hold */
+    uint8_t found;             /* and what it holds */
+    uint16_t reserved;         /* 0 */
+    uint32_t allocated_at;     /* stack of the object's last allocation; 0: not known */
+    uint32_t freed_at;         /* and of its last free */
+    const unsigned char *dump; /* copy of the bytes around the address, for a hexdump */
+    const void *dump_at;       /* address of the first of them */
+    size_t dump_bytes;         /* how many there are; 0: none */
+} pyslab_corruption;
+
+/* Called with what was found, in the thread that found it, without any lock of the core. If it
+ * returns, the object is not used again, and the call goes on: a free that found something has
+ * freed the object for its caller. */
+typedef void (*pyslab_on_corruption)(const pyslab_corruption *, void *);
+
+typedef struct pyslab_debug_stats {
+    uint32_t struct_size;   /* sizeof(pyslab_debug_stats) of the library */
+    uint32_t flags;         /* enum pyslab_debug_flags of the arena's text */
+    uint64_t nr_found;      /* corruptions that were reported */
+    uint64_t nr_repaired;   /* of these, objects that were made whole again */
+    uint64_t nr_retired;    /* and objects that are not used again */
+    uint64_t nr_waiting;    /* freed objects in the quarantine */
+    uint64_t waiting_bytes; /* of these */
+} pyslab_debug_stats;
+
 typedef struct pyslab_mempool_stats {
     uint32_t min_nr;          /* objects that the reserve is for */
     uint32_t curr_nr;         /* objects in it now */
@@ -325,6 +397,45 @@ typedef struct pyslab_region_head {
 /* Called before a region's memory goes. It may allocate from the region; every other call
  * on it, or on a region around it, is an EBUSY meanwhile. */
 typedef void (*pyslab_region_exit)(void *context);
+
+/* What is passed to another process so that it may open a block: plain bytes, good for as many
+ * opens as it was made for. */
+typedef struct pyslab_handle {
+    uint64_t heap_id[2]; /* which heap the block is in */
+    uint64_t id;         /* random */
+    uint32_t ticket;     /* where the table of the heap has it */
+    uint32_t reserved;
+} pyslab_handle;
+
+enum pyslab_uses {
+    PYSLAB_USES_PINNED = 0xffff, /* any number, as long as the maker of the handle has the block */
+};
+
+/* A block of another process's heap (or of one of this process's own) that this one holds. */
+typedef struct pyslab_shared_block {
+    pyslab_heap *heap;
+    void *address; /* where this process sees it */
+    uint64_t bytes;
+    uint32_t slot; /* in the heap's table */
+    uint32_t generation;
+    uint32_t writable; /* non-zero: it may be written to */
+    uint32_t reserved;
+} pyslab_shared_block;
+
+typedef struct pyslab_share_stats {
+    uint32_t struct_size;    /* sizeof(pyslab_share_stats) of the library */
+    uint32_t nr_clients;     /* other processes that have attached the heap */
+    uint64_t heap_id[2];     /* the heap's name in handles */
+    uint64_t nr_exported;    /* blocks that have a slot now */
+    uint64_t nr_in_transit;  /* handles that are not used up */
+    uint64_t nr_deferred;    /* blocks that were freed while others held them */
+    uint64_t deferred_bytes; /* of these */
+    uint64_t nr_exports;     /* blocks that were given a slot since creation */
+    uint64_t nr_taken_back;  /* deferred blocks that were freed in the end */
+    uint64_t nr_opens;       /* by this process, in all heaps: handles opened */
+    uint64_t nr_stale;       /* handles that were stale */
+    uint64_t nr_deaths;      /* dead clients that this process has cleared up after */
+} pyslab_share_stats;
 
 typedef struct pyslab_region_stats {
     uint64_t used_bytes; /* handed out and not given back, with padding; large objects by frames */

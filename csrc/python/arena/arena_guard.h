@@ -25,6 +25,8 @@ struct arena_member {
 
 static inline ArenaObject *owner_self(PyObject *op)
 {
+    if (op == NULL)
+        __builtin_unreachable(); /* or GCC 16 warns of what follows GUARD's test of its owner */
     return (ArenaObject *)Py_NewRef(op);
 }
 

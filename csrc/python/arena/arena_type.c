@@ -18,6 +18,8 @@
 #include "python/pages/page_calls.h"
 #include "python/reclaim/reclaim_hooks.h"
 #include "python/region/region_calls.h"
+#include "python/stack/corruption.h"
+#include "python/stack/leaks.h"
 #include "python/usage/usage_type.h"
 #include "python/vm/vm_calls.h"
 #include "python/window/window_kmap.h"
@@ -80,6 +82,8 @@ static PyObject *arena_adopt(PyObject *op, PyObject *args)
     core->object = self;
     borrowed_unlock();
     self->closed = false;
+    if (owned || core == arena_default()) /* others' handlers stay */
+        corruption_watch(core);
     Py_RETURN_NONE;
 }
 
@@ -154,7 +158,8 @@ static PyObject *method_validate(PyObject *op, PyObject *unused)
         return NULL;
     if (arena_check(self->core, &finding) && windows_check(self, &finding))
         Py_RETURN_NONE;
-    PyErr_SetString(objects.corruption, finding.text);
+    if (!corruption_raise())
+        PyErr_SetString(objects.corruption, finding.text);
     return NULL;
 }
 
@@ -191,6 +196,8 @@ GUARD_TWO(method_validate, owner_self)
 GUARD_TWO(arena_set_on_oom, owner_self)
 GUARD_TWO(arena_register_shrinker, owner_self)
 GUARD_TWO(arena_reset_peak, owner_self)
+GUARD_TWO(arena_track, owner_self)
+GUARD_TWO(arena_leaks, owner_self)
 GUARD_TWO(arena_set_window, owner_self)
 GUARD_TWO(arena_numpy_handler, owner_self)
 GUARD_TWO(arena_method_tell_lost_file, owner_self)
@@ -334,13 +341,14 @@ static PyMethodDef arena_methods[] = {
      "says."},
     {"kmem_cache_create", FAST(GUARDED(arena_kmem_cache_create)),
      "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
-     "dtor=None)\n--\n\n"
+     "dtor=None, debug=\"\")\n--\n\n"
      "A KmemCache of objects of size bytes (1 to 262144).\n\n"
      "align: 0 (8 bytes) or a power of two up to 4096.\n"
      "hwcache_align: to 64 bytes, less for objects of at most half of that.\n"
      "ctor: called once for each object of a new slab with a zeroed bytearray; what it\n"
      "leaves there is the object's first content, which free and alloc do not touch.\n"
      "dtor: called once for each object, with its content as bytes, when its slab goes.\n"
+     "debug: letters of FZPU: checks of this cache, besides those of the arena.\n"
      "Raises ValueError, TypeError."},
     {"mempool", (PyCFunction)(void (*)(void))GUARDED(arena_mempool), METH_FASTCALL,
      "mempool($self, min_nr, cache_or_size, /)\n--\n\n"
@@ -356,10 +364,13 @@ static PyMethodDef arena_methods[] = {
      "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
     {"validate", GUARDED(method_validate), METH_NOARGS,
      "validate($self, /)\n--\n\n"
-     "Recounts every layer from scratch. Raises CorruptionError with the finding."},
+     "Recounts every layer from scratch; with debug= looks at every object, too. Raises\n"
+     "CorruptionError with the finding."},
     {"_set_on_oom", GUARDED(arena_set_on_oom), METH_O, NULL},
     {"_register_shrinker", GUARDED(arena_register_shrinker), METH_VARARGS, NULL},
     {"_reset_peak", GUARDED(arena_reset_peak), METH_NOARGS, NULL},
+    {"_track", GUARDED(arena_track), METH_NOARGS, NULL},
+    {"_leaks", GUARDED(arena_leaks), METH_NOARGS, NULL},
     {"_set_window", GUARDED(arena_set_window), METH_O, NULL},
     {"_numpy_handler", GUARDED(arena_numpy_handler), METH_VARARGS, NULL},
     {"_adopt", arena_adopt, METH_VARARGS, NULL},

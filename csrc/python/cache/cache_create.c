@@ -12,9 +12,31 @@ struct create_args {
     Py_ssize_t size;
     struct alloc_options align; /* gfp unused */
     bool hwcache_align;
+    uint32_t debug; /* enum pyslab_debug_flags */
     PyObject *ctor; /* borrowed, or NULL */
     PyObject *dtor; /* borrowed, or NULL */
 };
+
+/* Letters as in Arena(debug=), without names; false with an exception set. */
+static bool create_debug(PyObject *value, uint32_t *flags)
+{
+    static const char letters[] = "FZPU"; /* in the order of the flags' bits */
+    const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : NULL;
+
+    if (text == NULL) {
+        if (!PyErr_Occurred())
+            PyErr_Format(PyExc_TypeError, "debug must be a str, not %.100s",
+                         Py_TYPE(value)->tp_name);
+        return false;
+    }
+    if (strspn(text, letters) != strlen(text)) {
+        PyErr_Format(PyExc_ValueError, "debug of a cache is letters of FZPU, not %R", value);
+        return false;
+    }
+    for (*flags = 0; *text != '\0'; text++)
+        *flags |= 1u << (strchr(letters, *text) - letters);
+    return true;
+}
 
 /* Reads one keyword argument of kmem_cache_create; false with an exception set. */
 static bool create_keyword(PyObject *name, PyObject *value, struct create_args *out)
@@ -25,6 +47,8 @@ static bool create_keyword(PyObject *name, PyObject *value, struct create_args *
         out->hwcache_align = PyObject_IsTrue(value) == 1;
         return !PyErr_Occurred();
     }
+    if (PyUnicode_CompareWithASCIIString(name, "debug") == 0)
+        return create_debug(value, &out->debug);
     if (PyUnicode_CompareWithASCIIString(name, "ctor") == 0)
         out->ctor = value == Py_None ? NULL : value;
     else if (PyUnicode_CompareWithASCIIString(name, "dtor") == 0)
@@ -101,6 +125,7 @@ static struct kmem_cache *create_core(ArenaObject *arena, const struct create_ar
         .struct_size = sizeof options,
         .flags = args->hwcache_align ? PYSLAB_SLAB_HWCACHE_ALIGN : 0,
         .align = args->align.align,
+        .debug_flags = args->debug,
         .ctor = hooks != NULL ? hooks_construct : NULL,
         .dtor = hooks != NULL ? hooks_destruct : NULL,
         .context = hooks,

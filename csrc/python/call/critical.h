@@ -75,10 +75,14 @@ static inline void borrowed_unlock(void)
  * just made it (unchecked: nothing tells that) */
 static inline void try_incref_enable(PyObject *op)
 {
+#if PY_VERSION_HEX >= 0x030E0000
+    PyUnstable_EnableTryIncRef(op);
+#else
     Py_ssize_t none = 0;
 
     (void)__atomic_compare_exchange_n(&op->ob_ref_shared, &none, _Py_REF_MAYBE_WEAKREF, false,
                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+#endif
 }
 
 /* A new reference, or false: the object is on its way out. pre: its memory cannot

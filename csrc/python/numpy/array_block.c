@@ -4,6 +4,7 @@
  */
 #include "python/numpy/array_block.h"
 
+#include "page_alloc/hugepage.h"
 #include "python/call/errors.h"
 #include "python/numpy/numpy_api.h"
 #include "python/numpy/outside_block.h"
@@ -33,8 +34,12 @@ static void *take_kmalloc(ArenaObject *arena, size_t nbytes, bool zero, uint32_t
     if (p == NULL && nbytes > PAGE_SIZE && !is_interrupted(arena))
         p = pyslab_alloc_contig(core, (uint32_t)bytes_to_pages(nbytes), 1, 0,
                                 gfp | (zero ? PYSLAB_GFP_ZERO : 0u));
-    if (p != NULL)
-        array_block_count(arena, p);
+    if (p == NULL)
+        return NULL;
+    if (nbytes > CACHE_MAX_OBJECT)
+        hugepage_want(&core->pages, virt_to_pfn(&core->pages.map, p),
+                      (uint32_t)bytes_to_pages(nbytes));
+    array_block_count(arena, p);
     return p;
 }
 

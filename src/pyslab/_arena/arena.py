@@ -9,10 +9,10 @@ name in the module beside this one.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import _local  # threading.local, without importing threading
 
 from pyslab import _hints as hints
-from pyslab._arena import arrays, kernel_reports, reclaim, reports, windows
+from pyslab._arena import arrays, kernel_reports, reclaim, reports, tracking, windows
 from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
@@ -23,7 +23,6 @@ from pyslab._memory.closing import Closing
 from pyslab._memory.ring import Ring
 from pyslab._memory.slots import LAST_PKMAP, window_slots
 from pyslab.errors import ArenaClosedError, PyslabError
-from pyslab.sizes import format_bytes
 
 __all__ = ["Arena"]
 
@@ -52,6 +51,10 @@ class Arena(ArenaBase, Closing):
     prealloc: {size: n}: the kmalloc class that serves size starts with n free objects in
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
+    debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
+    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
+    docs/design/debugging.md.
+    track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
 
@@ -75,8 +78,11 @@ class Arena(ArenaBase, Closing):
         prealloc: Prealloc | None = None,
         highmem_slots: int = LAST_PKMAP,
         background_purge: bool = False,
+        track: hints.Track | None = None,
+        debug: str | None = None,
     ) -> None:
         wanted = prealloc_option(prealloc)
+        tracking.check(track)
         options, kept = arena_options(
             size,
             zones=zones,
@@ -89,6 +95,7 @@ class Arena(ArenaBase, Closing):
             mlock=mlock,
             highmem=highmem,
             background_purge=background_purge,
+            debug=debug,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
@@ -104,6 +111,7 @@ class Arena(ArenaBase, Closing):
             lib.pyslab_arena_destroy(made[0])
             raise
         self._start(made[0], owned=True, layout=zones)
+        tracking.begin(self, track)
         self.on_oom = on_oom
 
     @classmethod
@@ -112,6 +120,7 @@ class Arena(ArenaBase, Closing):
         self = cls.__new__(cls)
         self._highmem_slots = LAST_PKMAP
         self._start(handle, owned=False, layout=layout)
+        tracking.begin(self, None)
         return self
 
     def _start(self, handle: hints.Any, *, owned: bool, layout: hints.ZoneLayout | None) -> None:
@@ -120,7 +129,7 @@ class Arena(ArenaBase, Closing):
         self._base = int(ffi.cast("uintptr_t", lib.pyslab_arena_base(handle)))
         self._max_order = int(lib.pyslab_arena_max_order(handle))
         self._layout = layout
-        self._local_windows = threading.local()
+        self._local_windows = _local()
         self._limit: int | None = int(lib.pyslab_arena_limit(handle)) or None
         self._shrinkers: set[Shrinker] = set()
         self._on_oom: OomCallback | None = None
@@ -180,7 +189,7 @@ class Arena(ArenaBase, Closing):
     @limit.setter
     def limit(self, value: int | str | None) -> None:
         nbytes = None if value is None else size_option("limit", value)
-        with reports.core_arena(self) as handle:
+        with reports.CoreArena(self) as handle:
             lib.pyslab_arena_set_limit(handle, nbytes or 0)
         self._limit = nbytes
 
@@ -224,7 +233,7 @@ class Arena(ArenaBase, Closing):
 
         Raises OSError if the disk reports an error.
         """
-        with reports.core_arena(self) as handle:
+        with reports.CoreArena(self) as handle:
             if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
                 raise OSError(ffi.errno, os.strerror(ffi.errno))
         self._tell_lost_file()
@@ -250,6 +259,7 @@ class Arena(ArenaBase, Closing):
     vmallocinfo = reports.vmallocinfo
     _repr_html_ = reports.html
     statistics = reports.statistics
+    leaks = tracking.leaks
     reset_peak = reports.reset_peak
 
     # --- figures as /proc has them: kernel_reports.py --------------------------
@@ -265,22 +275,14 @@ class Arena(ArenaBase, Closing):
 
     # --- giving back ---------------------------------------------------------
 
-    def release_unused(self) -> int:
-        """Give free memory back to the operating system; return how many bytes.
-
-        Empties this thread's sheaves and page lists, the barns and the empty slabs;
-        other threads empty theirs at their next exchange.
-        """
-        with reports.core_arena(self) as handle:
-            given = int(lib.pyslab_arena_release_unused(handle))
-        self._tell_lost_file()
-        return given
+    release_unused = reclaim.release_unused
 
     def close(self) -> None:
         """End allocation; calling it again does nothing.
 
         Live buffers stay valid; the memory is unmapped when the last of them goes.
-        Shrinkers and on_oom are forgotten.
+        Shrinkers and on_oom are forgotten. With track="leaks" a ResourceWarning tells what is
+        in use, and where it was allocated.
         """
         if not self.closed:  # not one that was never initialised, either
             for shrinker in list(self._shrinkers):
@@ -288,8 +290,9 @@ class Arena(ArenaBase, Closing):
             self._shrinkers.clear()
             if self._on_oom is not None:  # else one that C has set stays
                 self.on_oom = None
-        self._close()
+        try:
+            tracking.end(self)
+        finally:
+            self._close()
 
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self._counts[1]} bytes in use"
-        return f"<pyslab.Arena size={format_bytes(self._size)} base={self._base:#x} {state}>"
+    __repr__ = reports.text

@@ -6,10 +6,8 @@ at the first call; pyslab does not need it otherwise.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
-from contextlib import suppress
 
 from pyslab import _hints as hints
 from pyslab._core import Buffer
@@ -71,10 +69,14 @@ def array_memory(self: hints.Arena, nbytes: int, align: int, gfp: GFP) -> Buffer
     if not self._has_high_memory or align > _FRAME:
         return _addressed(self, nbytes, align, gfp)
     lightly = gfp | GFP.NORETRY | GFP.NOWARN
-    with suppress(OutOfMemoryError):
+    try:
         return _addressed(self, nbytes, align, lightly)
-    with suppress(OutOfMemoryError, ArenaForkedError):
+    except OutOfMemoryError:
+        pass  # high memory, then
+    try:
         return self.vmalloc(nbytes, gfp=lightly)
+    except (OutOfMemoryError, ArenaForkedError):
+        pass  # again, and on_oom may make room
     try:
         return _addressed(self, nbytes, align, gfp)
     except OutOfMemoryError as low:
@@ -94,7 +96,9 @@ def _array(
     align: int,
     gfp: GFP,
 ) -> hints.npt.NDArray[hints.Any]:
-    nbytes = dtype.itemsize * math.prod(shape)
+    nbytes = dtype.itemsize
+    for dim in shape:
+        nbytes *= dim
     buf = array_memory(self, nbytes, operator.index(align), gfp)
     array: hints.npt.NDArray[hints.Any] = _numpy().ndarray(shape, dtype, buf, order=order)
     return array

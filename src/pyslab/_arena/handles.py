@@ -7,7 +7,7 @@ handle. The lock makes looking for it and making it one step.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import RLock  # threading's, without importing threading
 
 from pyslab import _hints as hints
 from pyslab._arena.arena import Arena
@@ -26,7 +26,7 @@ class _DefaultArena(Arena):
 
 
 _default: Arena | None = None
-_lock = threading.RLock()
+_lock = RLock()
 
 
 def default_arena() -> Arena:

@@ -7,7 +7,7 @@ is imported at its first use; the figures are those of reports.py.
 from __future__ import annotations
 
 from pyslab import _hints as hints
-from pyslab._arena.reports import core_arena
+from pyslab._arena.reports import CoreArena
 from pyslab._core import ffi, lib
 
 _KERNEL_SUFFIXES = {"HIGHMEM": "high"}  # pgalloc_high; the others are the name's own
@@ -22,7 +22,7 @@ def buddy_info(self: hints.Arena) -> tuple[hints.procfs.BuddyInfo, ...]:
 
     zones = self.zone_stats()
     found: list[hints.procfs.BuddyInfo] = []
-    with core_arena(self) as handle:
+    with CoreArena(self) as handle:
         nr_orders = lib.pyslab_arena_max_order(handle) + 1
         for index, zone in enumerate(zones):
             nr_free = ffi.new("uint64_t[]", nr_orders)

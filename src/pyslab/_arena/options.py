@@ -22,6 +22,7 @@ HUGEPAGES = {
     "require": lib.PYSLAB_HUGEPAGES_REQUIRE,
 }
 CLASSES = {"fine": lib.PYSLAB_CLASSES_FINE, "linux": lib.PYSLAB_CLASSES_LINUX}
+_MAX_DEBUG = 255  # bytes of the text
 _MAX_PURGE_DELAY = 1_000_000
 
 
@@ -38,6 +39,7 @@ def arena_options(
     mlock: bool,
     highmem: str | os.PathLike[str] | None,
     background_purge: bool,
+    debug: str | None,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -56,7 +58,7 @@ def arena_options(
     options.background_purge = bool(background_purge)
     if background_purge and purge_delay is None:
         raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
-    kept = [_set_zones(options, zones)]
+    kept = [_set_zones(options, zones), _set_debug(options, debug)]
     if highmem is not None:
         if zones is None or not any(zone.is_high for zone in zones.zones):
             raise ValueError("highmem= is the file of high zones: zones= must have one")
@@ -66,6 +68,19 @@ def arena_options(
         kept.append(ffi.new("char[]", path))
         options.highmem_path = kept[-1]
     return options, kept
+
+
+def _set_debug(options: hints.Any, debug: str | None) -> hints.Any:
+    if debug is None:
+        return None
+    if not isinstance(debug, str):
+        raise TypeError(f"debug is a str such as 'FZPU', not {type(debug).__name__}")
+    groups = [group.split(",") for group in debug.split(";")]
+    known = all(set(letters) <= set("FZPU") and all(names) for letters, *names in groups)
+    if not known or not debug.isascii() or len(debug) > _MAX_DEBUG:
+        raise ValueError(f"debug is letters of FZPU, and names of caches after commas: {debug!r}")
+    options.debug = kept = ffi.new("char[]", debug.encode())
+    return kept
 
 
 def _set_zones(options: hints.Any, layout: hints.ZoneLayout | None) -> hints.Any:

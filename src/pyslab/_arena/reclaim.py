@@ -1,14 +1,15 @@
-"""What an arena asks when it is short of memory: Arena.register_shrinker, the type of on_oom."""
+"""Free memory: what an arena asks when it is short of it, and Arena.release_unused()."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from pyslab import _hints as hints
+from pyslab._arena.reports import CoreArena
 from pyslab._arguments import int_option
 from pyslab._core import Shrinker, lib
 
-__all__ = ["OomCallback", "register_shrinker"]
+__all__ = ["OomCallback", "register_shrinker", "release_unused"]
 
 OomCallback = Callable[[int, str], object]
 
@@ -42,3 +43,15 @@ def register_shrinker(
             self._shrinkers.discard(other)
     self._shrinkers.add(shrinker)
     return shrinker
+
+
+def release_unused(self: hints.Arena) -> int:
+    """Give free memory back to the operating system; return how many bytes.
+
+    Empties this thread's sheaves and page lists, the barns and the empty slabs;
+    other threads empty theirs at their next exchange.
+    """
+    with CoreArena(self) as handle:
+        given = int(lib.pyslab_arena_release_unused(handle))
+    self._tell_lost_file()
+    return given

@@ -9,22 +9,25 @@ Figures are exact while no other thread is inside a call on the arena.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from pyslab import _hints as hints
 from pyslab._core import ArenaBase, ffi, lib
 from pyslab.errors import ArenaClosedError
 
 
-@contextmanager
-def core_arena(self: ArenaBase) -> Iterator[hints.Any]:
-    """Give the core arena, kept from being unmapped meanwhile."""
-    address = self._pin()
-    try:
-        yield ffi.cast("pyslab_arena *", address)
-    finally:
-        self._unpin()
+class CoreArena:
+    """The core arena, kept from being unmapped inside the ``with``.
+
+    A class, because contextlib would cost `import pyslab` half a millisecond.
+    """
+
+    def __init__(self, arena: ArenaBase) -> None:
+        self._arena = arena
+
+    def __enter__(self) -> hints.Any:
+        return ffi.cast("pyslab_arena *", self._arena._pin())
+
+    def __exit__(self, *exception: object) -> None:
+        self._arena._unpin()
 
 
 # --- figures -------------------------------------------------------------------
@@ -35,9 +38,13 @@ def stats(self: hints.Arena) -> hints.ArenaStats:
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_arena_stats *")
-    with core_arena(self) as handle:
+    vm = ffi.new("pyslab_vm_stats *")
+    with CoreArena(self) as handle:
         lib.pyslab_arena_stats_read(handle, raw)
-    return records.arena_stats(raw, self._counts, self._array_counts)
+        lib.pyslab_arena_vm_stats(handle, vm)
+    # The frames of areas are the arena's own if it has high memory; else they lie beside it.
+    vmalloc_pages = 0 if self._has_high_memory else vm.nr_pages
+    return records.arena_stats(raw, self._counts, self._array_counts, vmalloc_pages)
 
 
 def caches(self: hints.Arena) -> list[hints.CacheStats]:
@@ -46,7 +53,7 @@ def caches(self: hints.Arena) -> list[hints.CacheStats]:
 
     raw = ffi.new("pyslab_cache_stats *")
     found: list[hints.CacheStats] = []
-    with core_arena(self) as handle:
+    with CoreArena(self) as handle:
         while lib.pyslab_arena_cache_stats(handle, len(found), raw) == lib.PYSLAB_OK:
             found.append(records.cache_stats(raw))
     return found
@@ -58,7 +65,7 @@ def zone_stats(self: hints.Arena) -> tuple[hints.ZoneStats, ...]:
 
     raw = ffi.new("pyslab_zone_stats *")
     found: list[hints.ZoneStats] = []
-    with core_arena(self) as handle:
+    with CoreArena(self) as handle:
         while lib.pyslab_arena_zone_stats(handle, len(found), raw) == lib.PYSLAB_OK:
             found.append(records.zone_stats(raw))
     nr_zones = len(found)
@@ -70,7 +77,7 @@ def vm_stats(self: hints.Arena) -> hints.VmStats:
     from pyslab._figures import vm_records
 
     raw = ffi.new("pyslab_vm_stats *")
-    with core_arena(self) as handle:
+    with CoreArena(self) as handle:
         lib.pyslab_arena_vm_stats(handle, raw)
     return vm_records.VmStats(
         raw.nr_areas, raw.nr_pages, raw.nr_mappings, raw.lazy_pages, raw.budget
@@ -83,7 +90,7 @@ def vm_areas(self: hints.Arena) -> tuple[hints.VmArea, ...]:
 
     raw = ffi.new("pyslab_vm_area *")
     found: list[hints.VmArea] = []
-    with core_arena(self) as handle:
+    with CoreArena(self) as handle:
         while lib.pyslab_arena_vm_area(handle, len(found), raw) == lib.PYSLAB_OK:
             found.append(
                 vm_records.VmArea(
@@ -119,7 +126,7 @@ def vm_events(self: hints.Arena) -> hints.VmEvents:
     from pyslab._figures import vm_records
 
     counts = ffi.new("uint64_t[]", lib.PYSLAB_NR_VM_EVENTS)
-    with core_arena(self) as handle:
+    with CoreArena(self) as handle:
         lib.pyslab_arena_vm_events(handle, counts, lib.PYSLAB_NR_VM_EVENTS)
     return vm_records.vm_events(counts)
 
@@ -163,7 +170,15 @@ def statistics(self: hints.Arena) -> hints.StatisticsBlock:
     return StatisticsBlock(self)
 
 
-# --- for notebooks -------------------------------------------------------------
+# --- repr(), and for notebooks -------------------------------------------------------------
+
+
+def text(self: hints.Arena) -> str:
+    """Return what repr() shows: size, address, and the bytes that Python and C have in use."""
+    from pyslab.sizes import format_bytes
+
+    state = "closed" if self.closed else f"{self.stats().used_bytes} bytes in use"
+    return f"<pyslab.Arena size={format_bytes(self.size)} base={self.base:#x} {state}>"
 
 
 def html(self: hints.Arena) -> str:

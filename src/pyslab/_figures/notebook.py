@@ -105,6 +105,7 @@ def arena_html(title: str, stats: ArenaStats, zones: Sequence[ZoneStats], vm: Vm
     ]
     peak = stats.peak_used_pages
     rows += [
+        _row("in use, by Python and C", "", format_bytes(stats.used_bytes), ""),
         _row("objects in use", str(stats.live_objects), format_bytes(stats.live_object_bytes), ""),
         _row("peak outside the buddy", f"{peak} frames", format_bytes(peak * PAGE_SIZE), ""),
     ]

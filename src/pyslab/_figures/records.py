@@ -11,6 +11,7 @@ from typing import Any
 from pyslab._core import ffi
 from pyslab._figures.table import Table
 from pyslab._memory.gfp_zones import ZONE_NAMES
+from pyslab.watermarks import PAGE_SIZE
 
 __all__ = [
     "ArenaStats",
@@ -25,9 +26,9 @@ class ArenaStats(Table):
 
     Equation: free + pcp + slab + large + block pages == managed pages.
 
-    current_count: Buffers and Pages alive, and arrays of NumPy's allocator.
+    current_count: Python's own: Buffers and Pages alive, and arrays of NumPy's allocator.
     current_bytes: Bytes that these were asked for with; of arrays the usable bytes.
-    total_count: Buffers, Pages and arrays ever made.
+    total_count: Buffers, Pages and arrays that Python ever made.
     vmalloc_arrays: Arrays of NumPy's allocator alive that are vmalloc's memory, for want of room.
     fallback_arrays: Arrays alive that are NumPy's own memory instead (fallback="numpy").
     fallback_bytes: Bytes of these, which are not the arena's.
@@ -55,6 +56,7 @@ class ArenaStats(Table):
     pages_cleared: Frames cleared for GFP.ZERO.
     pages_known_zero: Frames asked zero that needed no clearing.
     pages_released: Frames given back to the operating system.
+    vmalloc_pages: Frames of vmalloc areas outside the arena's own, which has no high memory.
     """
 
     current_count: int
@@ -87,6 +89,13 @@ class ArenaStats(Table):
     pages_cleared: int
     pages_known_zero: int
     pages_released: int
+    vmalloc_pages: int
+
+    @property
+    def used_bytes(self) -> int:
+        """Usable bytes in callers' hands, from Python and C: objects, and frames else."""
+        pages = self.large_pages + self.block_pages + self.vmalloc_pages
+        return self.live_object_bytes + pages * PAGE_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,10 +222,14 @@ _ARRAY_COUNTS = ("vmalloc_arrays", "fallback_arrays", "fallback_bytes", "total_f
 
 
 def arena_stats(
-    raw: Any, counts: tuple[int, int, int], array_counts: tuple[int, int, int, int]
+    raw: Any,
+    counts: tuple[int, int, int],
+    array_counts: tuple[int, int, int, int],
+    vmalloc_pages: int,
 ) -> ArenaStats:
     """Build ArenaStats from a pyslab_arena_stats and the arena's own counts."""
     own = dict(zip((*_COUNTS, *_ARRAY_COUNTS), (*counts, *array_counts), strict=True))
+    own["vmalloc_pages"] = vmalloc_pages
     names = [f.name for f in dataclasses.fields(ArenaStats) if f.name not in own]
     return ArenaStats(**own, **{name: getattr(raw, name) for name in names})
 

@@ -2,9 +2,10 @@
 
 `a*b + c*d - a` on float64 makes two temporaries and a result and drops them. It runs with
 NumPy's own allocator, inside `arena.numpy_allocator()`, and on outputs made before
-(`np.multiply(a, b, out=t)` ...), from either allocator: the bound. Operands come from the
-contender's allocator as well. A fresh interpreter calls `chain` for each size; within it the
-contenders take turns.
+(`np.multiply(a, b, out=t)` ...), from either allocator: the bound. The same calls with two arrays
+made anew each time show what allocation costs; the expression costs more, as NumPy walks the C
+stack before it writes over a temporary. Operands come from the contender's allocator as well. A
+fresh interpreter calls `chain` for each size; within it the contenders take turns.
 
 NumPy's own allocator is glibc's malloc, which learns from what the program drops: it gives a
 dropped block back to the system when it is larger than any that was dropped so far
@@ -58,21 +59,28 @@ if TYPE_CHECKING:
 SECTION_NAME = "numpy"
 OUTPUTS = "outputs"
 ARENA_OUTPUTS = "arena outputs"
-CONTENDERS = (NUMPY, PYSLAB, OUTPUTS, ARENA_OUTPUTS)
+ARENA_CALLS = "arena calls"
+CONTENDERS = (NUMPY, PYSLAB, ARENA_CALLS, OUTPUTS, ARENA_OUTPUTS)
 FRESH = "fresh heap"
 GROWN = "grown heap"
 
 SPEED_UPS = ((256 * KIB, 4.0), (MIB, 4.0), (4 * MIB, 4.0), (16 * MIB, 1.7))
-TO_OUTPUTS = ((64 * MIB, 1.15),)
+TO_OUTPUTS = (  # who makes arrays, in how much of the time of the outputs made before
+    (MIB, ARENA_CALLS, 1.03),
+    (4 * MIB, ARENA_CALLS, 1.03),
+    (16 * MIB, ARENA_CALLS, 1.03),
+    (64 * MIB, PYSLAB, 1.15),
+)
 
-_WITHOUT_TEMPORARIES = "mul(a, b, t); mul(c, d, u); add(t, u, t); sub(t, a, t)"
+_IN_PLACE = "add(t, u, t); sub(t, a, t)"
+_WITHOUT_TEMPORARIES = f"mul(a, b, t); mul(c, d, u); {_IN_PLACE}"
+_TWO_MADE = f"t = mul(a, b); u = mul(c, d); {_IN_PLACE}; del t, u"
 _WEIGHED_ROUNDS = 5
 # The threshold follows dropped blocks up to 32 MiB, their headers included.
 _GROWTH_BYTES = 32 * MIB - 64 * KIB
 # What malloc maps by itself at first, and what it goes on to map whatever was dropped.
 _GROWN_FROM, _GROWN_BELOW = 128 * KIB, 32 * MIB
-_FEW_ROUNDS_ABOVE = 4 * MIB  # there a round takes tens of milliseconds
-_FEW = 3  # times fewer
+_FEW_ROUNDS_ABOVE, _FEW = 4 * MIB, 3  # a round takes tens of milliseconds there: 3 times fewer
 _ROUNDS_MIN = 5
 
 
@@ -149,16 +157,16 @@ def chain_statements(arena: pyslab.Arena, nbytes: int) -> list[Statement]:
     numpy = required_numpy()
     calls = {"mul": numpy.multiply, "add": numpy.add, "sub": numpy.subtract}
     found = []
-    for name, outputs, context in (
-        (NUMPY, OUTPUTS, Context()),
-        (PYSLAB, ARENA_OUTPUTS, inside(arena)),
-    ):
+    ways = ((NUMPY, OUTPUTS, Context()), (PYSLAB, ARENA_OUTPUTS, inside(arena)))
+    for name, outputs, context in ways:
         operands = context.run(arrays, nbytes, "abcd")
         results = context.run(arrays, nbytes, "tu")
         found += [
             Statement(name, (CHAIN,), operands, context),
             Statement(outputs, (_WITHOUT_TEMPORARIES,), {**operands, **results, **calls}, context),
         ]
+        if name == PYSLAB:
+            found.append(Statement(ARENA_CALLS, (_TWO_MADE,), {**operands, **calls}, context))
     return found
 
 
@@ -200,13 +208,13 @@ def _table(results: Results, heap: str, meaning: str) -> Table:
         found = [series.find(*where, workload, name) for name in CONTENDERS]
         if not all(found):
             continue
-        theirs, ours, *bounds = [item for item in found if item]
+        theirs, ours, calls, *bounds = [item for item in found if item]
         bound = min(bounds, key=lambda item: item.minimum)
         faults = [faults_of(results, name, heap, workload) for name in (NUMPY, PYSLAB)]
         counts = " / ".join(MISSING if count is None else f"{count:.0f}" for count in faults)
         speed, rest = Ratio.of(theirs, ours), Ratio.of(ours, bound)
-        lowest = [format_ns(item.minimum) for item in (theirs, ours, *bounds)]
-        middle = [format_ns(item.median) for item in (theirs, ours, *bounds)]
+        lowest = [format_ns(item.minimum) for item in (theirs, ours, calls, *bounds)]
+        middle = [format_ns(item.median) for item in (theirs, ours, calls, *bounds)]
         rows.append(
             [workload, "min", *lowest, format_ratio(speed.minimum), f"{rest.minimum:.2f}", counts]
         )
@@ -247,11 +255,11 @@ def _speed_ups(results: Results) -> Iterator[Verdict]:
 
 
 def _to_outputs(results: Results) -> Iterator[Verdict]:
-    for size, limit in TO_OUTPUTS:
+    for size, contender, limit in TO_OUTPUTS:
         name = format_size(size)
         yield at_most(
-            f"NumPy: {CHAIN}, {name}, pyslab / outputs made before",
-            results.series.find(SECTION_NAME, FRESH, name, PYSLAB),
+            f"NumPy: {CHAIN}, {name}, {contender} / outputs made before",
+            results.series.find(SECTION_NAME, FRESH, name, contender),
             faster_outputs(results, FRESH, name),
             limit,
         )
@@ -262,8 +270,7 @@ def _to_outputs(results: Results) -> Iterator[Verdict]:
 
 def _draw(axes: Axes, results: Results) -> None:
     """Speed relative to NumPy's own allocator: above 1 is faster."""
-    where = (SECTION_NAME, FRESH)
-    series = results.series
+    where, series = (SECTION_NAME, FRESH), results.series
     workloads = series.workloads(*where)
     if not workloads:
         axes.set_axis_off()

@@ -1,0 +1,120 @@
+/* os_stack.c - see os_stack.h. */
+#include "os/os_stack.h"
+
+#include "base/compiler.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unwind.h>
+
+static struct {
+    _Unwind_Reason_Code (*walk)(_Unwind_Trace_Fn, void *); /* NULL: there is no unwinder */
+    _Unwind_Ptr (*address)(struct _Unwind_Context *);
+} unwinder;
+
+struct walk {
+    uintptr_t *addresses;        /* room for max of them */
+    unsigned max, nr;            /* nr were written */
+    bool skipped;                /* the frame of os_backtrace itself is behind us */
+    const struct os_module *end; /* NULL: to the outermost frame */
+};
+
+void os_backtrace_load(void)
+{
+    void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *walk = library != NULL ? dlsym(library, "_Unwind_Backtrace") : NULL;
+    void *address = library != NULL ? dlsym(library, "_Unwind_GetIP") : NULL;
+
+    if (walk == NULL || address == NULL)
+        return;
+    memcpy(&unwinder.address, &address, sizeof address);
+    memcpy(&unwinder.walk, &walk, sizeof walk);
+}
+
+static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *argument)
+{
+    struct walk *walk = argument;
+    uintptr_t address;
+
+    if (!walk->skipped) {
+        walk->skipped = true;
+        return _URC_NO_REASON;
+    }
+    address = unwinder.address(context);
+    if (walk->nr == walk->max || (walk->end != NULL && os_module_has(walk->end, address)))
+        return _URC_NORMAL_STOP;
+    walk->addresses[walk->nr++] = address;
+    return _URC_NO_REASON;
+}
+
+slow_path unsigned os_backtrace(uintptr_t *addresses, unsigned max, const struct os_module *end)
+{
+    struct walk walk = {.addresses = addresses, .max = max, .end = end};
+
+    if (unwinder.walk != NULL)
+        (void)unwinder.walk(walk_frame, &walk);
+    return walk.nr;
+}
+
+/* --- modules -------------------------------------------------------------- */
+
+bool os_module_has(const struct os_module *module, uintptr_t address)
+{
+    return address >= module->start && address < module->end;
+}
+
+struct module_search {
+    uintptr_t address;      /* an address of the module that is wanted */
+    struct os_module found; /* its range, once it was met */
+};
+
+static int module_is_it(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+    struct module_search *search = context;
+    struct os_module module = {.start = UINTPTR_MAX};
+    bool inside = false;
+
+    (void)bytes;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
+
+        if (segment->p_type != PT_LOAD)
+            continue;
+        inside = inside || (search->address >= start && search->address < end);
+        module.start = start < module.start ? start : module.start;
+        module.end = end > module.end ? end : module.end;
+    }
+    if (inside)
+        search->found = module;
+    return inside;
+}
+
+struct os_module os_module_of(uintptr_t address)
+{
+    struct module_search search = {.address = address};
+
+    dl_iterate_phdr(module_is_it, &search);
+    return search.found;
+}
+
+struct os_module os_module_of_program(void)
+{
+    return os_module_of((uintptr_t)getauxval(AT_ENTRY));
+}
+
+bool os_symbol_find(uintptr_t address, struct os_symbol *out)
+{
+    Dl_info info;
+
+    if (dladdr((const void *)address, &info) == 0 || info.dli_fname == NULL)
+        return false;
+    *out = (struct os_symbol){.module = info.dli_fname,
+                              .module_at = address - (uintptr_t)info.dli_fbase,
+                              .name = info.dli_sname};
+    if (info.dli_sname != NULL)
+        out->name_offset = address - (uintptr_t)info.dli_saddr;
+    return true;
+}

@@ -1,0 +1,42 @@
+/* os_stack.h - the calls that led here, and what an address in a program is called.
+ *
+ * What it is: return addresses of the calling thread, by the compiler's unwinder (libgcc_s, which
+ * glibc's own backtrace() loads in the same way); the range of addresses of a loaded module (the
+ * program or a library); and symbols, as far as a module exports them.
+ * What it is not: a reader of debug information. A function that is not exported has a place in
+ * its module, which addr2line turns into a line, but no name here.
+ * Lock: none of ours. The C library may take the loader's, so callers hold no lock of the core.
+ */
+#ifndef OS_OS_STACK_H
+#define OS_OS_STACK_H
+
+#include "base/config.h"
+
+struct os_symbol {
+    const char *module;    /* path of the program or library; lives as long as it is loaded */
+    uintptr_t module_at;   /* the address, counted from the module's start */
+    const char *name;      /* the symbol that the address is in; NULL: none is exported */
+    uintptr_t name_offset; /* the address, counted from that symbol */
+};
+
+struct os_module {
+    uintptr_t start; /* first address of its segments */
+    uintptr_t end;   /* behind the last one; 0: not known */
+};
+
+/* Loads the unwinder, which allocates; without this call os_backtrace finds nothing. Once, and
+ * before any other thread calls os_backtrace. */
+void os_backtrace_load(void);
+/* Return addresses, the innermost first, which is in the caller of this function, as far as the
+ * first one in `end`, if that is not NULL; how many they are. 0 where there is no unwinder. */
+unsigned os_backtrace(uintptr_t *addresses, unsigned max, const struct os_module *end);
+/* Whether the address is in the module. */
+bool os_module_has(const struct os_module *module, uintptr_t address);
+/* The module that the address is in; end is 0 if there is none. */
+struct os_module os_module_of(uintptr_t address);
+/* The module of the program itself. */
+struct os_module os_module_of_program(void);
+/* False: the address is in no module, or in none that is still loaded. */
+bool os_symbol_find(uintptr_t address, struct os_symbol *out);
+
+#endif

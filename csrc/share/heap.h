@@ -1,0 +1,80 @@
+/* heap.h - the heaps that this process has a part in: its own shared arenas and those it attached.
+ *
+ * What it is: for each heap one mapping of its frames and one of its table, a row with a sign of
+ * life, and the operations of protocol.h with addresses in place of offsets. What it is not: the
+ * owner's side, which knows blocks (share.h).
+ *
+ * Data structure: a list of struct pyslab_heap. Invariant: nr_held is the sum of the row's counts.
+ * Lock: one of rank SHARE for the list and every row of this process. fork handlers hold it, so
+ * that no descriptor of a half-made sign of life comes to a child.
+ */
+#ifndef SHARE_HEAP_H
+#define SHARE_HEAP_H
+
+#include "base/lock.h"
+#include "os/os_share.h"
+#include "pyslab.h"
+#include "share/protocol.h"
+
+#define SHARE_TRANSIT_S 600u /* a ticket of a dead maker ends after so many seconds */
+
+struct pyslab_heap {
+    struct share_table table;        /* and in it the mapping of the table's file */
+    struct pyslab_heap *next;        /* in the process's list */
+    char *base;                      /* of the frames: an own arena's, or a mapping of them */
+    int table_fd;                    /* for probes and new signs */
+    struct os_share_file table_file; /* what the number must name */
+    void *sign;                      /* of life, in row */
+    uint32_t row;                    /* this process's */
+    bool writable;                   /* base may be written to */
+    bool is_own;                     /* this process made the heap */
+    uint64_t nr_held;                /* blocks opened and not closed */
+    int fork_fd;                     /* while a fork is under way: the child's sign, or -1 */
+    uint32_t fork_row;               /* and its row */
+};
+
+/* What happened to the blocks of a process's heaps; see pyslab_share_stats. */
+struct share_events {
+    _Atomic uint64_t nr_opens;
+    _Atomic uint64_t nr_stale;
+    _Atomic uint64_t nr_deaths;
+};
+
+extern struct share_events share_events;
+
+void share_lock(void);
+void share_unlock(void);
+/* The lock itself, for lock_assert_held. */
+const struct lock *share_mutex(void);
+
+/* Binds to a heap whose table is mapped, and takes a row; own: row 0. EOS, EINVAL, EFORMAT, ELIMIT
+ * (no row is free). The caller fills in base, writable and is_own before, and holds the lock. */
+int share_heap_enter_locked(struct pyslab_heap *heap, uint32_t first_row, uint32_t end_row);
+void share_heap_leave_locked(struct pyslab_heap *heap);
+void share_list_add_locked(struct pyslab_heap *heap);
+void share_list_remove_locked(struct pyslab_heap *heap);
+/* The table's descriptor if it still names the table's file, else -1. */
+int share_heap_fd(const struct pyslab_heap *heap);
+/* Clears the rows of dead clients; returns how many. */
+uint32_t share_reap_rows_locked(struct pyslab_heap *heap);
+/* Is the client of a row alive? context: the heap. */
+bool share_row_is_alive(void *context, uint32_t row);
+
+/* The functions of the public header; it has their contracts. */
+int share_attach(int heap_fd, int table_fd, bool writable, struct pyslab_heap **out);
+int share_attach_process(int pid, const uint64_t heap_id[2], bool writable,
+                         struct pyslab_heap **out);
+int share_detach(struct pyslab_heap *heap);
+int share_handle_open(const pyslab_handle *handle, pyslab_shared_block *out);
+int share_handle_end(const pyslab_handle *handle);
+int share_block_close(const pyslab_shared_block *block);
+int share_block_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out);
+int share_heap_reap(struct pyslab_heap *heap, uint64_t *punched);
+bool share_heap_owner_is_alive(struct pyslab_heap *heap);
+
+/* For the fork handlers. In the child own heaps are no longer this process's. */
+void share_fork_prepare(void);
+void share_fork_parent(void);
+void share_fork_child(void);
+
+#endif

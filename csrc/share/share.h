@@ -1,0 +1,69 @@
+/* share.h - the owner's side of a shared heap: which of its blocks others hold.
+ *
+ * What it is: an index from a block's frame to its slot in the table of holders, and the blocks
+ * that the program has freed while others held them: they are deferred, and freed later. It is what
+ * page_alloc's keeper asks (page_alloc/page_alloc.h): no other layer knows of it.
+ * What it is not: an allocator. Only blocks of a frame and more are exported, of kmalloc's classes,
+ * large ones, and those of alloc_pages.
+ *
+ * Where a free must ask. Large blocks always come by kfree_slow, which asks. A slab with an
+ * exported object gets CLASS_LOOKUP as the class byte of its frames, so that frees in it, and no
+ * others, miss the fast path; the byte is restored with the last exported object. A block of
+ * alloc_pages has PAGE_FLAG_SHOWN in its word.
+ *
+ * Data structure: entry[], a word per frame: number of the slot + 1 of the block that starts there,
+ * with ENTRY_DEFERRED once it was freed; known[], the owner's own record of each slot, because
+ * what is in the table others can write.
+ * Invariant: deferred_bytes is the sum of the blocks on the list of deferred ones.
+ * Lock: heap.h's. entry[] is read without it, by who has the block.
+ */
+#ifndef SHARE_SHARE_H
+#define SHARE_SHARE_H
+
+#include "kmalloc/kmalloc.h"
+#include "share/heap.h"
+
+struct share_known {
+    uint64_t offset; /* of the block */
+    uint64_t bytes;
+    uint32_t next; /* free or deferred slot behind this one; SHARE_NONE */
+};
+
+struct share {
+    struct pyslab_heap heap;   /* this process's part in its own heap */
+    struct kmalloc *kmalloc;   /* whose blocks these are */
+    struct os_file *frames;    /* the heap's file */
+    _Atomic uint32_t *entry;   /* a word per frame */
+    struct share_known *known; /* nr_slots */
+    uint32_t nr_pages;         /* frames that have an address */
+    uint32_t free_slots;       /* list of slots that were used and are free */
+    uint32_t next_slot;        /* from here on none was used */
+    uint32_t deferred;         /* list of slots whose blocks were freed and are held */
+    uint32_t nr_exported;      /* slots in use */
+    uint32_t nr_deferred;      /* on the list */
+    uint64_t deferred_bytes;   /* their blocks */
+    uint64_t nr_exports;       /* slots that were ever given */
+    uint64_t nr_taken_back;    /* deferred blocks that were freed in the end */
+    bool forked;               /* a child's copy: the heap is its parent's, and frees do nothing */
+};
+
+/* Makes the table for a heap whose frames show a file at base. EOS, ENOMEM */
+int share_create(struct kmalloc *km, struct os_file *frames, char *base, bool writable,
+                 struct share **out);
+/* Has frees ask from now on. */
+void share_start(struct share *share);
+/* Others keep what they hold. NULL is a no-op. */
+void share_destroy(struct share *share);
+/* Looks for dead clients, and frees deferred blocks that nobody holds any more. Returns their
+ * bytes. The caller holds no lock. */
+uint64_t share_collect(struct share *share);
+/* The functions of the public header; they have their contracts. */
+int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab_handle *out);
+int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients,
+                        uint32_t *nr_tickets);
+void share_stats(struct share *share, pyslab_share_stats *out);
+int share_descriptors(struct share *share, int *heap_fd, int *table_fd);
+/* In a forked child: this copy of the arena takes no frames, and its frees do nothing. */
+void share_after_fork(struct share *share);
+
+#endif

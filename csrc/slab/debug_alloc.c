@@ -1,0 +1,335 @@
+/* debug_alloc.c - allocation and free in a cache with debug flags.
+ *
+ * What it is: the way of an object from its slab to a caller, to the quarantine, and back; and what
+ * becomes of one that somebody wrote to where nobody should: it is reported and retired.
+ * What it is not: the checks themselves (debug_check.c), or fast.
+ * Lock: cache->lock is taken here, once a call. What was found is reported when it is released.
+ */
+#include "slab/debug_internal.h"
+#include "stack/depot.h"
+
+#include <string.h>
+
+/* The stack of this call; 0 if the cache keeps none. */
+static uint32_t stack_of_call(const struct kmem_cache *cache)
+{
+    return cache->debug->track_at != 0 ? stack_save() : 0;
+}
+
+/* --- allocation --------------------------------------------------------- */
+
+/* A free object: the oldest that waits if enough do, or if `any` is set; else one of a slab. */
+static void *take_locked(struct kmem_cache *cache, bool any)
+{
+    struct quarantine *waiting = &cache->debug->waiting;
+    void *object = NULL;
+
+    lock_assert_held(&cache->lock);
+    if (!waiting_is_ripe(waiting))
+        slab_take_locked(cache, &object, 1);
+    return object == NULL && (any || waiting_is_ripe(waiting)) ? waiting_pop(waiting) : object;
+}
+
+/* NULL: there is none, or the one there was is retired, as found says. */
+static void *hand_out_locked(struct kmem_cache *cache, bool any, size_t asked, uint32_t stack,
+                             struct debug_found *found)
+{
+    void *object = take_locked(cache, any);
+
+    lock_assert_held(&cache->lock);
+    if (object == NULL)
+        return NULL;
+    if (unlikely(!debug_check_free(cache, object, found))) {
+        debug_make_retired(cache, object);
+        return NULL;
+    }
+    debug_make_live(cache, object, asked, stack);
+    return object;
+}
+
+/* True: there is one more slab. */
+static bool buy(struct kmem_cache *cache, uint32_t gfp)
+{
+    uint32_t pfn = slab_new(cache, gfp);
+
+    if (pfn >= SLAB_REFUSED)
+        return false;
+    lock_acquire(&cache->lock);
+    slab_add_locked(cache, pfn);
+    slab_settle_locked(cache, pfn);
+    lock_release(&cache->lock);
+    return true;
+}
+
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked)
+{
+    uint32_t stack = stack_of_call(cache);
+    bool is_short = false;
+
+    CHECK(asked <= cache->desc->object_size);
+    for (;;) {
+        struct debug_found found;
+        void *p;
+
+        found.what.kind = 0;
+        lock_acquire(&cache->lock);
+        p = hand_out_locked(cache, is_short, asked, stack, &found);
+        lock_release(&cache->lock);
+        if (likely(p != NULL)) {
+            add_relaxed(&cache->nr_past_allocs, 1);
+            add_relaxed(&cache->nr_past_exchanges, 1);
+            return p;
+        }
+        debug_report(&cache->owner->debug, &found, false);
+        if (found.what.kind != 0)
+            continue;
+        if (is_short)
+            return NULL;
+        is_short = !buy(cache, gfp);
+    }
+}
+
+/* --- free --------------------------------------------------------------- */
+
+/* Retires an object if it was written to, else puts it back to its slab. */
+static void leave_locked(struct kmem_cache *cache, void *object, struct slab_batch *batch,
+                         struct debug_found *found)
+{
+    lock_assert_held(&cache->lock);
+    if (unlikely(!debug_check_free(cache, object, found)))
+        debug_make_retired(cache, object);
+    else
+        slab_put_locked(cache, &object, 1, batch);
+}
+
+/* An object that was just freed waits; if too many do, the oldest leaves. */
+static void wait_locked(struct kmem_cache *cache, void *object, struct slab_batch *batch,
+                        struct debug_found *found)
+{
+    struct quarantine *waiting = &cache->debug->waiting;
+
+    lock_assert_held(&cache->lock);
+    if (waiting->capacity == 0) {
+        slab_put_locked(cache, &object, 1, batch);
+        return;
+    }
+    if (waiting_is_full(waiting))
+        leave_locked(cache, waiting_pop(waiting), batch, found);
+    waiting_push(waiting, object);
+}
+
+/* Why p, in the place of this object, may not be freed; 0: it may, as far as its words tell. */
+static uint32_t wrong_free(const struct kmem_cache *cache, void *object, const void *p)
+{
+    size_t asked;
+
+    if (object == NULL || (const char *)p < (const char *)object)
+        return PYSLAB_CORRUPTION_INVALID_FREE;
+    if (object_is_marked(cache, object))
+        return p == object ? PYSLAB_CORRUPTION_DOUBLE_FREE : PYSLAB_CORRUPTION_INVALID_FREE;
+    /* Only an aligned block begins elsewhere, and its words are there. */
+    if (p != object && (!cache->debug->keyed || ((uintptr_t)p & (DEBUG_WORD_BYTES - 1)) != 0 ||
+                        !debug_asked(cache, p, &asked)))
+        return PYSLAB_CORRUPTION_INVALID_FREE;
+    if (p == object && debug_users_pointer(cache, object) != p)
+        return PYSLAB_CORRUPTION_INVALID_FREE;
+    return 0;
+}
+
+static int free_locked(struct kmem_cache *cache, void *p, uint32_t stack, struct slab_batch *batch,
+                       struct debug_found *found)
+{
+    void *object = debug_object_around(cache, p);
+    uint32_t wrong = wrong_free(cache, object, p);
+
+    lock_assert_held(&cache->lock);
+    if (unlikely(wrong != 0)) {
+        debug_describe_free(cache, object, p, wrong, found);
+        return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
+    }
+    if (unlikely(!debug_check_live(cache, p, found))) {
+        debug_make_retired(cache, object);
+        return PYSLAB_OK;
+    }
+    debug_make_free(cache, object, stack);
+    wait_locked(cache, object, batch, found);
+    return PYSLAB_OK;
+}
+
+int debug_free(struct kmem_cache *cache, void *p)
+{
+    uint32_t stack = stack_of_call(cache);
+    struct debug_found found;
+    struct slab_batch batch;
+    int error;
+
+    CHECK(slab_cache_around(cache->owner, p) == cache);
+    found.what.kind = 0;
+    slab_batch_init(&batch);
+    lock_acquire(&cache->lock);
+    error = free_locked(cache, p, stack, &batch, &found);
+    lock_release(&cache->lock);
+    slab_batch_free(cache, &batch);
+    if (error == PYSLAB_OK || (cache->debug->flags & PYSLAB_DEBUG_CHECKS) != 0)
+        debug_report(&cache->owner->debug, &found, false);
+    return error;
+}
+
+int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, const void *p,
+                     int error)
+{
+    const struct kmem_cache *owner;
+    struct debug_found found = {.what.kind = 0};
+    uint32_t flags = sa->debug.flags, kind = PYSLAB_CORRUPTION_INVALID_FREE;
+
+    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL))
+        return error;
+    owner = slab_cache_around(sa, p);
+    if (owner != NULL && owner->debug != NULL)
+        flags |= owner->debug->flags;
+    if (cache != NULL && cache->debug != NULL)
+        flags |= cache->debug->flags;
+    if ((flags & PYSLAB_DEBUG_CHECKS) == 0)
+        return error;
+    if (error == PYSLAB_ECACHE)
+        kind = PYSLAB_CORRUPTION_WRONG_CACHE;
+    else if (error == PYSLAB_EDOUBLE)
+        kind = PYSLAB_CORRUPTION_DOUBLE_FREE;
+    found.what = (pyslab_corruption){.kind = kind, .address = p, .cache = "no object"};
+    if (owner != NULL)
+        debug_describe_free(owner, debug_object_around(owner, p), p, kind, &found);
+    debug_report(&sa->debug, &found, false);
+    return error;
+}
+
+/* --- in place ----------------------------------------------------------- */
+
+bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
+{
+    size_t old = cache->desc->object_size;
+    uint32_t stack = stack_of_call(cache);
+
+    CHECK(!object_is_marked(cache, p));
+    if (asked > cache->desc->object_size)
+        return false;
+    lock_acquire(&cache->lock);
+    (void)debug_asked(cache, p, &old);
+    if (zero && asked > old)
+        memset((char *)p + old, 0, asked - old);
+    debug_make_live(cache, p, asked, stack);
+    lock_release(&cache->lock);
+    return true;
+}
+
+void debug_examine(struct kmem_cache *cache, void *p)
+{
+    struct debug_found found;
+
+    found.what.kind = 0;
+    lock_acquire(&cache->lock);
+    (void)debug_check_live(cache, p, &found);
+    lock_release(&cache->lock);
+    debug_report(&cache->owner->debug, &found, false);
+}
+
+/* --- the quarantine of a cache ------------------------------------------ */
+
+uint64_t debug_flush(struct kmem_cache *cache)
+{
+    struct slab_batch batch;
+    void *object;
+
+    if (cache->debug == NULL)
+        return 0;
+    slab_batch_init(&batch);
+    do {
+        struct debug_found found;
+
+        found.what.kind = 0;
+        lock_acquire(&cache->lock);
+        object = waiting_pop(&cache->debug->waiting);
+        if (object != NULL)
+            leave_locked(cache, object, &batch, &found);
+        lock_release(&cache->lock);
+        debug_report(&cache->owner->debug, &found, false);
+    } while (object != NULL);
+    return slab_batch_free(cache, &batch);
+}
+
+/* The first retired object of a slab; NULL: it has none. */
+static void *retired_in_locked(const struct kmem_cache *cache, uint32_t pfn)
+{
+    const struct cache_desc *desc = cache->desc;
+    char *first = (char *)pfn_to_virt(&cache->owner->map, pfn) + desc->front;
+
+    lock_assert_held(&cache->lock);
+    for (uint32_t i = 0; i < desc->objects_per_slab; i++)
+        if (debug_is_retired(cache, first + (size_t)i * desc->stride))
+            return first + (size_t)i * desc->stride;
+    return NULL;
+}
+
+static void *next_retired_locked(const struct kmem_cache *cache)
+{
+    struct index_view links = page_links(&cache->owner->map);
+    void *object = NULL;
+
+    lock_assert_held(&cache->lock);
+    for (unsigned list = 0; list < NR_SLAB_LISTS; list++)
+        for (uint32_t pfn = cache->desc->list[list].first; pfn != INDEX_NONE && object == NULL;
+             pfn = index_link_at(links, pfn)->next)
+            object = retired_in_locked(cache, pfn);
+    return object;
+}
+
+void debug_release_retired(struct kmem_cache *cache)
+{
+    void *object;
+
+    if (cache->debug == NULL)
+        return;
+    lock_acquire(&cache->lock);
+    while (cache->debug->nr_retired != 0 && (object = next_retired_locked(cache)) != NULL) {
+        debug_make_free(cache, object, 0);
+        cache->debug->nr_retired--;
+        slab_put_locked(cache, &object, 1, NULL);
+    }
+    lock_release(&cache->lock);
+}
+
+uint64_t debug_nr_held(const struct kmem_cache *cache)
+{
+    return cache->debug != NULL ? cache->debug->waiting.nr + cache->debug->nr_retired : 0;
+}
+
+void debug_count_waiting(struct slab_alloc *sa, uint64_t *nr, uint64_t *bytes)
+{
+    struct kmem_cache *cache;
+    uint32_t id = 1;
+
+    *nr = 0;
+    *bytes = 0;
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
+        lock_acquire(&cache->lock);
+        if (cache->debug != NULL) {
+            *nr += cache->debug->waiting.nr;
+            *bytes += (uint64_t)cache->debug->waiting.nr * cache->desc->object_size;
+        }
+        lock_release(&cache->lock);
+        cache_unpin(cache);
+    }
+}
+
+/* Counts first, because somebody else may have p as soon as it is free. */
+int debug_free_counted(struct kmem_cache *cache, void *p)
+{
+    bool is_free = object_is_marked(cache, p);
+    int error;
+
+    if (!is_free)
+        cache_count_free(cache, p);
+    error = debug_free(cache, p);
+    if (error != PYSLAB_OK && !is_free)
+        cache_count_alloc(cache, p);
+    return error;
+}
