@@ -7,6 +7,8 @@ import sys
 import threading
 from typing import Any
 
+import pytest
+
 from pyslab.cymem import Pool
 
 NR_THREADS = 8
@@ -77,8 +79,8 @@ def test_one_pool_for_eight_threads(user: Any) -> None:
     assert pool.size == sum(pool.addresses.values())
 
 
-def test_the_gil_stays_off(user: Any) -> None:
+@pytest.mark.usefixtures("user")
+def test_the_gil_stays_off() -> None:
     """On an interpreter without a GIL neither module switches it on."""
-    assert sys.modules["pyslab.cymem"] and user
     if "free-threading" in sys.version:
         assert not sys._is_gil_enabled()  # type: ignore[attr-defined]

@@ -31,8 +31,8 @@ enum outside_source { OUTSIDE_VMALLOC, OUTSIDE_NUMPY, NR_OUTSIDE };
 
 typedef struct {
     PyObject_HEAD
-    struct pyslab_arena *core;     /* NULL once unmapped */
-    uint32_t nr_refs;              /* of this object's own to core: 1; 2 if Python made it */
+    struct pyslab_arena *core; /* NULL once unmapped */
+    uint32_t nr_refs;          /* of this object's own to core: 1; 2 if Python made it */
 #ifdef Py_GIL_DISABLED
     struct arena_tally *tallies; /* the counts, by thread */
     shared_bool orphan;          /* no reference from outside: see arena_ref() */

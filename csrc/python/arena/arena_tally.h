@@ -32,9 +32,9 @@ struct arena_tally {
 
 /* What this module keeps for a thread, in one place: one look-up finds all of it. */
 struct python_thread {
-    unsigned tally;                    /* its number; 0: none */
-    bool asked;                        /* for a number */
-    unsigned nr_free_buffers;          /* buffer/buffer.c has these two */
+    unsigned tally;           /* its number; 0: none */
+    bool asked;               /* for a number */
+    unsigned nr_free_buffers; /* buffer/buffer.c has these two */
     struct buffer_object *free_buffers;
 };
 extern _Thread_local struct python_thread python_thread

@@ -269,7 +269,7 @@ BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
     if (unlikely(self == NULL))
         self = PyObject_New(BufferObject, objects.buffer_type);
     if (likely(self != NULL)) {
-            buffer_fill(self, arena, p, nbytes, ops, keep);
+        buffer_fill(self, arena, p, nbytes, ops, keep);
     }
     return self;
 }
