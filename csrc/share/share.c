@@ -232,13 +232,13 @@ int share_export_held_locked(struct share *share, const void *p, uint64_t bytes,
                              pyslab_handle *out)
 {
     struct share_block block;
-    int error = find_or_export_locked(share, p, &block);
+    int error = find_or_export_locked(share, p, uses, &block);
 
     lock_assert_held(share_mutex());
     CHECK(uses >= 1 && uses <= SHARE_MAX_USES);
     if (error == PYSLAB_EDOUBLE &&
         load_relaxed(share_count(&share->heap.table, SHARE_OWNER_ROW, block.slot)) != 0)
-        error = PYSLAB_OK;
+        error = share_transit_admit_locked(share, block.slot, block.bytes, uses);
     if (error == PYSLAB_OK && bytes > block.bytes)
         error = PYSLAB_EINVAL;
     return error != PYSLAB_OK ? error : make_handle_locked(share, &block, uses, out);
