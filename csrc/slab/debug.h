@@ -171,7 +171,7 @@ void debug_free_released(struct kmem_cache *cache, void *p);
 /* p is for this many bytes from now on; those that are new read zero if `zero`. False, and nothing
  * has changed: the object has no room for so many. pre: p is live */
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);
-/* Checks a live object, and reports. */
+/* Checks a live object, repairs what it finds, and reports. The caller holds no lock. */
 void debug_examine(struct kmem_cache *cache, void *p);
 /* Reports p, which somebody frees although it is nothing that may be freed so: to `cache`, or by
  * kfree (NULL), if the cache whose object it is has the flag F, or a tool watches the arena.

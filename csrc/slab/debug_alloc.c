@@ -264,7 +264,10 @@ void debug_examine(struct kmem_cache *cache, void *p)
 
     found.what.kind = 0;
     lock_acquire(&cache->lock);
-    (void)debug_check_live(cache, p, &found);
+    if (!debug_check_live(cache, p, &found)) {
+        debug_make_live(cache, p, found.what.object_size, found.what.allocated_at);
+        add_relaxed(&cache->owner->debug.nr_repaired, 1);
+    }
     lock_release(&cache->lock);
     debug_report(&cache->owner->debug, &found, false);
 }

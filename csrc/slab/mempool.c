@@ -239,6 +239,8 @@ static int free_counted(struct mempool *pool, void *p)
     if (load_relaxed(&pool->curr_nr) < load_relaxed(&pool->min_nr)) {
         int error = check_freed(pool, p);
 
+        if (error == PYSLAB_OK && pool->cache->debug != NULL)
+            debug_examine(pool->cache, p);
         if (error != PYSLAB_OK || put_into_reserve(pool, p))
             return error;
     }
