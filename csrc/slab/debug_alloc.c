@@ -288,8 +288,14 @@ int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked)
     found.what.kind = 0;
     lock_acquire(&cache->lock);
     error = wrong_free_error(wrong_free(cache, debug_object_around(cache, p), p));
-    if (likely(error == PYSLAB_OK) && likely(debug_check_live(cache, p, &found)) && asked != NULL)
-        (void)debug_asked(cache, p, asked);
+    if (likely(error == PYSLAB_OK) && likely(debug_check_live(cache, p, &found))) {
+        if (asked != NULL)
+            (void)debug_asked(cache, p, asked);
+    } else if (error == PYSLAB_OK) {
+        debug_make_live(cache, (void *)(uintptr_t)p, found.what.object_size,
+                        found.what.allocated_at);
+        add_relaxed(&cache->owner->debug.nr_repaired, 1);
+    }
     lock_release(&cache->lock);
     debug_report(&cache->owner->debug, &found, false);
     return error;

@@ -244,6 +244,8 @@ static int free_counted(struct mempool *pool, void *p)
 
         if (error == PYSLAB_OK)
             error = page_keeps(pool->cache->owner->pages, p);
+        if (error == PYSLAB_OK && pool->cache->debug != NULL)
+            (void)debug_examine(pool->cache, p, NULL);
         if (error != PYSLAB_OK || put_into_reserve(pool, p))
             return error == PAGE_KEPT ? PYSLAB_OK : error;
     }

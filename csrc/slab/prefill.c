@@ -93,8 +93,6 @@ void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p)
     CHECK(sheaf->nr < sheaf->capacity && slab_cache_of(cache->owner, p) == cache &&
           !object_is_marked(cache, p));
     cache_count_free(cache, p);
-    if (cache->debug != NULL)
-        (void)debug_examine(cache, p, NULL);
     object_set_mark(cache, p);
     sheaf->object[sheaf->nr++] = p;
     add_relaxed(&cache->nr_prefilled, 1);

@@ -321,6 +321,35 @@ static void retired(void)
     end();
 }
 
+/* What comes back to a mempool's reserve is looked at, without the pool's lock, and mended. */
+static void mempool_reserve(void)
+{
+    static void *p[4096];
+    pyslab_kmem_cache *cache;
+    pyslab_mempool *pool;
+    size_t nr = 0;
+    char *last;
+
+    debug_arena(FZPU);
+    cache = cache_with(4000, 0);
+    EXPECT_EQ(pyslab_mempool_create(cache, 1, &pool), PYSLAB_OK);
+    pyslab_arena_set_limit(arena, 1);
+    while (nr < ARRAY_SIZE(p) && (p[nr] = pyslab_kmem_cache_alloc(cache, KERNEL)) != NULL)
+        nr++;
+    last = pyslab_mempool_alloc(pool, KERNEL);
+    EXPECT(nr < ARRAY_SIZE(p) && last != NULL);
+    last[4000] = 1;
+    EXPECT_EQ(pyslab_mempool_free(pool, last), PYSLAB_OK);
+    EXPECT_EQ(nr_seen, 1);
+    EXPECT_EQ(seen.kind, PYSLAB_CORRUPTION_RIGHT_REDZONE);
+    rig_validate(arena);
+    pyslab_arena_set_limit(arena, 0);
+    while (nr > 0)
+        EXPECT_EQ(pyslab_kmem_cache_free(cache, p[--nr]), PYSLAB_OK);
+    EXPECT_EQ(pyslab_mempool_destroy(pool), PYSLAB_OK);
+    end();
+}
+
 /* --- flags and text ----------------------------------------------------- */
 
 static uint32_t flags_of(const char *text, const char *name)
@@ -513,6 +542,7 @@ static const struct test tests[] = {
     TEST(wrong_frees),
     TEST(krealloc_uaf),
     TEST(retired),
+    TEST(mempool_reserve),
     TEST(text),
     TEST(environment),
     TEST(all_flags),

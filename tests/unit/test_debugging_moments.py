@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import inspect
+import os
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -116,6 +120,94 @@ def test_a_foreign_pointer(arena: pyslab.Arena) -> None:
     error = caught.value
     assert ("invalid free", "no object", None) == (error.kind, error.cache, error.object)
     assert ("", [], []) == (error.hexdump, error.allocated_at, error.freed_at)
+
+
+def test_a_forked_child(arena: pyslab.Arena) -> None:
+    """Parent and child each find what is wrong in their own copy."""
+    buf = arena.kmalloc(100)
+    damage(buf)
+    child = os.fork()
+    if child == 0:
+        try:
+            arena.kfree(buf)
+        except pyslab.CorruptionError as error:
+            os._exit(7 if error.allocated_at[0][2] == "test_a_forked_child" else 8)
+        os._exit(9)
+    assert 7 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with pytest.raises(pyslab.CorruptionError, match="right red zone"):
+        arena.kfree(buf)
+
+
+# --- where a stack ends -------------------------------------------------------------
+
+
+def in_a_generator(arena: pyslab.Arena) -> Iterator[int]:
+    """Free and write in a generator."""
+    buf = arena.kmalloc(64)
+    yield buf.address
+    arena.kfree(buf)  # the free
+    yield 0
+
+
+def use_generator(arena: pyslab.Arena) -> int:
+    """Run it to its end."""
+    return max(in_a_generator(arena))
+
+
+def use_thread(arena: pyslab.Arena) -> int:
+    """Do it in a thread of its own."""
+    done: list[int] = []
+
+    def work() -> None:
+        buf = arena.kmalloc(64)
+        done.append(buf.address)
+        arena.kfree(buf)  # the free
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return done[0]
+
+
+def use_callback(arena: pyslab.Arena) -> int:
+    """Do it in a function that C calls, here qsort()."""
+    done: list[int] = []
+
+    def compare(left: Any, right: Any) -> int:
+        buf = arena.kmalloc(64)
+        done.append(buf.address)
+        arena.kfree(buf)  # the free
+        return 0
+
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    numbers = (ctypes.c_int * 2)(1, 2)
+    ctypes.CDLL(None).qsort(numbers, 2, ctypes.sizeof(ctypes.c_int), kind(compare))
+    return done[0]
+
+
+@pytest.mark.parametrize(
+    ("use", "names"),
+    [
+        (use_generator, ["in_a_generator", "use_generator"]),
+        (use_thread, ["work", "run"]),
+        (use_callback, ["compare", "use_callback"]),
+    ],
+)
+def test_where_stacks_end(
+    arena: pyslab.Arena, use: Callable[[pyslab.Arena], int], names: list[str]
+) -> None:
+    """At the user's line: in a generator, a thread, a function that C calls back."""
+    ctypes.memset(use(arena), 0x41, 1)
+    with pytest.raises(pyslab.CorruptionError) as caught:
+        arena.validate()
+    lines = inspect.getsource(sys.modules[__name__]).splitlines()
+    for frames, text in (
+        (caught.value.allocated_at, "arena.kmalloc(64)"),
+        (caught.value.freed_at, "# the free"),
+    ):
+        assert __file__ == frames[0][0]
+        assert text in lines[frames[0][1] - 1]
+        assert names == [frame[2] for frame in frames[:2]]
 
 
 # --- Buffers that were exported ---------------------------------------------------
