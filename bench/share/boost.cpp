@@ -1,10 +1,10 @@
 /* boost.cpp - shared memory of Boost.Interprocess beside a shared arena of pyslab: how long a block
  * takes, and whether the others go on when a process is killed.
  *
- * With Boost all processes allocate from one segment, under one lock. With pyslab each has a heap of
- * its own; what processes have in common is the table of who holds a block. So the victims do what
- * processes do to each other there: with Boost they allocate and deallocate; with pyslab they open a
- * block of the survivor's and close it. The survivor allocates, exports and frees meanwhile.
+ * With Boost all processes allocate from one segment, under one lock. With pyslab each has a heap
+ * of its own; what they have in common is the table of who holds a block. So the victims do what
+ * processes do to each other there: with Boost they allocate and deallocate; with pyslab they open
+ * a block of the survivor's and close it. The survivor allocates, exports and frees meanwhile.
  * What it is not: a comparison of the libraries' other containers. */
 #define PYSLAB_NO_PYTHON
 #include <pyslab.h>
