@@ -55,7 +55,7 @@ static const struct path {
     {"shared_pages", path_pages},
 };
 
-/* What is named shared_ runs in an arena that other processes may see, and that exported nothing. */
+/* What is named shared_ runs in an arena that other processes may see; nothing is exported. */
 static void set_up(const char *name)
 {
     bool shared = strncmp(name, "shared_", strlen("shared_")) == 0;
