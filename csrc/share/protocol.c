@@ -221,7 +221,8 @@ void share_row_clear(const struct share_table *table, uint32_t row)
     reach = min_uint(load_relaxed(&table->rows[row].reach), table->nr_slots);
     for (uint32_t slot = 0; slot < reach; slot++)
         if (load_relaxed(share_count(table, row, slot)) != 0)
-            store_relaxed(share_count(table, row, slot), 0);
+            /* Who sees the zero sees the tickets that the client published before it died. */
+            atomic_store_explicit(share_count(table, row, slot), 0, memory_order_release);
     store_relaxed(&table->rows[row].reach, 0);
     tickets_clear(table, row);
     atomic_store_explicit(&table->rows[row].in_use, 0, memory_order_release);
