@@ -32,6 +32,7 @@ __all__ = [
     "CacheStats",
     "Closable",
     "Fallback",
+    "Fork",
     "Fragmentation",
     "Hugepages",
     "KmallocClasses",
@@ -57,6 +58,7 @@ __all__ = [
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
+Fork = Literal["view", "refuse"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]
 Shape = SupportsIndex | Sequence[SupportsIndex]

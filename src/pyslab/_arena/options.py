@@ -10,6 +10,7 @@ import enum
 import os
 
 from pyslab import _hints as hints
+from pyslab._arena.forking import FORKS
 from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
 from pyslab._memory.gfp_zones import ZONE_NAMES
@@ -40,6 +41,7 @@ def arena_options(
     highmem: str | os.PathLike[str] | None,
     background_purge: bool,
     debug: str | None,
+    fork: str,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -55,6 +57,7 @@ def arena_options(
     options.purge_delay_ms = _purge_option(purge_delay)
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
+    options.fork = _choice("fork", fork, FORKS)
     options.background_purge = bool(background_purge)
     if background_purge and purge_delay is None:
         raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
