@@ -92,8 +92,7 @@ static int commit_shared(struct pyslab_arena *arena, const pyslab_arena_options 
     if (error == PYSLAB_OK)
         error = os_file_map(&arena->low, base, 0, arena->mapped_bytes, OS_FILE_SHARED);
     if (error == PYSLAB_OK)
-        error = share_create(&arena->kmalloc, &arena->low, base,
-                             options->shared == PYSLAB_SHARE_WRITE, &arena->share);
+        error = share_create(&arena->kmalloc, &arena->low, base, options, &arena->share);
     if (error == PYSLAB_OK && options->fork == PYSLAB_FORK_REFUSE)
         error = share_fork_refuse(arena->share);
     return error;
@@ -203,12 +202,16 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 
 /* --- create and destroy ------------------------------------------------- */
 
-static bool arena_reclaim(void *context)
+/* What others were sent and have not opened goes last. */
+static bool arena_reclaim(void *context, uint32_t nr_short)
 {
     struct pyslab_arena *arena = context;
     uint64_t nr_back = arena->share != NULL ? share_collect(arena->share) : 0;
 
-    return slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0;
+    if (slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0)
+        return true;
+    return arena->share != NULL && nr_short != 0 &&
+           share_collect_sent(arena->share, (uint64_t)nr_short << PAGE_SHIFT) != 0;
 }
 
 /* Tells the zones what the content of frames is before their first use. */

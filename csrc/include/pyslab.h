@@ -374,7 +374,8 @@ void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out);
 
 /* Makes a handle for a live block of a frame or more, of kmalloc or alloc_pages, that may be opened
  * so many times (1 to 65534, or PYSLAB_USES_PINNED). Errors: EINVAL: no such block, or the arena is
- * not shared; ELIMIT: the table is full, send the bytes; EDOUBLE: it was freed; EFORKED. */
+ * not shared; ELIMIT: the table is full, or more than max_transit_bytes would be on their way: send
+ * the bytes; EDOUBLE: it was freed; EFORKED. */
 int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out);
 /* Opens the block of a handle. EPOINTER: its heap is not attached; ESTALE: the block is gone or
  * the handle used up; ECORRUPT, ELIMIT. */

@@ -79,7 +79,9 @@ struct hugepages {
 
 /* See reclaim.c. */
 struct reclaim {
-    bool (*upper)(void *context); /* an upper layer frees blocks; true: some came back */
+    /* An upper layer frees blocks; true: some came back. nr_short: frames of a request that fails
+     * otherwise; 0: none does yet. */
+    bool (*upper)(void *context, uint32_t nr_short);
     void *upper_context;
     /* The out-of-memory callback: asked before a request fails; NULL: there is none. */
     int (*_Atomic oom)(size_t nbytes, uint32_t zone, void *context);

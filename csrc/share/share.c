@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define ENTRY_DEFERRED 0x80000000u
+#define TRANSIT_S 600u /* of transit_ttl_s, unless the options say otherwise */
 
 static struct page_alloc *pages_of(const struct share *share)
 {
@@ -158,7 +159,8 @@ static uint32_t take_slot_locked(struct share *share)
 }
 
 /* The block's slot and generation, new ones if it has none. EINVAL, ELIMIT, EDOUBLE */
-static int find_or_export_locked(struct share *share, const void *p, struct share_block *out)
+static int find_or_export_locked(struct share *share, const void *p, uint32_t uses,
+                                 struct share_block *out)
 {
     _Atomic uint32_t *entry = entry_of(share, p);
     uint64_t offset = offset_of(share, p), bytes;
@@ -170,13 +172,17 @@ static int find_or_export_locked(struct share *share, const void *p, struct shar
         *out = (struct share_block){
             slot, share_slot_generation(load_relaxed(&share->heap.table.slots[slot].word)), offset,
             share->known[slot].bytes};
-        return (load_relaxed(entry) & ENTRY_DEFERRED) != 0 ? PYSLAB_EDOUBLE : PYSLAB_OK;
+        return (load_relaxed(entry) & ENTRY_DEFERRED) != 0
+                   ? PYSLAB_EDOUBLE
+                   : share_transit_admit_locked(share, slot, out->bytes, uses);
     }
     bytes = exportable_bytes(share, p);
+    if (bytes != 0 && share_transit_admit_locked(share, SHARE_NONE, bytes, uses) != PYSLAB_OK)
+        return PYSLAB_ELIMIT;
     slot = bytes != 0 ? take_slot_locked(share) : SHARE_NONE;
     if (slot == SHARE_NONE)
         return bytes != 0 ? PYSLAB_ELIMIT : PYSLAB_EINVAL;
-    share->known[slot] = (struct share_known){offset, bytes, SHARE_NONE};
+    share->known[slot] = (struct share_known){.offset = offset, .bytes = bytes, .next = SHARE_NONE};
     share_export(&share->heap.table, slot, offset, bytes, out);
     store_relaxed(&share->entry[offset >> PAGE_SHIFT], slot + 1);
     share_divert_locked(share, p);
@@ -197,7 +203,7 @@ int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab
     if (share->forked)
         return PYSLAB_EFORKED;
     share_lock();
-    error = find_or_export_locked(share, p, &block);
+    error = find_or_export_locked(share, p, uses, &block);
     if (error == PYSLAB_OK)
         error = share_ticket_make(table, SHARE_OWNER_ROW, block.slot, block.generation, uses,
                                   os_time_ns() / 1000000000u, &key);
@@ -230,17 +236,16 @@ int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients
 /* Takes deferred blocks that nobody holds off the list; returns the first slot of those, linked. */
 static uint32_t take_unheld_locked(struct share *share)
 {
-    uint64_t now_s = os_time_ns() / 1000000000u;
     uint32_t *at = &share->deferred, taken = SHARE_NONE;
 
     lock_assert_held(share_mutex());
+    share->transit.nr_expired += share_tickets_expire(&share->heap.table, share->next_slot,
+                                                      os_time_ns() / 1000000000u,
+                                                      share_row_is_alive, &share->heap);
     while (*at != SHARE_NONE) {
         uint32_t slot = *at;
         struct share_known *known = &share->known[slot];
 
-        (void)share_tickets_expire(&share->heap.table, slot,
-                                   now_s > SHARE_TRANSIT_S ? now_s - SHARE_TRANSIT_S : 0,
-                                   share_row_is_alive, &share->heap);
         if (!share_retire(&share->heap.table, slot)) {
             at = &known->next;
             continue;
@@ -251,6 +256,7 @@ static uint32_t take_unheld_locked(struct share *share)
         share->nr_deferred--;
         share->nr_taken_back++;
         share->deferred_bytes -= known->bytes;
+        share->taken_back_bytes += known->bytes;
     }
     return taken;
 }
@@ -301,6 +307,14 @@ uint64_t share_collect(struct share *share)
     return bytes + share_fork_collect(share);
 }
 
+uint64_t share_collect_sent(struct share *share, uint64_t wanted)
+{
+    share_lock();
+    share_transit_cut_locked(share, wanted);
+    share_unlock();
+    return share_collect(share);
+}
+
 void share_stats(struct share *share, pyslab_share_stats *out)
 {
     *out = (pyslab_share_stats){.struct_size = sizeof *out};
@@ -308,8 +322,11 @@ void share_stats(struct share *share, pyslab_share_stats *out)
     for (uint32_t row = 0; row < SHARE_ROWS; row++)
         out->nr_clients += row != SHARE_OWNER_ROW &&
                            load_relaxed(&share->heap.table.rows[row].in_use) != 0;
-    for (uint32_t slot = 0; slot < share->next_slot; slot++)
-        out->nr_in_transit += share_in_transit(&share->heap.table, slot);
+    out->transit_bytes = share_transit_look_locked(share, &out->nr_in_transit);
+    out->max_transit_bytes = share->transit.max_bytes;
+    out->nr_refused = share->transit.nr_refused;
+    out->nr_expired = share->transit.nr_expired;
+    out->taken_back_bytes = share->taken_back_bytes;
     out->nr_exported = share->nr_exported;
     out->nr_deferred = share->nr_deferred;
     out->deferred_bytes = share->deferred_bytes;
@@ -321,6 +338,7 @@ void share_stats(struct share *share, pyslab_share_stats *out)
     out->nr_opens = load_relaxed(&share_events.nr_opens);
     out->nr_stale = load_relaxed(&share_events.nr_stale);
     out->nr_deaths = load_relaxed(&share_events.nr_deaths);
+    out->punched_bytes = load_relaxed(&share_events.punched_bytes);
     memcpy(out->heap_id, share->heap.table.heap_id, sizeof out->heap_id);
 }
 
@@ -364,25 +382,28 @@ static int map_index(struct share *share)
     return error;
 }
 
-/* Makes the table's file. */
-static int table_create(struct share *share, bool writable)
+/* Makes the table's file. Both files have no name, so that only who was given a descriptor, or may
+ * look into this process, comes to them; the modes let another user open anew what it was given. */
+static int table_create(struct share *share, const pyslab_arena_options *options)
 {
+    bool writable = options->shared == PYSLAB_SHARE_WRITE;
     struct pyslab_heap *heap = &share->heap;
     uint64_t bytes = share_table_bytes(share_table_slots(share->frames->bytes));
     void *base = NULL;
     int error = os_share_create("pyslab-table", bytes, &heap->table_fd);
 
     if (error == PYSLAB_OK)
-        error = os_share_seal(heap->table_fd, 0600);
+        error = os_share_seal(heap->table_fd, 0666);
     if (error == PYSLAB_OK)
         error = os_share_look(heap->table_fd, &heap->table_file);
     if (error == PYSLAB_OK)
-        error = os_share_seal(share->frames->fd, writable ? 0600 : 0444);
+        error = os_share_seal(share->frames->fd, writable ? 0666 : 0444);
     if (error == PYSLAB_OK)
         error = os_share_map(heap->table_fd, bytes, true, &base);
     if (error == PYSLAB_OK)
         share_table_format(&heap->table, base, share->frames->bytes, share->frames->device,
-                           share->frames->inode, writable ? SHARE_WRITABLE : 0);
+                           share->frames->inode, writable ? SHARE_WRITABLE : 0,
+                           options->transit_ttl_s != 0 ? options->transit_ttl_s : TRANSIT_S);
     return error;
 }
 
@@ -399,8 +420,8 @@ static int enter(struct share *share)
     return error;
 }
 
-int share_create(struct kmalloc *km, struct os_file *frames, char *base, bool writable,
-                 struct share **out)
+int share_create(struct kmalloc *km, struct os_file *frames, char *base,
+                 const pyslab_arena_options *options, struct share **out)
 {
     struct share *share = os_heap_alloc(sizeof *share);
     int error;
@@ -412,12 +433,14 @@ int share_create(struct kmalloc *km, struct os_file *frames, char *base, bool wr
     share->nr_pages = (uint32_t)(frames->bytes >> PAGE_SHIFT);
     share->free_slots = share->deferred = SHARE_NONE;
     share_fork_init(&share->fork, share->nr_pages);
+    share->transit.max_bytes = options->max_transit_bytes != 0 ? options->max_transit_bytes
+                                                               : frames->bytes / 4;
     share->heap.base = base;
     share->heap.table_fd = -1;
     share->heap.writable = share->heap.is_own = true;
     error = map_index(share);
     if (error == PYSLAB_OK)
-        error = table_create(share, writable);
+        error = table_create(share, options);
     if (error == PYSLAB_OK)
         error = enter(share);
     if (error != PYSLAB_OK) {

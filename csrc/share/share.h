@@ -20,11 +20,14 @@
 #include "kmalloc/kmalloc.h"
 #include "share/fork.h"
 #include "share/heap.h"
+#include "share/transit.h"
 
 struct share_known {
     uint64_t offset; /* of the block */
     uint64_t bytes;
-    uint32_t next; /* free or deferred slot behind this one; SHARE_NONE */
+    uint32_t next;     /* free or deferred slot behind this one; SHARE_NONE */
+    uint32_t walk;     /* transit.h: the last walk that found a ticket of it, */
+    uint32_t newest_s; /* and when the newest of these was made */
 };
 
 struct share {
@@ -42,14 +45,16 @@ struct share {
     uint64_t deferred_bytes;   /* their blocks */
     uint64_t nr_exports;       /* slots that were ever given */
     uint64_t nr_taken_back;    /* deferred blocks that were freed in the end */
-    struct share_fork fork;    /* what forked children have */
-    bool forked;               /* a child's copy: what has a number in `fork` is its parent's */
-    bool is_new_child;         /* and it has no heap of its own yet */
+    uint64_t taken_back_bytes; /* of these */
+    struct share_transit transit;
+    struct share_fork fork; /* what forked children have */
+    bool forked;            /* a child's copy: what has a number in `fork` is its parent's */
+    bool is_new_child;      /* and it has no heap of its own yet */
 };
 
 /* Makes the table for a heap whose frames show a file at base. EOS, ENOMEM */
-int share_create(struct kmalloc *km, struct os_file *frames, char *base, bool writable,
-                 struct share **out);
+int share_create(struct kmalloc *km, struct os_file *frames, char *base,
+                 const pyslab_arena_options *options, struct share **out);
 /* Has frees ask from now on. */
 void share_start(struct share *share);
 /* Others keep what they hold. NULL is a no-op. */
@@ -57,6 +62,9 @@ void share_destroy(struct share *share);
 /* Looks for dead clients, and frees deferred blocks that nobody holds any more. Returns their
  * bytes. The caller holds no lock. */
 uint64_t share_collect(struct share *share);
+/* For an allocation that fails otherwise: ends the tickets of deferred blocks that nobody holds,
+ * the oldest first, of so many bytes, and collects. The caller holds no lock. */
+uint64_t share_collect_sent(struct share *share, uint64_t wanted);
 /* The functions of the public header; they have their contracts. */
 int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab_handle *out);
 int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients,

@@ -173,6 +173,8 @@ cdef extern from "<pyslab.h>" nogil:
         const char *debug
         uint32_t shared
         uint32_t fork
+        uint32_t transit_ttl_s
+        uint64_t max_transit_bytes
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size
@@ -371,6 +373,12 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t nr_opens
         uint64_t nr_stale
         uint64_t nr_deaths
+        uint64_t taken_back_bytes
+        uint64_t transit_bytes
+        uint64_t max_transit_bytes
+        uint64_t nr_refused
+        uint64_t nr_expired
+        uint64_t punched_bytes
         uint64_t nr_fork_deferred
         uint64_t fork_deferred_bytes
 

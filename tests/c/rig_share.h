@@ -29,4 +29,24 @@ static inline pyslab_arena *share_rig_arena(uint32_t shared)
     return rig_arena_of(&options);
 }
 
+static inline bool rig_keep_file(void *context, int fd)
+{
+    int *kept = context;
+
+    *kept = dup(fd);
+    return false;
+}
+
+/* A descriptor of a process's file in memory, to read and write; -1. */
+static inline int rig_memory_file_of(pid_t pid, const char *name)
+{
+    int found = -1, fd = -1;
+
+    (void)os_share_each_of(pid, name, rig_keep_file, &found);
+    if (found >= 0)
+        (void)os_share_reopen(found, true, &fd);
+    close(found);
+    return fd;
+}
+
 #endif

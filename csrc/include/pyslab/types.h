@@ -206,6 +206,10 @@ typedef struct pyslab_arena_options {
                                          environment says; "": nothing */
     uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
     uint32_t fork;                    /* enum pyslab_fork: what a forked child sees of it then */
+    uint32_t transit_ttl_s;           /* shared: a handle that nobody has opened ends so many
+                                         seconds after it was made, if its maker is dead; 0: 600 */
+    uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
+                                         at most; 0: a quarter of the arena */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -443,6 +447,12 @@ typedef struct pyslab_share_stats {
     uint64_t nr_opens;            /* by this process, in all heaps: handles opened */
     uint64_t nr_stale;            /* handles that were stale */
     uint64_t nr_deaths;           /* dead clients that this process has cleared up after */
+    uint64_t taken_back_bytes;    /* of the blocks of nr_taken_back */
+    uint64_t transit_bytes;       /* blocks on their way, which max_transit_bytes is about */
+    uint64_t max_transit_bytes;   /* as the option says */
+    uint64_t nr_refused;          /* exports that would have passed max_transit_bytes */
+    uint64_t nr_expired;          /* handles ended by age, or for want of memory */
+    uint64_t punched_bytes;       /* by this process: memory of dead owners that went back */
     uint64_t nr_fork_deferred;    /* blocks that were freed while a forked child has them */
     uint64_t fork_deferred_bytes; /* of these */
 } pyslab_share_stats;
