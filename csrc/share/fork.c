@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define PILE_SHARE (PAGE_SIZE / 4) /* bytes a frame of the heap: a quarter of it */
 #define LOOK_MS 4u /* how old the answer may be that a free gets to whether children live */
 
 static struct page_alloc *pages_of(const struct share *share)
@@ -160,7 +161,7 @@ struct place {
 
 static struct place place_of(const struct share *share, const void *p)
 {
-    uint32_t index = ((uintptr_t)p & (PAGE_SIZE - 1)) / 8;
+    uint32_t index = (uint32_t)((uintptr_t)p & (PAGE_SIZE - 1)) / 8;
 
     return (struct place){virt_to_pfn(&pages_of(share)->map, p), index / 64,
                           (uint64_t)1 << index % 64};
@@ -177,6 +178,17 @@ bool share_fork_keeps(struct share *share, const void *p)
     keeps = (kept_words(share, at.pfn)[at.word] & at.bit) != 0;
     share_unlock();
     return keeps;
+}
+
+void (*_Atomic share_fork_on_pile)(void);
+
+/* Tells that much is kept. */
+static void tell_pile(void)
+{
+    void (*told)(void) = load_relaxed(&share_fork_on_pile);
+
+    if (told != NULL)
+        told();
 }
 
 /* Sets the block's bit. EDOUBLE: it is set */
@@ -196,6 +208,10 @@ static int keep_locked(struct share *share, const void *p)
     words[at.word] |= at.bit;
     fork->nr_kept++;
     fork->kept_bytes += share_block_bytes(share, p);
+    if (!fork->is_told && fork->kept_bytes / PILE_SHARE >= fork->nr_pages) {
+        fork->is_told = true; /* once is enough */
+        tell_pile();
+    }
     return PAGE_KEPT;
 }
 

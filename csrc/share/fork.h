@@ -49,6 +49,7 @@ struct share_fork {
     _Atomic uint32_t newest;  /* last fork whose child may live */
     _Atomic uint32_t look_ms; /* when that was last looked at */
     _Atomic bool is_due;      /* a child has ended since kept blocks were last freed */
+    bool is_told;             /* that much is kept: once is enough */
     bool is_collecting;       /* kept blocks are being freed */
     uint64_t nr_kept;         /* blocks */
     uint64_t kept_bytes;      /* of these */
@@ -72,6 +73,9 @@ void share_fork_destroy(struct share_fork *fork);
 
 /* Children get nothing from now on. EOS */
 int share_fork_refuse(struct share *share);
+
+/* Called once for each heap of which a quarter is kept, under the lock: it may do little. NULL */
+extern void (*_Atomic share_fork_on_pile)(void);
 
 /* Around fork(). Begin: a sign of life for the child. Mark: the frames in use; all locks of the
  * arena are held. End: in the parent. Inherit: in the child. */

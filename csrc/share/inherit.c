@@ -73,8 +73,8 @@ int share_fork_refuse(struct share *share)
     return os_share_no_fork(share->heap.base, share->frames->bytes);
 }
 
-/* The addresses have no mapping: takes them, so that nothing else comes to lie there. Each free
- * comes by a path that asks, because the fast ones would look into the block. */
+/* Nothing is to be handed out, and each free comes by a path that asks, because the fast ones would
+ * look into the block. */
 static void refuse(struct share *share)
 {
     struct slab_alloc *slabs = &share->kmalloc->slabs;
@@ -88,6 +88,19 @@ static void refuse(struct share *share)
 
 /* --- the view -------------------------------------------------------------------- */
 
+/* In the place of the parent's mapping. If that is refused there is none: then takes the addresses,
+ * so that nothing else comes to lie there. */
+static void map_view(struct share *share)
+{
+    void *base = share->heap.base;
+    uint64_t bytes = share->frames->bytes;
+
+    if (share->fork.is_refused)
+        (void)os_uncommit(base, bytes);
+    else if (os_file_map(share->frames, base, 0, bytes, OS_FILE_PRIVATE) != PYSLAB_OK)
+        os_share_deny(base, bytes);
+}
+
 void share_fork_inherit_locked(struct share *share)
 {
     struct share_fork *fork = &share->fork;
@@ -100,13 +113,9 @@ void share_fork_inherit_locked(struct share *share)
     fork->nr_kept = fork->kept_bytes = 0;
     store_relaxed(&fork->is_due, false);
     fork->is_collecting = false;
-    if (!share->forked && fork->is_refused)
-        (void)os_uncommit(share->heap.base, share->frames->bytes);
-    else if (!share->forked && os_file_map(share->frames, share->heap.base, 0, share->frames->bytes,
-                                           OS_FILE_PRIVATE) != PYSLAB_OK)
-        os_share_deny(share->heap.base, share->frames->bytes);
-    if (had_view && !fork->is_refused &&
-        fork->sign == NULL) /* nothing keeps its blocks for the child */
+    if (!share->forked)
+        map_view(share);
+    if (had_view && fork->sign == NULL) /* nothing keeps its blocks for the child */
         each_inherited(share, deny);
     share->is_new_child = !share->forked;
     share->forked = true;

@@ -462,9 +462,9 @@ int share_create(struct kmalloc *km, struct os_file *frames, char *base,
     share->frames = frames;
     share->nr_pages = (uint32_t)(frames->bytes >> PAGE_SHIFT);
     share->free_slots = share->deferred = SHARE_NONE;
+    share_fork_init(&share->fork, share->nr_pages);
     share->transit.max_bytes = options->max_transit_bytes != 0 ? options->max_transit_bytes
                                                                : frames->bytes / 4;
-    share_fork_init(&share->fork, share->nr_pages);
     share->heap.base = base;
     share->heap.table_fd = -1;
     share->heap.writable = share->heap.is_own = true;

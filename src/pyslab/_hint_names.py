@@ -34,6 +34,7 @@ __all__ = [
     "Closable",
     "Failing",
     "Fallback",
+    "Fork",
     "Fragmentation",
     "Hugepages",
     "KmallocClasses",
@@ -59,6 +60,7 @@ __all__ = [
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
+Fork = Literal["view", "refuse"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]
 Shape = SupportsIndex | Sequence[SupportsIndex]

@@ -236,6 +236,7 @@ static void use_heap(void *context)
     EXPECT_EQ(pyslab_kfree(s->arena, s->small[0]), PYSLAB_OK);
     churn(s);
     EXPECT(scene_is_whole(s, 0));
+    rig_validate(s->arena);
 }
 
 static void drop_and_use_heap(void *context)

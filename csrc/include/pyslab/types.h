@@ -207,12 +207,11 @@ typedef struct pyslab_arena_options {
                                          pyslab_debug_flags); NULL: what PYSLAB_DEBUG in the
                                          environment says; "": nothing */
     uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
+    uint32_t fork;                    /* enum pyslab_fork: what a forked child sees of it then */
     uint32_t transit_ttl_s;           /* shared: a handle that nobody has opened ends so many
                                          seconds after it was made, if its maker is dead; 0: 600 */
     uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
                                          at most; 0: a quarter of the arena */
-    uint32_t fork;                    /* enum pyslab_fork: what a forked child sees of it then */
-    uint32_t reserved;                /* zero */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {

@@ -9,6 +9,7 @@
 #include "python/cache/cache_type.h"
 #include "python/mempool/mempool_type.h"
 #include "python/module/c_api.h"
+#include "python/module/fork_pile.h"
 #include "python/module/objects.h"
 #include "python/numpy/numpy_handler.h"
 #include "python/pages/page_type.h"
@@ -31,6 +32,7 @@ static bool add_type(PyObject *module, PyTypeObject *type, PyTypeObject **slot)
 
 static bool module_fill(PyObject *module)
 {
+    fork_pile_watch();
     return objects_import() && add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&

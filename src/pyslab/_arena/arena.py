@@ -12,11 +12,11 @@ import os
 from _thread import _local  # threading.local, without importing threading
 
 from pyslab import _hints as hints
-from pyslab._arena import arrays, kernel_reports, reclaim, reports, tracking, windows
+from pyslab._arena import arrays, forking, kernel_reports, reclaim, reports, tracking, windows
 from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
-from pyslab._arena.refusals import creation_error
+from pyslab._arena.refusals import create_arena
 from pyslab._arguments import size_option
 from pyslab._core import ArenaBase, Shrinker, ffi, lib
 from pyslab._memory.closing import Closing
@@ -40,8 +40,7 @@ class Arena(ArenaBase, Closing):
     operating system; None: only release_unused() gives it back.
     background_purge: a thread does so while the program is idle. Without it, memory goes back
     only while calls come by. Python 3.12 and later warn at a fork of such a process.
-    prefault: make every frame resident at once.
-    mlock: make every frame resident at once, and keep it in memory.
+    prefault: make every frame resident at once; mlock: and keep it in memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
@@ -54,10 +53,9 @@ class Arena(ArenaBase, Closing):
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
     docs/debugging.md.
-    shared: True: arrays travel between processes: docs/sharing-arrays.md.
+    shared: True: arrays travel between processes: docs/sharing-arrays.md. fork: what a forked child
+    has of it: ``"view"``, what was in use, and room of its own; ``"refuse"``, nothing (docs/fork.md).
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
-
-    A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -82,6 +80,7 @@ class Arena(ArenaBase, Closing):
         track: hints.Track | None = None,
         debug: str | None = None,
         shared: bool | str = False,
+        fork: hints.Fork = "view",
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -99,21 +98,19 @@ class Arena(ArenaBase, Closing):
             background_purge=background_purge,
             debug=debug,
             shared=shared,
+            fork=fork,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
         self._highmem_slots = window_slots("highmem_slots", highmem_slots)
-        made = ffi.new("pyslab_arena **")
-        code = lib.pyslab_arena_create(options, made)
-        if code != lib.PYSLAB_OK:
-            raise creation_error(code, ffi.errno, options)
+        made = create_arena(options)
         del kept  # what the options point to, which the call has read
         try:
-            stock(made[0], wanted)
+            stock(made, wanted)
         except BaseException:
-            lib.pyslab_arena_destroy(made[0])
+            lib.pyslab_arena_destroy(made)
             raise
-        self._start(made[0], owned=True, layout=zones)
+        self._start(made, owned=True, layout=zones)
         tracking.begin(self, track)
         self.on_oom = on_oom
 
@@ -210,6 +207,7 @@ class Arena(ArenaBase, Closing):
     def on_oom(self, callback: OomCallback | None) -> None:
         self._set_on_oom(callback)  # which sets _on_oom as well
 
+    drop_inherited = forking.drop_inherited
     register_shrinker = reclaim.register_shrinker
     failing = reclaim.failing
 

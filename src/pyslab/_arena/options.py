@@ -11,6 +11,7 @@ import os
 import re
 
 from pyslab import _hints as hints
+from pyslab._arena.forking import FORKS
 from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
 from pyslab._memory.gfp_zones import ZONE_NAMES
@@ -43,7 +44,8 @@ def arena_options(
     highmem: str | os.PathLike[str] | None,
     background_purge: bool,
     debug: str | None,
-    shared: bool | str = False,
+    shared: bool | str,
+    fork: str,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -59,6 +61,7 @@ def arena_options(
     options.purge_delay_ms = _purge_option(purge_delay)
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
+    options.fork = _choice("fork", fork, FORKS)
     options.background_purge = bool(background_purge)
     _set_shared(options, shared)
     if background_purge and purge_delay is None:
