@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define ENTRY_DEFERRED 0x80000000u
+#define COLLECT_PART 32u /* below this part of the heap a send does not look for free blocks */
 
 static struct page_alloc *pages_of(const struct share *share)
 {
@@ -359,6 +360,22 @@ uint64_t share_collect(struct share *share)
     while ((p = next_unheld(share, &taken, &bytes)) != NULL)
         free_block(share, p);
     return bytes;
+}
+
+void share_collect_if_due(struct share *share)
+{
+    uint64_t least = share->heap.table.heap_bytes / COLLECT_PART;
+    bool due;
+
+    share_lock();
+    due = share->deferred_bytes > (share->collect_at > least ? share->collect_at : least);
+    share_unlock();
+    if (!due)
+        return;
+    (void)share_collect(share);
+    share_lock();
+    share->collect_at = 2 * share->deferred_bytes;
+    share_unlock();
 }
 
 void share_stats(struct share *share, pyslab_share_stats *out)

@@ -15,8 +15,8 @@ from typing import Any
 
 from pyslab import numpy_handler
 from pyslab._arena.arena import Arena
-from pyslab._arguments import size_option
 from pyslab._arena.reports import CoreArena
+from pyslab._arguments import size_option
 from pyslab._core import _array_is_shared, _arrivals_writable, _numpy_process_arena, ffi, lib
 from pyslab._sharing import hooks
 
