@@ -17,8 +17,6 @@
 #include "share/protocol.h"
 #include "share/where.h"
 
-#define SHARE_TRANSIT_S 600u /* a ticket of a dead maker ends after so many seconds */
-
 struct pyslab_heap {
     struct share_table table;        /* and in it the mapping of the table's file */
     struct pyslab_heap *next;        /* in the process's list */
@@ -41,6 +39,7 @@ struct share_events {
     _Atomic uint64_t nr_opens;
     _Atomic uint64_t nr_stale;
     _Atomic uint64_t nr_deaths;
+    _Atomic uint64_t punched_bytes;
 };
 
 extern struct share_events share_events;

@@ -9,10 +9,10 @@ b'hello' 112
 
 Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
 pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.leaks, pyslab.compat (other
-projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.errors,
-pyslab.sizes; and what is the kernel's: pyslab.zones, pyslab.watermarks, pyslab.slab_limits,
-pyslab.procfs, pyslab.procfs_parse, pyslab.extfrag. A name that begins with an underscore is
-private.
+projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.testing
+(allocations that fail on purpose), pyslab.errors, pyslab.sizes; and what is the kernel's:
+pyslab.zones, pyslab.watermarks, pyslab.slab_limits, pyslab.procfs, pyslab.procfs_parse,
+pyslab.extfrag. A name that begins with an underscore is private.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ __all__ = [
 _MODULES = (
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
     *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("watermarks", "zones"),
+    *("testing", "watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
     "_figures.address_map": ("AddressMap", "AddressRange"),

@@ -52,8 +52,9 @@ class Arena(ArenaBase, Closing):
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
-    after a free and wrong frees, as CorruptionError (docs/design/debugging.md); None: what
-    PYSLAB_DEBUG says. shared: True: arrays travel between processes: docs/sharing-arrays.md.
+    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
+    docs/debugging.md.
+    shared: True: arrays travel between processes: docs/sharing-arrays.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
@@ -210,6 +211,7 @@ class Arena(ArenaBase, Closing):
         self._set_on_oom(callback)  # which sets _on_oom as well
 
     register_shrinker = reclaim.register_shrinker
+    failing = reclaim.failing
 
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 
