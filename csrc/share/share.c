@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define ENTRY_DEFERRED 0x80000000u
-#define TRANSIT_S 600u /* of transit_ttl_s, unless the options say otherwise */
+#define COLLECT_PART 32u /* below this part of the heap a send does not look for free blocks */
+#define TRANSIT_S 600u   /* of transit_ttl_s, unless the options say otherwise */
 
 static struct page_alloc *pages_of(const struct share *share)
 {
@@ -343,6 +344,22 @@ uint64_t share_collect_sent(struct share *share, uint64_t wanted)
     share_transit_cut_locked(share, wanted);
     share_unlock();
     return share_collect(share);
+}
+
+void share_collect_if_due(struct share *share)
+{
+    uint64_t least = share->heap.table.heap_bytes / COLLECT_PART;
+    bool due;
+
+    share_lock();
+    due = share->deferred_bytes > (share->collect_at > least ? share->collect_at : least);
+    share_unlock();
+    if (!due)
+        return;
+    (void)share_collect(share);
+    share_lock();
+    share->collect_at = 2 * share->deferred_bytes;
+    share_unlock();
 }
 
 void share_stats(struct share *share, pyslab_share_stats *out)

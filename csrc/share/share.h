@@ -43,6 +43,7 @@ struct share {
     uint32_t nr_exported;      /* slots in use */
     uint32_t nr_deferred;      /* on the list */
     uint64_t deferred_bytes;   /* their blocks */
+    uint64_t collect_at;       /* from so many of them on a send looks whether some are free */
     uint64_t nr_exports;       /* slots that were ever given */
     uint64_t nr_taken_back;    /* deferred blocks that were freed in the end */
     uint64_t taken_back_bytes; /* of these */
@@ -73,6 +74,9 @@ int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients
  * have at least. EINVAL, ELIMIT, EDOUBLE. pre: 1 <= uses <= SHARE_MAX_USES */
 int share_export_held_locked(struct share *share, const void *p, uint64_t bytes, uint32_t uses,
                              pyslab_handle *out);
+/* Frees deferred blocks that nobody holds, if there are many more than were left the last time: a
+ * program that sends what it makes has few, though it never runs short of memory. */
+void share_collect_if_due(struct share *share);
 /* pre: the heap is this process's own (unchecked: its caller has looked) */
 struct share *share_of_heap(struct pyslab_heap *heap);
 void share_stats(struct share *share, pyslab_share_stats *out);

@@ -58,6 +58,9 @@ PROMISES = [
     ("NumPy: np.empty of 64 B to 64 KiB, pyslab / default", "<= 1.03x"),
     ("NumPy: np.empty of 64 B to 64 MiB from an arena", "<= 120 ns"),
     ("NumPy: peak memory of the process, pyslab / default", "<= 1.1x"),
+    ("travel: an array of 64 KiB to 64 MiB by a pipe, to a tuple", "<= 1.4x"),
+    ("travel: 1 MiB by a pipe, plain pickle / pyslab", ">= 30x"),
+    ("travel: 64 MiB by a pipe, plain pickle / pyslab", ">= 3000x"),
 ]
 
 

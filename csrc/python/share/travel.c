@@ -32,6 +32,10 @@ static size_t parcel_bytes(unsigned nd)
     return offsetof(struct parcel, dims) + 2 * nd * sizeof(int64_t);
 }
 
+#define WHOLE_MAX_DIMS 12 /* of a parcel whose length fits a byte */
+_Static_assert(offsetof(struct parcel, dims) + 2 * WHOLE_MAX_DIMS * sizeof(int64_t) < 256,
+               "its length fits a byte");
+
 /* The bytes of an array lie from data - before to data + behind. False: they are none, or more
  * than there can be. */
 static bool extent(unsigned nd, const int64_t *dims, const int64_t *strides, int64_t itemsize,
@@ -87,6 +91,16 @@ static int64_t array_bytes(const struct numpy_array *array)
     return bytes;
 }
 
+/* Is the dtype the one of its number, without metadata or another order of bytes? */
+static bool dtype_is_common(const PyObject *dtype)
+{
+    PyObject *common = numpy_arrays.dtype_of(((const struct numpy_dtype *)dtype)->type_num);
+
+    PyErr_Clear();
+    Py_XDECREF(common);
+    return common == dtype;
+}
+
 /* Makes the parcel of an array; false: it has no place in a shared heap, or is better sent as
  * bytes. */
 static bool pack(SenderObject *self, const struct numpy_array *array, struct parcel *parcel)
@@ -122,22 +136,38 @@ static bool pack(SenderObject *self, const struct numpy_array *array, struct par
 static PyObject *send_array(SenderObject *self, const struct numpy_array *array)
 {
     struct parcel parcel;
-    PyObject *bytes, *common, *result = NULL;
+    PyObject *bytes, *result = NULL;
 
     if (!share_has(array->data) || !pack(self, array, &parcel))
         return Py_NewRef(Py_None);
-    common = numpy_arrays.dtype_of(parcel.type_num);
-    if (common == NULL)
-        return NULL;
-    if (common != array->descr)
+    if (!dtype_is_common(array->descr))
         parcel.type_num = PARCEL_OTHER_DTYPE;
-    Py_DECREF(common);
     bytes = PyBytes_FromStringAndSize((const char *)&parcel, (Py_ssize_t)parcel_bytes(parcel.nd));
     if (bytes != NULL)
         result = parcel.type_num == PARCEL_OTHER_DTYPE ? PyTuple_Pack(2, bytes, array->descr)
                                                        : PyTuple_Pack(1, bytes);
     Py_XDECREF(bytes);
     return result;
+}
+
+/* The pickle of _array_open(parcel), protocol 4: what the pickler would write, but for memos. */
+static PyObject *pickle_of(const struct parcel *parcel)
+{
+    static const char before[] = "\x80\x04\x8c\x0cpyslab._core\x8c\x0b_array_open\x93"
+                                 "C"; /* and a byte that says how many follow */
+    static const char behind[] = "\x85R.";
+    size_t nr_before = sizeof before - 1, nr = parcel_bytes(parcel->nd);
+    PyObject *bytes = PyBytes_FromStringAndSize(
+        NULL, (Py_ssize_t)(nr_before + 1 + nr + sizeof behind - 1));
+    char *to = bytes == NULL ? NULL : PyBytes_AS_STRING(bytes);
+
+    if (bytes == NULL)
+        return NULL;
+    memcpy(to, before, nr_before);
+    to[nr_before] = (char)nr;
+    memcpy(to + nr_before + 1, parcel, nr);
+    memcpy(to + nr_before + 1 + nr, behind, sizeof behind - 1);
+    return bytes;
 }
 
 static PyObject *not_implemented(void)
@@ -233,11 +263,26 @@ static PyObject *sender_pack(PyObject *op, PyObject *array)
     return send_array((SenderObject *)op, (struct numpy_array *)array);
 }
 
+static PyObject *sender_pickle(PyObject *op, PyObject *object)
+{
+    struct numpy_array *array = (struct numpy_array *)object;
+    struct parcel parcel;
+
+    if (!numpy_arrays_are_known() || !Py_IS_TYPE(object, numpy_arrays.array_type) ||
+        array->nd > WHOLE_MAX_DIMS || !dtype_is_plain(array->descr) ||
+        !dtype_is_common(array->descr) || !share_has(array->data) ||
+        !pack((SenderObject *)op, array, &parcel))
+        Py_RETURN_NONE;
+    return pickle_of(&parcel);
+}
+
 static PyTypeObject *sender_type_new(PyObject *module)
 {
     static PyMethodDef methods[] = {
         {"pack", sender_pack, METH_O,
          "Returns arguments for _array_open; None: the array is to be sent as bytes."},
+        {"pickle", sender_pickle, METH_O,
+         "Returns the pickle of an array without a pickler; None: this takes one."},
         {"revoke", sender_revoke, METH_NOARGS, "Ends all handles that it made."},
         {NULL, NULL, 0, NULL},
     };

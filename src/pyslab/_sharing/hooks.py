@@ -8,7 +8,6 @@ joblib have picklers of their own (loky.py).
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 import stat
@@ -19,7 +18,7 @@ from multiprocessing import connection, context, process, queues, reduction
 from typing import Any
 
 from pyslab._sharing import loky
-from pyslab._sharing.pickler import LocalPickler
+from pyslab._sharing.pickler import LocalPickler, dump_local, dumps_local
 
 __all__ = ["add_to_children", "install", "uninstall"]
 
@@ -60,13 +59,11 @@ def _send(self: Any, obj: Any) -> None:
     if not _is_local(self):
         _plain_send(self, obj)
         return
-    file = io.BytesIO()
-    pickler = LocalPickler(file)
-    pickler.dump(obj)
+    data, sender = dumps_local(obj)
     try:
-        self._send_bytes(file.getbuffer())
+        self._send_bytes(data)
     except BaseException:
-        pickler.sender.revoke()
+        sender.revoke()
         raise
 
 
@@ -106,7 +103,7 @@ def _dump(obj: Any, file: Any, protocol: int | None = None) -> None:
     if context.get_spawning_popen() is None:
         _plain_dump(obj, file, protocol)
     else:
-        LocalPickler(file, protocol).dump(prepared(obj))
+        dump_local(prepared(obj), file, protocol)
 
 
 def add_to_children(function: Callable[..., None], *args: Any) -> Callable[[], None]:

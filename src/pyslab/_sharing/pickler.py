@@ -13,26 +13,35 @@ from typing import Any
 
 from pyslab._core import ArraySender
 
-__all__ = ["LocalPickler"]
+__all__ = ["LocalPickler", "dump_local", "dumps_local"]
+
+
+def dump_local(obj: Any, file: Any, protocol: int | None = None) -> Any:
+    """Pickle for a receiver on this machine; return the sender, whose revoke() undoes it."""
+    pickler: Any = ForkingPickler(file, protocol)
+    sender = pickler.reducer_override = ArraySender()
+    try:
+        pickler.dump(obj)
+    except BaseException:
+        sender.revoke()
+        raise
+    return sender
+
+
+def dumps_local(obj: Any, protocol: int | None = None) -> tuple[memoryview, Any]:
+    """Return what dump_local() writes, and the sender. For an array that is faster."""
+    sender = ArraySender()
+    data = sender.pickle(obj) if protocol is None else None
+    if data is not None:
+        return memoryview(data), sender
+    file = io.BytesIO()
+    sender = dump_local(obj, file, protocol)
+    return file.getbuffer(), sender
 
 
 class LocalPickler(ForkingPickler):
-    """ForkingPickler for a receiver on this machine."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.sender = ArraySender()
-        self.__dict__["reducer_override"] = self.sender  # a call less than a method
-
-    def dump(self, obj: Any) -> None:
-        try:
-            super().dump(obj)
-        except BaseException:
-            self.sender.revoke()
-            raise
+    """What stands in the place of ForkingPickler in multiprocessing's queues."""
 
     @classmethod
     def dumps(cls, obj: Any, protocol: int | None = None) -> memoryview:
-        file = io.BytesIO()
-        cls(file, protocol).dump(obj)
-        return file.getbuffer()
+        return dumps_local(obj, protocol)[0]

@@ -23,6 +23,7 @@ from pyslab.bench.sections import (
     small_program,
     supply,
     threads,
+    travel,
     zeroed,
 )
 
@@ -47,5 +48,7 @@ SECTIONS: tuple[Section, ...] = tuple(
         numpy_chain,
         numpy_empty,
         numpy_peak,
+        # 7. Arrays that travel
+        travel,
     )
 )
