@@ -54,7 +54,7 @@ class Arena(ArenaBase, Closing):
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
     docs/debugging.md.
     shared: True: arrays travel between processes: docs/sharing-arrays.md. fork: what a forked child
-    has of it: ``"view"``, what was in use, and room of its own; ``"refuse"``, nothing (docs/fork.md).
+    has of it: ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
