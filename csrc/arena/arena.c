@@ -5,6 +5,7 @@
 #include "arena/arena_fork.h"
 #include "os/os.h"
 #include "os/os_heap.h"
+#include "vm/vm_debug.h"
 
 #include <errno.h>
 #include <string.h>
@@ -203,9 +204,10 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 static bool arena_reclaim(void *context)
 {
     struct pyslab_arena *arena = context;
+    uint64_t nr_large = large_debug_flush(&arena->kmalloc);
     uint64_t nr_back = arena->share != NULL ? share_collect(arena->share) : 0;
 
-    return slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0;
+    return slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0 || nr_large != 0;
 }
 
 /* Tells the zones what the content of frames is before their first use. */
@@ -284,6 +286,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         share_start(arena->share);
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
+    vm_debug_start(&arena->vm, &arena->kmalloc.slabs.debug);
     region_set_init(&arena->regions, &arena->pages, &arena->kmalloc.slabs.debug);
     if (options->background_purge != 0 && !arena->pages.purge.fixed)
         background_enable(&arena->background, arena);
@@ -372,6 +375,7 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     vm_purge(&arena->vm);
     if (arena->share != NULL)
         (void)share_collect(arena->share);
+    large_debug_flush(&arena->kmalloc);
     slab_reclaim(&arena->kmalloc.slabs);
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
 }
@@ -425,6 +429,7 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
     if (side_create(arena, &made) != PYSLAB_OK)
         return NULL;
     made->pages.usage = &arena->pages.own_usage;
+    vm_debug_start(&made->vm, &arena->kmalloc.slabs.debug);
     made->pages.purge.note = arena->pages.purge.note; /* the same thread serves both */
     made->pages.purge.note_context = arena->pages.purge.note_context;
     if (atomic_compare_exchange_strong(&arena->side, &side, made))
