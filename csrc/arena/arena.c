@@ -5,6 +5,7 @@
 #include "arena/arena_fork.h"
 #include "os/os.h"
 #include "os/os_heap.h"
+#include "vm/vm_debug.h"
 
 #include <errno.h>
 #include <string.h>
@@ -206,9 +207,10 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 static bool arena_reclaim(void *context, uint32_t nr_short)
 {
     struct pyslab_arena *arena = context;
+    uint64_t nr_large = large_debug_flush(&arena->kmalloc);
     uint64_t nr_back = arena->share != NULL ? share_collect(arena->share) : 0;
 
-    if (slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0)
+    if (slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0 || nr_large != 0)
         return true;
     return arena->share != NULL && nr_short != 0 &&
            share_collect_sent(arena->share, (uint64_t)nr_short << PAGE_SHIFT) != 0;
@@ -290,6 +292,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         share_start(arena->share);
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
+    vm_debug_start(&arena->vm, &arena->kmalloc.slabs.debug);
     region_set_init(&arena->regions, &arena->pages, &arena->kmalloc.slabs.debug);
     if (options->background_purge != 0 && !arena->pages.purge.fixed)
         background_enable(&arena->background, arena);
@@ -379,6 +382,7 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     vm_purge(&arena->vm);
     if (arena->share != NULL)
         (void)share_collect(arena->share);
+    large_debug_flush(&arena->kmalloc);
     slab_reclaim(&arena->kmalloc.slabs);
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
 }
@@ -433,6 +437,7 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
         return NULL;
     made->pages.usage = &arena->pages.own_usage;
     made->pages.faults = &arena->pages.own_faults;
+    vm_debug_start(&made->vm, &arena->kmalloc.slabs.debug);
     made->pages.purge.note = arena->pages.purge.note; /* the same thread serves both */
     made->pages.purge.note_context = arena->pages.purge.note_context;
     if (atomic_compare_exchange_strong(&arena->side, &side, made))

@@ -50,6 +50,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 
     store_relaxed(&km->nr_large, 0);
     store_relaxed(&km->large_pages, 0);
+    large_debug_init(km);
     size_classes_init(&km->classes, geometry, max_class_bytes(pages, km->slabs.debug.any));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
         struct kmem_cache *cache;
@@ -63,6 +64,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 void kmalloc_destroy(struct kmalloc *km)
 {
     slab_alloc_destroy(&km->slabs);
+    large_debug_destroy(km);
 }
 
 /* --- large blocks, as level 2 walks them -------------------------------------- */
@@ -135,6 +137,8 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
 
     if (nr_pages > pages->map.nr_pages)
         return NULL;
+    if (unlikely(km->large_debug.flags != 0))
+        return large_debug_alloc(km, size, align_order, gfp);
     if (pages->watch != SANITIZE_NONE)
         return alloc_watched_large(km, size, align_order, gfp);
     pfn = align_order == 0 && nr_pages != 0 ? shelf_take(pages, (uint32_t)nr_pages, gfp) : PFN_NONE;
@@ -168,7 +172,15 @@ static void *count_failure(struct kmalloc *km, void *p)
 
 void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
 {
-    return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
+    struct page *page = pfn_to_page(&km->slabs.pages->map, pfn);
+    void *p;
+
+    if (pfn == PFN_NONE)
+        return count_failure(km, NULL);
+    p = adopt_large(km, pfn);
+    if (unlikely(km->large_debug.flags != 0))
+        large_debug_set(km, page, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
+    return p;
 }
 
 /* This request is made to fail (fault_attr.h). class: 0 for a large block, which is of
@@ -340,7 +352,9 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
     struct kmem_cache *cache;
 
     if (page != NULL)
-        return open_bytes(km, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
+        return km->large_debug.flags != 0
+                   ? large_debug_asked(page)
+                   : open_bytes(km, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL && cache->debug != NULL)
         return debug_usable(cache, p);
@@ -372,7 +386,7 @@ size_t kmalloc_roundup(const struct kmalloc *km, size_t size)
 
 /* --- free --------------------------------------------------------------- */
 
-static void free_large(struct kmalloc *km, void *p, struct page *page)
+void kmalloc_give_large(struct kmalloc *km, void *p, struct page *page)
 {
     struct page_alloc *pages = km->slabs.pages;
     uint32_t pfn = virt_to_pfn(&pages->map, p);
@@ -384,14 +398,25 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
-    usage_sub(pages->usage, (uintptr_t)p, (uint64_t)nr_pages << PAGE_SHIFT);
-    if (shelf_put(pages, pfn, nr_pages))
+    if (likely(km->large_debug.flags == 0) && shelf_put(pages, pfn, nr_pages))
         return;
     /* What was trimmed or grown may have a block's length without being aligned as one. */
     if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);
     else
         page_free_range(pages, pfn, nr_pages);
+}
+
+/* Errors: EDOUBLE, only in an arena with debug flags for large blocks. */
+static int free_large(struct kmalloc *km, void *p, struct page *page)
+{
+    uint64_t nr_pages = load_relaxed(&page->large.nr_pages);
+
+    if (unlikely(km->large_debug.flags != 0))
+        return large_debug_free(km, page, p);
+    usage_sub(km->slabs.pages->usage, (uintptr_t)p, nr_pages << PAGE_SHIFT);
+    kmalloc_give_large(km, p, page);
+    return PYSLAB_OK;
 }
 
 slow_path int kfree_slow(struct kmalloc *km, void *p)
@@ -407,12 +432,14 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
         int kept = page_keeps(km->slabs.pages, p);
 
         if (kept == PYSLAB_OK)
-            free_large(km, p, page);
+            return free_large(km, p, page);
         return kept == PAGE_KEPT ? PYSLAB_OK : kept;
     }
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL)
         return cache_free_object(cache, p);
+    if (large_debug_wrong_free(km, p))
+        return PYSLAB_EPOINTER;
     pfn = virt_to_pfn(&km->slabs.pages->map, p);
     return debug_wrong_free(
         &km->slabs, NULL, p,
@@ -446,6 +473,8 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
 
     if (page == NULL || wanted > pages->map.nr_pages)
         return false;
+    if (km->large_debug.flags != 0)
+        return size <= large_debug_asked(page);
     nr_pages = load_relaxed(&page->large.nr_pages);
     if (wanted <= nr_pages)
         return true;
@@ -491,6 +520,11 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
         (void)kmalloc_free(km, p);
         return ZERO_SIZE_PTR;
     }
+    page = large_page(km, p);
+    if (unlikely(page != NULL && km->large_debug.flags != 0))
+        return large_debug_resize(km, p, page, size, (gfp & PYSLAB_GFP_ZERO) != 0)
+                   ? p
+                   : move_block(km, p, usable, size, gfp);
     cache = km->slabs.debug.any ? slab_cache_of(&km->slabs, p) : NULL;
     if (cache != NULL && cache->debug != NULL) {
         (void)debug_examine(cache, p, NULL);
@@ -503,7 +537,6 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
     }
     if (size > usable)
         return move_block(km, p, usable, size, gfp);
-    page = large_page(km, p);
     if (page != NULL && !page_is_shown(km->slabs.pages, p))
         trim_large(km, p, page, size);
     return p;
@@ -552,5 +585,5 @@ bool kmalloc_check(struct kmalloc *km, struct finding *f)
             return finding_report(f, "kmalloc: class %u has no cache of %u bytes", class,
                                   km->classes.size[class]);
     }
-    return check_large(km, f);
+    return check_large(km, f) && large_debug_validate(km, f);
 }

@@ -54,6 +54,10 @@ struct page {
             /* frames of the block: not always a power of two; its owner writes it, a
              * walk over the zone reads it */
             _Atomic uint32_t nr_pages;
+            /* only in arenas with debug flags for large blocks: kmalloc/large_debug.h */
+            uint32_t tail;         /* bytes that were not asked for; or LARGE_WAITS */
+            uint32_t allocated_at; /* stacks; 0: not known */
+            uint32_t freed_at;
         } large;
         struct {
             uint16_t cache_id;     /* index of the cache's descriptor */

@@ -36,7 +36,7 @@ def test_an_overrun_is_found_at_reset(arena: pyslab.Arena) -> None:
     region = arena.region()
     p = allocate(region, 24)
     write(p + 24)
-    with pytest.raises(pyslab.CorruptionError, match="right red zone .* 1 bytes") as found:
+    with pytest.raises(pyslab.CorruptionError, match=r"right red zone .* 1 bytes") as found:
         region.reset()
     error = found.value
     assert error.cache.startswith("region 0x")

@@ -122,8 +122,8 @@ enum pyslab_slab_flags {
 /* What the caches of an arena check, with the kernel's letters. A cache with any of them is slower
  * and its objects take more room; one without pays nothing. In an arena's text the letters stand
  * first, then, after commas, the names of caches that they are for, in which a last `*` stands for
- * any end; without names they are for all caches. Regions go by the name "region". Large blocks and
- * frames have none yet. */
+ * any end; without names they are for all. Regions go by the name "region", kmalloc's blocks above
+ * its caches by "kmalloc-large", areas of vmalloc by "vmalloc". Frames have none yet. */
 enum pyslab_debug_flags {
     PYSLAB_DEBUG_CHECKS = 1,  /* F: a wrong free is reported, with what is known of the object */
     PYSLAB_DEBUG_REDZONE = 2, /* Z: bytes before the object, and behind what was asked for */
@@ -363,7 +363,8 @@ typedef struct pyslab_cache_stats {
 typedef struct pyslab_corruption {
     uint32_t struct_size;      /* sizeof(pyslab_corruption) of the library */
     uint32_t kind;             /* enum pyslab_corruption_kind */
-    char cache[32];            /* its name; or "large block", "region", "no object" */
+    char cache[32];            /* its name; or "kmalloc-large", "region" and
+                                  its address, "no object" */
     const void *object;        /* its start; NULL: the address lies in no object */
     size_t object_size;        /* bytes that were asked for, as far as that is known */
     const void *address;       /* the first byte that is wrong, or what was to be freed */
