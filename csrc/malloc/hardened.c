@@ -32,12 +32,21 @@ static void *small_alloc(size_t size, size_t align)
     return cache != NULL ? debug_alloc_counted(cache, PYSLAB_GFP_KERNEL, size, align) : NULL;
 }
 
+/* What was asked for at p, which may be any pointer into the cache's slabs; false: p is no live
+ * block, or its words were overwritten. */
+static bool small_asked(const struct kmem_cache *cache, const void *p, size_t *asked)
+{
+    const char *object = debug_object_around(cache, p);
+
+    return object != NULL && (const char *)p >= object && debug_asked(cache, p, asked);
+}
+
 static void small_free(struct kmem_cache *cache, const char *call, void *p, size_t size)
 {
     size_t asked;
     int error;
 
-    if (size != SIZE_UNKNOWN && debug_asked(cache, p, &asked) && asked != size)
+    if (size != SIZE_UNKNOWN && small_asked(cache, p, &asked) && asked != size)
         misuse_abort_words(call, p, "of another size");
     error = debug_free_counted(cache, p);
     if (error != PYSLAB_OK)
@@ -235,9 +244,18 @@ size_t hardened_usable(const char *call, const void *p)
     return size;
 }
 
+/* As hardened_usable, but what was written around an object is left to the free. */
+static size_t size_before_move(const void *p)
+{
+    struct kmem_cache *cache = cache_around(p);
+    size_t size;
+
+    return cache != NULL && small_asked(cache, p, &size) ? size : hardened_usable("realloc", p);
+}
+
 void *hardened_realloc(void *p, size_t size)
 {
-    size_t old = hardened_usable("realloc", p);
+    size_t old = size_before_move(p);
     int saved = errno;
     void *moved = NULL;
 

@@ -45,6 +45,14 @@ static inline bool debug_has_zones(const struct kmem_cache *cache)
     return (cache->debug->flags & PYSLAB_DEBUG_REDZONE) != 0;
 }
 
+/* In a keyed arena the words lie at the place's start, and a free object is zero behind them up to
+ * the place's end: its zones and poison are one. */
+static inline bool debug_is_plain(const struct kmem_cache *cache)
+{
+    return cache->debug->keyed && debug_has_zones(cache) &&
+           cache->desc->front == DEBUG_WORD_BYTES && !cache_is_constructed(cache);
+}
+
 /* Objects of a constructed cache keep their state, and have none. */
 static inline bool debug_has_poison(const struct kmem_cache *cache)
 {

@@ -204,12 +204,16 @@ void debug_make_free(const struct kmem_cache *cache, void *object, uint32_t stac
     struct object_track *track = track_of(cache, object);
     uint64_t red = debug_red_free_of(cache);
 
-    if (debug_has_zones(cache)) {
-        fill_left(cache, object, object, red);
-        debug_red_fill((char *)object + cache->desc->object_size,
-                       (char *)object + cache->debug->right_end, red);
+    if (debug_is_plain(cache)) {
+        memset(object, 0, cache->debug->right_end);
+    } else {
+        if (debug_has_zones(cache)) {
+            fill_left(cache, object, object, red);
+            debug_red_fill((char *)object + cache->desc->object_size,
+                           (char *)object + cache->debug->right_end, red);
+        }
+        poison(cache, object);
     }
-    poison(cache, object);
     set_words(cache, object, object_key_value(cache->secret, object));
     if (track != NULL)
         track->freed_at = stack;
