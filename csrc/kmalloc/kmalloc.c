@@ -32,7 +32,9 @@ static int class_cache_create(struct kmalloc *km, unsigned class, const char *pr
     uint32_t size = km->classes.size[class];
     pyslab_cache_options options = {.struct_size = sizeof options,
                                     .flags = flags,
-                                    .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
+                                    .align = km->slabs.debug.keyed
+                                                 ? DEBUG_WORD_BYTES
+                                                 : (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
     bool whole = size >= 1024 && size % 1024 == 0;
     char name[PYSLAB_NAME_MAX];
 
@@ -72,11 +74,11 @@ static bool large_adds_up(const struct frame_map *map, uint32_t pfn)
     const struct page *page = pfn_to_page(map, pfn);
     uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
 
-    if (page_state(page) != PYSLAB_PAGE_LARGE || map->classes[pfn] != CLASS_LARGE ||
+    if (page_state(page) != PYSLAB_PAGE_LARGE || frame_class(map->classes, pfn) != CLASS_LARGE ||
         nr_pages == 0 || nr_pages > map->nr_pages - pfn)
         return false;
     for (uint32_t i = 1; i < nr_pages; i++)
-        if (map->classes[pfn + i] != CLASS_NONE)
+        if (frame_class(map->classes, pfn + i) != CLASS_NONE)
             return false;
     return true;
 }
@@ -169,6 +171,16 @@ void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
     return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
 }
 
+/* This request is made to fail (fault_attr.h). class: 0 for a large block, which is of
+ * no cache. */
+static inline bool request_fails(const struct kmalloc *km, unsigned class, size_t size,
+                                 uint32_t gfp)
+{
+    const char *cache = class != 0 ? km->slabs.caches[class]->desc->name : NULL;
+
+    return should_fail(km->slabs.pages->faults, cache, size, gfp);
+}
+
 /* The request's flags without those that choose zones of frames that have no address. */
 static uint32_t addressable(uint32_t gfp)
 {
@@ -177,8 +189,9 @@ static uint32_t addressable(uint32_t gfp)
 
 void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp)
 {
-    return count_failure(
-        km, gfp_valid(gfp) && size != 0 ? alloc_large(km, size, 0, addressable(gfp)) : NULL);
+    if (!gfp_valid(gfp) || size == 0 || request_fails(km, 0, size, gfp))
+        return count_failure(km, NULL);
+    return count_failure(km, alloc_large(km, size, 0, addressable(gfp)));
 }
 
 /* The cache of a class in the DMA zone, which is made if it is not there; NULL without memory. */
@@ -251,6 +264,8 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    if (request_fails(km, class, size, gfp))
+        return count_failure(km, NULL);
     gfp = addressable(gfp);
     return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
                                         : alloc_large(km, size, 0, gfp));
@@ -280,8 +295,10 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
-    gfp = addressable(gfp);
     class = size_class_aligned(&km->classes, size, align);
+    if (request_fails(km, class, size, gfp))
+        return count_failure(km, NULL);
+    gfp = addressable(gfp);
     return count_failure(
         km, class != 0
                 ? alloc_class(km, class, size, gfp)
@@ -303,10 +320,18 @@ static struct page *large_page(struct kmalloc *km, const void *p)
     const struct frame_map *map = &km->slabs.pages->map;
     uint32_t pfn = virt_to_pfn(map, p);
 
-    if (pfn == PFN_NONE || map->classes[pfn] != CLASS_LARGE ||
+    if (pfn == PFN_NONE || frame_class(map->classes, pfn) != CLASS_LARGE ||
         ((uintptr_t)p & (PAGE_SIZE - 1)) != 0)
         return NULL;
     return pfn_to_page(map, pfn);
+}
+
+/* Of these bytes at p, those that the tool that watches the arena lets the caller use. */
+static size_t open_bytes(const struct kmalloc *km, const void *p, size_t bytes)
+{
+    enum sanitize_mode watch = km->slabs.pages->watch;
+
+    return likely(watch == SANITIZE_NONE) ? bytes : sanitize_open_bytes(watch, p, bytes);
 }
 
 size_t kmalloc_usable(struct kmalloc *km, const void *p)
@@ -315,12 +340,12 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
     struct kmem_cache *cache;
 
     if (page != NULL)
-        return (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT;
+        return open_bytes(km, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL && cache->debug != NULL)
         return debug_usable(cache, p);
     return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
-               ? cache->desc->object_size
+               ? open_bytes(km, p, cache->desc->object_size)
                : 0;
 }
 
@@ -468,7 +493,7 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
     }
     cache = km->slabs.debug.any ? slab_cache_of(&km->slabs, p) : NULL;
     if (cache != NULL && cache->debug != NULL) {
-        debug_examine(cache, p);
+        (void)debug_examine(cache, p, NULL);
         if (debug_resize(cache, p, size, (gfp & PYSLAB_GFP_ZERO) != 0))
             return p;
     } else if (unlikely(km->slabs.pages->watch != SANITIZE_NONE)) {
@@ -498,9 +523,9 @@ static bool recount_large(void *context, uint32_t pfn, const struct page *page)
     struct large_recount *count = context;
     bool large = page_state(page) == PYSLAB_PAGE_LARGE;
 
-    if (large != (count->map->classes[pfn] == CLASS_LARGE))
+    if (large != (frame_class(count->map->classes, pfn) == CLASS_LARGE))
         return finding_report(count->finding, "kmalloc: frame %u has state %u, class %u", pfn,
-                              page_state(page), count->map->classes[pfn]);
+                              page_state(page), frame_class(count->map->classes, pfn));
     count->nr += large;
     count->nr_pages += large ? page_block_pages(page) : 0;
     return true;

@@ -62,7 +62,7 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
     if (likely(offset < map->bytes && thread_has_domain(km->slabs.domain))) {
-        size_t class = map->classes[offset >> PAGE_SHIFT];
+        size_t class = frame_class(map->classes, offset >> PAGE_SHIFT);
 
         if (likely(sheaf_push(km->slabs.secret, sheaf_table_loaded(), class, offset, p)))
             return PYSLAB_OK;

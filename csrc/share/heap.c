@@ -60,12 +60,22 @@ void share_list_remove_locked(struct pyslab_heap *heap)
         *at = heap->next;
 }
 
-static struct pyslab_heap *find_locked(const uint64_t id[2])
+struct pyslab_heap *share_heap_find_locked(const uint64_t id[2])
 {
     struct pyslab_heap *heap = list.heaps;
 
     lock_assert_held(&list.lock);
     while (heap != NULL && (heap->table.heap_id[0] != id[0] || heap->table.heap_id[1] != id[1]))
+        heap = heap->next;
+    return heap;
+}
+
+struct pyslab_heap *share_heap_around_locked(const void *p)
+{
+    struct pyslab_heap *heap = list.heaps;
+
+    lock_assert_held(&list.lock);
+    while (heap != NULL && (uintptr_t)p - (uintptr_t)heap->base >= heap->table.heap_bytes)
         heap = heap->next;
     return heap;
 }
@@ -115,6 +125,8 @@ int share_heap_enter_locked(struct pyslab_heap *heap, uint32_t first_row, uint32
     lock_assert_held(&list.lock);
     if (error != PYSLAB_OK)
         return error;
+    /* Whoever had the row died with it. */
+    add_relaxed(&share_events.nr_deaths, load_acquire(&heap->table.rows[heap->row].in_use) != 0);
     share_row_enter(&heap->table, heap->row);
     heap->sign = os_sign_keep(locked);
     return heap->sign != NULL ? PYSLAB_OK : PYSLAB_EOS;
@@ -150,6 +162,7 @@ uint32_t share_reap_rows_locked(struct pyslab_heap *heap)
 
 static void heap_unmap(struct pyslab_heap *heap)
 {
+    opened_destroy(&heap->opened);
     if (heap->base != NULL)
         os_share_unmap(heap->base, heap->table.heap_bytes);
     if (heap->table.base != NULL)
@@ -195,6 +208,8 @@ static int attach_files(struct pyslab_heap *heap, int heap_fd, int table_fd, boo
                              frames.device, frames.inode);
     if (error == PYSLAB_OK && writable && (heap->table.flags & SHARE_WRITABLE) == 0)
         error = PYSLAB_EINVAL;
+    if (error == PYSLAB_OK)
+        error = opened_init(&heap->opened, frames.bytes);
     return error != PYSLAB_OK ? error : map_frames(heap, heap_fd, frames.bytes, writable);
 }
 
@@ -204,7 +219,7 @@ static int attach_locked(struct pyslab_heap *heap, struct pyslab_heap **out)
     int error;
 
     lock_assert_held(&list.lock);
-    *out = find_locked(heap->table.heap_id);
+    *out = share_heap_find_locked(heap->table.heap_id);
     if (*out != NULL)
         return PYSLAB_EBUSY;
     error = share_heap_enter_locked(heap, SHARE_OWNER_ROW + 1, SHARE_ROWS);
@@ -318,6 +333,8 @@ int share_attach_process(int pid, const uint64_t heap_id[2], bool writable,
         return error;
     if (search.found == NULL)
         return search.error;
+    if (!search.found->is_own)
+        search.found->owner_pid = pid;
     *out = search.found;
     return PYSLAB_OK;
 }
@@ -332,11 +349,13 @@ int share_handle_open(const pyslab_handle *handle, pyslab_shared_block *out)
     int error = PYSLAB_EPOINTER;
 
     share_lock();
-    heap = find_locked(handle->heap_id);
+    heap = share_heap_find_locked(handle->heap_id);
     if (heap != NULL)
         error = share_open(&heap->table, heap->row, &key, &block);
     if (error == PYSLAB_OK) {
         heap->nr_held++;
+        if (!heap->is_own)
+            opened_add(&heap->opened, block.offset, block.slot);
         *out = (pyslab_shared_block){.heap = heap,
                                      .address = heap->base + block.offset,
                                      .bytes = block.bytes,
@@ -357,7 +376,7 @@ int share_handle_end(const pyslab_handle *handle)
     int error = PYSLAB_EPOINTER;
 
     share_lock();
-    heap = find_locked(handle->heap_id);
+    heap = share_heap_find_locked(handle->heap_id);
     if (heap != NULL)
         error = share_ticket_end(&heap->table, &key);
     share_unlock();
@@ -372,8 +391,14 @@ int share_block_close(const pyslab_shared_block *block)
     if (block->slot >= heap->table.nr_slots)
         return PYSLAB_EINVAL;
     share_lock();
-    if (load_relaxed(share_count(&heap->table, heap->row, block->slot)) == 1 && !heap->is_own)
+    if (heap->sign == NULL) { /* a forked child has no row there: it holds nothing */
+        share_unlock();
+        return PYSLAB_EFORKED;
+    }
+    if (load_relaxed(share_count(&heap->table, heap->row, block->slot)) == 1 && !heap->is_own) {
         share_pins_end(&heap->table, heap->row, block->slot);
+        opened_remove(&heap->opened, (uint64_t)((char *)block->address - heap->base), block->slot);
+    }
     error = share_close(&heap->table, heap->row, block->slot);
     if (error == PYSLAB_OK)
         heap->nr_held--;
@@ -381,22 +406,33 @@ int share_block_close(const pyslab_shared_block *block)
     return error;
 }
 
-int share_block_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out)
+int share_pass_on_locked(struct pyslab_heap *heap, uint32_t slot, uint32_t generation,
+                         uint32_t uses, pyslab_handle *out)
 {
-    struct pyslab_heap *heap = block->heap;
     struct share_key key;
     int error = PYSLAB_EINVAL;
 
-    if (block->slot >= heap->table.nr_slots || uses == 0 || uses > SHARE_MAX_USES)
-        return PYSLAB_EINVAL;
-    share_lock();
-    if (load_relaxed(share_count(&heap->table, heap->row, block->slot)) != 0)
-        error = share_ticket_make(&heap->table, heap->row, block->slot, block->generation, uses,
+    lock_assert_held(&list.lock);
+    CHECK(slot < heap->table.nr_slots);
+    if (load_relaxed(share_count(&heap->table, heap->row, slot)) != 0)
+        error = share_ticket_make(&heap->table, heap->row, slot, generation, uses,
                                   os_time_ns() / 1000000000u, &key);
     if (error == PYSLAB_OK)
         *out = (pyslab_handle){.heap_id = {heap->table.heap_id[0], heap->table.heap_id[1]},
                                .id = key.id,
                                .ticket = key.ticket};
+    return error;
+}
+
+int share_block_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out)
+{
+    struct pyslab_heap *heap = block->heap;
+    int error;
+
+    if (block->slot >= heap->table.nr_slots || uses == 0 || uses > SHARE_MAX_USES)
+        return PYSLAB_EINVAL;
+    share_lock();
+    error = share_pass_on_locked(heap, block->slot, block->generation, uses, out);
     share_unlock();
     return error;
 }

@@ -15,8 +15,7 @@
 #include "os/os_share.h"
 #include "pyslab.h"
 #include "share/protocol.h"
-
-#define SHARE_TRANSIT_S 600u /* a ticket of a dead maker ends after so many seconds */
+#include "share/where.h"
 
 struct pyslab_heap {
     struct share_table table;        /* and in it the mapping of the table's file */
@@ -28,7 +27,9 @@ struct pyslab_heap {
     uint32_t row;                    /* this process's */
     bool writable;                   /* base may be written to */
     bool is_own;                     /* this process made the heap */
+    int owner_pid;                   /* of an attached one: by whose files it was; or 0 */
     uint64_t nr_held;                /* blocks opened and not closed */
+    struct share_opened opened;      /* of an attached heap: where these start */
     int fork_fd;                     /* while a fork is under way: the child's sign, or -1 */
     uint32_t fork_row;               /* and its row */
 };
@@ -38,6 +39,7 @@ struct share_events {
     _Atomic uint64_t nr_opens;
     _Atomic uint64_t nr_stale;
     _Atomic uint64_t nr_deaths;
+    _Atomic uint64_t punched_bytes;
 };
 
 extern struct share_events share_events;
@@ -53,6 +55,9 @@ int share_heap_enter_locked(struct pyslab_heap *heap, uint32_t first_row, uint32
 void share_heap_leave_locked(struct pyslab_heap *heap);
 void share_list_add_locked(struct pyslab_heap *heap);
 void share_list_remove_locked(struct pyslab_heap *heap);
+/* The heap of an id, or whose frames show at p; NULL. */
+struct pyslab_heap *share_heap_find_locked(const uint64_t id[2]);
+struct pyslab_heap *share_heap_around_locked(const void *p);
 /* The table's descriptor if it still names the table's file, else -1. */
 int share_heap_fd(const struct pyslab_heap *heap);
 /* Clears the rows of dead clients; returns how many. */
@@ -69,6 +74,9 @@ int share_handle_open(const pyslab_handle *handle, pyslab_shared_block *out);
 int share_handle_end(const pyslab_handle *handle);
 int share_block_close(const pyslab_shared_block *block);
 int share_block_pass_on(const pyslab_shared_block *block, uint32_t uses, pyslab_handle *out);
+/* The same of the block of a slot. EINVAL: this process does not hold it. pre: slot < nr_slots */
+int share_pass_on_locked(struct pyslab_heap *heap, uint32_t slot, uint32_t generation,
+                         uint32_t uses, pyslab_handle *out);
 int share_heap_reap(struct pyslab_heap *heap, uint64_t *punched);
 bool share_heap_owner_is_alive(struct pyslab_heap *heap);
 

@@ -378,7 +378,8 @@ static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_
         return PYSLAB_EINVAL;
     if (pa->forked)
         return PYSLAB_EFORKED;
-    if (nr_pages > pa->map.nr_pages - pa->map.nr_mapped)
+    if (nr_pages > pa->map.nr_pages - pa->map.nr_mapped ||
+        should_fail(pa->faults, NULL, nr_pages << PAGE_SHIFT, gfp))
         return PYSLAB_ENOMEM;
     area = os_heap_alloc(area_record_bytes((uint32_t)nr_pages));
     if (area == NULL)

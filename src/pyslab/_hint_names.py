@@ -14,6 +14,7 @@ from pyslab._core import Buffer
 from pyslab._figures.address_map import AddressMap
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
+from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
 from pyslab.leaks import Leak
 from pyslab.statistics import StatisticsBlock
@@ -31,6 +32,7 @@ __all__ = [
     "Buffer",
     "CacheStats",
     "Closable",
+    "Failing",
     "Fallback",
     "Fragmentation",
     "Hugepages",

@@ -77,6 +77,13 @@ PLAIN(__tsan_write4)
 PLAIN(__tsan_write8)
 PLAIN(__tsan_write16)
 
+void __tsan_write_range(void *address, unsigned long bytes);
+void __tsan_write_range(void *address, unsigned long bytes)
+{
+    (void)address;
+    (void)bytes;
+}
+
 #define ATOMIC(bits, type)                                                                         \
     type __tsan_atomic##bits##_load(const volatile type *word, int order);                         \
     void __tsan_atomic##bits##_store(volatile type *word, type value, int order);                  \

@@ -84,6 +84,8 @@ static PyObject *arena_adopt(PyObject *op, PyObject *args)
     self->closed = false;
     if (owned || core == arena_default()) /* others' handlers stay */
         corruption_watch(core);
+    if (core->kmalloc.slabs.debug.any && !corruption_watch_collections())
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -158,8 +160,9 @@ static PyObject *method_validate(PyObject *op, PyObject *unused)
         return NULL;
     if (arena_check(self->core, &finding) && windows_check(self, &finding))
         Py_RETURN_NONE;
-    if (!corruption_raise())
+    if (!PyErr_Occurred())
         PyErr_SetString(objects.corruption, finding.text);
+    (void)corruption_raise();
     return NULL;
 }
 

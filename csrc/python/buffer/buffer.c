@@ -9,6 +9,7 @@
 #include "python/arena/arena_guard.h"
 #include "python/call/errors.h"
 #include "python/call/gil.h"
+#include "python/stack/corruption.h"
 #include "python/tracing/tracing.h"
 
 /* --- freelist ------------------------------------------------------------ */
@@ -161,6 +162,8 @@ static slow_path void memory_lost(int code, const void *p)
 {
     PyObject *type, *value, *traceback;
 
+    if (corruption_waits())
+        return; /* which tells more of it */
     PyErr_Fetch(&type, &value, &traceback);
     raise_code(code, "pyslab.Buffer: memory", p);
     PyErr_WriteUnraisable((PyObject *)objects.buffer_type);
@@ -180,6 +183,15 @@ static always_inline void memory_return(const BufferObject *self, void *p)
         memory_lost(code, p);
 }
 
+/* The cache with debug flags whose object the memory is; NULL: it is of none. */
+static struct kmem_cache *debug_cache_of(const BufferObject *self)
+{
+    struct slab_alloc *slabs = &self->arena->core->kmalloc.slabs;
+    struct kmem_cache *cache = self->ops->give_back == NULL ? slab_cache_of(slabs, self->p) : NULL;
+
+    return cache != NULL && cache->debug != NULL ? cache : NULL;
+}
+
 /* Memory is about to leave the Buffer: does what its marks ask for. */
 static slow_path void buffer_heed_marks(const BufferObject *self)
 {
@@ -191,13 +203,31 @@ static slow_path void buffer_heed_marks(const BufferObject *self)
         arena_count_hidden(self->arena, 1); /* balances what arena_count_gone will take off */
 }
 
+/* The memory of a Buffer with marks leaves it. */
+static slow_path void buffer_drop_marked(BufferObject *self)
+{
+    struct kmem_cache *released = (self->marks & BUFFER_RELEASED) != 0 ? debug_cache_of(self)
+                                                                       : NULL;
+    void *p = self->p;
+
+    buffer_heed_marks(self);
+    self->p = NULL;
+    if (released != NULL)
+        debug_free_released(released, p);
+    else
+        memory_return(self, p);
+    arena_count_gone(self->arena, self->nbytes);
+}
+
 /* The memory leaves the Buffer, which goes on existing. */
 static always_inline void buffer_drop_memory(BufferObject *self)
 {
     void *p = self->p;
 
-    if (unlikely(self->marks != 0))
-        buffer_heed_marks(self);
+    if (unlikely(self->marks != 0)) {
+        buffer_drop_marked(self);
+        return;
+    }
     self->p = NULL;
     memory_return(self, p);
     arena_count_gone(self->arena, self->nbytes);
@@ -342,6 +372,25 @@ size_t buffer_capacity(const BufferObject *self)
     return kmalloc_usable(&self->arena->core->kmalloc, self->p);
 }
 
+void buffer_release_memory(BufferObject *self)
+{
+    struct kmem_cache *cache = debug_cache_of(self);
+    void *p = self->p;
+    int code;
+
+    if (likely(cache == NULL))
+        return;
+    code = debug_release(cache, p);
+    if (code == PYSLAB_OK) {
+        self->marks |= BUFFER_RELEASED;
+        return;
+    }
+    buffer_heed_marks(self);
+    self->p = NULL;
+    memory_lost(code, p);
+    arena_count_gone(self->arena, self->nbytes);
+}
+
 /* --- the end of its use -------------------------------------------------- */
 
 bool buffer_state_is_possible(const BufferObject *self)
@@ -373,6 +422,8 @@ void buffer_end(BufferObject *self)
     self->released = true;
     if (!self->ever_exported) /* buffer.h says why */
         buffer_drop_memory(self);
+    else if (self->p != NULL)
+        buffer_release_memory(self);
 }
 
 int buffer_free(BufferObject *self, const char *call)

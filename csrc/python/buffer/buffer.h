@@ -23,8 +23,9 @@
 #include "python/arena/arena_object.h"
 
 enum buffer_mark {
-    BUFFER_HIDDEN = 1, /* memory that krealloc left: in the arena's nr_live, in no other count */
-    BUFFER_TRACED = 2, /* tracemalloc may know of it */
+    BUFFER_HIDDEN = 1,   /* memory that krealloc left: in the arena's nr_live, in no other count */
+    BUFFER_TRACED = 2,   /* tracemalloc may know of it */
+    BUFFER_RELEASED = 4, /* its object is released (debug_release in slab/debug.h) */
 };
 
 typedef struct buffer_object {
@@ -113,6 +114,9 @@ int buffer_free(BufferObject *self, const char *call);
 /* Makes it unusable, and gives its memory back if nobody can know the address.
  * pre: not released, no exports */
 void buffer_end(BufferObject *self);
+/* Nobody may write to its memory any more, though it stays: caches with debug flags look at it now,
+ * and when it goes back. */
+void buffer_release_memory(BufferObject *self);
 
 /* Counts as an export, without the address becoming known: no free, no resize until it is let
  * go. */

@@ -33,6 +33,7 @@ static int keep_old_memory(BufferObject *self, void *moved)
     arena_count_hidden(self->arena, -1);
     self->ever_exported = false;
     Py_XSETREF(self->keep, (PyObject *)old);
+    buffer_release_memory(old);
     return 0;
 }
 

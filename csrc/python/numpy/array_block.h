@@ -38,7 +38,7 @@ static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
     if (likely(offset < map->bytes)) {
-        unsigned class = map->classes[offset >> PAGE_SHIFT];
+        unsigned class = frame_class(map->classes, offset >> PAGE_SHIFT);
 
         if (likely(class - 1 < km->classes.nr))
             return km->classes.size[class];

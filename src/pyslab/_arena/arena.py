@@ -53,7 +53,8 @@ class Arena(ArenaBase, Closing):
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
-    docs/design/debugging.md.
+    docs/debugging.md.
+    shared: True: arrays travel between processes: docs/sharing-arrays.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
@@ -80,6 +81,7 @@ class Arena(ArenaBase, Closing):
         background_purge: bool = False,
         track: hints.Track | None = None,
         debug: str | None = None,
+        shared: bool | str = False,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -96,6 +98,7 @@ class Arena(ArenaBase, Closing):
             highmem=highmem,
             background_purge=background_purge,
             debug=debug,
+            shared=shared,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
@@ -208,6 +211,7 @@ class Arena(ArenaBase, Closing):
         self._set_on_oom(callback)  # which sets _on_oom as well
 
     register_shrinker = reclaim.register_shrinker
+    failing = reclaim.failing
 
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 

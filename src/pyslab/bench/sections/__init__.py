@@ -19,6 +19,7 @@ from pyslab.bench.sections import (
     objects,
     peaks,
     python_buffers,
+    shared,
     small_program,
     supply,
     threads,
@@ -41,6 +42,7 @@ SECTIONS: tuple[Section, ...] = tuple(
         apart,
         fragmentation,
         supply,
+        shared,
         # 6. NumPy
         numpy_chain,
         numpy_empty,
