@@ -60,7 +60,7 @@ void share_list_remove_locked(struct pyslab_heap *heap)
         *at = heap->next;
 }
 
-static struct pyslab_heap *find_locked(const uint64_t id[2])
+struct pyslab_heap *share_heap_find_locked(const uint64_t id[2])
 {
     struct pyslab_heap *heap = list.heaps;
 
@@ -211,15 +211,29 @@ static int attach_files(struct pyslab_heap *heap, int heap_fd, int table_fd, boo
     return error != PYSLAB_OK ? error : map_frames(heap, heap_fd, frames.bytes, writable);
 }
 
+/* EBUSY: the heap is attached already. If it is for reading, and is to be for writing now, the new
+ * mapping takes the place of the old one: what is open there stays where it is. EOS */
+static int attach_again_locked(struct pyslab_heap *have, struct pyslab_heap *again)
+{
+    lock_assert_held(&list.lock);
+    if (!again->writable || have->writable)
+        return PYSLAB_EBUSY;
+    if (os_share_move(again->base, again->table.heap_bytes, have->base) != PYSLAB_OK)
+        return PYSLAB_EOS;
+    again->base = NULL;
+    have->writable = true;
+    return PYSLAB_EBUSY;
+}
+
 /* The heap that was attached already, or made here; else enters the new one. */
 static int attach_locked(struct pyslab_heap *heap, struct pyslab_heap **out)
 {
     int error;
 
     lock_assert_held(&list.lock);
-    *out = find_locked(heap->table.heap_id);
+    *out = share_heap_find_locked(heap->table.heap_id);
     if (*out != NULL)
-        return PYSLAB_EBUSY;
+        return attach_again_locked(*out, heap);
     error = share_heap_enter_locked(heap, SHARE_OWNER_ROW + 1, SHARE_ROWS);
     if (error != PYSLAB_OK)
         return error;
@@ -259,7 +273,9 @@ int share_detach(struct pyslab_heap *heap)
     share_lock();
     if (heap->is_own)
         error = PYSLAB_EINVAL;
-    else if (heap->nr_held != 0)
+    else if (heap->sign == NULL)
+        error = PYSLAB_EFORKED;
+    else if (heap->nr_held != 0 || heap->object != NULL)
         error = PYSLAB_EBUSY;
     if (error == PYSLAB_OK) {
         share_list_remove_locked(heap);
@@ -345,7 +361,7 @@ int share_handle_open(const pyslab_handle *handle, pyslab_shared_block *out)
     int error = PYSLAB_EPOINTER;
 
     share_lock();
-    heap = find_locked(handle->heap_id);
+    heap = share_heap_find_locked(handle->heap_id);
     if (heap != NULL)
         error = share_open(&heap->table, heap->row, &key, &block);
     if (error == PYSLAB_OK) {
@@ -372,7 +388,7 @@ int share_handle_end(const pyslab_handle *handle)
     int error = PYSLAB_EPOINTER;
 
     share_lock();
-    heap = find_locked(handle->heap_id);
+    heap = share_heap_find_locked(handle->heap_id);
     if (heap != NULL)
         error = share_ticket_end(&heap->table, &key);
     share_unlock();
@@ -387,6 +403,10 @@ int share_block_close(const pyslab_shared_block *block)
     if (block->slot >= heap->table.nr_slots)
         return PYSLAB_EINVAL;
     share_lock();
+    if (heap->sign == NULL) { /* a forked child has no row there: it holds nothing */
+        share_unlock();
+        return PYSLAB_EFORKED;
+    }
     if (load_relaxed(share_count(&heap->table, heap->row, block->slot)) == 1 && !heap->is_own) {
         share_pins_end(&heap->table, heap->row, block->slot);
         opened_remove(&heap->opened, (uint64_t)((char *)block->address - heap->base), block->slot);

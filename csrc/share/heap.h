@@ -33,6 +33,7 @@ struct pyslab_heap {
     struct share_opened opened;      /* of an attached heap: where these start */
     int fork_fd;                     /* while a fork is under way: the child's sign, or -1 */
     uint32_t fork_row;               /* and its row */
+    void *object; /* the Python object over it, or NULL; only csrc/python uses it */
 };
 
 /* What happened to the blocks of a process's heaps; see pyslab_share_stats. */
@@ -55,7 +56,8 @@ int share_heap_enter_locked(struct pyslab_heap *heap, uint32_t first_row, uint32
 void share_heap_leave_locked(struct pyslab_heap *heap);
 void share_list_add_locked(struct pyslab_heap *heap);
 void share_list_remove_locked(struct pyslab_heap *heap);
-/* The heap whose frames show at p; NULL. */
+/* The heap of an id, or whose frames show at p; NULL. */
+struct pyslab_heap *share_heap_find_locked(const uint64_t id[2]);
 struct pyslab_heap *share_heap_around_locked(const void *p);
 /* The table's descriptor if it still names the table's file, else -1. */
 int share_heap_fd(const struct pyslab_heap *heap);

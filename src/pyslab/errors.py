@@ -16,8 +16,10 @@ __all__ = [
     "CorruptionError",
     "DoubleFreeError",
     "InvalidPointerError",
+    "NotAttachedError",
     "OutOfMemoryError",
     "PyslabError",
+    "StaleHandleError",
     "WindowExhaustedError",
 ]
 
@@ -110,6 +112,14 @@ class ArenaClosedError(PyslabError):
 
 class ArenaForkedError(PyslabError):
     """Frames of high memory belong to the parent process; a forked child takes none."""
+
+
+class StaleHandleError(PyslabError):
+    """The handle was used up, or the block it stood for is gone."""
+
+
+class NotAttachedError(PyslabError):
+    """The heap of a handle is not attached, and could not be found by itself."""
 
 
 class CacheBusyError(PyslabError):

@@ -20,7 +20,10 @@ from tests.utils import REPO
 PACKAGE = REPO / "src" / "pyslab"
 C_SOURCES = REPO / "csrc" / "python"
 # What C imports later.
-AT_A_CALL = {"pyslab._arena.debugging", "pyslab._arena.handles", "pyslab.interchange"}
+AT_A_CALL = {
+    *("pyslab._arena.attaching", "pyslab._arena.debugging", "pyslab._arena.handles"),
+    "pyslab.interchange",
+}
 LAZY = "__getattr__"
 LAZY_MODULES = ("", "._hints")  # after the name of the package
 

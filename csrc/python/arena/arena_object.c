@@ -5,6 +5,8 @@
 
 #ifdef Py_GIL_DISABLED
 #include <sched.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* --- threads' own counts ------------------------------------------------- */
 
@@ -42,6 +44,30 @@ slow_path unsigned tally_number_take(void)
     return number;
 }
 #endif
+
+bool arena_tallies_make(ArenaObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    size_t nbytes = NR_TALLIES * sizeof *self->tallies;
+
+    self->tallies = aligned_alloc(_Alignof(struct arena_tally), nbytes);
+    if (self->tallies == NULL) {
+        PyErr_NoMemory();
+        return false;
+    }
+    memset(self->tallies, 0, nbytes);
+#endif
+    (void)self;
+    return true;
+}
+
+void arena_tallies_free(ArenaObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    free(self->tallies);
+#endif
+    (void)self;
+}
 
 struct arena_counts arena_counts(const ArenaObject *self)
 {

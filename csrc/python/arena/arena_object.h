@@ -158,11 +158,22 @@ struct arena_counts {
 };
 struct arena_counts arena_counts(const ArenaObject *self);
 
+/* A Heap begins as an Arena does, and has no core arena. */
+static inline void arena_look_at_clock(const ArenaObject *arena)
+{
+    if (arena->core != NULL)
+        arena_look(arena->core);
+}
+
+/* The threads' own counts: nothing with a GIL. False with MemoryError set. */
+bool arena_tallies_make(ArenaObject *self);
+void arena_tallies_free(ArenaObject *self);
+
 /* Counts one more in total_count. */
 static inline void arena_count_made(ArenaObject *arena)
 {
     if (unlikely(++arena->total_count % ARENA_LOOK_EVERY == 0))
-        arena_look(arena->core);
+        arena_look_at_clock(arena);
 }
 
 #ifdef Py_GIL_DISABLED
@@ -188,7 +199,7 @@ static always_inline void arena_count_held(ArenaObject *arena, Py_ssize_t nbytes
         add_owner(&tally->bytes, nbytes);
         add_owner(&tally->total, 1);
         if (unlikely(load_relaxed(&tally->total) % ARENA_LOOK_EVERY == 0))
-            arena_look(arena->core);
+            arena_look_at_clock(arena);
         return;
     }
 #endif

@@ -26,30 +26,12 @@
 #include "python/window/window_object.h"
 #include "python/window/window_type.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static inline ArenaObject *arena_of(PyObject *op)
 {
     return (ArenaObject *)op;
 }
 
 /* --- life ---------------------------------------------------------------- */
-
-#ifdef Py_GIL_DISABLED
-static bool tallies_make(ArenaObject *self)
-{
-    size_t nbytes = NR_TALLIES * sizeof *self->tallies;
-
-    self->tallies = aligned_alloc(_Alignof(struct arena_tally), nbytes);
-    if (self->tallies == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    memset(self->tallies, 0, nbytes);
-    return true;
-}
-#endif
 
 static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
@@ -62,10 +44,8 @@ static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self != NULL) {
         try_incref_enable((PyObject *)self);
         self->closed = true; /* until _adopt() */
-#ifdef Py_GIL_DISABLED
-        if (!tallies_make(self))
+        if (!arena_tallies_make(self))
             Py_CLEAR(self);
-#endif
     }
     return (PyObject *)self;
 }
@@ -123,9 +103,7 @@ static void arena_dealloc(PyObject *op)
     arena_of(op)->closed = true;
     windows_orphan(arena_of(op));
     arena_settle(arena_of(op));
-#ifdef Py_GIL_DISABLED
-    free(arena_of(op)->tallies);
-#endif
+    arena_tallies_free(arena_of(op));
     type->tp_free(op);
     Py_DECREF(type);
 }

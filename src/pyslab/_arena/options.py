@@ -40,6 +40,7 @@ def arena_options(
     highmem: str | os.PathLike[str] | None,
     background_purge: bool,
     debug: str | None,
+    shared: bool | str = False,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -56,6 +57,7 @@ def arena_options(
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
     options.background_purge = bool(background_purge)
+    _set_shared(options, shared)
     if background_purge and purge_delay is None:
         raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
     kept = [_set_zones(options, zones), _set_debug(options, debug)]
@@ -68,6 +70,18 @@ def arena_options(
         kept.append(ffi.new("char[]", path))
         options.highmem_path = kept[-1]
     return options, kept
+
+
+def _set_shared(options: hints.Any, shared: bool | str) -> None:
+    if shared is not True and shared is not False and shared != "writable":
+        raise ValueError(f'shared must be True, False or "writable", got {shared!r}')
+    if not shared:
+        return
+    writable = shared == "writable"
+    options.shared = lib.PYSLAB_SHARE_WRITE if writable else lib.PYSLAB_SHARE_READ
+    if options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
+        raise ValueError("a shared arena has no huge pages: leave hugepages='require' out")
+    options.hugepages = lib.PYSLAB_HUGEPAGES_NO
 
 
 def _set_debug(options: hints.Any, debug: str | None) -> hints.Any:
