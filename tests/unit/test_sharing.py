@@ -126,7 +126,7 @@ def test_a_killed_owner_leaves_what_is_held() -> None:
     heap.detach()
     assert heap.detached
     with pytest.raises(pyslab.NotAttachedError, match="owner dead"):
-        open_handle(lost)  # type: ignore[arg-type]
+        open_handle(lost)
 
 
 def test_a_handle_is_used_up(arena: Arena) -> None:
