@@ -1,6 +1,6 @@
 /* api.c - the functions of pyslab.h for arenas, kmalloc, page frames and caches: argument checks
  * and error codes. What it is not: the work, which the layers below do. Lock: none. */
-#include "arena/arena.h"
+#include "arena/arena_failing.h"
 
 #include "api/copy_struct.h"
 #include "os/os.h"
@@ -18,6 +18,8 @@ int pyslab_arena_create(const pyslab_arena_options *options, pyslab_arena **out)
                         UP_TO(pyslab_arena_options, highmem_path)))
         return PYSLAB_EINVAL;
     whole.struct_size = sizeof whole;
+    if (arena_creation_fails())
+        return PYSLAB_ENOMEM;
     return arena_create(&whole, out);
 }
 

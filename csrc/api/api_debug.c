@@ -33,4 +33,5 @@ void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out)
                                 .nr_repaired = load_relaxed(&debug->nr_repaired),
                                 .nr_retired = load_relaxed(&debug->nr_retired)};
     debug_count_waiting(&arena->kmalloc.slabs, &out->nr_waiting, &out->waiting_bytes);
+    large_debug_count(&arena->kmalloc, &out->nr_waiting, &out->waiting_bytes);
 }

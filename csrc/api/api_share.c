@@ -79,6 +79,14 @@ int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_client
                : share_block_holders(arena->share, p, nr_clients, nr_handles);
 }
 
+int pyslab_share_drop_inherited(pyslab_arena *arena)
+{
+    if (arena->share == NULL)
+        return PYSLAB_EINVAL;
+    share_drop_inherited(arena->share);
+    return PYSLAB_OK;
+}
+
 void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out)
 {
     memset(out, 0, sizeof *out);

@@ -5,6 +5,7 @@
 #include "arena/arena_fork.h"
 #include "os/os.h"
 #include "os/os_heap.h"
+#include "vm/vm_debug.h"
 
 #include <errno.h>
 #include <string.h>
@@ -44,7 +45,8 @@ static int options_check(const pyslab_arena_options *options)
 {
     if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
-        options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->shared > PYSLAB_SHARE_WRITE)
+        options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->shared > PYSLAB_SHARE_WRITE ||
+        options->fork > PYSLAB_FORK_REFUSE)
         return PYSLAB_EINVAL;
     if (options->shared != PYSLAB_SHARE_NO &&
         (options->hugepages != PYSLAB_HUGEPAGES_NO || os_page_bytes() > PAGE_SIZE))
@@ -91,8 +93,9 @@ static int commit_shared(struct pyslab_arena *arena, const pyslab_arena_options 
     if (error == PYSLAB_OK)
         error = os_file_map(&arena->low, base, 0, arena->mapped_bytes, OS_FILE_SHARED);
     if (error == PYSLAB_OK)
-        error = share_create(&arena->kmalloc, &arena->low, base,
-                             options->shared == PYSLAB_SHARE_WRITE, &arena->share);
+        error = share_create(&arena->kmalloc, &arena->low, base, options, &arena->share);
+    if (error == PYSLAB_OK && options->fork == PYSLAB_FORK_REFUSE)
+        error = share_fork_refuse(arena->share);
     return error;
 }
 
@@ -200,12 +203,17 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 
 /* --- create and destroy ------------------------------------------------- */
 
-static bool arena_reclaim(void *context)
+/* What others were sent and have not opened goes last. */
+static bool arena_reclaim(void *context, uint32_t nr_short)
 {
     struct pyslab_arena *arena = context;
+    uint64_t nr_large = large_debug_flush(&arena->kmalloc);
     uint64_t nr_back = arena->share != NULL ? share_collect(arena->share) : 0;
 
-    return slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0;
+    if (slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0 || nr_large != 0)
+        return true;
+    return arena->share != NULL && nr_short != 0 &&
+           share_collect_sent(arena->share, (uint64_t)nr_short << PAGE_SHIFT) != 0;
 }
 
 /* Tells the zones what the content of frames is before their first use. */
@@ -284,7 +292,8 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         share_start(arena->share);
     page_alloc_set_reclaim(&arena->pages, arena_reclaim, arena);
     vm_init(&arena->vm, &arena->pages);
-    region_set_init(&arena->regions, &arena->pages);
+    vm_debug_start(&arena->vm, &arena->kmalloc.slabs.debug);
+    region_set_init(&arena->regions, &arena->pages, &arena->kmalloc.slabs.debug);
     if (options->background_purge != 0 && !arena->pages.purge.fixed)
         background_enable(&arena->background, arena);
     return PYSLAB_OK;
@@ -353,6 +362,7 @@ void arena_destroy(struct pyslab_arena *arena)
     if (load_relaxed(&arena->side) != NULL)
         arena_destroy(load_relaxed(&arena->side));
     arena_list_remove(arena);
+    fault_attrs_forget(&arena->pages.own_faults);
     vm_destroy(&arena->vm);
     region_set_destroy(&arena->regions);
     usage_untrack(&arena->pages.own_usage, &arena->domain);
@@ -372,6 +382,7 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     vm_purge(&arena->vm);
     if (arena->share != NULL)
         (void)share_collect(arena->share);
+    large_debug_flush(&arena->kmalloc);
     slab_reclaim(&arena->kmalloc.slabs);
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
 }
@@ -425,6 +436,8 @@ struct vm *arena_vm(struct pyslab_arena *arena, bool make)
     if (side_create(arena, &made) != PYSLAB_OK)
         return NULL;
     made->pages.usage = &arena->pages.own_usage;
+    made->pages.faults = &arena->pages.own_faults;
+    vm_debug_start(&made->vm, &arena->kmalloc.slabs.debug);
     made->pages.purge.note = arena->pages.purge.note; /* the same thread serves both */
     made->pages.purge.note_context = arena->pages.purge.note_context;
     if (atomic_compare_exchange_strong(&arena->side, &side, made))

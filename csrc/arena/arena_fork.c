@@ -13,6 +13,7 @@
  */
 #include "arena/arena_fork.h"
 
+#include "arena/arena_failing.h"
 #include "os/os.h"
 #include "os/os_heap.h"
 #include "slab/mempool.h"
@@ -22,6 +23,7 @@
 static struct {
     struct lock lock;            /* guards arenas */
     struct pyslab_arena *arenas; /* all alive in this process */
+    uint32_t nr_failing; /* attributes that make calls of all of them fail; arena_failing.h */
 } arena_list;
 
 static pthread_once_t arena_list_once = PTHREAD_ONCE_INIT;
@@ -104,6 +106,21 @@ static void arenas_each(size_t rank, lock_action act)
         by_rank[rank](a, act);
 }
 
+/* The same for what other processes see. */
+static void heaps_each(void (*act)(struct share *share))
+{
+    lock_assert_held(&arena_list.lock);
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        if (a->share != NULL)
+            act(a->share);
+}
+
+static void heaps_hold(void)
+{
+    share_fork_prepare();
+    heaps_each(share_fork_begin_locked);
+}
+
 static void fork_prepare(void)
 {
     os_stdio_hold();
@@ -112,9 +129,11 @@ static void fork_prepare(void)
     remaps_fork_prepare();
     for (size_t rank = 0; rank < NR_RANKS; rank++) {
         if (by_rank[rank] == table_locks) /* the shared heaps' lock is outside of these */
-            share_fork_prepare();
+            heaps_hold();
         arenas_each(rank, lock_acquire_for_fork);
     }
+    heaps_each(share_fork_mark_locked);
+    fault_attrs_fork_prepare();
     os_heap_fork_prepare();
 }
 
@@ -123,6 +142,7 @@ static void fork_release(void)
 {
     lock_assert_held(&arena_list.lock);
     os_heap_fork_done();
+    fault_attrs_fork_release();
     for (size_t rank = NR_RANKS; rank > 0; rank--)
         arenas_each(rank - 1, lock_release_after_fork);
     remaps_fork_release();
@@ -130,6 +150,8 @@ static void fork_release(void)
 
 static void fork_parent(void)
 {
+    lock_assert_held(&arena_list.lock);
+    heaps_each(share_fork_end_locked);
     share_fork_parent();
     fork_release();
     thread_fork_parent();
@@ -167,23 +189,11 @@ static void child_make_private(void)
         os_file_after_fork(&a->high);
         if (a->share != NULL) {
             os_file_after_fork(&a->low);
-            os_file_make_private(&a->low, a->pages.map.base, 0, a->mapped_bytes);
-            share_after_fork(a->share);
+            share_fork_inherit_locked(a->share);
         }
         vm_make_private_locked(&a->vm);
     }
     remaps_make_private();
-}
-
-/* In the child every free of a shared heap's block comes to its keeper, which does nothing: what
- * marks there are in the frames follows the parent. */
-static void child_divert_shared(struct pyslab_arena *arena)
-{
-    if (arena->share == NULL)
-        return;
-    thread_registry_lock();
-    thread_domain_divert_locked(&arena->domain);
-    thread_registry_unlock();
 }
 
 static void fork_child(void)
@@ -199,10 +209,9 @@ static void fork_child(void)
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         mempools_after_fork(&a->kmalloc.slabs);
     thread_fork_child();
-    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
         sheaves_after_fork(&a->kmalloc.slabs);
-        child_divert_shared(a);
-    }
+    heaps_each(share_fork_renew);
     lock_release_after_fork(&arena_list.lock);
     os_stdio_reset();
 }
@@ -224,6 +233,8 @@ void arena_list_add(struct pyslab_arena *arena)
     if (arena->next != NULL)
         arena->next->prev = arena;
     arena_list.arenas = arena;
+    for (uint32_t i = 0; i < arena_list.nr_failing; i++)
+        arena_divert_failing(arena);
     lock_release(&arena_list.lock);
 }
 
@@ -236,5 +247,38 @@ void arena_list_remove(struct pyslab_arena *arena)
         arena->prev->next = arena->next;
     else
         arena_list.arenas = arena->next;
+    lock_release(&arena_list.lock);
+}
+
+uint32_t arena_list_count(void)
+{
+    uint32_t nr = 0;
+
+    pthread_once(&arena_list_once, arena_list_init);
+    lock_acquire(&arena_list.lock);
+    for (const struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        nr++;
+    lock_release(&arena_list.lock);
+    return nr;
+}
+
+/* --- failures in all arenas ----------------------------------------------- */
+
+void arena_list_divert_failing(void)
+{
+    pthread_once(&arena_list_once, arena_list_init);
+    lock_acquire(&arena_list.lock);
+    arena_list.nr_failing++;
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        arena_divert_failing(a);
+    lock_release(&arena_list.lock);
+}
+
+void arena_list_restore_failing(void)
+{
+    lock_acquire(&arena_list.lock);
+    arena_list.nr_failing--;
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        arena_restore_failing(a);
     lock_release(&arena_list.lock);
 }

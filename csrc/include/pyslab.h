@@ -374,7 +374,8 @@ void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out);
 
 /* Makes a handle for a live block of a frame or more, of kmalloc or alloc_pages, that may be opened
  * so many times (1 to 65534, or PYSLAB_USES_PINNED). Errors: EINVAL: no such block, or the arena is
- * not shared; ELIMIT: the table is full, send the bytes; EDOUBLE: it was freed; EFORKED. */
+ * not shared; ELIMIT: the table is full, or more than max_transit_bytes would be on their way: send
+ * the bytes; EDOUBLE: it was freed; EFORKED. */
 int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out);
 /* Opens the block of a handle. EPOINTER: its heap is not attached; ESTALE: the block is gone or
  * the handle used up; ECORRUPT, ELIMIT. */
@@ -413,8 +414,25 @@ int pyslab_share_owner_is_alive(pyslab_heap *heap);
  * it was not exported. */
 int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients,
                          uint32_t *nr_handles);
+/* In a forked child: gives up what it has inherited of this arena, so that its parent need not keep
+ * for it what it frees. Inherited blocks read zero from then on, and may not be used. In the
+ * process that made the arena it does nothing. EINVAL: the arena is not shared. */
+int pyslab_share_drop_inherited(pyslab_arena *arena);
 /* All zero if the arena is not shared. */
 void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out);
+
+/* --- calls that are made to fail ------------------------------------------ */
+
+/* Has calls that allocate fail on purpose, as those that find no memory do, until the end: of this
+ * arena, or with NULL of all arenas of the process, also later ones, and pyslab_arena_create. It is
+ * for testing what a program does then; the kernel calls it failslab. Frees, resizing in place
+ * and GFP_NOFAIL never fail. Meanwhile every call takes a slow path. Several may be in force.
+ * Errors: EINVAL, ENOMEM. */
+int pyslab_failing_begin(pyslab_arena *arena, const pyslab_failing_options *options,
+                         pyslab_failing **out);
+void pyslab_failing_read(pyslab_failing *failing, pyslab_failing_stats *out);
+/* NULL is a no-op. The arena may have gone before. */
+void pyslab_failing_end(pyslab_failing *failing);
 
 /* --- the library -------------------------------------------------------- */
 

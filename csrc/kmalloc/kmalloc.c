@@ -32,7 +32,9 @@ static int class_cache_create(struct kmalloc *km, unsigned class, const char *pr
     uint32_t size = km->classes.size[class];
     pyslab_cache_options options = {.struct_size = sizeof options,
                                     .flags = flags,
-                                    .align = (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
+                                    .align = km->slabs.debug.keyed
+                                                 ? DEBUG_WORD_BYTES
+                                                 : (size_t)1 << min_uint(ctz32(size), PAGE_SHIFT)};
     bool whole = size >= 1024 && size % 1024 == 0;
     char name[PYSLAB_NAME_MAX];
 
@@ -48,6 +50,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 
     store_relaxed(&km->nr_large, 0);
     store_relaxed(&km->large_pages, 0);
+    large_debug_init(km);
     size_classes_init(&km->classes, geometry, max_class_bytes(pages, km->slabs.debug.any));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
         struct kmem_cache *cache;
@@ -61,6 +64,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 void kmalloc_destroy(struct kmalloc *km)
 {
     slab_alloc_destroy(&km->slabs);
+    large_debug_destroy(km);
 }
 
 /* --- large blocks, as level 2 walks them -------------------------------------- */
@@ -72,11 +76,11 @@ static bool large_adds_up(const struct frame_map *map, uint32_t pfn)
     const struct page *page = pfn_to_page(map, pfn);
     uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
 
-    if (page_state(page) != PYSLAB_PAGE_LARGE || map->classes[pfn] != CLASS_LARGE ||
+    if (page_state(page) != PYSLAB_PAGE_LARGE || frame_class(map->classes, pfn) != CLASS_LARGE ||
         nr_pages == 0 || nr_pages > map->nr_pages - pfn)
         return false;
     for (uint32_t i = 1; i < nr_pages; i++)
-        if (map->classes[pfn + i] != CLASS_NONE)
+        if (frame_class(map->classes, pfn + i) != CLASS_NONE)
             return false;
     return true;
 }
@@ -133,6 +137,8 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
 
     if (nr_pages > pages->map.nr_pages)
         return NULL;
+    if (unlikely(km->large_debug.flags != 0))
+        return large_debug_alloc(km, size, align_order, gfp);
     if (pages->watch != SANITIZE_NONE)
         return alloc_watched_large(km, size, align_order, gfp);
     pfn = align_order == 0 && nr_pages != 0 ? shelf_take(pages, (uint32_t)nr_pages, gfp) : PFN_NONE;
@@ -166,7 +172,25 @@ static void *count_failure(struct kmalloc *km, void *p)
 
 void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn)
 {
-    return count_failure(km, pfn != PFN_NONE ? adopt_large(km, pfn) : NULL);
+    struct page *page = pfn_to_page(&km->slabs.pages->map, pfn);
+    void *p;
+
+    if (pfn == PFN_NONE)
+        return count_failure(km, NULL);
+    p = adopt_large(km, pfn);
+    if (unlikely(km->large_debug.flags != 0))
+        large_debug_set(km, page, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
+    return p;
+}
+
+/* This request is made to fail (fault_attr.h). class: 0 for a large block, which is of
+ * no cache. */
+static inline bool request_fails(const struct kmalloc *km, unsigned class, size_t size,
+                                 uint32_t gfp)
+{
+    const char *cache = class != 0 ? km->slabs.caches[class]->desc->name : NULL;
+
+    return should_fail(km->slabs.pages->faults, cache, size, gfp);
 }
 
 /* The request's flags without those that choose zones of frames that have no address. */
@@ -177,8 +201,9 @@ static uint32_t addressable(uint32_t gfp)
 
 void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp)
 {
-    return count_failure(
-        km, gfp_valid(gfp) && size != 0 ? alloc_large(km, size, 0, addressable(gfp)) : NULL);
+    if (!gfp_valid(gfp) || size == 0 || request_fails(km, 0, size, gfp))
+        return count_failure(km, NULL);
+    return count_failure(km, alloc_large(km, size, 0, addressable(gfp)));
 }
 
 /* The cache of a class in the DMA zone, which is made if it is not there; NULL without memory. */
@@ -251,6 +276,8 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    if (request_fails(km, class, size, gfp))
+        return count_failure(km, NULL);
     gfp = addressable(gfp);
     return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
                                         : alloc_large(km, size, 0, gfp));
@@ -280,8 +307,10 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
         return count_failure(km, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
-    gfp = addressable(gfp);
     class = size_class_aligned(&km->classes, size, align);
+    if (request_fails(km, class, size, gfp))
+        return count_failure(km, NULL);
+    gfp = addressable(gfp);
     return count_failure(
         km, class != 0
                 ? alloc_class(km, class, size, gfp)
@@ -303,10 +332,18 @@ static struct page *large_page(struct kmalloc *km, const void *p)
     const struct frame_map *map = &km->slabs.pages->map;
     uint32_t pfn = virt_to_pfn(map, p);
 
-    if (pfn == PFN_NONE || map->classes[pfn] != CLASS_LARGE ||
+    if (pfn == PFN_NONE || frame_class(map->classes, pfn) != CLASS_LARGE ||
         ((uintptr_t)p & (PAGE_SIZE - 1)) != 0)
         return NULL;
     return pfn_to_page(map, pfn);
+}
+
+/* Of these bytes at p, those that the tool that watches the arena lets the caller use. */
+static size_t open_bytes(const struct kmalloc *km, const void *p, size_t bytes)
+{
+    enum sanitize_mode watch = km->slabs.pages->watch;
+
+    return likely(watch == SANITIZE_NONE) ? bytes : sanitize_open_bytes(watch, p, bytes);
 }
 
 size_t kmalloc_usable(struct kmalloc *km, const void *p)
@@ -315,12 +352,14 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
     struct kmem_cache *cache;
 
     if (page != NULL)
-        return (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT;
+        return km->large_debug.flags != 0
+                   ? large_debug_asked(page)
+                   : open_bytes(km, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL && cache->debug != NULL)
         return debug_usable(cache, p);
     return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
-               ? cache->desc->object_size
+               ? open_bytes(km, p, cache->desc->object_size)
                : 0;
 }
 
@@ -347,7 +386,7 @@ size_t kmalloc_roundup(const struct kmalloc *km, size_t size)
 
 /* --- free --------------------------------------------------------------- */
 
-static void free_large(struct kmalloc *km, void *p, struct page *page)
+void kmalloc_give_large(struct kmalloc *km, void *p, struct page *page)
 {
     struct page_alloc *pages = km->slabs.pages;
     uint32_t pfn = virt_to_pfn(&pages->map, p);
@@ -359,14 +398,25 @@ static void free_large(struct kmalloc *km, void *p, struct page *page)
     frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
     sub_relaxed(&km->nr_large, 1);
     sub_relaxed(&km->large_pages, nr_pages);
-    usage_sub(pages->usage, (uintptr_t)p, (uint64_t)nr_pages << PAGE_SHIFT);
-    if (shelf_put(pages, pfn, nr_pages))
+    if (likely(km->large_debug.flags == 0) && shelf_put(pages, pfn, nr_pages))
         return;
     /* What was trimmed or grown may have a block's length without being aligned as one. */
     if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);
     else
         page_free_range(pages, pfn, nr_pages);
+}
+
+/* Errors: EDOUBLE, only in an arena with debug flags for large blocks. */
+static int free_large(struct kmalloc *km, void *p, struct page *page)
+{
+    uint64_t nr_pages = load_relaxed(&page->large.nr_pages);
+
+    if (unlikely(km->large_debug.flags != 0))
+        return large_debug_free(km, page, p);
+    usage_sub(km->slabs.pages->usage, (uintptr_t)p, nr_pages << PAGE_SHIFT);
+    kmalloc_give_large(km, p, page);
+    return PYSLAB_OK;
 }
 
 slow_path int kfree_slow(struct kmalloc *km, void *p)
@@ -382,12 +432,14 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
         int kept = page_keeps(km->slabs.pages, p);
 
         if (kept == PYSLAB_OK)
-            free_large(km, p, page);
+            return free_large(km, p, page);
         return kept == PAGE_KEPT ? PYSLAB_OK : kept;
     }
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL)
         return cache_free_object(cache, p);
+    if (large_debug_wrong_free(km, p))
+        return PYSLAB_EPOINTER;
     pfn = virt_to_pfn(&km->slabs.pages->map, p);
     return debug_wrong_free(
         &km->slabs, NULL, p,
@@ -421,6 +473,8 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
 
     if (page == NULL || wanted > pages->map.nr_pages)
         return false;
+    if (km->large_debug.flags != 0)
+        return size <= large_debug_asked(page);
     nr_pages = load_relaxed(&page->large.nr_pages);
     if (wanted <= nr_pages)
         return true;
@@ -466,9 +520,14 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
         (void)kmalloc_free(km, p);
         return ZERO_SIZE_PTR;
     }
+    page = large_page(km, p);
+    if (unlikely(page != NULL && km->large_debug.flags != 0))
+        return large_debug_resize(km, p, page, size, (gfp & PYSLAB_GFP_ZERO) != 0)
+                   ? p
+                   : move_block(km, p, usable, size, gfp);
     cache = km->slabs.debug.any ? slab_cache_of(&km->slabs, p) : NULL;
     if (cache != NULL && cache->debug != NULL) {
-        debug_examine(cache, p);
+        (void)debug_examine(cache, p, NULL);
         if (debug_resize(cache, p, size, (gfp & PYSLAB_GFP_ZERO) != 0))
             return p;
     } else if (unlikely(km->slabs.pages->watch != SANITIZE_NONE)) {
@@ -478,7 +537,6 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
     }
     if (size > usable)
         return move_block(km, p, usable, size, gfp);
-    page = large_page(km, p);
     if (page != NULL && !page_is_shown(km->slabs.pages, p))
         trim_large(km, p, page, size);
     return p;
@@ -498,9 +556,9 @@ static bool recount_large(void *context, uint32_t pfn, const struct page *page)
     struct large_recount *count = context;
     bool large = page_state(page) == PYSLAB_PAGE_LARGE;
 
-    if (large != (count->map->classes[pfn] == CLASS_LARGE))
+    if (large != (frame_class(count->map->classes, pfn) == CLASS_LARGE))
         return finding_report(count->finding, "kmalloc: frame %u has state %u, class %u", pfn,
-                              page_state(page), count->map->classes[pfn]);
+                              page_state(page), frame_class(count->map->classes, pfn));
     count->nr += large;
     count->nr_pages += large ? page_block_pages(page) : 0;
     return true;
@@ -527,5 +585,5 @@ bool kmalloc_check(struct kmalloc *km, struct finding *f)
             return finding_report(f, "kmalloc: class %u has no cache of %u bytes", class,
                                   km->classes.size[class]);
     }
-    return check_large(km, f);
+    return check_large(km, f) && large_debug_validate(km, f);
 }

@@ -16,6 +16,7 @@
 #ifndef KMALLOC_KMALLOC_H
 #define KMALLOC_KMALLOC_H
 
+#include "kmalloc/large_debug.h"
 #include "kmalloc/size_class.h"
 #include "slab/slab.h"
 
@@ -26,6 +27,7 @@ struct kmalloc {
     _Atomic(struct kmem_cache *) dma_cache[MAX_SIZE_CLASSES];
     _Atomic uint64_t nr_large;    /* large blocks in callers' hands */
     _Atomic uint64_t large_pages; /* frames of these */
+    struct large_debug large_debug;
 };
 
 /* Makes a cache for each class. pre: descs is as slab_alloc_init wants it. ENOMEM */
@@ -62,7 +64,7 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
     if (likely(offset < map->bytes && thread_has_domain(km->slabs.domain))) {
-        size_t class = map->classes[offset >> PAGE_SHIFT];
+        size_t class = frame_class(map->classes, offset >> PAGE_SHIFT);
 
         if (likely(sheaf_push(km->slabs.secret, sheaf_table_loaded(), class, offset, p)))
             return PYSLAB_OK;
@@ -85,6 +87,8 @@ void kmalloc_clear(struct kmalloc *km, void *p);
 /* Makes a large block of frames from page_alloc_contig or page_reserve_range; NULL if these gave
  * PFN_NONE. */
 void *kmalloc_adopt_run(struct kmalloc *km, uint32_t pfn);
+/* Frees the frames of a large block that is not in a caller's hands any more. */
+void kmalloc_give_large(struct kmalloc *km, void *p, struct page *page);
 /* A large block even where a class would do; kmalloc_free frees it. */
 void *kmalloc_exact_pages(struct kmalloc *km, size_t size, uint32_t gfp);
 /* The usable bytes that a request of this size gets. */

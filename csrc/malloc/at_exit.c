@@ -63,7 +63,7 @@ __attribute__((destructor)) static void at_exit(void)
     if (malloc_arena.pages.map.nr_pages == 0)
         return; /* the program never allocated: no arena is made for this */
     if (malloc_settings.hardened)
-        hardened_check_quarantine();
+        hardened_check_all();
     else
         check_doubles();
     if (malloc_settings.stats)

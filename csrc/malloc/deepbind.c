@@ -25,8 +25,15 @@
 
 typedef void *(*dlopen_function)(const char *file, int flags);
 
-/* In builds without optimization too, calls at the end of a function are jumps. */
+/* In builds without optimization too, calls at the end of a function are jumps: GCC is asked for
+ * each function that ends so, Clang for each call. */
+#ifdef __clang__
+#define ENDS_IN_A_JUMP
+#define return_by_jump __attribute__((musttail)) return
+#else
 #define ENDS_IN_A_JUMP __attribute__((optimize("O2", "omit-frame-pointer")))
+#define return_by_jump return
+#endif
 
 static void *dlopen_first(const char *file, int flags);
 
@@ -66,7 +73,7 @@ ENDS_IN_A_JUMP static void *dlopen_first(const char *file, int flags)
     find_next();
     dlopen_function next = atomic_load_explicit(&next_dlopen, memory_order_acquire);
 
-    return next(file, flags & ~load_relaxed(&dropped_flags));
+    return_by_jump next(file, flags & ~load_relaxed(&dropped_flags));
 }
 
 #ifdef PYSLAB_MALLOC_PREFIX
@@ -77,5 +84,5 @@ ENDS_IN_A_JUMP EXPORTED void *NAMED(dlopen)(const char *file, int flags)
 {
     dlopen_function next = atomic_load_explicit(&next_dlopen, memory_order_acquire);
 
-    return next(file, flags & ~load_relaxed(&dropped_flags));
+    return_by_jump next(file, flags & ~load_relaxed(&dropped_flags));
 }

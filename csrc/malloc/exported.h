@@ -60,7 +60,12 @@ void NAMED(free_aligned_sized)(void *p, size_t align, size_t size);
 
 /* Ends the declaration of one more exported name for a function that this file defines. */
 #define ALIAS_OF(name)                                                                             \
-    __attribute__((visibility("default"), alias(QUOTED(NAMED(name))), copy(NAMED(name))))
+    __attribute__((visibility("default"), alias(QUOTED(NAMED(name))) COPY_OF(name)))
+#ifdef __clang__
+#define COPY_OF(name) /* Clang has no such attribute, nor the warning that it is there for */
+#else
+#define COPY_OF(name) , copy(NAMED(name))
+#endif
 #define QUOTED(text) QUOTED_EXPANDED(text)
 #define QUOTED_EXPANDED(text) #text
 

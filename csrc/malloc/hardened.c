@@ -1,67 +1,66 @@
 /* hardened.c - see hardened.h. */
 #include "malloc/hardened.h"
 
-#include "malloc/block_words.h"
+#include "base/atomic.h"
 #include "malloc/guards.h"
 #include "malloc/heap.h"
 #include "malloc/quarantine.h"
+#include "slab/debug_words.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* --- small: objects of the caches --------------------------------------- */
 
-/* Bytes between an object's start and the p that the caller gets. */
-static size_t front_bytes(size_t align)
+/* The cache whose objects have room for the block and a guard byte, wherever it is aligned to in
+ * them; NULL: none. */
+static struct kmem_cache *small_cache(size_t size, size_t align)
 {
-    return align > BLOCK_WORD_BYTES ? align : BLOCK_WORD_BYTES;
-}
-
-/* The size class whose objects have room for the block, its words and a guard byte; 0: none. */
-static unsigned small_class(size_t size, size_t align)
-{
-    if (size > HARDENED_MAX_OBJECT || align > PAGE_SIZE)
-        return 0;
-    return size_class_aligned(&malloc_arena.kmalloc.classes, front_bytes(align) + size + 1, align);
-}
-
-static void *small_alloc(unsigned class, size_t size, size_t align)
-{
-    struct kmem_cache *cache = malloc_arena.kmalloc.slabs.caches[class];
-    size_t front = front_bytes(align), bytes = cache->desc->object_size;
-    char *base = cache_alloc_any(cache, PYSLAB_GFP_KERNEL);
-
-    if (base == NULL)
-        return NULL;
-    if (!bytes_are_zero(base + BLOCK_WORD_BYTES, bytes - BLOCK_WORD_BYTES))
-        misuse_abort_words("malloc", base + BLOCK_WORD_BYTES, "written to after its free");
-    memset(base, 0, BLOCK_WORD_BYTES); /* the cache's words were there */
-    block_words_set(base + front - BLOCK_WORD_BYTES, base + front, size, BLOCK_LIVE);
-    guard_fill(base + front, size, bytes - front);
-    return base + front;
-}
-
-/* The start of the object that p lies in, and its bytes. NULL: p lies in no object. */
-static char *small_base(const void *p, size_t *bytes)
-{
-    struct slab_alloc *sa = &malloc_arena.kmalloc.slabs;
-    uint32_t pfn = virt_to_pfn(&sa->map, p);
-    const struct cache_desc *desc;
-    size_t offset;
+    struct kmalloc *km = &malloc_arena.kmalloc;
     unsigned class;
 
-    if (pfn == PFN_NONE || (class = sa->map.classes[pfn]) == CLASS_NONE || class > CLASS_MAX ||
-        sa->caches[class] == NULL)
+    if (size > HARDENED_MAX_OBJECT || align > PAGE_SIZE)
         return NULL;
-    desc = sa->caches[class]->desc;
-    offset = (size_t)((const char *)p - sa->map.base) & ((PAGE_SIZE << desc->slab_order) - 1);
-    if (offset / desc->stride >= desc->objects_per_slab)
-        return NULL;
-    *bytes = desc->object_size;
-    return (char *)(uintptr_t)p - offset % desc->stride;
+    class = size_class_of(&km->classes, size + 1 + align - MALLOC_ALIGN);
+    return class != 0 ? km->slabs.caches[class] : NULL;
+}
+
+static void *small_alloc(size_t size, size_t align)
+{
+    struct kmem_cache *cache = small_cache(size, align);
+
+    return cache != NULL ? debug_alloc_counted(cache, PYSLAB_GFP_KERNEL, size, align) : NULL;
+}
+
+/* What was asked for at p, which may be any pointer into the cache's slabs; false: p is no live
+ * block, or its words were overwritten. */
+static bool small_asked(const struct kmem_cache *cache, const void *p, size_t *asked)
+{
+    const char *object = debug_object_around(cache, p);
+
+    return object != NULL && (const char *)p >= object && debug_asked(cache, p, asked);
+}
+
+static void small_free(struct kmem_cache *cache, const char *call, void *p, size_t size)
+{
+    size_t asked;
+    int error;
+
+    if (size != SIZE_UNKNOWN && small_asked(cache, p, &asked) && asked != size)
+        misuse_abort_words(call, p, "of another size");
+    error = debug_free_counted(cache, p);
+    if (error != PYSLAB_OK)
+        misuse_abort(call, p, error);
 }
 
 /* --- large: whole frames ------------------------------------------------ */
+
+#define BARE ((uint64_t)1 << 63) /* beside the size in the words: there are no guards (guards.h) */
+
+static uint64_t secret(void)
+{
+    return malloc_arena.kmalloc.slabs.secret;
+}
 
 static size_t large_front(size_t align)
 {
@@ -73,13 +72,12 @@ static void *large_alloc(size_t size, size_t align)
     struct kmalloc *km = &malloc_arena.kmalloc;
     uint32_t gfp = PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO;
     size_t front = large_front(align), data, bytes;
-    enum block_state state = BLOCK_LIVE;
-    char *base = NULL;
+    char *base = NULL, *words;
 
-    if (size > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - BLOCK_WORD_BYTES ||
-        front > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - BLOCK_WORD_BYTES - size)
+    if (size > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - DEBUG_WORD_BYTES ||
+        front > MALLOC_MAX_BYTES - 2 * PAGE_SIZE - DEBUG_WORD_BYTES - size)
         return NULL;
-    data = (size_t)align_up(size + BLOCK_WORD_BYTES, PAGE_SIZE);
+    data = (size_t)align_up(size + DEBUG_WORD_BYTES, PAGE_SIZE);
     bytes = front + data + PAGE_SIZE;
     if (bytes >= HEAP_DISCARD_BYTES)
         gfp &= ~(uint32_t)PYSLAB_GFP_ZERO;
@@ -91,10 +89,10 @@ static void *large_alloc(size_t size, size_t align)
         return NULL;
     if (bytes >= HEAP_DISCARD_BYTES && !heap_discard_zeroes(base, bytes))
         memset(base, 0, bytes);
-    if (!guards_place(base, front, bytes))
-        state = BLOCK_LIVE_BARE;
-    block_words_set(base + front + data - BLOCK_WORD_BYTES, base + front, size, state);
-    guard_fill(base + front, size, data - BLOCK_WORD_BYTES);
+    words = base + front + data - DEBUG_WORD_BYTES;
+    debug_red_fill(base + front + size, words, debug_red_keyed(secret(), base + front));
+    debug_words_set(secret(), words, base + front,
+                    size | (guards_place(base, front, bytes) ? 0 : BARE));
     return base + front;
 }
 
@@ -126,91 +124,79 @@ static char *large_base(const void *p, size_t *bytes)
     return NULL;
 }
 
-/* --- one block ---------------------------------------------------------- */
-
-struct block {
+/* A live one. */
+struct large {
     char *base;      /* as the core knows it */
     size_t bytes;    /* of all of it */
-    char *words;     /* of the block: block_words.h */
-    char *guard_end; /* guard bytes lie from p + size to here */
     size_t size;     /* that the caller asked for */
-    bool is_large;   /* of whole frames */
     bool has_guards; /* frames without access around it */
 };
 
-static bool is_live(enum block_state state)
+static const char *large_words(const struct large *b)
 {
-    return state == BLOCK_LIVE || state == BLOCK_LIVE_BARE;
+    return b->base + b->bytes - PAGE_SIZE - DEBUG_WORD_BYTES;
 }
 
-/* The large block is live, and its caller has another pointer than the one that led to it. */
-static bool large_is_anothers(const struct block *b)
+/* The block is live, and its caller has another pointer than the one that led to it. */
+static bool large_is_anothers(const struct large *b)
 {
-    size_t size;
+    uint64_t word;
 
     for (size_t front = PAGE_SIZE; front < b->bytes; front *= 2)
-        if (is_live(block_words_get(b->words, b->base + front, &size)))
+        if (debug_words_get(secret(), large_words(b), b->base + front, &word))
             return true;
     return false;
 }
 
-/* The words before or behind p have no state. Says why, as far as that can be known. */
-static _Noreturn void abort_not_a_block(const char *call, const void *p, const struct block *b)
-{
-    struct kmalloc *km = &malloc_arena.kmalloc;
-    const char *start = b->base + BLOCK_WORD_BYTES;
-
-    if (b->is_large && large_is_anothers(b))
-        misuse_abort(call, p, PYSLAB_EPOINTER);
-    if (b->is_large)
-        misuse_abort_words(call, p, "written to behind its end");
-    if (object_is_marked(km->slabs.caches[km->slabs.map.classes[virt_to_pfn(&km->slabs.map, p)]],
-                         b->base))
-        misuse_abort(call, p, (const char *)p == start ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);
-    if ((const char *)p != start)
-        misuse_abort(call, p, PYSLAB_EPOINTER);
-    misuse_abort_words(call, p, "written to before its start");
-}
-
-/* Finds the block; ends the process unless p is a live one that nothing wrote around. The caller
+/* Finds the block; ends the process unless p is a live one that nothing wrote behind. The caller
  * holds the lock because the words of blocks change under it alone. */
-static struct block block_find_locked(const char *call, const void *p)
+static struct large large_find_locked(const char *call, const void *p)
 {
-    struct block b = {.is_large = false};
-    enum block_state state;
+    struct large b;
+    uint64_t word;
 
     lock_assert_held(&quarantine_lock);
-    b.base = small_base(p, &b.bytes);
-    if (b.base != NULL) {
-        if ((const char *)p < b.base + BLOCK_WORD_BYTES || ((uintptr_t)p & 15) != 0)
-            misuse_abort(call, p, PYSLAB_EPOINTER);
-        b.words = (char *)(uintptr_t)p - BLOCK_WORD_BYTES;
-        b.guard_end = b.base + b.bytes;
-    } else {
-        b.base = large_base(p, &b.bytes);
-        if (b.base == NULL)
-            misuse_abort(call, p, PYSLAB_EPOINTER);
-        if (quarantine_has_frames_locked(b.base))
-            misuse_abort(call, p, PYSLAB_EDOUBLE);
-        b.is_large = true;
-        b.words = b.base + b.bytes - PAGE_SIZE - BLOCK_WORD_BYTES;
-        b.guard_end = b.words;
-    }
-    state = block_words_get(b.words, p, &b.size);
-    if (state == BLOCK_FREED)
+    b.base = large_base(p, &b.bytes);
+    if (b.base == NULL)
+        misuse_abort(call, p, PYSLAB_EPOINTER);
+    if (quarantine_has_frames_locked(b.base))
         misuse_abort(call, p, PYSLAB_EDOUBLE);
-    if (!is_live(state) || b.size > (size_t)(b.guard_end - (const char *)p))
-        abort_not_a_block(call, p, &b);
-    if (!guard_is_whole(p, b.size, (size_t)(b.guard_end - (const char *)p)))
+    if (!debug_words_get(secret(), large_words(&b), p, &word)) {
+        if (large_is_anothers(&b))
+            misuse_abort(call, p, PYSLAB_EPOINTER);
         misuse_abort_words(call, p, "written to behind its end");
-    b.has_guards = state == BLOCK_LIVE;
+    }
+    b.size = (size_t)(word & ~BARE);
+    b.has_guards = (word & BARE) == 0;
+    if (debug_red_wrong((const char *)p + b.size, large_words(&b), debug_red_keyed(secret(), p)) !=
+        NULL)
+        misuse_abort_words(call, p, "written to behind its end");
     return b;
+}
+
+static void large_free(const char *call, void *p, size_t size)
+{
+    struct large b;
+
+    lock_acquire(&quarantine_lock);
+    b = large_find_locked(call, p);
+    if (size != SIZE_UNKNOWN && size != b.size)
+        misuse_abort_words(call, p, "of another size");
+    quarantine_add_frames_locked(b.base, b.bytes, b.has_guards);
+    lock_release(&quarantine_lock);
+    quarantine_trim();
+}
+
+/* --- one block ---------------------------------------------------------- */
+
+static struct kmem_cache *cache_around(const void *p)
+{
+    return slab_cache_around(&malloc_arena.kmalloc.slabs, p);
 }
 
 static void *block_alloc(size_t size, size_t align)
 {
-    unsigned class = small_class(size, align);
-    void *p = class != 0 ? small_alloc(class, size, align) : NULL;
+    void *p = small_alloc(size, align);
 
     return p != NULL ? p : large_alloc(size, align);
 }
@@ -230,40 +216,46 @@ void *hardened_alloc(size_t size, size_t align)
 
 void hardened_free(const char *call, void *p, size_t size, size_t align)
 {
-    struct block b;
+    struct kmem_cache *cache = cache_around(p);
 
-    lock_acquire(&quarantine_lock);
-    b = block_find_locked(call, p);
-    if (size != SIZE_UNKNOWN && size != b.size)
-        misuse_abort_words(call, p, "of another size");
-    if (!is_power_of_two(align) || ((uintptr_t)p & (align - 1)) != 0)
+    if (unlikely(!is_power_of_two(align)) || unlikely(((uintptr_t)p & (align - 1)) != 0))
         misuse_abort_words(call, p, "of another alignment");
-    if (!b.is_large)
-        block_words_set(b.words, p, b.size, BLOCK_FREED);
+    if (cache != NULL)
+        small_free(cache, call, p, size);
     else
-        quarantine_add_frames_locked(b.base, b.bytes, b.has_guards);
-    lock_release(&quarantine_lock);
-    if (b.is_large) {
-        quarantine_trim();
-        return;
-    }
-    memset(p, 0, (size_t)(b.guard_end - (char *)p));
-    quarantine_add_object(b.base, b.bytes, p);
+        large_free(call, p, size);
 }
 
 size_t hardened_usable(const char *call, const void *p)
 {
-    struct block b;
+    struct kmem_cache *cache = cache_around(p);
+    size_t size = 0;
 
+    if (cache != NULL) {
+        int error = debug_examine(cache, p, &size);
+
+        if (error != PYSLAB_OK)
+            misuse_abort(call, p, error);
+        return size;
+    }
     lock_acquire(&quarantine_lock);
-    b = block_find_locked(call, p);
+    size = large_find_locked(call, p).size;
     lock_release(&quarantine_lock);
-    return b.size;
+    return size;
+}
+
+/* As hardened_usable, but what was written around an object is left to the free. */
+static size_t size_before_move(const void *p)
+{
+    struct kmem_cache *cache = cache_around(p);
+    size_t size;
+
+    return cache != NULL && small_asked(cache, p, &size) ? size : hardened_usable("realloc", p);
 }
 
 void *hardened_realloc(void *p, size_t size)
 {
-    size_t old = hardened_usable("realloc", p);
+    size_t old = size_before_move(p);
     int saved = errno;
     void *moved = NULL;
 
@@ -285,23 +277,38 @@ void *hardened_realloc(void *p, size_t size)
     return moved;
 }
 
-void hardened_check_quarantine(void)
+/* --- what the core finds ------------------------------------------------ */
+
+static bool is_ending; /* the process; what is found now was found by the walk at its end */
+
+static void end_process(const pyslab_corruption *found, void *context)
 {
-    quarantine_check();
+    const void *p = found->object != NULL ? found->object : found->address;
+    const char *call = is_ending ? "exit" : "free";
+
+    (void)context;
+    if (found->kind == PYSLAB_CORRUPTION_LEFT_REDZONE)
+        misuse_abort_words(call, p, "written to before its start");
+    if (found->kind == PYSLAB_CORRUPTION_RIGHT_REDZONE)
+        misuse_abort_words(call, p, "written to behind its end");
+    misuse_abort_words(call, p, "written to after its free");
+}
+
+void hardened_check_all(void)
+{
+    struct kmalloc *km = &malloc_arena.kmalloc;
+
+    is_ending = true;
+    for (unsigned class = 1; class <= km->classes.nr; class++)
+        (void)debug_validate(km->slabs.caches[class]);
 }
 
 void hardened_start(void)
 {
-    struct kmalloc *km = &malloc_arena.kmalloc;
+    struct arena_debug *debug = &malloc_arena.kmalloc.slabs.debug;
 
-    CHECK(page_alloc_used(&malloc_arena.pages) == 0);
-    for (unsigned class = 1; class <= km->classes.nr; class++) {
-        struct kmem_cache *cache = km->slabs.caches[class];
-
-        cache->sheaf_capacity = 0;
-        cache->zone_gfp |= (uint32_t)PYSLAB_GFP_ZERO; /* new slabs are zero */
-    }
-    block_words_init(km->slabs.secret);
+    CHECK(page_alloc_used(&malloc_arena.pages) == 0 && debug->keyed);
+    atomic_store(&debug->handler, end_process);
     guards_init();
     quarantine_init();
 }

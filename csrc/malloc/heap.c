@@ -42,7 +42,7 @@ static bool heap_make(void)
                                     .overcommit = 1,
                                     .max_order = PYSLAB_DEFAULT_ORDER,
                                     .hugepages = PYSLAB_HUGEPAGES_NO,
-                                    .debug = "",
+                                    .debug = malloc_settings.hardened ? debug_text_keyed : "",
                                     .background_purge = malloc_settings.background_purge};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t limit = os_address_space_bytes();

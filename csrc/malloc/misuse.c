@@ -29,7 +29,7 @@ static void describe(char *text, size_t bytes, const void *p)
         snprintf(text, bytes, "not memory of malloc");
         return;
     }
-    cache = map->classes[pfn] <= CLASS_MAX ? km->slabs.caches[map->classes[pfn]] : NULL;
+    cache = slab_cache_around(&km->slabs, p);
     if (cache != NULL && malloc_settings.hardened) /* whose blocks begin inside */
         snprintf(text, bytes, "in an object of %u bytes", cache->desc->object_size);
     else if (cache != NULL && slab_cache_of(&km->slabs, p) == cache)

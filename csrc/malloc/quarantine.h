@@ -1,15 +1,14 @@
-/* quarantine.h - where blocks that the program freed wait, in hardened mode, before their memory
- * serves again.
+/* quarantine.h - where blocks of whole frames that the program freed wait, in hardened mode, before
+ * their memory serves again. Objects of caches wait in their caches (slab/waiting.c).
  *
- * What it is: two queues, one of objects of caches and one of blocks of whole frames.
  * What it is not: it does not find blocks, nor check pointers (hardened.h).
  *
- * Data structure: two rings, first in, first out. The one is bounded by number and bytes, the
- * other by number and by a share of the arena's addresses; at ENOMEM both are emptied.
- * Invariant: an object in it is zero from the program's pointer to its end; frames in it have no
- * content, and no access unless guards.h was refused a mapping for that.
- * Lock: quarantine_lock guards both rings, and the words of all blocks. A thread that holds it
- * takes no other lock: what leaves a ring is given back to the core after it was released.
+ * Data structure: a ring, first in, first out, bounded by number and by a share of the arena's
+ * addresses; at ENOMEM it is emptied.
+ * Invariant: frames in it have no content, and no access unless guards.h was refused a mapping for
+ * that.
+ * Lock: quarantine_lock guards the ring, and the words of blocks of frames. A thread that holds it
+ * takes no other lock: what leaves the ring is given back to the core after it was released.
  */
 #ifndef MALLOC_QUARANTINE_H
 #define MALLOC_QUARANTINE_H
@@ -38,9 +37,6 @@ void quarantine_init_lock(void);
 /* pre: quarantine_init_lock ran; the quarantine is empty */
 void quarantine_init(void);
 
-/* An object of a cache at base, of so many bytes, which the program freed as p. Takes the lock.
- * pre: from p to the object's end it is zero */
-void quarantine_add_object(char *base, size_t bytes, const void *p);
 /* A block of frames; takes their content and, if it may, their access. had_guards: as
  * guards_place said. */
 void quarantine_add_frames_locked(char *base, size_t bytes, bool had_guards);
@@ -54,7 +50,5 @@ void quarantine_trim(void);
 bool quarantine_drain(void);
 /* All zero unless the process runs in hardened mode. */
 void quarantine_figures(struct quarantine_figures *out);
-/* Ends the process, with words, if an object was written to. */
-void quarantine_check(void);
 
 #endif

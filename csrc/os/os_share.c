@@ -120,6 +120,11 @@ void os_share_deny(void *p, uint64_t bytes)
     (void)mprotect(p, bytes, PROT_NONE);
 }
 
+int os_share_no_fork(void *p, uint64_t bytes)
+{
+    return !fault_here() && madvise(p, bytes, MADV_DONTFORK) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+}
+
 int os_share_punch(void *p, uint64_t bytes)
 {
     return madvise(p, bytes, MADV_REMOVE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
@@ -172,15 +177,15 @@ void os_share_unmap(void *p, uint64_t bytes)
 
 /* --- signs of life ----------------------------------------------------------- */
 
-static struct flock one_byte(uint64_t byte)
+static struct flock lock_of(short type, uint64_t byte, uint64_t nr)
 {
     return (struct flock){
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+        .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = (off_t)nr};
 }
 
-int os_sign_lock(int fd, uint64_t byte, int *out)
+static int lock_byte(int fd, short type, uint64_t byte, int *out)
 {
-    struct flock lock = one_byte(byte);
+    struct flock lock = lock_of(type, byte, 1);
     int error = os_share_reopen(fd, true, out);
 
     if (error == PYSLAB_OK && fcntl(*out, F_OFD_SETLK, &lock) != 0) {
@@ -188,6 +193,16 @@ int os_sign_lock(int fd, uint64_t byte, int *out)
         error = PYSLAB_EOS;
     }
     return error;
+}
+
+int os_sign_lock(int fd, uint64_t byte, int *out)
+{
+    return lock_byte(fd, F_WRLCK, byte, out);
+}
+
+int os_sign_lock_shared(int fd, uint64_t byte, int *out)
+{
+    return lock_byte(fd, F_RDLCK, byte, out);
 }
 
 void *os_sign_keep(int locked)
@@ -215,9 +230,14 @@ void os_sign_end(void *sign)
     os_share_unmap(sign, os_page_bytes());
 }
 
-bool os_sign_is_alive(int fd, uint64_t byte)
+bool os_sign_any_alive(int fd, uint64_t byte, uint64_t nr)
 {
-    struct flock lock = one_byte(byte);
+    struct flock lock = lock_of(F_WRLCK, byte, nr);
 
     return fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+bool os_sign_is_alive(int fd, uint64_t byte)
+{
+    return os_sign_any_alive(fd, byte, 1);
 }

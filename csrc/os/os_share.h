@@ -41,6 +41,8 @@ void os_share_unmap(void *p, uint64_t bytes);
 int os_share_move(void *p, uint64_t bytes, void *place);
 /* Takes all access to a mapping away. */
 void os_share_deny(void *p, uint64_t bytes);
+/* A forked child will have no mapping of the range. EOS */
+int os_share_no_fork(void *p, uint64_t bytes);
 /* Gives the memory of a range back to the system. pre: mapped for writing (unchecked: the system
  * knows, and refuses). EOS */
 int os_share_punch(void *p, uint64_t bytes);
@@ -53,6 +55,10 @@ void *os_sign_make(int fd, uint64_t byte);
 int os_sign_lock(int fd, uint64_t byte, int *out);
 void *os_sign_keep(int locked);
 void os_sign_end(void *sign);
+/* As os_sign_lock, but several may have the lock of such a byte at once. */
+int os_sign_lock_shared(int fd, uint64_t byte, int *out);
+/* Somebody has the lock of one of these bytes, or it is not to be found out. */
+bool os_sign_any_alive(int fd, uint64_t byte, uint64_t nr);
 /* False: nobody has the lock. True: somebody has, or it is not to be found out. */
 bool os_sign_is_alive(int fd, uint64_t byte);
 

@@ -203,7 +203,8 @@ void frame_map_set_class(const struct frame_map *map, uint32_t pfn, uint32_t nr_
                          uint8_t class)
 {
     CHECK(pfn < map->nr_pages && nr_pages <= map->nr_pages - pfn);
-    memset(map->classes + pfn, class, nr_pages);
+    for (uint32_t i = 0; i < nr_pages; i++)
+        frame_class_set(map, pfn + i, class);
 }
 
 uint32_t page_clear_block(const struct frame_map *map, uint32_t pfn, unsigned order,

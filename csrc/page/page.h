@@ -54,6 +54,10 @@ struct page {
             /* frames of the block: not always a power of two; its owner writes it, a
              * walk over the zone reads it */
             _Atomic uint32_t nr_pages;
+            /* only in arenas with debug flags for large blocks: kmalloc/large_debug.h */
+            uint32_t tail;         /* bytes that were not asked for; or LARGE_WAITS */
+            uint32_t allocated_at; /* stacks; 0: not known */
+            uint32_t freed_at;
         } large;
         struct {
             uint16_t cache_id;     /* index of the cache's descriptor */
@@ -173,6 +177,29 @@ struct frame_map {
 static inline bool frame_map_is_on_disk(const struct frame_map *map)
 {
     return map->high != NULL && map->high->is_disk;
+}
+
+/* The class byte of a frame. Other threads may change those of other blocks' frames, and that of a
+ * live block's from its fast class to CLASS_LOOKUP and back.
+ * pre: pfn < nr_pages (unchecked: the fast paths have just tested the address) */
+static always_inline uint8_t frame_class(const uint8_t *classes, size_t pfn)
+{
+    return __atomic_load_n(&classes[pfn], __ATOMIC_RELAXED);
+}
+
+static inline void frame_class_set(const struct frame_map *map, uint32_t pfn, uint8_t class)
+{
+    CHECK(pfn < map->nr_pages);
+    __atomic_store_n(&map->classes[pfn], class, __ATOMIC_RELAXED);
+}
+
+/* False, with nothing changed, if the frame has another class by now. */
+static inline bool frame_class_change(const struct frame_map *map, uint32_t pfn, uint8_t from,
+                                      uint8_t to)
+{
+    CHECK(pfn < map->nr_pages);
+    return __atomic_compare_exchange_n(&map->classes[pfn], &from, to, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
 }
 
 /* pre: pfn < nr_pages (unchecked: loops and list heads name the record before they look at it) */

@@ -58,8 +58,10 @@ slow_path uint32_t page_alloc_slow(struct page_alloc *pa, unsigned order, uint32
 
 slow_path uint32_t page_alloc_block_slow(struct page_alloc *pa, unsigned order, uint32_t gfp)
 {
-    uint32_t pfn = page_alloc_slow(pa, order, gfp);
+    uint32_t pfn = PFN_NONE;
 
+    if (!should_fail(pa->faults, NULL, PAGE_SIZE << min_uint(order, MAX_ORDER), gfp))
+        pfn = page_alloc_slow(pa, order, gfp);
     if (pfn == PFN_NONE)
         add_relaxed(&pa->alloc_failures, 1);
     else

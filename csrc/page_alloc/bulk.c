@@ -54,7 +54,8 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
     uint32_t done;
 
     if (!gfp_valid(gfp) || !gfp_nofail_valid(gfp, 0) || nr == 0 ||
-        zone_is_foreign(pa, gfp_zone(pa, gfp)))
+        zone_is_foreign(pa, gfp_zone(pa, gfp)) ||
+        should_fail(pa->faults, NULL, (uint64_t)nr << PAGE_SHIFT, gfp))
         return 0;
     done = zone_take_singles(pa, &pa->zone[gfp_zone(pa, gfp)], nr, pfns);
     for (uint32_t i = 0; i < done && pa->watch != SANITIZE_NONE; i++)

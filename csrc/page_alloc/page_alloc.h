@@ -250,8 +250,10 @@ bool page_is_free(const struct page_alloc *pa, uint32_t pfn);
 
 /* --- when memory is short: reclaim.c, shrinker.c ----------------------------------- */
 
-/* Lets the slow path call reclaim, without a lock of the core, before a request fails. */
-void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *), void *context);
+/* Lets the slow path call reclaim, without a lock of the core, before a request fails, with the
+ * request's frames; in the background with 0. */
+void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *, uint32_t),
+                            void *context);
 /* After a failure: a callback ended the request, so a smaller one must not be tried. */
 bool page_alloc_gave_up(struct page_alloc *pa);
 

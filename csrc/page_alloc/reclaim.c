@@ -82,10 +82,11 @@ static bool zones_are_balanced(struct page_alloc *pa, uint32_t highest)
 }
 
 /* Asks the shrinkers, ever more urgently, until they have freed so many objects; then takes back
- * what the upper layers and this thread's lists hold. *gained: frames that came back. */
-static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *gained)
+ * what the upper layers and this thread's lists hold. nr_short: as for the upper layers.
+ * *gained: frames that came back. */
+static enum pass reclaim_pass(struct page_alloc *pa, uint32_t nr_short, uint64_t *gained)
 {
-    uint64_t used = page_alloc_used(pa), freed = 0;
+    uint64_t used = page_alloc_used(pa), freed = 0, wanted = max_uint(nr_short, SWAP_CLUSTER_MAX);
     bool give_up = false, came_back = false;
     unsigned left = set_in_reclaim(pa, true) ? DEF_PRIORITY + 1 : 0;
 
@@ -93,7 +94,7 @@ static enum pass reclaim_pass(struct page_alloc *pa, uint64_t wanted, uint64_t *
     for (; left > 0 && freed < wanted && !give_up; left--)
         freed += shrinkers_run(pa, left - 1, &give_up);
     if (!give_up && pa->reclaim.upper != NULL)
-        came_back = pa->reclaim.upper(pa->reclaim.upper_context);
+        came_back = pa->reclaim.upper(pa->reclaim.upper_context, nr_short);
     pcp_drain(pa);
     (void)set_in_reclaim(pa, false);
     *gained = used - page_alloc_used(pa);
@@ -141,7 +142,7 @@ static bool kswapd_run(struct page_alloc *pa, uint32_t highest)
     if (zones_are_balanced(pa, highest))
         return true;
     vm_event(pa, PYSLAB_VM_PAGEOUTRUN, 1);
-    pass = reclaim_pass(pa, SWAP_CLUSTER_MAX, &gained);
+    pass = reclaim_pass(pa, 0, &gained);
     vm_event(pa, PYSLAB_VM_PGSTEAL_KSWAPD, gained);
     kswapd_back_off(pa, gained == 0);
     return pass != PASS_GIVE_UP;
@@ -189,7 +190,7 @@ static enum pass direct_reclaim(struct page_alloc *pa, const struct request *req
 
     vm_event(pa, PYSLAB_VM_DIRECT_RECLAIM, 1);
     add_relaxed(&pa->zone[request->highest].nr_stalls, 1);
-    pass = reclaim_pass(pa, max_uint(request->nr_pages, SWAP_CLUSTER_MAX), &gained);
+    pass = reclaim_pass(pa, request->nr_pages, &gained);
     vm_event(pa, PYSLAB_VM_PGSTEAL_DIRECT, gained);
     return pass;
 }
@@ -261,7 +262,7 @@ static uint32_t take_with_reclaim(struct page_alloc *pa, const struct request *r
     }
 }
 
-void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *), void *context)
+void page_alloc_set_reclaim(struct page_alloc *pa, bool (*reclaim)(void *, uint32_t), void *context)
 {
     pa->reclaim.upper = reclaim;
     pa->reclaim.upper_context = context;

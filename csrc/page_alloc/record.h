@@ -14,6 +14,7 @@
 #define PAGE_ALLOC_RECORD_H
 
 #include "buddy/buddy.h"
+#include "page_alloc/fault_attr.h"
 #include "page_alloc/usage.h"
 #include "sanitize/sanitize.h"
 #include "thread/thread.h"
@@ -79,7 +80,9 @@ struct hugepages {
 
 /* See reclaim.c. */
 struct reclaim {
-    bool (*upper)(void *context); /* an upper layer frees blocks; true: some came back */
+    /* An upper layer frees blocks; true: some came back. nr_short: frames of a request that fails
+     * otherwise; 0: none does yet. */
+    bool (*upper)(void *context, uint32_t nr_short);
     void *upper_context;
     /* The out-of-memory callback: asked before a request fails; NULL: there is none. */
     int (*_Atomic oom)(size_t nbytes, uint32_t zone, void *context);
@@ -132,6 +135,8 @@ struct page_alloc {
     struct usage *usage;               /* what callers have: own_usage, or another arena's
                                          whose side this one is; constant */
     struct usage own_usage;            /* while an arena is nobody's side */
+    const struct fault_watch *faults;  /* what is made to fail: own_faults, or that other's */
+    struct fault_watch own_faults;
     struct shelf shelf;                /* large blocks freed a moment ago: shelf.h */
     struct purge purge;                /* giving memory back: purge.c */
     struct hugepages huge;             /* asking for huge pages: hugepage.c */

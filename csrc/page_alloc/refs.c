@@ -103,7 +103,10 @@ int page_split(struct page_alloc *pa, uint32_t pfn, unsigned order)
     if (error != PYSLAB_OK)
         return error;
     page = pfn_to_page(&pa->map, pfn);
-    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN | PAGE_FLAG_SHOWN))
+    if (load_relaxed(&page->word) & (PAGE_FLAG_COMP | PAGE_FLAG_RUN))
+        return PYSLAB_EINVAL;
+    if ((load_relaxed(&page->word) & PAGE_FLAG_SHOWN) != 0 &&
+        page_is_shown(pa, pfn_to_virt(&pa->map, pfn)))
         return PYSLAB_EINVAL;
     if (load_acquire(&page->refcount) != 1) /* as in page_put_slow */
         return PYSLAB_EBUSY;

@@ -123,7 +123,8 @@ uint32_t page_alloc_contig(struct page_alloc *pa, uint32_t nr_pages, uint32_t al
 
     if (!gfp_valid(gfp) || nr_pages == 0 || nr_pages > pa->map.nr_pages ||
         !is_power_of_two(request.align) ||
-        (nocross != 0 && (!is_power_of_two(nocross) || nocross < nr_pages)))
+        (nocross != 0 && (!is_power_of_two(nocross) || nocross < nr_pages)) ||
+        should_fail(pa->faults, NULL, (uint64_t)nr_pages << PAGE_SHIFT, gfp))
         return PFN_NONE;
     request.highest = gfp_zone(pa, gfp);
     request.order = order_for_pages(nr_pages);

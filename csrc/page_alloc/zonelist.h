@@ -17,7 +17,8 @@
 uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
                        const struct access *access);
 
-/* In a forked child the frames of high memory, and those of a shared heap, are the parent's. */
+/* In a forked child the frames of high memory are the parent's, and those of a shared heap in which
+ * the child got no memory of its own. */
 static inline bool zone_is_foreign(const struct page_alloc *pa, uint32_t zone)
 {
     return unlikely(pa->forked) &&

@@ -102,6 +102,7 @@ void page_alloc_init(struct page_alloc *pa, const struct frame_map *map,
                               .max_order = max_order,
                               .open_end = PFN_NONE};
     pa->usage = &pa->own_usage;
+    pa->faults = &pa->own_faults;
     pa->purge.interval_ms = PURGE_NEVER;
     store_relaxed(&pa->limit_pages, LIMIT_NONE);
     for (uint32_t i = 0; i < nr_zones; i++) {

@@ -5,6 +5,7 @@
  * region that makes it. So each step reads the region's fields after the frames have come.
  * Lock: none; see region.h.
  */
+#include "region/region_debug.h"
 #include "region/region_internal.h"
 
 #include "os/os_heap.h"
@@ -98,7 +99,7 @@ static void block_enter(struct region *region, uint32_t pfn, char *cur)
     region->block = pfn;
     region->start = pfn_to_virt(&pages->map, pfn);
     region->cur = cur != NULL ? cur : region->start;
-    region->end = region_is_watched(region) ? region->cur : block_end(region);
+    region->end = region_is_slow(region) ? region->cur : block_end(region);
 }
 
 /* Puts a block behind the current one. */
@@ -273,6 +274,48 @@ static slow_path void *alloc_watched(struct region *region, size_t size, size_t 
     return zero != 0 ? memset(p, 0, size) : p;
 }
 
+/* A stretch of this place in the current block, or in the next; NULL: no memory. */
+static char *take_stretch(struct region *region, size_t size, size_t align,
+                          struct region_place *place)
+{
+    char *start;
+
+    *place = region_debug_place(region, (uintptr_t)region->cur, size, align);
+    if (region->block == PFN_NONE || place->bytes > (size_t)(block_end(region) - region->cur)) {
+        *place = region_debug_place(region, 0, size, align);
+        if (!next_block(region, place->bytes))
+            return NULL;
+    }
+    start = region->cur;
+    region->cur = region->end = start + place->bytes;
+    return start;
+}
+
+/* The same for a region with debug flags. */
+static slow_path void *alloc_debug(struct region *region, size_t size, size_t align, uint32_t zero)
+{
+    bool large = size > REGION_LARGE_BYTES || align > PAGE_SIZE;
+    struct region_place place = region_debug_place(region, 0, size, align);
+    char *start, *p;
+
+    if (place.bytes < size)
+        return NULL;
+    if (!large) {
+        start = take_stretch(region, size, align, &place);
+    } else {
+        if (align > PAGE_SIZE) { /* it begins where its frames do, and has no left zone */
+            place.bytes -= place.front;
+            place.front = 0;
+        }
+        start = alloc_large(region, place.bytes, align, 0);
+        place.bytes = align_up(place.bytes, PAGE_SIZE);
+    }
+    if (start == NULL)
+        return NULL;
+    p = region_debug_make(region, start, place, size, large);
+    return zero != 0 ? memset(p, 0, size) : p;
+}
+
 slow_path void *region_alloc_slow(struct region *region, size_t size, size_t align, uint32_t zero)
 {
     void *p;
@@ -281,6 +324,10 @@ slow_path void *region_alloc_slow(struct region *region, size_t size, size_t ali
         return count_failure(region, NULL);
     if (size == 0)
         return ZERO_SIZE_PTR;
+    if (should_fail(region->set->pages->faults, NULL, size, 0))
+        return count_failure(region, NULL);
+    if (unlikely(region->debug != NULL))
+        return count_failure(region, alloc_debug(region, size, align, zero));
     if (region_is_watched(region))
         return count_failure(region, alloc_watched(region, size, align, zero));
     if (size > REGION_LARGE_BYTES || align > PAGE_SIZE)
@@ -354,7 +401,8 @@ uint64_t region_mark(struct region *region)
                                  .cur = region->cur,
                                  .passed_bytes = region->passed_bytes,
                                  .block = region->block,
-                                 .large = region->large};
+                                 .large = region->large,
+                                 .nr_notes = region_debug_nr(region)};
     return region->mark_base + mark->serial;
 }
 
@@ -417,12 +465,14 @@ static void position_set(struct region *region, const struct region_mark *mark)
 {
     uint32_t last = region->block;
 
+    if (region->debug != NULL)
+        region_debug_take_back(region, mark->nr_notes);
     free_large_above(region, mark->large);
     if (last == PFN_NONE)
         return;
     region->passed_bytes = mark->passed_bytes;
     block_enter(region, mark->block != PFN_NONE ? mark->block : region->first, mark->cur);
-    if (PYSLAB_CHECK_LEVEL >= 1 || region_is_watched(region))
+    if (PYSLAB_CHECK_LEVEL >= 1 || region_is_slow(region))
         poison_up_to(region, last);
 }
 
@@ -442,6 +492,8 @@ static int go_back(struct region *region, uint64_t number, bool keep)
     to = *mark;
     region_enter(region);
     region_run_ends(region, to.serial);
+    if (region->debug != NULL)
+        region_debug_look(region, to.nr_notes);
     region_leave(region);
     if (!keep)
         position_set(region, &to);

@@ -36,6 +36,9 @@
 #define REGION_MAX_ORDER 9u                   /* of a grown block: 2 MiB, a page list's order */
 #define REGION_POISON 0xaa                    /* unused bytes, at check level 1 */
 
+struct arena_debug;
+struct region_debug;
+
 /* What to do before memory goes: a function, or the end of a child. */
 struct region_end {
     struct region_end *below; /* registered before; NULL: none */
@@ -53,12 +56,14 @@ struct region_mark {
     size_t passed_bytes; /* likewise */
     uint32_t block;      /* likewise */
     uint32_t large;      /* likewise */
+    uint32_t nr_notes;   /* region_debug_nr, likewise */
 };
 
 struct region_set {
-    struct lock lock;         /* guards the list */
-    struct region *regions;   /* list of all, children included */
-    struct page_alloc *pages; /* where the memory comes from */
+    struct lock lock;          /* guards the list */
+    struct region *regions;    /* list of all, children included */
+    struct page_alloc *pages;  /* where the memory comes from */
+    struct arena_debug *debug; /* which debug flags its regions have, and what becomes of finds */
 };
 
 struct region {
@@ -90,9 +95,10 @@ struct region {
     uint64_t block_pages;         /* frames of the chain */
     uint64_t large_pages;         /* frames of large objects */
     size_t passed_bytes;          /* bumped in the blocks before the current one */
+    struct region_debug *debug;   /* see region_debug.h; NULL: it has no debug flags; constant */
 };
 
-void region_set_init(struct region_set *set, struct page_alloc *pages);
+void region_set_init(struct region_set *set, struct page_alloc *pages, struct arena_debug *debug);
 /* Deletes the records of regions that still exist. Their ends are not called, and their frames
  * are not given back: the arena unmaps them. */
 void region_set_destroy(struct region_set *set);

@@ -1,6 +1,7 @@
 /* region_check.c - the recount of an arena's regions, and the look at bytes that nobody has:
  * in checked builds they hold REGION_POISON, so that a stray write to them is noticed.
  * What it is not: arena-wide checks (arena/arena_stats.c). Lock: the list's, for region_check. */
+#include "region/region_debug.h"
 #include "region/region_internal.h"
 
 /* The first byte that does not hold REGION_POISON, or size: all do. */
@@ -24,7 +25,7 @@ void region_check_unused(const char *p, size_t size)
 /* Bytes that are not handed out still hold REGION_POISON. */
 static bool check_unused(const struct region *region, const char *p, size_t size, struct finding *f)
 {
-    bool poisoned = PYSLAB_CHECK_LEVEL >= 1 && !region_is_watched(region);
+    bool poisoned = PYSLAB_CHECK_LEVEL >= 1 && !region_is_slow(region);
     size_t at = poisoned ? first_written(p, size) : size;
 
     if (at == size)
@@ -63,7 +64,7 @@ static bool recount_block(const struct region *region, uint32_t pfn, struct reco
     if (pfn == region->block) {
         count->current = true;
         ok = region->start == pfn_to_virt(&pages->map, pfn) &&
-             region->end == (region_is_watched(region) ? region->cur : region->start + bytes) &&
+             region->end == (region_is_slow(region) ? region->cur : region->start + bytes) &&
              region->cur >= region->start && region->cur <= region->end &&
              ((uintptr_t)region->cur & (REGION_ALIGN - 1)) == 0;
         if (!ok)
@@ -158,5 +159,5 @@ bool region_check(struct region_set *set, struct finding *f)
     for (const struct region *region = set->regions; region != NULL && ok; region = region->next)
         ok = region_adds_up(region, f);
     lock_release(&set->lock);
-    return ok;
+    return ok && region_debug_validate(set, f);
 }

@@ -7,6 +7,7 @@
 #include "region/region_internal.h"
 
 #include "os/os_heap.h"
+#include "region/region_debug.h"
 
 /* Regions made so far in this process. The mark numbers of two regions begin far apart, so that
  * a mark of one is not taken for a mark of another. */
@@ -108,13 +109,20 @@ static void set_remove(struct region_set *set, struct region *region)
 
 static struct region *region_new(struct region_set *set)
 {
-    struct region *region = os_heap_alloc(sizeof *region);
+    struct region *region;
 
+    if (should_fail(set->pages->faults, NULL, sizeof *region, 0))
+        return NULL;
+    region = os_heap_alloc(sizeof *region);
     if (region == NULL)
         return NULL;
     region->set = set;
     region->first = region->block = region->large = PFN_NONE;
     region->mark_base = MARK_SPACING * (1 + atomic_fetch_add(&nr_regions_made, 1));
+    if (region_debug_start(region) != PYSLAB_OK) {
+        os_heap_free(region, sizeof *region);
+        return NULL;
+    }
     return region;
 }
 
@@ -128,6 +136,7 @@ int region_create(struct region_set *set, size_t size_hint, struct region **out)
     if (size_hint != 0)
         error = region_reserve(region, size_hint);
     if (error != PYSLAB_OK) {
+        region_debug_end(region);
         os_heap_free(region, sizeof *region);
         return error;
     }
@@ -162,6 +171,9 @@ int region_create_child(struct region *parent, struct region **out)
 void region_delete(struct region *region)
 {
     CHECK(region->ends == NULL);
+    if (region->debug != NULL)
+        region_debug_look(region, 0);
+    region_debug_end(region);
     region_free_memory(region);
     if (region->parent != NULL)
         end_remove(region->parent, region->in_parent);
@@ -171,11 +183,12 @@ void region_delete(struct region *region)
 
 /* --- the list ----------------------------------------------------------- */
 
-void region_set_init(struct region_set *set, struct page_alloc *pages)
+void region_set_init(struct region_set *set, struct page_alloc *pages, struct arena_debug *debug)
 {
     lock_init(&set->lock, LOCK_RANK_REGIONS);
     set->regions = NULL;
     set->pages = pages;
+    set->debug = debug;
 }
 
 void region_set_destroy(struct region_set *set)
@@ -187,6 +200,7 @@ void region_set_destroy(struct region_set *set)
         while (region->ends != NULL)
             end_remove(region, region->ends);
         os_heap_free(region->marks, region->max_marks * sizeof *region->marks);
+        region_debug_end(region);
         os_heap_free(region, sizeof *region);
     }
     lock_destroy(&set->lock);

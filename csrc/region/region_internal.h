@@ -17,18 +17,29 @@ static inline size_t region_block_bytes(const struct page_alloc *pages, uint32_t
     return (size_t)page_block_pages(region_page(pages, pfn)) << PAGE_SHIFT;
 }
 
-/* A tool watches the arena (sanitize/sanitize.h). Then the current block seems to be full, so that
- * every allocation comes to region_alloc_slow: end == cur, wherever the block ends. */
+/* A tool watches the region (sanitize/sanitize.h); not one with debug flags, whose red zones and
+ * poison are looked at. */
 static inline bool region_is_watched(const struct region *of)
 {
-    return unlikely(of->set->pages->watch != SANITIZE_NONE);
+    return unlikely(of->set->pages->watch != SANITIZE_NONE) && of->debug == NULL;
 }
 
-/* Marks bytes as not handed out; nothing at check level 0 where no tool watches. */
+/* The current block seems to be full, so that every allocation comes to region_alloc_slow: end ==
+ * cur, wherever the block ends. */
+static inline bool region_is_slow(const struct region *of)
+{
+    return unlikely(of->set->pages->watch != SANITIZE_NONE) || unlikely(of->debug != NULL);
+}
+
+/* With the flag P, fills bytes with the poison of region_debug.h. */
+void region_debug_poison(const struct region *of, void *p, size_t bytes);
+/* Marks bytes as not handed out; nothing at check level 0 without a tool or debug flags. */
 static inline void region_poison(const struct region *of, void *p, size_t bytes)
 {
     if (region_is_watched(of))
         sanitize_close(of->set->pages->watch, p, bytes);
+    else if (of->debug != NULL)
+        region_debug_poison(of, p, bytes);
     else if (PYSLAB_CHECK_LEVEL >= 1)
         memset(p, REGION_POISON, bytes);
 }

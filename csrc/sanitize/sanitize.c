@@ -9,6 +9,7 @@
 /* In the process only with ASan's run-time library; else their addresses are NULL. */
 extern void __asan_poison_memory_region(void const volatile *p, size_t bytes) weak_symbol;
 extern void __asan_unpoison_memory_region(void const volatile *p, size_t bytes) weak_symbol;
+extern void *__asan_region_is_poisoned(void *p, size_t bytes) weak_symbol;
 extern void __lsan_register_root_region(const void *p, size_t bytes) weak_symbol;
 extern void __lsan_unregister_root_region(const void *p, size_t bytes) weak_symbol;
 
@@ -69,11 +70,24 @@ static void memcheck_trim(const void *p, size_t bytes, size_t wanted)
     VALGRIND_RESIZEINPLACE_BLOCK(p, bytes, wanted, 0);
 }
 
+static bool memcheck_is_open(const char *p)
+{
+    char bits;
+
+    return VALGRIND_GET_VBITS(p, &bits, 1) == 1;
+}
+
 #else
 
 static bool has_memcheck(void)
 {
     return false;
+}
+
+static bool memcheck_is_open(const char *p)
+{
+    (void)p;
+    return true;
 }
 
 static void memcheck_open(const void *p, size_t bytes, bool defined)
@@ -160,6 +174,32 @@ void sanitize_object_trim(enum sanitize_mode mode, const void *p, size_t bytes, 
         memcheck_trim(p, bytes, wanted);
     else
         sanitize_close(mode, (const char *)p + wanted, bytes - wanted);
+}
+
+/* Memcheck is asked for one byte at a time: what is closed lies at the end, so halving finds it. */
+static size_t memcheck_open_bytes(const char *p, size_t bytes)
+{
+    size_t open = 0;
+
+    while (open < bytes) {
+        size_t middle = open + (bytes - open) / 2;
+
+        if (memcheck_is_open(p + middle))
+            open = middle + 1;
+        else
+            bytes = middle;
+    }
+    return open;
+}
+
+size_t sanitize_open_bytes(enum sanitize_mode mode, const void *p, size_t bytes)
+{
+    if (mode == SANITIZE_ASAN && __asan_region_is_poisoned != NULL) {
+        const char *closed = __asan_region_is_poisoned((void *)(uintptr_t)p, bytes);
+
+        return closed != NULL ? (size_t)(closed - (const char *)p) : bytes;
+    }
+    return mode == SANITIZE_MEMCHECK ? memcheck_open_bytes(p, bytes) : bytes;
 }
 
 void sanitize_root(enum sanitize_mode mode, const void *p, size_t bytes)

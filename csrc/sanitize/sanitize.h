@@ -45,6 +45,9 @@ void sanitize_object_free(enum sanitize_mode mode, const void *p, size_t bytes);
 /* The caller asked for fewer bytes than the object has: closes the rest. pre: wanted <= bytes */
 void sanitize_object_trim(enum sanitize_mode mode, const void *p, size_t bytes, size_t wanted);
 
+/* How many of these bytes are open, up to the first that is closed; those behind it are, too. */
+size_t sanitize_open_bytes(enum sanitize_mode mode, const void *p, size_t bytes);
+
 /* LeakSanitizer looks for pointers in these bytes from now on; and no longer. Memcheck looks in all
  * memory anyway. */
 void sanitize_root(enum sanitize_mode mode, const void *p, size_t bytes);

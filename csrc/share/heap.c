@@ -125,6 +125,8 @@ int share_heap_enter_locked(struct pyslab_heap *heap, uint32_t first_row, uint32
     lock_assert_held(&list.lock);
     if (error != PYSLAB_OK)
         return error;
+    /* Whoever had the row died with it. */
+    add_relaxed(&share_events.nr_deaths, load_acquire(&heap->table.rows[heap->row].in_use) != 0);
     share_row_enter(&heap->table, heap->row);
     heap->sign = os_sign_keep(locked);
     return heap->sign != NULL ? PYSLAB_OK : PYSLAB_EOS;
@@ -347,6 +349,8 @@ int share_attach_process(int pid, const uint64_t heap_id[2], bool writable,
         return error;
     if (search.found == NULL)
         return search.error;
+    if (!search.found->is_own)
+        search.found->owner_pid = pid;
     *out = search.found;
     return PYSLAB_OK;
 }

@@ -17,8 +17,6 @@
 #include "share/protocol.h"
 #include "share/where.h"
 
-#define SHARE_TRANSIT_S 600u /* a ticket of a dead maker ends after so many seconds */
-
 struct pyslab_heap {
     struct share_table table;        /* and in it the mapping of the table's file */
     struct pyslab_heap *next;        /* in the process's list */
@@ -29,6 +27,7 @@ struct pyslab_heap {
     uint32_t row;                    /* this process's */
     bool writable;                   /* base may be written to */
     bool is_own;                     /* this process made the heap */
+    int owner_pid;                   /* of an attached one: by whose files it was; or 0 */
     uint64_t nr_held;                /* blocks opened and not closed */
     struct share_opened opened;      /* of an attached heap: where these start */
     int fork_fd;                     /* while a fork is under way: the child's sign, or -1 */
@@ -41,6 +40,7 @@ struct share_events {
     _Atomic uint64_t nr_opens;
     _Atomic uint64_t nr_stale;
     _Atomic uint64_t nr_deaths;
+    _Atomic uint64_t punched_bytes;
 };
 
 extern struct share_events share_events;

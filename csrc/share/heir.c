@@ -24,17 +24,16 @@ static bool page_is_marked(const uint64_t *bits, uint64_t i)
  * all. */
 static void retire_and_mark(struct pyslab_heap *heap, uint64_t *bits, uint64_t nr_pages)
 {
-    uint64_t page = os_page_bytes(), now_s = os_time_ns() / 1000000000u;
+    uint64_t page = os_page_bytes();
 
+    (void)share_tickets_expire(&heap->table, heap->table.nr_slots, os_time_ns() / 1000000000u,
+                               share_row_is_alive, heap);
     for (uint32_t i = 0; i < heap->table.nr_slots; i++) {
         struct share_slot *slot = &heap->table.slots[i];
         uint64_t word = load_acquire(&slot->word), offset, bytes;
 
         if (share_slot_state(word) == SHARE_SLOT_FREE)
             continue;
-        (void)share_tickets_expire(&heap->table, i,
-                                   now_s > SHARE_TRANSIT_S ? now_s - SHARE_TRANSIT_S : 0,
-                                   share_row_is_alive, heap);
         if (share_retire(&heap->table, i))
             continue;
         offset = load_relaxed(&slot->offset);
@@ -83,6 +82,7 @@ int share_inherit_locked(struct pyslab_heap *heap, uint64_t *punched)
         retire_and_mark(heap, bits, nr_pages);
         *punched = punch_unmarked(heap, bits, nr_pages);
         os_heap_free(bits, bytes);
+        add_relaxed(&share_events.punched_bytes, *punched);
     }
     os_share_close(heir);
     return bits != NULL ? PYSLAB_OK : PYSLAB_ENOMEM;

@@ -109,22 +109,27 @@ int share_ticket_make(const struct share_table *table, uint32_t row, uint32_t sl
     return PYSLAB_ELIMIT;
 }
 
-uint32_t share_tickets_expire(const struct share_table *table, uint32_t slot, uint64_t before_s,
+/* Entries that tickets of the slots below nr_slots lie in. */
+static uint32_t entries_of(const struct share_table *table, uint32_t nr_slots)
+{
+    return nr_slots == 0
+               ? 0
+               : min_uint(window_start(nr_slots - 1) + SHARE_TICKET_WINDOW, table->nr_tickets);
+}
+
+uint32_t share_tickets_expire(const struct share_table *table, uint32_t nr_slots, uint64_t now_s,
                               bool (*alive)(void *context, uint32_t row), void *context)
 {
-    uint32_t generation = share_slot_generation(load_acquire(&table->slots[slot].word));
-    uint32_t first = window_start(slot), nr = 0;
+    uint32_t end = entries_of(table, nr_slots), nr = 0;
 
-    CHECK(slot < table->nr_slots);
-    for (uint32_t i = first; i < first + SHARE_TICKET_WINDOW; i++) {
+    CHECK(nr_slots <= table->nr_slots);
+    for (uint32_t i = 0; i < end; i++) {
         struct share_ticket *ticket = &table->tickets[i];
-        uint64_t word = ticket_for(ticket, slot, generation), made_s;
+        uint64_t word = load_acquire(&ticket->word), made_s = load_relaxed(&ticket->made_s);
         uint32_t row = share_ticket_row(word);
 
-        if (word == 0)
-            continue;
-        made_s = load_relaxed(&ticket->made_s);
-        if (made_s >> 32 >= before_s)
+        if (share_ticket_state(word) != SHARE_TICKET_PUBLISHED ||
+            (made_s >> 32) + table->transit_s > now_s)
             continue;
         if (row < SHARE_ROWS && (uint32_t)made_s == load_relaxed(&table->rows[row].incarnation) &&
             alive(context, row))
@@ -132,6 +137,39 @@ uint32_t share_tickets_expire(const struct share_table *table, uint32_t slot, ui
         nr += swap(&ticket->word, word, ticket_word_next(word));
     }
     return nr;
+}
+
+uint32_t share_tickets_end(const struct share_table *table, uint32_t slot)
+{
+    uint32_t generation = share_slot_generation(load_acquire(&table->slots[slot].word));
+    uint32_t first = window_start(slot), nr = 0;
+
+    CHECK(slot < table->nr_slots);
+    for (uint32_t i = first; i < first + SHARE_TICKET_WINDOW; i++) {
+        uint64_t word = ticket_for(&table->tickets[i], slot, generation);
+
+        nr += word != 0 && swap(&table->tickets[i].word, word, ticket_word_next(word));
+    }
+    return nr;
+}
+
+void share_tickets_each(const struct share_table *table, uint32_t nr_slots,
+                        void (*visit)(void *context, const struct share_sent *sent), void *context)
+{
+    uint32_t end = entries_of(table, nr_slots);
+
+    CHECK(nr_slots <= table->nr_slots);
+    for (uint32_t i = 0; i < end; i++) {
+        uint64_t word = load_acquire(&table->tickets[i].word);
+        uint64_t block = load_relaxed(&table->tickets[i].block);
+        struct share_sent sent = {.slot = (uint32_t)block, .is_pin = ticket_is_pin(word)};
+
+        if (share_ticket_state(word) != SHARE_TICKET_PUBLISHED || sent.slot >= nr_slots ||
+            block >> 32 != share_slot_generation(load_acquire(&table->slots[sent.slot].word)))
+            continue;
+        sent.made_s = (uint32_t)(load_relaxed(&table->tickets[i].made_s) >> 32);
+        visit(context, &sent);
+    }
 }
 
 int share_ticket_end(const struct share_table *table, const struct share_key *key)
@@ -183,7 +221,8 @@ void share_row_clear(const struct share_table *table, uint32_t row)
     reach = min_uint(load_relaxed(&table->rows[row].reach), table->nr_slots);
     for (uint32_t slot = 0; slot < reach; slot++)
         if (load_relaxed(share_count(table, row, slot)) != 0)
-            store_relaxed(share_count(table, row, slot), 0);
+            /* Who sees the zero sees the tickets that the client published before it died. */
+            atomic_store_explicit(share_count(table, row, slot), 0, memory_order_release);
     store_relaxed(&table->rows[row].reach, 0);
     tickets_clear(table, row);
     atomic_store_explicit(&table->rows[row].in_use, 0, memory_order_release);

@@ -31,6 +31,13 @@ struct share_block {
     uint64_t bytes;
 };
 
+/* A ticket that is not used up. */
+struct share_sent {
+    uint32_t slot;   /* of its block */
+    uint32_t made_s; /* when, in seconds */
+    bool is_pin;
+};
+
 /* --- rows: under the row's OFD lock -------------------------------------------- */
 
 /* Clears what an earlier client left, and makes the row the caller's. */
@@ -60,10 +67,17 @@ uint32_t share_in_transit(const struct share_table *table, uint32_t slot);
  * ELIMIT: the slot's window is full. pre: 1 <= uses <= SHARE_MAX_USES; slot < nr_slots */
 int share_ticket_make(const struct share_table *table, uint32_t row, uint32_t slot,
                       uint32_t generation, uint32_t uses, uint64_t now_s, struct share_key *out);
-/* Ends the tickets of a slot whose makers are dead and that are older than that. alive: tells by
- * row, and by incarnation. Returns how many. */
-uint32_t share_tickets_expire(const struct share_table *table, uint32_t slot, uint64_t before_s,
+/* Ends tickets of the slots below nr_slots that are transit_s old and whose makers are dead. alive:
+ * tells by row. Returns how many. pre: nr_slots <= the table's */
+uint32_t share_tickets_expire(const struct share_table *table, uint32_t nr_slots, uint64_t now_s,
                               bool (*alive)(void *context, uint32_t row), void *context);
+/* Ends all tickets of a slot's block, for want of memory; returns how many.
+ * pre: slot < nr_slots */
+uint32_t share_tickets_end(const struct share_table *table, uint32_t slot);
+/* Calls visit for each ticket of a block in the slots below nr_slots.
+ * pre: nr_slots <= the table's */
+void share_tickets_each(const struct share_table *table, uint32_t nr_slots,
+                        void (*visit)(void *context, const struct share_sent *sent), void *context);
 /* Ends the pins of a row for a slot's block: its client is about to let go. pre: slot < nr_slots */
 void share_pins_end(const struct share_table *table, uint32_t row, uint32_t slot);
 /* Ends a ticket that the caller made, or knows. ESTALE: it is used up already. */

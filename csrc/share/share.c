@@ -1,14 +1,17 @@
-/* share.c - see share.h. Order of the text: index, diversion, asking, export, collecting, life. */
+/* share.c - see share.h. Order of the text: index, asking, export, collecting, life. */
 #include "share/share.h"
 
 #include "base/check.h"
 #include "os/os.h"
 #include "os/os_file.h"
 #include "os/os_heap.h"
+#include "share/divert.h"
 
 #include <string.h>
 
 #define ENTRY_DEFERRED 0x80000000u
+#define COLLECT_PART 32u /* below this part of the heap a send does not look for free blocks */
+#define TRANSIT_S 600u   /* of transit_ttl_s, unless the options say otherwise */
 
 static struct page_alloc *pages_of(const struct share *share)
 {
@@ -43,62 +46,9 @@ static uint32_t slot_of(const _Atomic uint32_t *entry)
 
 static bool shows(void *context, const void *p)
 {
-    return entry_of(context, p) != NULL;
-}
+    const struct share *share = context;
 
-/* --- the diversion of frees ------------------------------------------------------- */
-
-struct slab_frames {
-    struct kmem_cache *cache; /* NULL: p is in no slab */
-    uint32_t pfn;             /* first */
-    uint32_t nr;
-};
-
-static struct slab_frames slab_frames_of(const struct share *share, const void *p)
-{
-    struct kmem_cache *cache = slab_cache_of(&share->kmalloc->slabs, p);
-    uint32_t nr;
-
-    if (cache == NULL)
-        return (struct slab_frames){0};
-    nr = 1u << cache->desc->slab_order;
-    return (struct slab_frames){cache, virt_to_pfn(&pages_of(share)->map, p) & ~(nr - 1), nr};
-}
-
-/* Writes the class byte of a slab's frames, which others read meanwhile. */
-static void set_class(const struct share *share, const struct slab_frames *slab, uint8_t class)
-{
-    for (uint32_t i = 0; i < slab->nr; i++)
-        __atomic_store_n(&pages_of(share)->map.classes[slab->pfn + i], class, __ATOMIC_RELAXED);
-}
-
-static void divert(const struct share *share, const void *p)
-{
-    struct slab_frames slab = slab_frames_of(share, p);
-    struct page *page = pfn_to_page(&pages_of(share)->map, virt_to_pfn(&pages_of(share)->map, p));
-
-    if (slab.cache != NULL)
-        set_class(share, &slab, CLASS_LOOKUP);
-    else if (page_state(page) == PYSLAB_PAGE_ALLOC)
-        store_relaxed(&page->word, load_relaxed(&page->word) | PAGE_FLAG_SHOWN);
-}
-
-/* Before the block is freed: a free frame must have no mark of this. */
-static void divert_no_more(const struct share *share, const void *p)
-{
-    struct slab_frames slab = slab_frames_of(share, p);
-    struct page *page = pfn_to_page(&pages_of(share)->map, virt_to_pfn(&pages_of(share)->map, p));
-
-    if (slab.cache == NULL) {
-        if (page_state(page) == PYSLAB_PAGE_ALLOC)
-            store_relaxed(&page->word, load_relaxed(&page->word) & ~PAGE_FLAG_SHOWN);
-        return;
-    }
-    for (uint32_t i = 0; i < slab.nr; i++)
-        if (load_relaxed(&share->entry[slab.pfn + i]) != 0)
-            return;
-    if (slab.cache->fast_class != 0)
-        set_class(share, &slab, (uint8_t)slab.cache->fast_class);
+    return (!share->forked && entry_of(share, p) != NULL) || share_fork_shows(context, p);
 }
 
 /* --- asking ------------------------------------------------------------------------ */
@@ -111,7 +61,7 @@ static void forget_locked(struct share *share, _Atomic uint32_t *entry)
 
     lock_assert_held(share_mutex());
     store_relaxed(entry, 0);
-    divert_no_more(share, p);
+    share_divert_end_locked(share, p);
     share->known[slot].next = share->free_slots;
     share->free_slots = slot;
     share->nr_exported--;
@@ -138,6 +88,23 @@ static int ask_locked(struct share *share, _Atomic uint32_t *entry)
     return PAGE_KEPT;
 }
 
+/* Some block of these frames is exported, or was there at a fork. */
+static bool is_shown(const struct share *share, const void *p)
+{
+    uint32_t pfn = virt_to_pfn(&pages_of(share)->map, p);
+
+    return entry_of(share, p) != NULL || (pfn != PFN_NONE && share_fork_of(&share->fork, pfn) != 0);
+}
+
+/* In a forked child: p is its parent's. */
+static bool is_inherited(const struct share *share, const void *p)
+{
+    uint32_t pfn = virt_to_pfn(&pages_of(share)->map, p);
+
+    return load_relaxed(&share->fork.number) == NULL || pfn == PFN_NONE ||
+           share_fork_of(&share->fork, pfn) != 0;
+}
+
 static int ask(void *context, const void *p)
 {
     struct share *share = context;
@@ -145,14 +112,18 @@ static int ask(void *context, const void *p)
     int error = PYSLAB_OK;
 
     if (share->forked)
-        return PAGE_KEPT;
-    if (likely(entry_of(share, p) == NULL))
+        return is_inherited(share, p) ? PAGE_KEPT : PYSLAB_OK;
+    if (likely(!is_shown(share, p)))
         return PYSLAB_OK;
     share_lock();
     entry = entry_of(share, p);
     if (entry != NULL)
         error = ask_locked(share, entry);
+    if (error == PYSLAB_OK)
+        error = share_fork_ask_locked(share, p);
     share_unlock();
+    if (unlikely(load_relaxed(&share->fork.is_due)))
+        (void)share_fork_collect(share);
     return error;
 }
 
@@ -189,7 +160,8 @@ static uint32_t take_slot_locked(struct share *share)
 }
 
 /* The block's slot and generation, new ones if it has none. EINVAL, ELIMIT, EDOUBLE */
-static int find_or_export_locked(struct share *share, const void *p, struct share_block *out)
+static int find_or_export_locked(struct share *share, const void *p, uint32_t uses,
+                                 struct share_block *out)
 {
     _Atomic uint32_t *entry = entry_of(share, p);
     uint64_t offset = offset_of(share, p), bytes;
@@ -201,16 +173,20 @@ static int find_or_export_locked(struct share *share, const void *p, struct shar
         *out = (struct share_block){
             slot, share_slot_generation(load_relaxed(&share->heap.table.slots[slot].word)), offset,
             share->known[slot].bytes};
-        return (load_relaxed(entry) & ENTRY_DEFERRED) != 0 ? PYSLAB_EDOUBLE : PYSLAB_OK;
+        return (load_relaxed(entry) & ENTRY_DEFERRED) != 0
+                   ? PYSLAB_EDOUBLE
+                   : share_transit_admit_locked(share, slot, out->bytes, uses);
     }
     bytes = exportable_bytes(share, p);
+    if (bytes != 0 && share_transit_admit_locked(share, SHARE_NONE, bytes, uses) != PYSLAB_OK)
+        return PYSLAB_ELIMIT;
     slot = bytes != 0 ? take_slot_locked(share) : SHARE_NONE;
     if (slot == SHARE_NONE)
         return bytes != 0 ? PYSLAB_ELIMIT : PYSLAB_EINVAL;
-    share->known[slot] = (struct share_known){offset, bytes, SHARE_NONE};
+    share->known[slot] = (struct share_known){.offset = offset, .bytes = bytes, .next = SHARE_NONE};
     share_export(&share->heap.table, slot, offset, bytes, out);
     store_relaxed(&share->entry[offset >> PAGE_SHIFT], slot + 1);
-    divert(share, p);
+    share_divert_locked(share, p);
     share->nr_exported++;
     share->nr_exports++;
     return PYSLAB_OK;
@@ -241,7 +217,7 @@ int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab
     if (share->forked)
         return PYSLAB_EFORKED;
     share_lock();
-    error = find_or_export_locked(share, p, &block);
+    error = find_or_export_locked(share, p, uses, &block);
     if (error == PYSLAB_OK)
         error = make_handle_locked(share, &block, uses, out);
     share_unlock();
@@ -257,13 +233,13 @@ int share_export_held_locked(struct share *share, const void *p, uint64_t bytes,
                              pyslab_handle *out)
 {
     struct share_block block;
-    int error = find_or_export_locked(share, p, &block);
+    int error = find_or_export_locked(share, p, uses, &block);
 
     lock_assert_held(share_mutex());
     CHECK(uses >= 1 && uses <= SHARE_MAX_USES);
     if (error == PYSLAB_EDOUBLE &&
         load_relaxed(share_count(&share->heap.table, SHARE_OWNER_ROW, block.slot)) != 0)
-        error = PYSLAB_OK;
+        error = share_transit_admit_locked(share, block.slot, block.bytes, uses);
     if (error == PYSLAB_OK && bytes > block.bytes)
         error = PYSLAB_EINVAL;
     return error != PYSLAB_OK ? error : make_handle_locked(share, &block, uses, out);
@@ -291,17 +267,16 @@ int share_block_holders(struct share *share, const void *p, uint32_t *nr_clients
 /* Takes deferred blocks that nobody holds off the list; returns the first slot of those, linked. */
 static uint32_t take_unheld_locked(struct share *share)
 {
-    uint64_t now_s = os_time_ns() / 1000000000u;
     uint32_t *at = &share->deferred, taken = SHARE_NONE;
 
     lock_assert_held(share_mutex());
+    share->transit.nr_expired += share_tickets_expire(&share->heap.table, share->next_slot,
+                                                      os_time_ns() / 1000000000u,
+                                                      share_row_is_alive, &share->heap);
     while (*at != SHARE_NONE) {
         uint32_t slot = *at;
         struct share_known *known = &share->known[slot];
 
-        (void)share_tickets_expire(&share->heap.table, slot,
-                                   now_s > SHARE_TRANSIT_S ? now_s - SHARE_TRANSIT_S : 0,
-                                   share_row_is_alive, &share->heap);
         if (!share_retire(&share->heap.table, slot)) {
             at = &known->next;
             continue;
@@ -312,12 +287,13 @@ static uint32_t take_unheld_locked(struct share *share)
         share->nr_deferred--;
         share->nr_taken_back++;
         share->deferred_bytes -= known->bytes;
+        share->taken_back_bytes += known->bytes;
     }
     return taken;
 }
 
 /* The next block of that list to be freed, which is forgotten; NULL: there is none. */
-static void *next_unheld(struct share *share, uint32_t *taken, uint64_t *bytes)
+static void *next_unheld(struct share *share, uint32_t *taken)
 {
     struct share_known known;
 
@@ -328,20 +304,21 @@ static void *next_unheld(struct share *share, uint32_t *taken, uint64_t *bytes)
     forget_locked(share, &share->entry[known.offset >> PAGE_SHIFT]);
     share_unlock();
     *taken = known.next;
-    *bytes += known.bytes;
     return share->heap.base + known.offset;
 }
 
-static void free_block(struct share *share, void *p)
+uint64_t share_block_free(struct share *share, void *p)
 {
     struct page_alloc *pages = pages_of(share);
     uint32_t pfn = virt_to_pfn(&pages->map, p);
     const struct page *page = pfn_to_page(&pages->map, pfn);
+    uint64_t bytes = share_block_bytes(share, p);
 
     if (slab_cache_of(&share->kmalloc->slabs, p) == NULL && page_state(page) == PYSLAB_PAGE_ALLOC)
         (void)page_put(pages, pfn, page_order(page));
     else
         (void)kfree_slow(share->kmalloc, p);
+    return share_fork_keeps(share, p) ? 0 : bytes;
 }
 
 uint64_t share_collect(struct share *share)
@@ -356,9 +333,33 @@ uint64_t share_collect(struct share *share)
     (void)share_reap_rows_locked(&share->heap);
     taken = take_unheld_locked(share);
     share_unlock();
-    while ((p = next_unheld(share, &taken, &bytes)) != NULL)
-        free_block(share, p);
-    return bytes;
+    while ((p = next_unheld(share, &taken)) != NULL)
+        bytes += share_block_free(share, p);
+    return bytes + share_fork_collect(share);
+}
+
+uint64_t share_collect_sent(struct share *share, uint64_t wanted)
+{
+    share_lock();
+    share_transit_cut_locked(share, wanted);
+    share_unlock();
+    return share_collect(share);
+}
+
+void share_collect_if_due(struct share *share)
+{
+    uint64_t least = share->heap.table.heap_bytes / COLLECT_PART;
+    bool due;
+
+    share_lock();
+    due = share->deferred_bytes > (share->collect_at > least ? share->collect_at : least);
+    share_unlock();
+    if (!due)
+        return;
+    (void)share_collect(share);
+    share_lock();
+    share->collect_at = 2 * share->deferred_bytes;
+    share_unlock();
 }
 
 void share_stats(struct share *share, pyslab_share_stats *out)
@@ -368,23 +369,29 @@ void share_stats(struct share *share, pyslab_share_stats *out)
     for (uint32_t row = 0; row < SHARE_ROWS; row++)
         out->nr_clients += row != SHARE_OWNER_ROW &&
                            load_relaxed(&share->heap.table.rows[row].in_use) != 0;
-    for (uint32_t slot = 0; slot < share->next_slot; slot++)
-        out->nr_in_transit += share_in_transit(&share->heap.table, slot);
+    out->transit_bytes = share_transit_look_locked(share, &out->nr_in_transit);
+    out->max_transit_bytes = share->transit.max_bytes;
+    out->nr_refused = share->transit.nr_refused;
+    out->nr_expired = share->transit.nr_expired;
+    out->taken_back_bytes = share->taken_back_bytes;
     out->nr_exported = share->nr_exported;
     out->nr_deferred = share->nr_deferred;
     out->deferred_bytes = share->deferred_bytes;
     out->nr_exports = share->nr_exports;
     out->nr_taken_back = share->nr_taken_back;
+    out->nr_fork_deferred = share->fork.nr_kept;
+    out->fork_deferred_bytes = share->fork.kept_bytes;
     share_unlock();
     out->nr_opens = load_relaxed(&share_events.nr_opens);
     out->nr_stale = load_relaxed(&share_events.nr_stale);
     out->nr_deaths = load_relaxed(&share_events.nr_deaths);
+    out->punched_bytes = load_relaxed(&share_events.punched_bytes);
     memcpy(out->heap_id, share->heap.table.heap_id, sizeof out->heap_id);
 }
 
 /* --- life --------------------------------------------------------------------------- */
 
-static int map_words(size_t bytes, void **out)
+int share_map_words(size_t bytes, void **out)
 {
     int error = os_reserve(bytes, os_page_bytes(), out);
 
@@ -413,34 +420,37 @@ static size_t known_bytes(const struct share *share)
 static int map_index(struct share *share)
 {
     void *entry = NULL, *known = NULL;
-    int error = map_words(entry_bytes(share), &entry);
+    int error = share_map_words(entry_bytes(share), &entry);
 
     if (error == PYSLAB_OK)
-        error = map_words(known_bytes(share), &known);
+        error = share_map_words(known_bytes(share), &known);
     share->entry = entry;
     share->known = known;
     return error;
 }
 
-/* Makes the table's file. */
-static int table_create(struct share *share, bool writable)
+/* Makes the table's file. Both files have no name, so that only who was given a descriptor, or may
+ * look into this process, comes to them; the modes let another user open anew what it was given. */
+static int table_create(struct share *share, const pyslab_arena_options *options)
 {
+    bool writable = options->shared == PYSLAB_SHARE_WRITE;
     struct pyslab_heap *heap = &share->heap;
     uint64_t bytes = share_table_bytes(share_table_slots(share->frames->bytes));
     void *base = NULL;
     int error = os_share_create("pyslab-table", bytes, &heap->table_fd);
 
     if (error == PYSLAB_OK)
-        error = os_share_seal(heap->table_fd, 0600);
+        error = os_share_seal(heap->table_fd, 0666);
     if (error == PYSLAB_OK)
         error = os_share_look(heap->table_fd, &heap->table_file);
     if (error == PYSLAB_OK)
-        error = os_share_seal(share->frames->fd, writable ? 0600 : 0444);
+        error = os_share_seal(share->frames->fd, writable ? 0666 : 0444);
     if (error == PYSLAB_OK)
         error = os_share_map(heap->table_fd, bytes, true, &base);
     if (error == PYSLAB_OK)
         share_table_format(&heap->table, base, share->frames->bytes, share->frames->device,
-                           share->frames->inode, writable ? SHARE_WRITABLE : 0);
+                           share->frames->inode, writable ? SHARE_WRITABLE : 0,
+                           options->transit_ttl_s != 0 ? options->transit_ttl_s : TRANSIT_S);
     return error;
 }
 
@@ -457,8 +467,8 @@ static int enter(struct share *share)
     return error;
 }
 
-int share_create(struct kmalloc *km, struct os_file *frames, char *base, bool writable,
-                 struct share **out)
+int share_create(struct kmalloc *km, struct os_file *frames, char *base,
+                 const pyslab_arena_options *options, struct share **out)
 {
     struct share *share = os_heap_alloc(sizeof *share);
     int error;
@@ -469,12 +479,15 @@ int share_create(struct kmalloc *km, struct os_file *frames, char *base, bool wr
     share->frames = frames;
     share->nr_pages = (uint32_t)(frames->bytes >> PAGE_SHIFT);
     share->free_slots = share->deferred = SHARE_NONE;
+    share_fork_init(&share->fork, share->nr_pages);
+    share->transit.max_bytes = options->max_transit_bytes != 0 ? options->max_transit_bytes
+                                                               : frames->bytes / 4;
     share->heap.base = base;
     share->heap.table_fd = -1;
     share->heap.writable = share->heap.is_own = true;
     error = map_index(share);
     if (error == PYSLAB_OK)
-        error = table_create(share, writable);
+        error = table_create(share, options);
     if (error == PYSLAB_OK)
         error = enter(share);
     if (error != PYSLAB_OK) {
@@ -506,6 +519,7 @@ void share_destroy(struct share *share)
         os_share_unmap(heap->table.base, heap->table.bytes);
     if (share_heap_fd(heap) >= 0)
         os_share_close(heap->table_fd);
+    share_fork_destroy(&share->fork);
     if (share->entry != NULL)
         os_release((void *)share->entry, entry_bytes(share));
     if (share->known != NULL)
@@ -528,7 +542,7 @@ int share_descriptors(struct share *share, int *heap_fd, int *table_fd)
     return error;
 }
 
-void share_after_fork(struct share *share)
+void share_drop_inherited(struct share *share)
 {
-    share->forked = true;
+    share_fork_drop(share);
 }

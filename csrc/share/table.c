@@ -79,7 +79,7 @@ uint64_t share_layout_hash(void)
     return hash_words(words, sizeof words / sizeof words[0]);
 }
 
-static uint64_t header_checksum(const struct share_header *header)
+uint64_t share_header_checksum(const struct share_header *header)
 {
     return hash_words(&header->magic, offsetof(struct share_header, checksum) / sizeof(uint64_t));
 }
@@ -97,6 +97,7 @@ static void table_set(struct share_table *table, char *base, const struct share_
         .nr_slots = (uint32_t)header->nr_slots,
         .nr_tickets = (uint32_t)header->nr_tickets,
         .flags = (uint32_t)header->flags,
+        .transit_s = (uint32_t)header->transit_s,
         .slots = (struct share_slot *)(void *)(base + header->slots_offset),
         .tickets = (struct share_ticket *)(void *)(base + header->tickets_offset),
         .rows = (struct share_row *)(void *)(base + header->rows_offset),
@@ -105,7 +106,8 @@ static void table_set(struct share_table *table, char *base, const struct share_
 }
 
 void share_table_format(struct share_table *table, void *base, uint64_t heap_bytes,
-                        uint64_t heap_device, uint64_t heap_inode, uint32_t flags)
+                        uint64_t heap_device, uint64_t heap_inode, uint32_t flags,
+                        uint32_t transit_s)
 {
     struct share_header header = header_for(share_table_slots(heap_bytes));
 
@@ -115,7 +117,8 @@ void share_table_format(struct share_table *table, void *base, uint64_t heap_byt
     header.heap_device = heap_device;
     header.heap_inode = heap_inode;
     header.flags = flags;
-    header.checksum = header_checksum(&header);
+    header.transit_s = transit_s;
+    header.checksum = share_header_checksum(&header);
     *(struct share_header *)base = header;
     table_set(table, base, &header);
 }
@@ -147,9 +150,10 @@ int share_table_bind(struct share_table *table, void *base, uint64_t bytes, uint
         return PYSLAB_EINVAL;
     if (header.layout != share_layout_hash())
         return PYSLAB_EFORMAT;
-    if (header.checksum != header_checksum(&header) || !places_are_right(&header, bytes) ||
+    if (header.checksum != share_header_checksum(&header) || !places_are_right(&header, bytes) ||
         header.heap_bytes != heap_bytes || header.heap_device != heap_device ||
-        header.heap_inode != heap_inode || (header.flags & ~(uint64_t)SHARE_WRITABLE) != 0)
+        header.heap_inode != heap_inode || (header.flags & ~(uint64_t)SHARE_WRITABLE) != 0 ||
+        header.transit_s > UINT32_MAX)
         return PYSLAB_EINVAL;
     table_set(table, base, &header);
     return PYSLAB_OK;

@@ -30,6 +30,7 @@
 #define SHARE_ROWS 1000u           /* clients, the owner included */
 #define SHARE_OWNER_ROW 0u         /* the owner's, whose lock is its sign of life */
 #define SHARE_HEIR_BYTE SHARE_ROWS /* locked by the one who takes care of a dead owner's heap */
+#define SHARE_FORK_BYTE (SHARE_ROWS + 1) /* and up, by number: of forked children (fork.h) */
 #define SHARE_MAX_SLOTS (1u << 17)
 #define SHARE_MIN_SLOTS 64u
 #define SHARE_TICKETS_PER_SLOT 4u
@@ -54,8 +55,9 @@ struct share_header {
     uint64_t tickets_offset;
     uint64_t rows_offset;
     uint64_t counts_offset;
-    uint64_t flags;    /* enum share_flags */
-    uint64_t checksum; /* of all before it */
+    uint64_t flags;     /* enum share_flags */
+    uint64_t transit_s; /* a ticket of a dead maker ends after so many seconds */
+    uint64_t checksum;  /* of all before it */
 };
 
 enum share_flags {
@@ -157,6 +159,7 @@ struct share_table {
     uint32_t nr_slots;
     uint32_t nr_tickets;
     uint32_t flags;               /* enum share_flags */
+    uint32_t transit_s;           /* as the header says */
     struct share_slot *slots;     /* nr_slots */
     struct share_ticket *tickets; /* nr_tickets */
     struct share_row *rows;       /* SHARE_ROWS */
@@ -168,11 +171,14 @@ uint32_t share_table_slots(uint64_t heap_bytes);
 uint64_t share_table_bytes(uint32_t nr_slots);
 /* Differs between libraries that would not read the same words at the same places. */
 uint64_t share_layout_hash(void);
+/* Of all before it. */
+uint64_t share_header_checksum(const struct share_header *header);
 /* Writes a header for a heap, with new random ids, and binds to it.
  * pre: base is share_table_bytes(share_table_slots(heap_bytes)) of zeroes (unchecked: a look
  * would give them memory) */
 void share_table_format(struct share_table *table, void *base, uint64_t heap_bytes,
-                        uint64_t heap_device, uint64_t heap_inode, uint32_t flags);
+                        uint64_t heap_device, uint64_t heap_inode, uint32_t flags,
+                        uint32_t transit_s);
 /* Binds to a header that another process wrote, after a look at all that will be relied on.
  * bytes: of the mapping at base; heap_*: of the heap's file as it was found. EINVAL: this is no
  * table, is damaged, or belongs to another file; EFORMAT: to another version of the library. */

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "os/os.h"
+#include "os/os_thread.h"
 #include "share/share.h"
 #include "slab/slab_internal.h"
 
@@ -196,6 +197,7 @@ static int send_opened_locked(struct pyslab_heap *heap, const void *p, uint64_t 
 
 int share_send(const void *p, uint64_t bytes, uint32_t uses, pyslab_handle *out, uint64_t *offset)
 {
+    struct share *own = NULL;
     struct pyslab_heap *heap;
     int error = PYSLAB_EPOINTER;
 
@@ -203,9 +205,37 @@ int share_send(const void *p, uint64_t bytes, uint32_t uses, pyslab_handle *out,
         return PYSLAB_EINVAL;
     share_lock();
     heap = share_heap_around_locked(p);
-    if (heap != NULL)
-        error = heap->is_own ? send_own_locked(share_of_heap(heap), p, bytes, uses, out, offset)
-                             : send_opened_locked(heap, p, bytes, uses, out, offset);
+    if (heap != NULL && heap->is_own) {
+        own = share_of_heap(heap);
+        error = send_own_locked(own, p, bytes, uses, out, offset);
+    } else if (heap != NULL) {
+        error = send_opened_locked(heap, p, bytes, uses, out, offset);
+    }
     share_unlock();
+    if (own != NULL)
+        share_collect_if_due(own);
     return error;
+}
+
+bool share_has(const void *p)
+{
+    bool has;
+
+    share_lock();
+    has = share_heap_around_locked(p) != NULL;
+    share_unlock();
+    return has;
+}
+
+int share_owner_of(const pyslab_handle *handle)
+{
+    const struct pyslab_heap *heap;
+    int pid = 0;
+
+    share_lock();
+    heap = share_heap_find_locked(handle->heap_id);
+    if (heap != NULL)
+        pid = heap->is_own ? (int)os_process_id() : heap->owner_pid;
+    share_unlock();
+    return pid;
 }

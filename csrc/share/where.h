@@ -45,5 +45,10 @@ bool opened_adds_up(const struct share_opened *opened);
  * that it has opened; blocks of alloc_pages only if they were exported before, because regions lie
  * in such, too. ELIMIT. */
 int share_send(const void *p, uint64_t bytes, uint32_t uses, pyslab_handle *out, uint64_t *offset);
+/* Does p lie in a heap that this process has a part in? */
+bool share_has(const void *p);
+/* The process that made the heap of the handle, as far as this one knows, or 0. That is how the
+ * receiver of a handle finds a heap that it has no part in. */
+int share_owner_of(const pyslab_handle *handle);
 
 #endif

@@ -25,11 +25,11 @@ struct kmem_cache *slab_cache_around(struct slab_alloc *sa, const void *p)
 {
     const struct frame_map *map = &sa->map;
     uint32_t pfn = virt_to_pfn(map, p);
+    unsigned class = pfn != PFN_NONE ? frame_class(map->classes, pfn) : CLASS_NONE;
 
-    if (pfn == PFN_NONE || map->classes[pfn] == CLASS_NONE || map->classes[pfn] > CLASS_LOOKUP)
+    if (class == CLASS_NONE || class > CLASS_LOOKUP)
         return NULL;
-    return map->classes[pfn] == CLASS_LOOKUP ? lookup_cache(sa, pfn)
-                                             : sa->caches[map->classes[pfn]];
+    return class == CLASS_LOOKUP ? lookup_cache(sa, pfn) : sa->caches[class];
 }
 
 struct kmem_cache *slab_cache_of(struct slab_alloc *sa, const void *p)

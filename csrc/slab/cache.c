@@ -106,6 +106,8 @@ int cache_create(struct slab_alloc *sa, const char *name, size_t size,
         options = &none;
     if (!cache_args_valid(sa, name, size, options))
         return PYSLAB_EINVAL;
+    if (should_fail(sa->pages->faults, NULL, sizeof *cache, 0))
+        return PYSLAB_ENOMEM;
     cache = os_heap_alloc(sizeof *cache);
     if (cache == NULL)
         return PYSLAB_ENOMEM;

@@ -18,6 +18,7 @@
 
 static uint32_t objects_in(unsigned order, size_t stride)
 {
+    CHECK(stride != 0);
     return (uint32_t)((PAGE_SIZE << order) / stride);
 }
 

@@ -24,8 +24,8 @@
  * out, and by debug_validate. One that was written to while it was free is retired: it stays in
  * use, as in a caller's hands, until its cache is destroyed.
  * Invariant (cache_inuse_adds_up in slab_check.c): objects that are marked free and not free in
- * their slab == those that wait + those set aside + retired ones; so nr_inuse is all of these and
- * the live ones.
+ * their slab == those that wait + those set aside + released ones + retired ones; so nr_inuse is
+ * all of these and the live ones.
  * Lock: cache->lock, for the words, zones and tracks of objects, and the quarantine.
  */
 #ifndef SLAB_DEBUG_H
@@ -44,6 +44,7 @@
 struct slab_alloc;
 struct kmem_cache;
 struct cache_desc;
+struct finding;
 
 /* First in, first out. Bounded by number; see waiting.c. */
 struct quarantine {
@@ -80,6 +81,9 @@ struct arena_debug {
 
 /* --- debug_text.c ------------------------------------------------------- */
 
+/* The malloc library's text: an arena that is given this very array is keyed. */
+extern const char debug_text_keyed[];
+
 /* text: as in pyslab_arena_options. EINVAL: it is too long, or has a letter that is no flag. */
 int debug_init(struct arena_debug *debug, const char *text);
 /* The flags of a cache of this name. */
@@ -100,6 +104,8 @@ void debug_report(struct arena_debug *debug, struct debug_found *found, bool val
 /* Copies up to DEBUG_DUMP_BYTES bytes around the address of what was found, from `start` on and
  * before `end`. */
 void debug_copy_dump(struct debug_found *found, const char *start, const char *end);
+/* Writes the first line of the report to f, unless that is NULL or has a finding already. */
+void debug_tell_finding(const struct debug_found *found, struct finding *f);
 /* See pyslab_corruption_text. */
 size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes);
 
@@ -154,21 +160,33 @@ uint64_t debug_validate(struct kmem_cache *cache);
 
 /* --- debug_alloc.c ------------------------------------------------------ */
 
-/* An object for this many bytes, whose content is its poison. NULL: no memory.
- * pre: asked <= object_size */
-void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked);
+/* Memory for this many bytes at the start of an object, or in a keyed arena at the first multiple
+ * of `align` in it. Its content is the object's poison. NULL: no memory.
+ * pre: align is a power of two; up to that multiple and the bytes behind it the object has room */
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align);
+/* The same for a caller, and the arena counts one more. */
+void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align);
 /* Checks p, and has its object wait in the quarantine. Errors, which are reported if the cache has
  * the flag F: EDOUBLE, EPOINTER. pre: p lies in a slab of the cache */
 int debug_free(struct kmem_cache *cache, void *p);
 /* The same of an object that a caller had, and the arena counts one less. */
 int debug_free_counted(struct kmem_cache *cache, void *p);
+/* The caller is done with p, but others may still know its address: it is checked, and filled as a
+ * free object, and stays in use until debug_free_released, which finds what was written to it
+ * meanwhile. Errors as those of debug_free; then it is not released. pre: as there */
+int debug_release(struct kmem_cache *cache, void *p);
+/* pre: debug_release has returned PYSLAB_OK for p */
+void debug_free_released(struct kmem_cache *cache, void *p);
 /* p is for this many bytes from now on; those that are new read zero if `zero`. False, and nothing
  * has changed: the object has no room for so many. pre: p is live */
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);
-/* Checks a live object, and reports. */
-void debug_examine(struct kmem_cache *cache, void *p);
+/* Checks p as debug_free does, reports and repairs what was written to around it, and if nothing was
+ * tells what the caller asked for (asked: or NULL). Errors, which are not reported: EDOUBLE, EPOINTER.
+ * pre: p lies in a slab of the cache */
+int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked);
 /* Reports p, which somebody frees although it is nothing that may be freed so: to `cache`, or by
- * kfree (NULL), if the cache whose object it is has the flag F. Returns the error. */
+ * kfree (NULL), if the cache whose object it is has the flag F, or a tool watches the arena.
+ * Returns the error. */
 int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, const void *p,
                      int error);
 

@@ -30,11 +30,19 @@ static void *take_locked(struct kmem_cache *cache, bool any)
     return object == NULL && (any || waiting_is_ripe(waiting)) ? waiting_pop(waiting) : object;
 }
 
+/* What a caller of debug_alloc wants. */
+struct request {
+    size_t asked;
+    size_t align;
+    uint32_t stack; /* of the call */
+    bool any;       /* memory is short: also an object that has not waited long */
+};
+
 /* NULL: there is none, or the one there was is retired, as found says. */
-static void *hand_out_locked(struct kmem_cache *cache, bool any, size_t asked, uint32_t stack,
+static void *hand_out_locked(struct kmem_cache *cache, const struct request *request,
                              struct debug_found *found)
 {
-    void *object = take_locked(cache, any);
+    void *object = take_locked(cache, request->any), *p;
 
     lock_assert_held(&cache->lock);
     if (object == NULL)
@@ -43,8 +51,13 @@ static void *hand_out_locked(struct kmem_cache *cache, bool any, size_t asked, u
         debug_make_retired(cache, object);
         return NULL;
     }
-    debug_make_live(cache, object, asked, stack);
-    return object;
+    p = (char *)object + (-(uintptr_t)object & (request->align - 1));
+    CHECK(p == object || cache->debug->keyed);
+    debug_make_live(cache, p, request->asked, request->stack);
+    /* Nobody else counts here: a cache with flags has no sheaves. */
+    store_relaxed(&cache->nr_past_allocs, load_relaxed(&cache->nr_past_allocs) + 1);
+    store_relaxed(&cache->nr_past_exchanges, load_relaxed(&cache->nr_past_exchanges) + 1);
+    return p;
 }
 
 /* True: there is one more slab. */
@@ -61,32 +74,40 @@ static bool buy(struct kmem_cache *cache, uint32_t gfp)
     return true;
 }
 
-void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked)
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align)
 {
-    uint32_t stack = stack_of_call(cache);
-    bool is_short = false;
+    struct request request = {asked, align, stack_of_call(cache), false};
 
-    CHECK(asked <= cache->desc->object_size);
+    CHECK(asked <= cache->desc->object_size && is_power_of_two(align));
     for (;;) {
         struct debug_found found;
         void *p;
 
         found.what.kind = 0;
         lock_acquire(&cache->lock);
-        p = hand_out_locked(cache, is_short, asked, stack, &found);
+        p = hand_out_locked(cache, &request, &found);
         lock_release(&cache->lock);
-        if (likely(p != NULL)) {
-            add_relaxed(&cache->nr_past_allocs, 1);
-            add_relaxed(&cache->nr_past_exchanges, 1);
+        if (likely(p != NULL))
             return p;
-        }
         debug_report(&cache->owner->debug, &found, false);
         if (found.what.kind != 0)
             continue;
-        if (is_short)
+        if (request.any)
             return NULL;
-        is_short = !buy(cache, gfp);
+        request.any = !buy(cache, gfp);
     }
+}
+
+void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align)
+{
+    void *p;
+
+    if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
+        page_alloc_tick(cache->owner->pages);
+    p = debug_alloc(cache, gfp, asked, align);
+    if (p != NULL)
+        cache_count_alloc(cache, p);
+    return p;
 }
 
 /* --- free --------------------------------------------------------------- */
@@ -121,58 +142,94 @@ static void wait_locked(struct kmem_cache *cache, void *object, struct slab_batc
 /* Why p, in the place of this object, may not be freed; 0: it may, as far as its words tell. */
 static uint32_t wrong_free(const struct kmem_cache *cache, void *object, const void *p)
 {
-    size_t asked;
-
     if (object == NULL || (const char *)p < (const char *)object)
         return PYSLAB_CORRUPTION_INVALID_FREE;
     if (object_is_marked(cache, object))
         return p == object ? PYSLAB_CORRUPTION_DOUBLE_FREE : PYSLAB_CORRUPTION_INVALID_FREE;
-    /* Only an aligned block begins elsewhere, and its words are there. */
-    if (p != object && (!cache->debug->keyed || ((uintptr_t)p & (DEBUG_WORD_BYTES - 1)) != 0 ||
-                        !debug_asked(cache, p, &asked)))
-        return PYSLAB_CORRUPTION_INVALID_FREE;
-    if (p == object && debug_users_pointer(cache, object) != p)
-        return PYSLAB_CORRUPTION_INVALID_FREE;
-    return 0;
+    return debug_users_pointer(cache, object) == p ? 0 : PYSLAB_CORRUPTION_INVALID_FREE;
 }
 
-static int free_locked(struct kmem_cache *cache, void *p, uint32_t stack, struct slab_batch *batch,
-                       struct debug_found *found)
+/* The error of a wrong free of p, or EOK. */
+static int wrong_free_error(uint32_t wrong)
 {
-    void *object = debug_object_around(cache, p);
+    if (wrong == 0)
+        return PYSLAB_OK;
+    return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
+}
+
+/* p, of this object, is live and whole; else found says what is wrong, with this error. An object
+ * that was written to is retired. */
+static int check_freed_locked(struct kmem_cache *cache, void *p, void *object,
+                              struct debug_found *found)
+{
     uint32_t wrong = wrong_free(cache, object, p);
 
     lock_assert_held(&cache->lock);
     if (unlikely(wrong != 0)) {
         debug_describe_free(cache, object, p, wrong, found);
-        return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
+        return wrong_free_error(wrong);
     }
-    if (unlikely(!debug_check_live(cache, p, found))) {
+    if (unlikely(!debug_check_live(cache, p, found)))
         debug_make_retired(cache, object);
-        return PYSLAB_OK;
-    }
-    debug_make_free(cache, object, stack);
-    wait_locked(cache, object, batch, found);
     return PYSLAB_OK;
 }
 
-int debug_free(struct kmem_cache *cache, void *p)
+/* Checks p and fills its object as a free one, which then waits, or with `held` stays in use. */
+static int free_and(struct kmem_cache *cache, void *p, bool held)
 {
+    void *object = debug_object_around(cache, p);
     uint32_t stack = stack_of_call(cache);
     struct debug_found found;
     struct slab_batch batch;
     int error;
 
-    CHECK(slab_cache_around(cache->owner, p) == cache);
     found.what.kind = 0;
     slab_batch_init(&batch);
     lock_acquire(&cache->lock);
-    error = free_locked(cache, p, stack, &batch, &found);
+    error = check_freed_locked(cache, p, object, &found);
+    if (likely(found.what.kind == 0)) {
+        debug_make_free(cache, object, stack);
+        if (!held)
+            wait_locked(cache, object, &batch, &found);
+    }
     lock_release(&cache->lock);
     slab_batch_free(cache, &batch);
     if (error == PYSLAB_OK || (cache->debug->flags & PYSLAB_DEBUG_CHECKS) != 0)
         debug_report(&cache->owner->debug, &found, false);
     return error;
+}
+
+int debug_free(struct kmem_cache *cache, void *p)
+{
+    CHECK(slab_cache_around(cache->owner, p) == cache);
+    return free_and(cache, p, false);
+}
+
+int debug_release(struct kmem_cache *cache, void *p)
+{
+    CHECK(slab_cache_around(cache->owner, p) == cache);
+    return free_and(cache, p, true);
+}
+
+void debug_free_released(struct kmem_cache *cache, void *p)
+{
+    struct debug_found found;
+    struct slab_batch batch;
+
+    CHECK(object_is_marked(cache, p));
+    cache_count_free(cache, p);
+    found.what.kind = 0;
+    slab_batch_init(&batch);
+    lock_acquire(&cache->lock);
+    if (!debug_is_retired(cache, p)) { /* by debug_release */
+        if (likely(debug_check_free(cache, p, &found)))
+            wait_locked(cache, p, &batch, &found);
+        else
+            debug_make_retired(cache, p);
+    }
+    lock_release(&cache->lock);
+    slab_batch_free(cache, &batch);
+    debug_report(&cache->owner->debug, &found, false);
 }
 
 int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, const void *p,
@@ -181,15 +238,16 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
     const struct kmem_cache *owner;
     struct debug_found found = {.what.kind = 0};
     uint32_t flags = sa->debug.flags, kind = PYSLAB_CORRUPTION_INVALID_FREE;
+    bool is_watched = sa->pages->watch != SANITIZE_NONE;
 
-    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL))
+    if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL) && !is_watched)
         return error;
     owner = slab_cache_around(sa, p);
     if (owner != NULL && owner->debug != NULL)
         flags |= owner->debug->flags;
     if (cache != NULL && cache->debug != NULL)
         flags |= cache->debug->flags;
-    if ((flags & PYSLAB_DEBUG_CHECKS) == 0)
+    if ((flags & PYSLAB_DEBUG_CHECKS) == 0 && !is_watched)
         return error;
     if (error == PYSLAB_ECACHE)
         kind = PYSLAB_CORRUPTION_WRONG_CACHE;
@@ -206,14 +264,14 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
 
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
 {
-    size_t old = cache->desc->object_size;
     uint32_t stack = stack_of_call(cache);
+    size_t old;
 
     CHECK(!object_is_marked(cache, p));
     if (asked > cache->desc->object_size)
         return false;
     lock_acquire(&cache->lock);
-    (void)debug_asked(cache, p, &old);
+    old = debug_asked_or_guess(cache, p);
     if (zero && asked > old)
         memset((char *)p + old, 0, asked - old);
     debug_make_live(cache, p, asked, stack);
@@ -221,15 +279,26 @@ bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
     return true;
 }
 
-void debug_examine(struct kmem_cache *cache, void *p)
+int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked)
 {
     struct debug_found found;
+    int error;
 
+    CHECK(slab_cache_around(cache->owner, p) == cache);
     found.what.kind = 0;
     lock_acquire(&cache->lock);
-    (void)debug_check_live(cache, p, &found);
+    error = wrong_free_error(wrong_free(cache, debug_object_around(cache, p), p));
+    if (likely(error == PYSLAB_OK) && likely(debug_check_live(cache, p, &found))) {
+        if (asked != NULL)
+            (void)debug_asked(cache, p, asked);
+    } else if (error == PYSLAB_OK) {
+        debug_make_live(cache, (void *)(uintptr_t)p, found.what.object_size,
+                        found.what.allocated_at);
+        add_relaxed(&cache->owner->debug.nr_repaired, 1);
+    }
     lock_release(&cache->lock);
     debug_report(&cache->owner->debug, &found, false);
+    return error;
 }
 
 /* --- the quarantine of a cache ------------------------------------------ */
@@ -323,9 +392,14 @@ void debug_count_waiting(struct slab_alloc *sa, uint64_t *nr, uint64_t *bytes)
 /* Counts first, because somebody else may have p as soon as it is free. */
 int debug_free_counted(struct kmem_cache *cache, void *p)
 {
-    bool is_free = object_is_marked(cache, p);
+    void *object;
+    bool is_free;
     int error;
 
+    if (likely(!usage_is_counted(cache->owner->pages->usage)))
+        return debug_free(cache, p);
+    object = debug_object_around(cache, p);
+    is_free = object == NULL || object_is_marked(cache, object);
     if (!is_free)
         cache_count_free(cache, p);
     error = debug_free(cache, p);

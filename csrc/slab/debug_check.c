@@ -6,6 +6,7 @@
  * What it is not: what becomes of an object that somebody wrote to (debug_alloc.c).
  * Lock: cache->lock. A walk lets go of it before it reports.
  */
+#include "slab/debug_bytes.h"
 #include "slab/debug_internal.h"
 
 #include <string.h>
@@ -30,7 +31,8 @@ static void describe(const struct kmem_cache *cache, const void *object, size_t 
             debug_read_track(cache, debug_object_around(cache, object), &found->what);
         found->what.offset = (const char *)found->what.address - (const char *)object;
     }
-    debug_copy_dump(found, start, start + bytes);
+    if (!cache_is_watched(cache)) /* else its bytes may be closed */
+        debug_copy_dump(found, start, start + bytes);
 }
 
 void debug_describe_free(const struct kmem_cache *cache, const void *object, const void *p,
@@ -42,32 +44,6 @@ void debug_describe_free(const struct kmem_cache *cache, const void *object, con
     if (object != NULL && cache->debug != NULL)
         (void)debug_asked(cache, object, &size);
     describe(cache, object, size, found);
-}
-
-/* Bytes from the first wrong one to the last. */
-struct wrong {
-    const char *first; /* NULL: none is wrong */
-    const char *last;
-    unsigned char expected; /* in the first */
-};
-
-static void note_wrong(struct wrong *wrong, const char *at, unsigned char expected)
-{
-    if (wrong->first == NULL) {
-        wrong->first = at;
-        wrong->expected = expected;
-    }
-    wrong->last = at;
-}
-
-static void look_at(struct wrong *wrong, const char *from, const char *to, uint64_t pattern)
-{
-    const char *at = debug_red_wrong(from, to, pattern);
-
-    while (at != NULL) {
-        note_wrong(wrong, at, debug_red_byte(pattern, at));
-        at = debug_red_wrong(at + 1, to, pattern);
-    }
 }
 
 static bool tell(const struct kmem_cache *cache, const void *object, size_t size, uint32_t kind,
@@ -86,19 +62,24 @@ static bool tell(const struct kmem_cache *cache, const void *object, size_t size
 
 /* --- one object --------------------------------------------------------- */
 
-/* What is red before p, and the words if they are not whole. */
+/* The words at these bytes should be this pair. */
+static void look_at_words(struct wrong *wrong, const char *words, const unsigned char *pair)
+{
+    for (size_t i = 0; i < DEBUG_WORD_BYTES; i++)
+        if ((unsigned char)words[i] != pair[i])
+            note_wrong(wrong, words + i, pair[i]);
+}
+
+/* What is red before p, and the words, which should be this pair. */
 static struct wrong look_left(const struct kmem_cache *cache, const char *object, const char *p,
-                              uint64_t pattern, bool words_are_whole)
+                              uint64_t pattern, const uint64_t *pair)
 {
     const char *words = debug_words_of(cache, p);
     struct wrong wrong = {0};
 
     if (debug_has_zones(cache))
         look_at(&wrong, p == object ? object - cache->desc->front : object, words, pattern);
-    if (unlikely(!words_are_whole)) {
-        note_wrong(&wrong, words, (unsigned char)*words);
-        note_wrong(&wrong, words + DEBUG_WORD_BYTES - 1, 0);
-    }
+    look_at_words(&wrong, words, (const unsigned char *)pair);
     if (debug_has_zones(cache))
         look_at(&wrong, words + DEBUG_WORD_BYTES, p, pattern);
     return wrong;
@@ -107,11 +88,13 @@ static struct wrong look_left(const struct kmem_cache *cache, const char *object
 bool debug_check_live(const struct kmem_cache *cache, const void *p, struct debug_found *found)
 {
     const char *object = debug_object_around(cache, p);
-    size_t asked = cache->desc->object_size;
-    bool whole = debug_asked(cache, p, &asked);
-    struct wrong wrong = look_left(cache, object, p, DEBUG_RED_LIVE, whole);
+    size_t asked = debug_asked_or_guess(cache, p);
+    struct wrong wrong;
+    uint64_t pair[2];
 
     CHECK(object != NULL);
+    debug_words_set(cache->secret, pair, p, asked);
+    wrong = look_left(cache, object, p, DEBUG_RED_LIVE, pair);
     if (!tell(cache, p, asked, PYSLAB_CORRUPTION_LEFT_REDZONE, &wrong, found))
         return false;
     if (!debug_has_zones(cache))
@@ -148,16 +131,34 @@ static bool check_poison(const struct kmem_cache *cache, const char *object,
     return tell(cache, object, cache->desc->object_size, PYSLAB_CORRUPTION_POISON, &wrong, found);
 }
 
+#define SHORT_BYTES 256u /* up to here a loop is faster than a call */
+
+/* A first look at a free object of a keyed arena; false says nothing. */
+static bool is_whole_and_plain(const struct kmem_cache *cache, const char *object)
+{
+    size_t bytes = cache->debug->right_end;
+    uint64_t key = object_key_value(cache->secret, object), pair[2];
+
+    if (!debug_is_plain(cache))
+        return false;
+    memcpy(pair, object - DEBUG_WORD_BYTES, sizeof pair);
+    if (pair[0] != key || pair[1] != key)
+        return false;
+    return bytes <= SHORT_BYTES ? debug_red_wrong(object, object + bytes, 0) == NULL
+                                : is_filled(object, bytes, 0);
+}
+
 bool debug_check_free(const struct kmem_cache *cache, const void *object, struct debug_found *found)
 {
     size_t size = cache->desc->object_size;
-    uint64_t key = object_key_value(cache->secret, object), pair[2];
+    uint64_t key = object_key_value(cache->secret, object);
     uint64_t red = debug_red_free_of(cache);
     const char *start = object;
     struct wrong wrong;
 
-    memcpy(pair, debug_words_of(cache, object), sizeof pair);
-    wrong = look_left(cache, object, object, red, pair[0] == key && pair[1] == key);
+    if (likely(is_whole_and_plain(cache, object)))
+        return true;
+    wrong = look_left(cache, object, object, red, (uint64_t[]){key, key});
     if (!tell(cache, object, size, PYSLAB_CORRUPTION_LEFT_REDZONE, &wrong, found) ||
         !check_poison(cache, start, found))
         return false;
@@ -182,7 +183,6 @@ static void walk_object(struct walk *walk, char *object)
 {
     struct kmem_cache *cache = walk->cache;
     struct debug_found *found = &walk->found[walk->nr];
-    size_t asked = cache->desc->object_size;
     void *p;
 
     if (debug_is_retired(cache, object))
@@ -195,8 +195,7 @@ static void walk_object(struct walk *walk, char *object)
         p = debug_users_pointer(cache, object);
         if (debug_check_live(cache, p, found))
             return;
-        (void)debug_asked(cache, p, &asked);
-        debug_make_live(cache, p, asked, found->what.allocated_at);
+        debug_make_live(cache, p, found->what.object_size, found->what.allocated_at);
     }
     add_relaxed(&cache->owner->debug.nr_repaired, 1);
     walk->nr++;
@@ -241,17 +240,6 @@ static void walk_lists_locked(struct walk *walk)
             walk_slab_locked(walk, pfn);
 }
 
-/* Writes the first line of the report to f, unless that is NULL or has a finding already. */
-static void tell_finding(const struct debug_found *found, struct finding *f)
-{
-    char text[sizeof f->text];
-
-    if (f == NULL)
-        return;
-    (void)debug_report_text(&found->what, text, sizeof text);
-    (void)finding_report(f, "slab: %.*s", (int)strcspn(text, "\n"), text);
-}
-
 uint64_t debug_walk(struct kmem_cache *cache, struct finding *f)
 {
     struct walk walk;
@@ -265,7 +253,7 @@ uint64_t debug_walk(struct kmem_cache *cache, struct finding *f)
         walk_lists_locked(&walk);
         lock_release(&cache->lock);
         for (uint32_t i = 0; i < walk.nr; i++) {
-            tell_finding(&walk.found[i], f);
+            debug_tell_finding(&walk.found[i], f);
             debug_report(&cache->owner->debug, &walk.found[i], true);
         }
         nr += walk.nr;

@@ -11,6 +11,10 @@
 
 #include <string.h>
 
+/* Words of which so many of the 16 bytes are right were written for that size, and damaged later:
+ * there are 2^18 sizes at most, and a wrong one has six right bytes once in 2^35 times. */
+#define WORDS_FIT_MIN 6u
+
 struct object_track {
     uint32_t allocated_at; /* stacks; 0: none was kept */
     uint32_t freed_at;
@@ -94,6 +98,37 @@ bool debug_asked(const struct kmem_cache *cache, const void *p, size_t *asked)
     return true;
 }
 
+/* How many of the 16 bytes of the words at p are what they would be for this size. */
+static unsigned words_fit(const struct kmem_cache *cache, const void *p, size_t size)
+{
+    const unsigned char *words = (const unsigned char *)debug_words_of(cache, p);
+    unsigned char pair[DEBUG_WORD_BYTES];
+    unsigned nr = 0;
+
+    debug_words_set(cache->secret, pair, p, size);
+    for (size_t i = 0; i < DEBUG_WORD_BYTES; i++)
+        nr += words[i] == pair[i];
+    return nr;
+}
+
+size_t debug_asked_or_guess(const struct kmem_cache *cache, const void *p)
+{
+    size_t asked, best = cache->desc->object_size;
+    unsigned best_fit = WORDS_FIT_MIN - 1;
+
+    if (likely(debug_asked(cache, p, &asked)))
+        return asked;
+    for (size_t size = 0; size <= cache->desc->object_size; size++) {
+        unsigned fit = words_fit(cache, p, size);
+
+        if (fit > best_fit) {
+            best_fit = fit;
+            best = size;
+        }
+    }
+    return best;
+}
+
 void debug_read_track(const struct kmem_cache *cache, const void *object, pyslab_corruption *out)
 {
     const struct object_track *track = track_of(cache, object);
@@ -114,12 +149,8 @@ void *debug_users_pointer(const struct kmem_cache *cache, void *object)
 
 size_t debug_usable(const struct kmem_cache *cache, const void *p)
 {
-    size_t asked;
-
-    if (debug_asked(cache, p, &asked))
-        return asked;
     /* Words that somebody wrote over are no reason to take the object away. */
-    return object_is_marked(cache, (void *)(uintptr_t)p) ? 0 : cache->desc->object_size;
+    return object_is_marked(cache, (void *)(uintptr_t)p) ? 0 : debug_asked_or_guess(cache, p);
 }
 
 /* What is red before p, but for words: from the place's start on, or if p is not the object's
@@ -173,12 +204,16 @@ void debug_make_free(const struct kmem_cache *cache, void *object, uint32_t stac
     struct object_track *track = track_of(cache, object);
     uint64_t red = debug_red_free_of(cache);
 
-    if (debug_has_zones(cache)) {
-        fill_left(cache, object, object, red);
-        debug_red_fill((char *)object + cache->desc->object_size,
-                       (char *)object + cache->debug->right_end, red);
+    if (debug_is_plain(cache)) {
+        memset(object, 0, cache->debug->right_end);
+    } else {
+        if (debug_has_zones(cache)) {
+            fill_left(cache, object, object, red);
+            debug_red_fill((char *)object + cache->desc->object_size,
+                           (char *)object + cache->debug->right_end, red);
+        }
+        poison(cache, object);
     }
-    poison(cache, object);
     set_words(cache, object, object_key_value(cache->secret, object));
     if (track != NULL)
         track->freed_at = stack;

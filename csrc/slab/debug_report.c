@@ -183,3 +183,13 @@ void debug_report(struct arena_debug *debug, struct debug_found *found, bool val
     if (!validating)
         abort();
 }
+
+void debug_tell_finding(const struct debug_found *found, struct finding *f)
+{
+    char text[sizeof f->text];
+
+    if (f == NULL)
+        return;
+    (void)debug_report_text(&found->what, text, sizeof text);
+    (void)finding_report(f, "%.*s", (int)strcspn(text, "\n"), text);
+}

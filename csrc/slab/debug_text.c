@@ -2,8 +2,8 @@
  *
  * What it is: groups with `;` between them, as on the kernel's command line. A group is letters,
  * and behind each comma the name of a cache, or the start of names and a `*`. "-" stands for no
- * letter, so that some caches can be left out. The last group that names a cache counts for it;
- * if none does, the last without names.
+ * letter, so that some caches can be left out. Small letters are the same, as for the kernel. The
+ * last group that names a cache counts for it; if none does, the last without names.
  * What it is not: a change of flags while an arena is there. Lock: none; it is read only.
  */
 #include "slab/debug.h"
@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define VARIABLE "PYSLAB_DEBUG"
+
+const char debug_text_keyed[] = "ZP";
 
 /* The flag of a letter; 0: it is none. */
 static uint32_t flag_of(char letter)
@@ -33,16 +35,19 @@ static uint32_t flag_of(char letter)
     }
 }
 
-/* Reads letters up to a comma, a semicolon or the end; returns where. NULL: one is no flag. */
+/* Reads letters up to a comma, a semicolon or the end; returns where. NULL: there is none, or one
+ * is no flag. */
 static const char *read_letters(const char *text, uint32_t *flags)
 {
+    const char *start = text;
+
     *flags = 0;
     for (; *text != '\0' && *text != ',' && *text != ';'; text++) {
         if (*text != '-' && flag_of(*text) == 0)
             return NULL;
         *flags |= flag_of(*text);
     }
-    return text;
+    return text != start ? text : NULL;
 }
 
 /* The name is what the pattern says. */
@@ -60,8 +65,8 @@ struct group {
     bool names_it; /* and one of them is the name that is looked for */
 };
 
-/* Reads one group; returns where it ends. name: NULL, or what is looked for. NULL: a letter is no
- * flag. */
+/* Reads one group; returns where it ends. name: NULL, or what is looked for. NULL: it has no
+ * letters, or one that is no flag, or an empty name. */
 static const char *read_group(const char *text, const char *name, struct group *group)
 {
     *group = (struct group){0};
@@ -69,6 +74,8 @@ static const char *read_group(const char *text, const char *name, struct group *
     while (text != NULL && *text == ',') {
         size_t length = strcspn(++text, ",;");
 
+        if (length == 0)
+            return NULL;
         group->has_names = true;
         group->names_it |= name != NULL && matches(name, text, length);
         text += length;
@@ -103,13 +110,14 @@ int debug_init(struct arena_debug *debug, const char *text)
         return PYSLAB_EINVAL;
     while (*at != '\0') {
         at = read_group(at, NULL, &group);
-        if (at == NULL)
+        if (at == NULL || (*at == ';' && at[1] == '\0'))
             return PYSLAB_EINVAL;
         at += *at == ';';
     }
     memcpy(debug->text, text, strlen(text) + 1);
     debug->flags = debug_flags_for(debug, "");
     debug->any = text[0] != '\0';
+    debug->keyed = text == debug_text_keyed;
     if (debug->any)
         os_report_start(false);
     return PYSLAB_OK;

@@ -87,7 +87,7 @@ int mempool_create(struct kmem_cache *cache, size_t min_nr, struct mempool **out
     int error;
 
     CHECK(min_nr > 0);
-    if (!fits_arena(cache, min_nr) || (pool = pool_new(cache)) == NULL)
+    if (!fits_arena(cache, min_nr) || cache_fails(cache, 0) || (pool = pool_new(cache)) == NULL)
         return PYSLAB_ENOMEM;
     error = mempool_resize(pool, min_nr);
     if (error == PYSLAB_OK)
@@ -123,8 +123,11 @@ static void *take_from_cache(struct mempool *pool, uint32_t gfp)
 {
     uint32_t reclaim = gfp & (uint32_t)PYSLAB_GFP_DIRECT_RECLAIM;
     uint32_t flags = (gfp & ~POOL_OWN_BITS) | POOL_ADDED_BITS;
-    void *p = cache_alloc_any(pool->cache, flags & ~reclaim);
+    void *p;
 
+    if (cache_fails(pool->cache, flags))
+        return NULL;
+    p = cache_alloc_any(pool->cache, flags & ~reclaim);
     return p == NULL && reclaim != 0 ? cache_alloc_any(pool->cache, flags) : p;
 }
 
@@ -222,16 +225,29 @@ static bool put_into_reserve(struct mempool *pool, void *p)
     return room;
 }
 
+/* The error of a free of p, which is reported if debug flags ask for that. */
+static int check_freed(const struct mempool *pool, void *p)
+{
+    int error = check_object(pool, p);
+
+    return error != PYSLAB_OK ? debug_wrong_free(pool->cache->owner, pool->cache, p, error)
+                              : PYSLAB_OK;
+}
+
 /* Looks at the reserve without its lock. If another thread took from the reserve before it handed
  * this object on to here, that is seen. If one takes at this moment, it is missed; but that thread
  * then has an object, whose free will fill the reserve up. */
 static int free_counted(struct mempool *pool, void *p)
 {
     if (load_relaxed(&pool->curr_nr) < load_relaxed(&pool->min_nr)) {
-        int error = check_object(pool, p);
+        int error = check_freed(pool, p);
 
+        if (error == PYSLAB_OK)
+            error = page_keeps(pool->cache->owner->pages, p);
+        if (error == PYSLAB_OK && pool->cache->debug != NULL)
+            (void)debug_examine(pool->cache, p, NULL);
         if (error != PYSLAB_OK || put_into_reserve(pool, p))
-            return error;
+            return error == PAGE_KEPT ? PYSLAB_OK : error;
     }
     return cache_free(pool->cache, p);
 }
@@ -242,8 +258,10 @@ int mempool_free(struct mempool *pool, void *p)
 
     CHECK(p != NULL);
     if (!count_returned(pool)) {
-        error = check_object(pool, p);
-        return error != PYSLAB_OK ? error : PYSLAB_EPOINTER;
+        error = check_freed(pool, p);
+        return error != PYSLAB_OK
+                   ? error
+                   : debug_wrong_free(pool->cache->owner, pool->cache, p, PYSLAB_EPOINTER);
     }
     error = free_counted(pool, p);
     if (error != PYSLAB_OK)

@@ -58,6 +58,8 @@ struct sheaf *sheaf_set_aside(struct kmem_cache *cache, uint32_t gfp, uint32_t c
 
 struct sheaf *cache_prefill(struct kmem_cache *cache, uint32_t gfp, size_t nr)
 {
+    if (cache_fails(cache, gfp))
+        return NULL;
     if (nr == 0 || nr > SLAB_MAX_OBJECTS)
         return NULL;
     return sheaf_set_aside(cache, gfp, (uint32_t)nr, (uint32_t)nr);
@@ -91,8 +93,6 @@ void cache_put_prefilled(struct kmem_cache *cache, struct sheaf *sheaf, void *p)
     CHECK(sheaf->nr < sheaf->capacity && slab_cache_of(cache->owner, p) == cache &&
           !object_is_marked(cache, p));
     cache_count_free(cache, p);
-    if (cache->debug != NULL)
-        debug_examine(cache, p);
     object_set_mark(cache, p);
     sheaf->object[sheaf->nr++] = p;
     add_relaxed(&cache->nr_prefilled, 1);

@@ -319,7 +319,7 @@ void *cache_take_any(struct kmem_cache *cache, uint32_t gfp)
     if (cache->sheaf_capacity == 0) {
         if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
             page_alloc_tick(cache->owner->pages);
-        return cache->debug != NULL ? debug_alloc(cache, gfp, cache->desc->object_size)
+        return cache->debug != NULL ? debug_alloc(cache, gfp, cache->desc->object_size, 1)
                                     : alloc_direct(cache, gfp, true);
     }
     slot = slot_ready(cache);
@@ -355,21 +355,17 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
 
 void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
 {
-    void *p;
-
     CHECK(asked <= cache->desc->object_size);
-    if (likely(cache->debug == NULL))
-        return cache_alloc_any(cache, gfp);
-    p = debug_alloc(cache, gfp, asked);
-    if (p != NULL)
-        cache_count_alloc(cache, p);
-    return p;
+    return likely(cache->debug == NULL) ? cache_alloc_any(cache, gfp)
+                                        : debug_alloc_counted(cache, gfp, asked, 1);
 }
 
 slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
 {
-    void *p = gfp_valid(gfp) ? cache_alloc_any(cache, gfp) : NULL;
+    void *p = NULL;
 
+    if (gfp_valid(gfp) && !cache_fails(cache, gfp))
+        p = cache_alloc_any(cache, gfp);
     if (p == NULL)
         add_relaxed(&cache->owner->pages->alloc_failures, 1);
     else if ((gfp & PYSLAB_GFP_ZERO) != 0)
@@ -571,7 +567,7 @@ int cache_free_object(struct kmem_cache *cache, void *p)
     if (unlikely(cache->debug != NULL))
         return debug_free_counted(cache, p);
     if (object_is_marked(cache, p))
-        return PYSLAB_EDOUBLE;
+        return debug_wrong_free(cache->owner, cache, p, PYSLAB_EDOUBLE);
     cache_count_free(cache, p);
     cache_put_any(cache, p);
     return PYSLAB_OK;

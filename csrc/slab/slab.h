@@ -256,6 +256,11 @@ uint64_t slab_trim_plain(struct slab_alloc *sa);
  * change: counts anew how far all sheaves have grown. */
 void sheaves_after_fork(struct slab_alloc *sa);
 
+/* --- renew.c ------------------------------------------------------------ */
+
+/* In a forked child whose frames are its parent's: forgets every free object of the arena. */
+void slab_renew(struct slab_alloc *sa);
+
 /* --- sheaf.c ------------------------------------------------------------ */
 
 /* One in so many objects that a sheaf serves where the fast path does not lead looks at the clock:
@@ -395,7 +400,7 @@ static always_inline int cache_free(struct kmem_cache *cache, void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)cache->base;
 
     if (likely(offset < cache->bytes && thread_has_domain(cache->domain) &&
-               cache->classes[offset >> PAGE_SHIFT] == cache->fast_class) &&
+               frame_class(cache->classes, offset >> PAGE_SHIFT) == cache->fast_class) &&
         likely(sheaf_push(cache->secret, sheaf_table_loaded(), cache->fast_class, offset, p)))
         return PYSLAB_OK;
     return cache_free_slow(cache, p);

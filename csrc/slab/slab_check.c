@@ -325,8 +325,9 @@ bool slab_check(struct slab_alloc *sa, struct finding *f)
     uint32_t id = 1;
     bool ok = true;
 
-    while (ok && (cache = cache_pin_next(sa, &id)) != NULL) {
-        ok = cache_check(cache, f);
+    /* All of them, so that each damaged object is reported; the finding is the first one's. */
+    while ((cache = cache_pin_next(sa, &id)) != NULL) {
+        ok &= cache_check(cache, f);
         cache_unpin(cache);
     }
     if (ok && !grown_adds_up(sa))

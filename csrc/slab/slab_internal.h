@@ -97,6 +97,13 @@ static inline void cache_count_free(const struct kmem_cache *cache, const void *
     usage_sub(cache->owner->pages->usage, (uintptr_t)p, cache->desc->object_size);
 }
 
+/* This request for an object is made to fail (page_alloc/fault_attr.h). */
+static inline bool cache_fails(const struct kmem_cache *cache, uint32_t gfp)
+{
+    return should_fail(cache->owner->pages->faults, cache->desc->name, cache->desc->object_size,
+                       gfp);
+}
+
 /* A tool watches the cache's objects (sanitize/sanitize.h). A watched cache has no sheaves, and
  * writes nothing into free objects: the free bits of its slabs tell which are. It has no debug
  * flags either, whose checks look at bytes that would be closed. */

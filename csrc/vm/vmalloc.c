@@ -2,6 +2,7 @@
  * areas, calls, figures. What it is not: windows (pkmap.c). Lock: vm->lock. */
 #include "vm/vmalloc.h"
 #include "vm/vm_blocks.h"
+#include "vm/vm_debug.h"
 
 #include "os/os.h"
 #include "os/os_heap.h"
@@ -101,7 +102,7 @@ bool vm_check(struct vm *vm, struct finding *f)
     lock_acquire(&vm->lock);
     ok = vm_adds_up_locked(vm, f);
     lock_release(&vm->lock);
-    return ok;
+    return ok && vm_debug_validate(vm, f);
 }
 
 /* At check level 2, on the way out of each call that changed the areas. One in 16: a test makes
@@ -284,10 +285,12 @@ static struct vm_area *area_take(struct vm *vm, const void *p)
 }
 
 /* Puts the addresses of an area whose frames are returned on the lazy list, where the next area
- * of its length or the next purge takes them. The area's record stays the caller's. */
+ * of its length or the next purge takes them; with the debug flag P, unmaps them at once. The
+ * area's record stays the caller's. */
 static void area_retire(struct vm *vm, const struct vm_area *area)
 {
-    struct vm_area *lazy = os_heap_alloc(sizeof *lazy);
+    bool at_once = (vm->debug_flags & PYSLAB_DEBUG_POISON) != 0;
+    struct vm_area *lazy = at_once ? NULL : os_heap_alloc(sizeof *lazy);
     bool purge = false;
 
     if (lazy == NULL) {
@@ -350,9 +353,10 @@ static struct vm_area *area_fitted(const struct vm_area *area)
     return fitting;
 }
 
-/* Opens an area of the blocks in this one. Its record had room for one block a frame; mostly there
- * are few, and a smaller record stays. On an error the blocks are the caller's. */
-static int area_open_fitted(struct vm *vm, const struct vm_area *area, void **out)
+/* Opens an area for so many bytes, of the blocks in this one. Its record had room for one block a
+ * frame; mostly there are few, and a smaller record stays. On an error the blocks are the
+ * caller's. */
+static int area_open_fitted(struct vm *vm, const struct vm_area *area, size_t bytes, void **out)
 {
     struct vm_area *fitting = area_fitted(area);
     int error;
@@ -360,11 +364,14 @@ static int area_open_fitted(struct vm *vm, const struct vm_area *area, void **ou
     if (fitting == NULL)
         return PYSLAB_ENOMEM;
     error = area_open(vm, fitting);
-    if (error == PYSLAB_OK)
-        *out = fitting->base;
-    else
+    if (error != PYSLAB_OK) {
         area_delete(fitting, area->nr_blocks);
-    return error;
+        return error;
+    }
+    if (vm->debug_flags != 0)
+        vm_debug_made(vm, fitting, bytes);
+    *out = fitting->base;
+    return PYSLAB_OK;
 }
 
 static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_t gfp, void **out)
@@ -378,7 +385,8 @@ static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_
         return PYSLAB_EINVAL;
     if (pa->forked)
         return PYSLAB_EFORKED;
-    if (nr_pages > pa->map.nr_pages - pa->map.nr_mapped)
+    if (nr_pages > pa->map.nr_pages - pa->map.nr_mapped ||
+        should_fail(pa->faults, NULL, nr_pages << PAGE_SHIFT, gfp))
         return PYSLAB_ENOMEM;
     area = os_heap_alloc(area_record_bytes((uint32_t)nr_pages));
     if (area == NULL)
@@ -388,7 +396,7 @@ static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_
     area->nr_copies = nr_copies;
     if (blocks_pages(area->block, area->nr_blocks) == nr_pages) {
         blocks_sort(area->block, area->nr_blocks);
-        error = area_open_fitted(vm, area, out);
+        error = area_open_fitted(vm, area, bytes * nr_copies, out);
     }
     if (error != PYSLAB_OK)
         blocks_return(pa, area->block, area->nr_blocks);
@@ -470,8 +478,12 @@ int vm_free(struct vm *vm, void *p)
     if (vm->pages->forked)
         return PYSLAB_EFORKED;
     area = area_take(vm, p);
-    if (area == NULL)
+    if (area == NULL) {
+        vm_debug_wrong_free(vm, p);
         return PYSLAB_EPOINTER;
+    }
+    if (vm->debug_flags != 0)
+        vm_debug_freed(vm, area);
     nr_blocks = area->nr_blocks;
     blocks_return(vm->pages, area->block, nr_blocks);
     area_retire(vm, area);
@@ -488,7 +500,7 @@ size_t vm_size(struct vm *vm, const void *p)
     for (area = *hash_slot(vm, p); area != NULL && area->base != p; area = area->next)
         continue;
     if (area != NULL)
-        bytes = vm_area_bytes(area);
+        bytes = vm_area_bytes(area) - area->tail;
     lock_release(&vm->lock);
     return bytes;
 }

@@ -27,6 +27,8 @@
 
 #define VM_HASH_SIZE 256u
 
+struct arena_debug;
+
 struct vm_block {
     uint32_t pfn;      /* first frame */
     uint32_t nr_pages; /* of the block */
@@ -34,19 +36,23 @@ struct vm_block {
 };
 
 struct vm_area {
-    struct vm_area *next; /* in its hash chain, or on the lazy list */
-    char *base;           /* first byte behind the guard page */
-    uint32_t nr_pages;    /* frames mapped once; a ring has twice as many addresses */
-    uint32_t nr_copies;   /* 2 for a ring, else 1 */
-    uint32_t nr_mappings; /* as counted against the budget */
-    uint32_t nr_blocks;   /* entries of block; 0 once the frames are returned */
-    bool is_map;          /* made by vmap: the blocks are not its own, it has a reference to each */
+    struct vm_area *next;  /* in its hash chain, or on the lazy list */
+    char *base;            /* first byte behind the guard page */
+    uint32_t nr_pages;     /* frames mapped once; a ring has twice as many addresses */
+    uint32_t nr_copies;    /* 2 for a ring, else 1 */
+    uint32_t nr_mappings;  /* as counted against the budget */
+    uint32_t nr_blocks;    /* entries of block; 0 once the frames are returned */
+    uint32_t tail;         /* red bytes at the end (vm_debug.h); 0 without debug flags */
+    uint32_t allocated_at; /* stack; 0: not known */
+    bool is_map; /* made by vmap: the blocks are not its own, it has a reference to each */
     struct vm_block block[]; /* nr_blocks of them, in the order in which they are mapped */
 };
 
 struct vm {
-    struct lock lock;         /* guards all below */
-    struct page_alloc *pages; /* constant */
+    struct lock lock;          /* guards all below */
+    struct page_alloc *pages;  /* constant */
+    struct arena_debug *debug; /* see vm_debug.h; constant */
+    uint32_t debug_flags;      /* likewise; 0: areas have none */
     struct vm_area *hash[VM_HASH_SIZE];
     uint32_t nr_hashed[VM_HASH_SIZE]; /* areas in each chain */
     struct vm_area *lazy;             /* freed areas that are still mapped, the youngest first */
@@ -84,7 +90,8 @@ int vm_ring(struct vm *vm, size_t bytes, uint32_t gfp, void **out);
 int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out);
 /* Ends an area of any of the three. Errors: EPOINTER, EFORKED. */
 int vm_free(struct vm *vm, void *p);
-/* Bytes at p, the second copy of a ring included; 0 if no area starts there. */
+/* Bytes at p that the caller may use, the second copy of a ring included; 0 if no area starts
+ * there. */
 size_t vm_size(struct vm *vm, const void *p);
 /* Unmaps all freed areas; returns how many mappings that were. */
 uint64_t vm_purge(struct vm *vm);

@@ -9,10 +9,10 @@ b'hello' 112
 
 Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
 pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.leaks, pyslab.compat (other
-projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.errors,
-pyslab.sizes; and what is the kernel's: pyslab.zones, pyslab.watermarks, pyslab.slab_limits,
-pyslab.procfs, pyslab.procfs_parse, pyslab.extfrag. A name that begins with an underscore is
-private.
+projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.testing
+(allocations that fail on purpose), pyslab.errors, pyslab.sizes; and what is the kernel's:
+pyslab.zones, pyslab.watermarks, pyslab.slab_limits, pyslab.procfs, pyslab.procfs_parse,
+pyslab.extfrag. A name that begins with an underscore is private.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
     from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
+    from pyslab._sharing.numpy import share_numpy, to_shared
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.leaks import Leak
     from pyslab.statistics import Statistics, StatisticsBlock
@@ -144,6 +145,8 @@ __all__ = [
     "parse_bytes",
     "profiler",
     "profiler_records",
+    "share_numpy",
+    "to_shared",
     "tracemalloc_domain",
 ]
 
@@ -152,7 +155,7 @@ __all__ = [
 _MODULES = (
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
     *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("watermarks", "zones"),
+    *("testing", "watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
     "_arena.attaching": ("attach",),
@@ -164,6 +167,7 @@ _NAMES_OF_MODULES = {
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),
+    "_sharing.numpy": ("share_numpy", "to_shared"),
     "interchange": ("dump", "dumps", "load", "loads"),
     "leaks": ("Leak",),
     "statistics": ("Statistics", "StatisticsBlock"),

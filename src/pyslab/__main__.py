@@ -1,5 +1,6 @@
 """python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
-has a program's arenas tracked, `bench` measures, the options tell where things are."""
+has a program's arenas tracked, `doctor` looks at the machine, `bench` measures, the options tell
+where things are."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ usage: pyslab COMMAND [ARGUMENT ...]
 commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
   leaks    tell what a Python program leaks:           pyslab leaks -- COMMAND
+  doctor   tell what this machine offers, and what is in the way
   bench    measure pyslab against other allocators:  pyslab bench --quick
   help     show this page, or that of a command:     pyslab help run
 
@@ -78,6 +80,12 @@ def _leaks(arguments: Sequence[str]) -> int:
     return leaks_main(arguments)
 
 
+def _doctor(arguments: Sequence[str]) -> int:
+    from pyslab.doctor import main as doctor_main
+
+    return doctor_main(arguments)
+
+
 def _help(arguments: Sequence[str]) -> int:
     """Show the page of the command named, or this command's own."""
     if not arguments or arguments[0] in ("help", "-h", "--help"):
@@ -91,6 +99,7 @@ def _help(arguments: Sequence[str]) -> int:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "leaks": _leaks,
+    "doctor": _doctor,
     "bench": _bench,
     "help": _help,
 }

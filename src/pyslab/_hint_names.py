@@ -15,6 +15,7 @@ from pyslab._figures.address_map import AddressMap
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
+from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
 from pyslab.leaks import Leak
 from pyslab.statistics import StatisticsBlock
@@ -32,7 +33,9 @@ __all__ = [
     "Buffer",
     "CacheStats",
     "Closable",
+    "Failing",
     "Fallback",
+    "Fork",
     "Fragmentation",
     "Hugepages",
     "KmallocClasses",
@@ -62,6 +65,7 @@ Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
 Shared = Literal["writable"]
+Fork = Literal["view", "refuse"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]
 Shape = SupportsIndex | Sequence[SupportsIndex]

@@ -1,4 +1,4 @@
-# cython: language_level=3, embedsignature=True, binding=True
+# cython: language_level=3, embedsignature=True, binding=True, freethreading_compatible=True
 """A Pool with cymem's signatures on an arena: a project changes one cimport.
 
     from pyslab.cymem cimport Pool, Address    # was: from cymem.cymem cimport ...
@@ -6,7 +6,8 @@
 What it is: the types, with their Python faces and exceptions. What it is not: the memory;
 csrc/pool has that, as a client of the C API.
 
-Lock: the GIL, which each of these calls needs.
+Lock: the GIL, which each of these calls needs. On an interpreter without one each looks at a
+Pool's blocks in a critical section on the Pool, which is let go where a GIL would be.
 """
 
 import warnings
@@ -48,6 +49,23 @@ cdef extern from "pool/pool.h":
     int pool_free(pool_t* pool, void* p)
     int pool_realloc(pool_t* pool, void** p, size_t size)
     size_t pool_blocks(const pool_t* pool, pool_block* out, size_t nr)
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    typedef PyCriticalSection pool_section;
+    #define pool_enter(section, pool) PyCriticalSection_Begin((section), (PyObject *)(pool))
+    #define pool_leave(section) PyCriticalSection_End(section)
+    #else
+    typedef char pool_section;
+    #define pool_enter(section, pool) ((void)(section))
+    #define pool_leave(section) ((void)(section))
+    #endif
+    """
+    ctypedef struct pool_section:
+        pass
+    void pool_enter(pool_section* section, Pool pool)
+    void pool_leave(pool_section* section)
 
 cdef extern from *:
     bint mul_overflow "__builtin_mul_overflow"(size_t a, size_t b, size_t* result)
@@ -156,16 +174,19 @@ cdef class Pool:
         cdef pool_t* blocks = <pool_t*>self._blocks
         cdef size_t nbytes
         cdef void* p
+        cdef pool_section section
         if mul_overflow(number, size, &nbytes):
             _no_memory(number, size, "Pool.alloc")
         if blocks == NULL or nbytes == 0:
             blocks = _first_alloc(self, nbytes)
+        pool_enter(&section, self)
         p = pool_alloc(blocks, nbytes)
         if p == NULL:
             p = NULL if PyErr_Occurred() else pool_alloc_own(blocks, nbytes)
-            if p == NULL:
-                _no_memory(number, size, "Pool.alloc")
         self.size = blocks.size
+        pool_leave(&section)
+        if p == NULL:
+            _no_memory(number, size, "Pool.alloc")
         return p
 
     cdef void* realloc(self, void* addr, size_t n) except NULL:
@@ -177,10 +198,13 @@ cdef class Pool:
         cdef pool_t* blocks = <pool_t*>self._blocks
         cdef void* p = addr
         cdef int error = POOL_EUNKNOWN
+        cdef pool_section section
         if blocks != NULL:
+            pool_enter(&section, self)
             error = pool_realloc(blocks, &p, n)
-        if error == POOL_OK:
             self.size = blocks.size
+            pool_leave(&section)
+        if error == POOL_OK:
             return p
         if error == POOL_ENOMEM:
             _no_memory(1, n, "Pool.realloc")
@@ -191,9 +215,15 @@ cdef class Pool:
     cdef void free(self, void* addr) except *:
         """Free the block at addr now. Raises KeyError(addr) if there is none in this Pool."""
         cdef pool_t* blocks = <pool_t*>self._blocks
-        if blocks == NULL or pool_free(blocks, addr) != POOL_OK:
+        cdef int error = POOL_EUNKNOWN
+        cdef pool_section section
+        if blocks != NULL:
+            pool_enter(&section, self)
+            error = pool_free(blocks, addr)
+            self.size = blocks.size
+            pool_leave(&section)
+        if error != POOL_OK:
             raise KeyError(<size_t>addr)
-        self.size = blocks.size
 
     @property
     def addresses(self):
@@ -201,14 +231,18 @@ cdef class Pool:
         cdef pool_t* blocks = <pool_t*>self._blocks
         cdef pool_block* found
         cdef size_t nr, i
+        cdef pool_section section
         if blocks == NULL:
             return {}
+        pool_enter(&section, self)
         nr = pool_blocks(blocks, NULL, 0)
         found = <pool_block*>PyMem_Malloc(nr * sizeof(pool_block))
+        if found != NULL:
+            pool_blocks(blocks, found, nr)  # before anything of Python's runs
+        pool_leave(&section)
         if found == NULL:
             raise MemoryError(f"the addresses of {nr} blocks")
         try:
-            pool_blocks(blocks, found, nr)  # before anything of Python's runs
             return {<size_t>found[i].p: found[i].size for i in range(nr)}
         finally:
             PyMem_Free(found)
@@ -221,6 +255,7 @@ cdef class Pool:
 cdef pool_t* _first_alloc(Pool pool, size_t nbytes) except NULL:
     """What is not for every allocation: the first one, and those of 0 bytes."""
     cdef pool_t* made
+    cdef pool_section section
     cdef bint own = pool.pymalloc is not _default_malloc or pool.pyfree is not _default_free
     if nbytes == 0 and _module_names["WARN_ZERO_ALLOC"]:
         warnings.warn("Pool.alloc of 0 bytes", stacklevel=1)
@@ -232,9 +267,12 @@ cdef pool_t* _first_alloc(Pool pool, size_t nbytes) except NULL:
         )
         if made == NULL:
             _no_memory(1, nbytes, "Pool.alloc")
+        pool_enter(&section, pool)
         if pool._blocks == NULL:
             pool._blocks = made
-        else:  # a callback of the arena has used the Pool
+            made = NULL
+        pool_leave(&section)
+        if made != NULL:  # a callback of the arena, or another thread, has used the Pool
             pool_destroy(made)
     return <pool_t*>pool._blocks
 

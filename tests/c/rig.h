@@ -163,8 +163,9 @@ struct slab_rig {
     struct cache_desc *descs;
 };
 
-static inline bool slab_rig_reclaim(void *context)
+static inline bool slab_rig_reclaim(void *context, uint32_t nr_short)
 {
+    (void)nr_short;
     return slab_reclaim(context) != 0;
 }
 

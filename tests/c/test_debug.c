@@ -2,69 +2,7 @@
  * tests of SLUB, with their numbers of errors (a report is one, a repair another), and those of the
  * kernel's KASAN tests that red zones and poison can see.
  */
-#include "rig.h"
-
-#define FZPU "FZPU"
-
-static pyslab_arena *arena;
-static pyslab_corruption seen; /* what the handler was given last */
-static char seen_text[4096];
-static uint64_t nr_seen;
-
-static void note(const pyslab_corruption *found, void *context)
-{
-    EXPECT_PTR(context, &seen);
-    EXPECT(lock_none_is_held());
-    EXPECT_EQ(found->struct_size, sizeof *found);
-    seen = *found;
-    nr_seen++;
-    EXPECT_LE(pyslab_corruption_text(found, seen_text, sizeof seen_text), sizeof seen_text - 1);
-}
-
-static pyslab_arena *debug_arena(const char *debug)
-{
-    pyslab_arena_options options = rig_options(64 * MIB, 10);
-
-    options.debug = debug;
-    options.overcommit = 1;
-    EXPECT_EQ(pyslab_arena_create(&options, &arena), PYSLAB_OK);
-    pyslab_set_corruption_handler(arena, note, &seen);
-    nr_seen = 0;
-    memset(&seen, 0, sizeof seen);
-    return arena;
-}
-
-static pyslab_kmem_cache *cache_with(size_t size, uint32_t flags)
-{
-    pyslab_cache_options options = {.struct_size = sizeof options, .debug_flags = flags};
-    pyslab_kmem_cache *cache = NULL;
-
-    EXPECT_EQ(pyslab_kmem_cache_create(arena, "TestSlub", size, &options, &cache), PYSLAB_OK);
-    return cache;
-}
-
-/* As the kernel counts: reports and repairs. */
-static uint64_t errors(void)
-{
-    pyslab_debug_stats stats;
-
-    pyslab_arena_debug_stats(arena, &stats);
-    return stats.nr_found + stats.nr_repaired;
-}
-
-static uint64_t errors_of_validate(pyslab_kmem_cache *cache)
-{
-    uint64_t before = errors();
-
-    EXPECT_EQ(pyslab_kmem_cache_validate(cache) * 2, errors() - before);
-    return errors() - before;
-}
-
-static void end(void)
-{
-    rig_validate(arena);
-    EXPECT_EQ(pyslab_arena_destroy(arena), PYSLAB_OK);
-}
+#include "rig_debug.h"
 
 /* --- the KUnit tests of SLUB --------------------------------------------------------- */
 
@@ -383,6 +321,35 @@ static void retired(void)
     end();
 }
 
+/* What comes back to a mempool's reserve is looked at, without the pool's lock, and mended. */
+static void mempool_reserve(void)
+{
+    static void *p[4096];
+    pyslab_kmem_cache *cache;
+    pyslab_mempool *pool;
+    size_t nr = 0;
+    char *last;
+
+    debug_arena(FZPU);
+    cache = cache_with(4000, 0);
+    EXPECT_EQ(pyslab_mempool_create(cache, 1, &pool), PYSLAB_OK);
+    pyslab_arena_set_limit(arena, 1);
+    while (nr < ARRAY_SIZE(p) && (p[nr] = pyslab_kmem_cache_alloc(cache, KERNEL)) != NULL)
+        nr++;
+    last = pyslab_mempool_alloc(pool, KERNEL);
+    EXPECT(nr < ARRAY_SIZE(p) && last != NULL);
+    last[4000] = 1;
+    EXPECT_EQ(pyslab_mempool_free(pool, last), PYSLAB_OK);
+    EXPECT_EQ(nr_seen, 1);
+    EXPECT_EQ(seen.kind, PYSLAB_CORRUPTION_RIGHT_REDZONE);
+    rig_validate(arena);
+    pyslab_arena_set_limit(arena, 0);
+    while (nr > 0)
+        EXPECT_EQ(pyslab_kmem_cache_free(cache, p[--nr]), PYSLAB_OK);
+    EXPECT_EQ(pyslab_mempool_destroy(pool), PYSLAB_OK);
+    end();
+}
+
 /* --- flags and text ----------------------------------------------------- */
 
 static uint32_t flags_of(const char *text, const char *name)
@@ -395,6 +362,7 @@ static uint32_t flags_of(const char *text, const char *name)
 
 static void text(void)
 {
+    static const char *const wrong[] = {"FX", ",kmalloc-64", "F,", "F;", ";F", "F,a,,b", "F;;P"};
     struct arena_debug debug = {.any = false};
     char longest[DEBUG_TEXT_BYTES + 1];
 
@@ -408,7 +376,8 @@ static void text(void)
     EXPECT_EQ(flags_of("F;P,dentry", "dentry"), 4);
     EXPECT_EQ(flags_of("F;P,dentry", "other"), 1);
     EXPECT_EQ(flags_of("F;-,dentry", "dentry"), 0);
-    EXPECT_EQ(debug_init(&debug, "FX"), PYSLAB_EINVAL);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+        EXPECT_EQ(debug_init(&debug, wrong[i]), PYSLAB_EINVAL);
     memset(longest, 'F', sizeof longest - 1);
     longest[sizeof longest - 1] = '\0';
     EXPECT_EQ(debug_init(&debug, longest), PYSLAB_EINVAL);
@@ -573,6 +542,7 @@ static const struct test tests[] = {
     TEST(wrong_frees),
     TEST(krealloc_uaf),
     TEST(retired),
+    TEST(mempool_reserve),
     TEST(text),
     TEST(environment),
     TEST(all_flags),

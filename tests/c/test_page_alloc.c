@@ -321,12 +321,14 @@ struct stash {
     struct page_rig rig;
     uint32_t pfn;
     int calls;
+    uint32_t nr_short; /* as told with the last call */
 };
 
-static bool give_stash(void *context)
+static bool give_stash(void *context, uint32_t nr_short)
 {
     struct stash *stash = context;
 
+    stash->nr_short = nr_short;
     stash->calls++;
     if (stash->pfn == PFN_NONE)
         return false;
@@ -346,6 +348,7 @@ static void reclaim_is_asked(void)
     EXPECT_EQ(stash.calls, 0);
     EXPECT_EQ(page_alloc_block(&stash.rig.pa, 5, KERNEL), 0);
     EXPECT_EQ(stash.calls, 1);
+    EXPECT_EQ(stash.nr_short, 32);
     EXPECT_EQ(page_alloc_block(&stash.rig.pa, 6, KERNEL), PFN_NONE);
     EXPECT_EQ(stash.calls, 2);
     EXPECT_EQ(stash.rig.pa.alloc_failures, 1);

@@ -107,6 +107,61 @@ static void files_that_are_no_heap(void)
     in_another_process(try_wrong_files);
 }
 
+/* Files of an older, a newer, and a differently built library say so by their layout; any other bit
+ * that is changed, with a checksum that is right, is found, or is of no consequence. */
+static void try_valid_checksums(int heap_fd, int table_fd, uint64_t table_bytes)
+{
+    struct share_header header, changed;
+    uint64_t *words = &changed.magic;
+    unsigned nr_free = 0;
+
+    EXPECT_EQ(pread(table_fd, &header, sizeof header, 0), (long long)sizeof header);
+    for (unsigned i = 0; i < (sizeof header / 8 - 1) * 64; i++) {
+        pyslab_heap *heap = NULL;
+        int fd, error;
+
+        changed = header;
+        words[i / 64] ^= (uint64_t)1 << i % 64;
+        changed.checksum = share_header_checksum(&changed);
+        fd = sealed_file(table_bytes, &changed, sizeof changed);
+        error = pyslab_share_attach(heap_fd, fd, 0, &heap);
+        if (&words[i / 64] == &changed.layout)
+            EXPECT_EQ(error, PYSLAB_EFORMAT);
+        else if (error != PYSLAB_OK)
+            EXPECT_EQ(error, PYSLAB_EINVAL);
+        if (error == PYSLAB_OK)
+            EXPECT_EQ(pyslab_share_detach(heap), PYSLAB_OK);
+        nr_free += error == PYSLAB_OK;
+        close(fd);
+    }
+    EXPECT_EQ(nr_free, 128 + 1 + 32); /* the id, who may write, the age */
+}
+
+static void other_versions_and_builds(void)
+{
+    in_another_process(try_valid_checksums);
+}
+
+/* The table of one heap with the frames of another. */
+static void foreign_files(void)
+{
+    pyslab_arena *arenas[2] = {share_rig_arena(PYSLAB_SHARE_READ),
+                               share_rig_arena(PYSLAB_SHARE_READ)};
+    int heap_fd[2], table_fd[2];
+    pyslab_heap *heap = NULL;
+
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQ(pyslab_share_descriptors(arenas[i], &heap_fd[i], &table_fd[i]), PYSLAB_OK);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQ(pyslab_share_attach(heap_fd[i], table_fd[1 - i], 0, &heap), PYSLAB_EINVAL);
+    EXPECT(heap == NULL);
+    for (int i = 0; i < 2; i++) {
+        close(heap_fd[i]);
+        close(table_fd[i]);
+        rig_end(arenas[i]);
+    }
+}
+
 static void try_read_only(int heap_fd, int table_fd, uint64_t table_bytes)
 {
     void *p = mmap(NULL, MIB, PROT_READ, MAP_SHARED, heap_fd, 0);
@@ -173,6 +228,70 @@ static void any_byte_of_the_table_is_changed(void)
     }
 }
 
+/* A client of a heap whose table is damaged, after its owner's death, too. */
+static void fuzz_as_a_client(int heap_fd, int table_fd, uint64_t table_bytes)
+{
+    struct rng rng = {7};
+    pyslab_heap *heap = NULL;
+    pyslab_handle handle = {.id = 0}, other;
+    pyslab_shared_block block;
+    uint64_t bytes;
+
+    (void)table_bytes;
+    REQUIRE(pyslab_share_attach(heap_fd, table_fd, 1, &heap) == PYSLAB_OK);
+    handle.heap_id[0] = heap->table.heap_id[0];
+    handle.heap_id[1] = heap->table.heap_id[1];
+    for (unsigned i = 0; i < 20000; i++) {
+        handle.ticket = rng_below(&rng, 64);
+        handle.id = heap->table.tickets[handle.ticket].id;
+        *damaged_byte(&heap->table, &rng, handle.ticket) = (unsigned char)rng_next(&rng);
+        if (pyslab_share_open(&handle, &block) == PYSLAB_OK) {
+            char *end = heap->base + heap->table.heap_bytes;
+
+            EXPECT((char *)block.address >= heap->base && (char *)block.address < end &&
+                   block.bytes <= (uint64_t)(end - (char *)block.address));
+            (void)pyslab_share_pass_on(&block, 1 + i % 3, &other);
+            *damaged_byte(&heap->table, &rng, handle.ticket) = (unsigned char)rng_next(&rng);
+            (void)pyslab_share_close(&block);
+        }
+        if (i % 1000 == 0)
+            (void)pyslab_share_reap_heap(heap, &bytes);
+    }
+}
+
+static void make_and_die(int fd)
+{
+    pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_WRITE);
+    pyslab_handle handle;
+
+    for (unsigned i = 0; i < 16; i++)
+        EXPECT_EQ(pyslab_share_export(arena, pyslab_kmalloc(arena, 64 * KIB, KERNEL), 3, &handle),
+                  PYSLAB_OK);
+    EXPECT_EQ(write(fd, "x", 1), 1);
+    pause();
+}
+
+static void a_clients_table_is_damaged(void)
+{
+    int fds[2], heap_fd, table_fd;
+    pyslab_heap *heap = NULL;
+    char c;
+    pid_t owner;
+
+    EXPECT_EQ(pipe(fds), 0);
+    owner = fork();
+    if (owner == 0)
+        make_and_die(fds[1]);
+    EXPECT_EQ(read(fds[0], &c, 1), 1);
+    EXPECT_EQ(pyslab_share_attach_process(owner, NULL, 1, &heap), PYSLAB_OK);
+    EXPECT_EQ(os_share_reopen(heap->table_fd, true, &table_fd), PYSLAB_OK);
+    EXPECT_EQ(pyslab_share_detach(heap), PYSLAB_OK);
+    heap_fd = rig_memory_file_of(owner, "pyslab-heap");
+    kill(owner, SIGKILL);
+    EXPECT_EQ(waitpid(owner, NULL, 0), owner);
+    fuzz_as_a_client(heap_fd, table_fd, 0);
+}
+
 static void an_arena_that_cannot_be_shared(void)
 {
     pyslab_arena_options options = rig_options(32 * MIB, 12);
@@ -194,9 +313,10 @@ static void an_arena_that_cannot_be_shared(void)
 }
 
 static const struct test tests[] = {
-    TEST(a_header_byte_is_changed),       TEST(files_that_are_no_heap),
-    TEST(a_descriptor_for_reading_only),  TEST(any_byte_of_the_table_is_changed),
-    TEST(an_arena_that_cannot_be_shared),
+    TEST(a_header_byte_is_changed),      TEST(files_that_are_no_heap),
+    TEST(other_versions_and_builds),     TEST(foreign_files),
+    TEST(a_descriptor_for_reading_only), TEST(any_byte_of_the_table_is_changed),
+    TEST(a_clients_table_is_damaged),    TEST(an_arena_that_cannot_be_shared),
 };
 
 TEST_MAIN(tests)

@@ -127,6 +127,30 @@ static void what_was_freed_and_came_back(void)
     rig_end(arena);
 }
 
+/* A program that sends what it makes, and drops it before it is received, has few blocks waiting,
+ * though there is memory for all of them. */
+static void sending_takes_back(void)
+{
+    pyslab_arena *arena = share_rig_arena(PYSLAB_SHARE_READ);
+    pyslab_shared_block block;
+    pyslab_share_stats stats;
+    pyslab_handle handle;
+    uint64_t offset;
+
+    for (unsigned i = 0; i < 200; i++) {
+        char *p = pyslab_kmalloc(arena, 64 * KIB, KERNEL);
+
+        EXPECT_EQ(share_send(p, 64 * KIB, 1, &handle, &offset), PYSLAB_OK);
+        EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
+        EXPECT_EQ(pyslab_share_open(&handle, &block), PYSLAB_OK);
+        EXPECT_EQ(pyslab_share_close(&block), PYSLAB_OK);
+        pyslab_share_stats_read(arena, &stats);
+        EXPECT(stats.deferred_bytes <= MIB + 64 * KIB);
+    }
+    EXPECT(stats.nr_taken_back > 100);
+    rig_end(arena);
+}
+
 /* What the client and its owner say to each other. */
 struct passed {
     pyslab_handle handle[8];
@@ -261,6 +285,7 @@ static const struct test tests[] = {
     TEST(page_blocks_once_they_are_exported),
     TEST(what_is_refused),
     TEST(what_was_freed_and_came_back),
+    TEST(sending_takes_back),
     TEST(opened_blocks),
     TEST(the_index),
 };

@@ -394,7 +394,7 @@ int main(int argc, char **argv)
     nr_operations = strtoull(argv[3], NULL, 10) / (TURN * WARM_UP) * (TURN * WARM_UP);
     if (workload == NULL || nr_threads - 1 >= THREADS_MAX || nr_operations == 0)
         die("no such workload, or no such number");
-    arena = counted_arena((uint64_t)1 << 30);
+    arena = counted_arena((uint64_t)1 << 30, PYSLAB_SHARE_NO);
     if (arena == NULL)
         die("no arena");
     for (uint32_t i = 0; i < nr_threads; i++) {

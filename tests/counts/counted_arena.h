@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 /* An arena in which nothing depends on the machine or the time: small pages, and nothing goes back
- * to the system. NULL if there is no memory. */
-static inline pyslab_arena *counted_arena(uint64_t size_bytes)
+ * to the system. shared: enum pyslab_share. NULL if there is no memory. */
+static inline pyslab_arena *counted_arena(uint64_t size_bytes, uint32_t shared)
 {
     pyslab_arena_options options = {
         .struct_size = sizeof options,
@@ -17,6 +17,7 @@ static inline pyslab_arena *counted_arena(uint64_t size_bytes)
         .hugepages = PYSLAB_HUGEPAGES_NO,
         .kmalloc_classes = PYSLAB_CLASSES_FINE,
         .purge_delay_ms = PYSLAB_PURGE_NEVER,
+        .shared = shared,
     };
     pyslab_arena *arena = NULL;
 

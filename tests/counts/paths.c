@@ -6,6 +6,7 @@
  */
 #include "counted_arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,11 +51,16 @@ static const struct path {
     {"cache", path_cache},
     {"pages", path_pages},
     {"region", path_region},
+    {"shared_kmalloc", path_kmalloc},
+    {"shared_pages", path_pages},
 };
 
-static void set_up(void)
+/* What is named shared_ runs in an arena that other processes may see; nothing is exported. */
+static void set_up(const char *name)
 {
-    arena = counted_arena((uint64_t)64 << 20);
+    bool shared = strncmp(name, "shared_", strlen("shared_")) == 0;
+
+    arena = counted_arena((uint64_t)64 << 20, shared ? PYSLAB_SHARE_READ : PYSLAB_SHARE_NO);
     if (arena == NULL ||
         pyslab_kmem_cache_create(arena, "path", PATH_BYTES, NULL, &cache) != PYSLAB_OK ||
         pyslab_region_create(arena, 0, &region) != PYSLAB_OK) {
@@ -79,7 +85,7 @@ int main(int argc, char **argv)
         fputs("usage: paths NAME N\n", stderr);
         return 2;
     }
-    set_up();
+    set_up(path->name);
     nr = strtoull(argv[2], NULL, 10);
     for (uint64_t i = 0; i < nr; i++)
         path->run();

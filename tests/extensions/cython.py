@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -17,8 +18,11 @@ import pyslab
 from tests.extensions.build import HERE, compiler
 
 
-def compile_cython(name: str, source: str, folder: Path) -> Path:
-    """Compile Cython code as the extension module `name` in folder; return its path."""
+def compile_cython(name: str, source: str, folder: Path, options: Sequence[str] = ()) -> Path:
+    """Compile Cython code as the extension module `name` in folder; return its path.
+
+    Lines are those of the .pyx file for whoever reads debug information.
+    """
     if find_spec("Cython") is None:
         pytest.skip("Cython is missing (a build tool)")
     code = folder / f"{name}.pyx"
@@ -26,10 +30,10 @@ def compile_cython(name: str, source: str, folder: Path) -> Path:
     target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = ["-I", pyslab.get_include(), "-isystem", sysconfig.get_path("include")]
     for command in (
-        [sys.executable, "-m", "cython", "-3", "--warning-errors", str(code)],
+        [sys.executable, "-m", "cython", "-3", "--line-directives", "--warning-errors", str(code)],
         [
             *compiler("c11"),
-            *("-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", *includes),
+            *("-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", *options, *includes),
             *(str(code.with_suffix(".c")), "-o", str(target)),
         ],
     ):

@@ -542,6 +542,7 @@ static const struct {
     {"misuses_of_blocks", misuses_of_blocks},
     {"leaks", leaks},
     {"debugging", debugging},
+    {"failing", failing},
     {"sharing", sharing},
 };
 

@@ -40,6 +40,31 @@ static void told_by_handler(const pyslab_corruption *found, void *context)
     pyslab_corruption_text(found, told->text, sizeof told->text);
 }
 
+/* The second of three calls fails; the library tells what came of it. */
+static int failing(void)
+{
+    pyslab_arena *arena = make_arena(16 * MIB);
+    pyslab_failing_options options;
+    pyslab_failing_stats stats;
+    pyslab_failing *block = NULL;
+    void *p[3];
+
+    CHECK(arena != NULL);
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.nth = 2;
+    CHECK(pyslab_failing_begin(arena, &options, &block) == PYSLAB_OK);
+    for (int i = 0; i < 3; i++)
+        p[i] = pyslab_kmalloc(arena, 100, PYSLAB_GFP_KERNEL);
+    CHECK(p[0] != NULL && p[1] == NULL && p[2] != NULL);
+    pyslab_failing_read(block, &stats);
+    CHECK(stats.nr_calls == 3 && stats.nr_failures == 1 && stats.nr_arenas >= 1);
+    pyslab_failing_end(block);
+    CHECK(pyslab_kfree(arena, p[0]) == PYSLAB_OK && pyslab_kfree(arena, p[2]) == PYSLAB_OK);
+    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    return 0;
+}
+
 static int debugging(void)
 {
     pyslab_arena *arena = make_arena(16 * MIB);

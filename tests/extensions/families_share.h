@@ -41,7 +41,8 @@ static int sharing(void)
     CHECK(pyslab_share_attach_process((int)getpid(), NULL, 0, &heap) == PYSLAB_OK);
     CHECK(close(heap_fd) == 0 && close(table_fd) == 0);
     pyslab_share_stats_read(arena, &stats);
-    CHECK(stats.nr_deferred == 0);
+    CHECK(stats.nr_deferred == 0 && stats.nr_fork_deferred == 0);
+    CHECK(pyslab_share_drop_inherited(arena) == PYSLAB_OK);
     CHECK(pyslab_kfree(arena, p) == PYSLAB_OK);
     CHECK(pyslab_share_reap(arena) == 0);
     CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);

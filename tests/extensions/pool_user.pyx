@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, freethreading_compatible=True
 """A user of cymem's Pool, compiled by the tests for cymem and, with one cimport changed, for
 pyslab. Addresses are ints here, so that tests in Python can play with them.
 """

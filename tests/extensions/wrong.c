@@ -116,6 +116,43 @@ static int region_after_reset(void)
     return pyslab_region_destroy(region);
 }
 
+static int double_free(void)
+{
+    char *p = pyslab_kmalloc(arena, 100, PYSLAB_GFP_KERNEL);
+
+    (void)pyslab_kfree(arena, p);
+    return pyslab_kfree(arena, p) == PYSLAB_EDOUBLE ? 0 : -1;
+}
+
+static int interior_free(void)
+{
+    char *p = pyslab_kmalloc(arena, 100, PYSLAB_GFP_KERNEL);
+    int error = pyslab_kfree(arena, p + 16);
+
+    (void)pyslab_kfree(arena, p);
+    return error == PYSLAB_EPOINTER ? 0 : -1;
+}
+
+static int foreign_free(void)
+{
+    char local[64];
+
+    return pyslab_kfree(arena, local) == PYSLAB_EPOINTER ? 0 : -1;
+}
+
+static int wrong_cache(void)
+{
+    char *p = pyslab_kmalloc(arena, 72, PYSLAB_GFP_KERNEL);
+    pyslab_kmem_cache *cache;
+    int error;
+
+    if (pyslab_kmem_cache_create(arena, "wrong", 72, NULL, &cache) != PYSLAB_OK)
+        return -1;
+    error = pyslab_kmem_cache_free(cache, p);
+    (void)pyslab_kfree(arena, p);
+    return error == PYSLAB_ECACHE ? pyslab_kmem_cache_destroy(cache) : -1;
+}
+
 /* Everything that is allowed, up to the last byte. */
 static int nothing(void)
 {
@@ -124,6 +161,8 @@ static int nothing(void)
     pyslab_region *region;
 
     if (p == NULL || large == NULL || large[(1 << 20) - 1] != 0)
+        return -1;
+    if (pyslab_ksize(arena, p) != 61 || pyslab_ksize(arena, large) != (size_t)1 << 20)
         return -1;
     memset(p, 'x', 61);
     p = pyslab_krealloc(arena, p, 300, PYSLAB_GFP_KERNEL);
@@ -218,6 +257,10 @@ static const struct {
     {"cache_after_free", cache_after_free},
     {"overrun_region", overrun_region},
     {"region_after_reset", region_after_reset},
+    {"double_free", double_free},
+    {"interior_free", interior_free},
+    {"foreign_free", foreign_free},
+    {"wrong_cache", wrong_cache},
     {"nothing", nothing},
     {"debugged", debugged},
     {"shared", shared},

@@ -3,7 +3,8 @@
 What it is: a program. Each thread takes an object of a shared pool, one of its public names, and
 arguments of any type and size, objects of the pool among them; what comes back goes into the
 pool. An exception is fine, a crash is not, and neither is an arena that does not recount itself
-at the end. What it is not: a model of what calls should do.
+at the end, or a process that grows beyond MAX_MIB: then it tells what each thread does, and ends.
+What it is not: a model of what calls should do.
 
     python -m tests.faults.fuzz --calls 10000000 --threads 8 --seed 1
 """
@@ -11,18 +12,22 @@ at the end. What it is not: a model of what calls should do.
 import argparse
 import contextlib
 import faulthandler
+import os
 import random
 import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pyslab
 from pyslab import GFP
+from tests.utils import PAGE
 
 ARENA_BYTES = 4 << 20
 POOL_SIZE = 256
+MAX_MIB = 2048  # a run takes about 100 MiB
 KEYWORDS = ("gfp", "align", "hint", "index", "nocross", "ctor", "dtor", "hwcache_align")
 # They write files or records, wait without an end, or are the program's own business.
 LEFT_OUT = {
@@ -63,6 +68,11 @@ def plain_value(rng: random.Random) -> Any:
     return GFP.KERNEL | rng.choice((GFP.ZERO, GFP.NOWARN, GFP.HIGHMEM, GFP(0)))
 
 
+def short_text(value: Any) -> str:
+    """Return an argument as it is told of a call."""
+    return str(value)[:20] if isinstance(value, int | str) else type(value).__name__
+
+
 class Fuzz:
     """The shared pool, and what each thread does with it."""
 
@@ -75,6 +85,7 @@ class Fuzz:
         self.seed = seed
         self.passed = 0
         self.done = [0] * 64
+        self.doing = [""] * 64
 
     def argument(self, rng: random.Random) -> Any:
         """Return an object of the pool, or something else."""
@@ -84,12 +95,15 @@ class Fuzz:
             return [rng.choice(self.pool) for _ in range(rng.randrange(4))]
         return plain_value(rng)
 
-    def one_call(self, rng: random.Random) -> Any:
-        """Make one call, and return its result."""
+    def one_call(self, rng: random.Random, number: int) -> Any:
+        """Make one call in thread `number`, and return its result."""
         target = rng.choice(self.pool)
         if rng.random() < 0.15:
-            return rng.choice(OPERATORS)(target)
+            place = rng.randrange(len(OPERATORS))
+            self.doing[number] = f"OPERATORS[{place}] on {type(target).__name__}"
+            return OPERATORS[place](target)
         if rng.random() < 0.05 and isinstance(target, pyslab.Buffer):
+            self.doing[number] = "Buffer.__setitem__"
             target[self.argument(rng)] = self.argument(rng)
             return None
         names = [
@@ -97,13 +111,16 @@ class Fuzz:
             for name in dir(type(target))
             if name not in LEFT_OUT and (not name.startswith("_") or name.startswith("__"))
         ]
-        found = getattr(target, rng.choice(names))
+        name = rng.choice(names)
+        self.doing[number] = f"{type(target).__name__}.{name}"
+        found = getattr(target, name)
         if not callable(found):
             return found
         given = [self.argument(rng) for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 2, 3)))]
         named = {}
         if rng.random() < 0.2:
             named[rng.choice(KEYWORDS)] = self.argument(rng)
+        self.doing[number] += f"{[short_text(each) for each in given]} {list(named)}"
         return found(*given, **named)
 
     def keep(self, rng: random.Random, result: Any) -> None:
@@ -124,7 +141,16 @@ class Fuzz:
         while self.done[number] < self.calls:
             self.done[number] += 1
             with contextlib.suppress(Exception):
-                self.keep(rng, self.one_call(rng))
+                self.keep(rng, self.one_call(rng, number))
+
+    def look_at_size(self, nr_threads: int) -> None:
+        """End a process that has grown too big, and tell what its threads do."""
+        resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+        if resident_pages * PAGE <= MAX_MIB << 20:
+            return
+        print(*self.doing[:nr_threads], sep="\n", file=sys.stderr, flush=True)
+        faulthandler.dump_traceback()
+        os._exit(1)
 
     def run(self, nr_threads: int) -> None:
         """Let the threads loose, then look at the arenas."""
@@ -132,7 +158,9 @@ class Fuzz:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(0.2)
+                self.look_at_size(nr_threads)
         self.pool.clear()
         for arena in self.arenas:
             if not arena.closed:

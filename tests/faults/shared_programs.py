@@ -4,6 +4,7 @@ Each demands that errors are documented ones, that nothing is torn, and that the
 itself without a finding. What it is not: a test; tests/faults/test_shared_objects.py runs them.
 """
 
+import gc
 import random
 
 import pyslab
@@ -178,6 +179,24 @@ def one_region() -> None:
 
     hammer(alloc, view, child, back)
     region.close()
+    assert_empty(arena)
+
+
+@program
+def regions_dropped_in_a_collection() -> None:
+    """Regions whose last reference goes wait for the arena while the garbage collector looks."""
+    arena = pyslab.Arena("32MiB")
+
+    def drop(rng: random.Random) -> None:
+        arena.region()
+
+    def keep_busy(rng: random.Random) -> None:
+        arena.region().zalloc("2MiB")
+
+    def collect(rng: random.Random) -> None:
+        gc.collect()
+
+    hammer(drop, keep_busy, collect)
     assert_empty(arena)
 
 

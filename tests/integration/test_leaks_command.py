@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -103,12 +105,86 @@ def test_json(tmp_path: Path) -> None:
     assert (["script.py"], "exit", 0) == (facts["program"], facts["when"], facts["lost"])
 
 
+def test_a_report_that_is_missing(tmp_path: Path) -> None:
+    """Arenas of a process that ends without a report are told, and no success to CI."""
+    program = """
+        import os, pyslab
+        arena = pyslab.Arena("1MiB")
+        os._exit(0)
+    """
+    done = run(tmp_path, program, "--error-exitcode", "9")
+    assert 9 == done.returncode
+    assert done.stderr.startswith("pyslab leaks: no report of an arena: its process was ended by")
+
+
+def test_a_report_that_fails(tmp_path: Path) -> None:
+    """The other arenas report all the same."""
+    program = """
+        import pyslab
+        class Bad(pyslab.Arena):
+            asked = 0
+            def __repr__(self):
+                self.asked += 1
+                return f"bad {1 / (2 - self.asked)}"
+        bad = [Bad("1MiB") for _ in range(2)]
+        good = pyslab.Arena("1MiB")
+        kept = good.kmalloc(1000)
+    """
+    done = run(tmp_path, program, "--error-exitcode", "9")
+    assert 9 == done.returncode
+    assert "pyslab leaks: no report of 2 arenas: " in done.stderr
+    assert "1024 bytes in 1 allocation from 1 place" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    """Ctrl-C, which the terminal sends to both, or SIGTERM: the program ends, and has reported."""
+    program = PROGRAM.replace(
+        "sys.exit({status})", "sys.stdout.flush()\nimport time\ntime.sleep(99)"
+    )
+    (tmp_path / "script.py").write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", "pyslab", "leaks", "--", sys.executable, "script.py"]
+    running = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    if number == signal.SIGINT:
+        os.killpg(running.pid, number)
+    else:
+        running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert status == running.returncode, said
+    assert "3072 bytes in 3 allocations from 1 place" in said
+
+
+def test_the_variable_has_a_mistake(tmp_path: Path) -> None:
+    """It is told once, and nothing is tracked."""
+    script = "import pyslab\nfor _ in 1, 2: pyslab.Arena('1MiB')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYSLAB_TRACK": "leak"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pyslab: PYSLAB_TRACK is 'leaks' or 'leaks:FILE', not 'leak'\n" == done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
         (["--", "no-such-command"], 127, "no-such-command: command not found"),
         (["--", "/"], 126, "/: "),
         ([], 2, "no command: what is to run?"),
+        (["--json", "/nowhere/out", "--", "true"], 2, "--json /nowhere/out: No such file"),
+        (["--error-exitcode", "256", "--", "true"], 2, "an exit status is 1 to 255, not '256'"),
+        (["--error-exitcode=-1", "--", "true"], 2, "an exit status is 1 to 255, not '-1'"),
     ],
 )
 def test_what_cannot_run(arguments: list[str], status: int, words: str) -> None:

@@ -77,6 +77,16 @@ PLAIN(__tsan_write4)
 PLAIN(__tsan_write8)
 PLAIN(__tsan_write16)
 
+#define RANGE(name)                                                                                \
+    void name(void *address, unsigned long bytes);                                                 \
+    void name(void *address, unsigned long bytes)                                                  \
+    {                                                                                              \
+        (void)address;                                                                             \
+        (void)bytes;                                                                               \
+    }
+RANGE(__tsan_read_range)
+RANGE(__tsan_write_range)
+
 #define ATOMIC(bits, type)                                                                         \
     type __tsan_atomic##bits##_load(const volatile type *word, int order);                         \
     void __tsan_atomic##bits##_store(volatile type *word, type value, int order);                  \
@@ -103,5 +113,14 @@ PLAIN(__tsan_write16)
         return __atomic_compare_exchange_n(word, expected, value, 0, __ATOMIC_SEQ_CST,             \
                                            __ATOMIC_SEQ_CST);                                      \
     }
+ATOMIC(8, uint8_t)
 ATOMIC(32, uint32_t)
 ATOMIC(64, uint64_t)
+
+uint64_t __tsan_atomic64_fetch_add(volatile uint64_t *word, uint64_t value, int order);
+uint64_t __tsan_atomic64_fetch_add(volatile uint64_t *word, uint64_t value, int order)
+{
+    (void)order;
+    point_store();
+    return __atomic_fetch_add(word, value, __ATOMIC_SEQ_CST);
+}

@@ -38,7 +38,7 @@ void world_make(void)
     world.heap = shared_zeroes(heap_bytes);
     share_table_format(&world.table,
                        shared_zeroes(share_table_bytes(share_table_slots(heap_bytes))), heap_bytes,
-                       0, 0, 0);
+                       0, 0, 0, TRANSIT_S);
     for (uint32_t row = 0; row < NR_CLIENTS; row++)
         share_row_enter(&world.table, row);
     share_export(&world.table, 3, 3 * WORLD_PAGE, WORLD_PAGE, &world.block);
@@ -110,8 +110,7 @@ void world_reap(void)
     for (uint32_t row = 0; row < NR_CLIENTS; row++)
         if (world.dead[row])
             share_row_clear(&world.table, row);
-    for (uint32_t slot = 0; slot < world.table.nr_slots; slot++)
-        share_tickets_expire(&world.table, slot, ANY_TIME, world_alive, NULL);
+    share_tickets_expire(&world.table, world.table.nr_slots, ANY_TIME, world_alive, NULL);
 }
 
 void world_inherit(void)

@@ -9,7 +9,7 @@
 #include "share/protocol.h"
 
 enum { OWNER, VICTIM, HOLDER, READER, NR_CLIENTS }; /* rows */
-enum { WORLD_PAGES = 64, WORLD_PAGE = 4096, ANY_TIME = 1000000, NOW_S = 1000 };
+enum { WORLD_PAGES = 64, WORLD_PAGE = 4096, ANY_TIME = 1000000, NOW_S = 1000, TRANSIT_S = 600 };
 
 struct world {
     struct share_table table;

@@ -162,6 +162,7 @@ def mempools(arena: pyslab.Arena) -> None:
     assert_type(pool.closed, bool)
     pool.close()
     pyslab.Arena("1GiB", prealloc={64: 1000, "4KiB": 10})
+    pyslab.Arena("1GiB", fork="refuse").drop_inherited()
     arena.mempool(1, 1.5)  # type: ignore[arg-type]
     pool.alloc(timeout="1s")  # type: ignore[arg-type]
 

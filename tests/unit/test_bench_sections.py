@@ -43,6 +43,10 @@ PROMISES = [
     ("C: 8 KiB blocks 64 KiB apart / in an unfragmented arena", "<= 1.5x"),
     ("C: 8 KiB blocks in the holes between these / in an unfragmented arena", "<= 1.5x"),
     ("Total fragmentation, Bonwick's re-enactment", "<= 12%"),
+    ("C: kmalloc(64) + kfree, shared arena / private", "<= 1.02x"),
+    ("C: page block, shared arena / private", "<= 1.02x"),
+    ("C: chain of 1 MiB, shared arena / private", "<= 1.02x"),
+    ("C: 1 MiB passed to another process, beside the message", "<= 3 us"),
     ("NumPy: a*b + c*d - a, 256 KiB, default / pyslab", ">= 4x"),
     ("NumPy: a*b + c*d - a, 1 MiB, default / pyslab", ">= 4x"),
     ("NumPy: a*b + c*d - a, 4 MiB, default / pyslab", ">= 4x"),
@@ -54,6 +58,9 @@ PROMISES = [
     ("NumPy: np.empty of 64 B to 64 KiB, pyslab / default", "<= 1.03x"),
     ("NumPy: np.empty of 64 B to 64 MiB from an arena", "<= 120 ns"),
     ("NumPy: peak memory of the process, pyslab / default", "<= 1.1x"),
+    ("travel: an array of 64 KiB to 64 MiB by a pipe, to a tuple", "<= 1.4x"),
+    ("travel: 1 MiB by a pipe, plain pickle / pyslab", ">= 30x"),
+    ("travel: 64 MiB by a pipe, plain pickle / pyslab", ">= 3000x"),
 ]
 
 
@@ -88,7 +95,7 @@ def test_the_document_has_every_place() -> None:
         found
     )
     assert {"live_sets": [], "untouched": [], "metadata": None} == found["memory"]
-    names = "threads latencies peaks small zeroed aligned fragmentation supply"
+    names = "threads latencies peaks small zeroed aligned fragmentation supply shared"
     assert {name: [] for name in names.split()} == found["depth"]
     assert {"faults": [], "peaks": []} == found["numpy"]
 

@@ -188,7 +188,28 @@ def test_one_cache(arena: pyslab.Arena) -> None:
         del buf
 
 
-@pytest.mark.parametrize("debug", ["X", "FZ,", "FZ;Q", "F" * 300, "Fé"])
+@pytest.mark.parametrize("debug", ["fz", "FZ,kmalloc-64;-,inode*", "-", "P;u"])
+def test_right_texts(debug: str) -> None:
+    """Small letters and "-" are as the kernel has them, here, in C and in the environment."""
+    pyslab.Arena("1MiB", debug=debug).kmem_cache_create("small", 40, debug="fzpu").destroy()
+
+
+@pytest.mark.parametrize(
+    "debug",
+    [
+        "X",
+        "FZ,",
+        "FZ;Q",
+        "F" * 300,
+        "Fé",
+        ",kmalloc-64",
+        ";FZ",
+        "FZ;",
+        "FZ;;P",
+        "FZ,a,,b",
+        "FZ,a b",
+    ],
+)
 def test_wrong_texts(debug: str) -> None:
     """They are refused, with the text."""
     with pytest.raises(ValueError, match="debug is letters of FZPU, and names of caches"):

@@ -11,7 +11,7 @@ from tests.utils import assert_quiet, run_child
 MODULES = [
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
     *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("watermarks", "zones"),
+    *("testing", "watermarks", "zones"),
 ]
 
 

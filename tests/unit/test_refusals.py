@@ -62,14 +62,14 @@ CASES = {
         assert "Too many open files" in text and "ulimit -n" in text, text
     """,
     "no address space": """
-        limit("RLIMIT_AS", 1 << 30)
-        text = text_of(pyslab.OutOfMemoryError, lambda: pyslab.Arena("2GiB"))
-        assert "1073741824 bytes of addresses" in text and "ulimit -v" in text, text
+        limit("RLIMIT_AS", 1 << 32)
+        text = text_of(pyslab.OutOfMemoryError, lambda: pyslab.Arena("8GiB"))
+        assert "4294967296 bytes of addresses" in text and "ulimit -v" in text, text
     """,
     "no data": """
-        limit("RLIMIT_DATA", 1 << 30)
-        text = text_of(pyslab.OutOfMemoryError, lambda: pyslab.Arena("2GiB"))
-        assert "1073741824 bytes of data" in text and "ulimit -d" in text, text
+        limit("RLIMIT_DATA", 1 << 32)
+        text = text_of(pyslab.OutOfMemoryError, lambda: pyslab.Arena("8GiB"))
+        assert "4294967296 bytes of data" in text and "ulimit -d" in text, text
     """,
 }
 
@@ -87,8 +87,8 @@ AS_NOBODY = {
         assert "may lock 0 bytes" in text and "Operation not permitted" in text, text
     """,
     "a lock that is not what failed": """
-        limit("RLIMIT_AS", 1 << 30)
-        text = text_of(pyslab.OutOfMemoryError, lambda: pyslab.Arena("2GiB", mlock=True))
+        limit("RLIMIT_AS", 1 << 32)
+        text = text_of(pyslab.OutOfMemoryError, lambda: pyslab.Arena("8GiB", mlock=True))
         assert "addresses" in text and "ulimit -v" in text and "ulimit -l" not in text, text
     """,
 }

@@ -218,3 +218,10 @@ PYSLAB_FN(int, share_holders, (pyslab_arena *arena, const void *p, uint32_t *nr_
           uint32_t *nr_handles),
           (arena, p, nr_clients, nr_handles))
 PYSLAB_STATS(share_stats_read, pyslab_arena, pyslab_share_stats)
+/* --- calls that are made to fail ------------------------------------------- */
+PYSLAB_FN(int, failing_begin, (pyslab_arena *arena, const pyslab_failing_options *options,
+          pyslab_failing **out),
+          (arena, options, out))
+PYSLAB_STATS(failing_read, pyslab_failing, pyslab_failing_stats)
+PYSLAB_PROC(failing_end, (pyslab_failing *failing), (failing))
+PYSLAB_FN(int, share_drop_inherited, (pyslab_arena *arena), (arena))

@@ -21,6 +21,7 @@
 #define PYSLAB_TAG(name) pyslab_##name
 #endif
 
+typedef struct pyslab_failing pyslab_failing;            /* calls that are made to fail */
 typedef struct pyslab_heap pyslab_heap;                  /* a heap that this process may see */
 typedef struct pyslab_arena pyslab_arena;                /* one arena: zones, caches, kmalloc */
 typedef struct PYSLAB_TAG(kmem_cache) pyslab_kmem_cache; /* objects of one size in one arena */
@@ -121,7 +122,8 @@ enum pyslab_slab_flags {
 /* What the caches of an arena check, with the kernel's letters. A cache with any of them is slower
  * and its objects take more room; one without pays nothing. In an arena's text the letters stand
  * first, then, after commas, the names of caches that they are for, in which a last `*` stands for
- * any end; without names they are for all caches. Large blocks, frames, regions have none yet. */
+ * any end; without names they are for all. Regions go by the name "region", kmalloc's blocks above
+ * its caches by "kmalloc-large", areas of vmalloc by "vmalloc". Frames have none yet. */
 enum pyslab_debug_flags {
     PYSLAB_DEBUG_CHECKS = 1,  /* F: a wrong free is reported, with what is known of the object */
     PYSLAB_DEBUG_REDZONE = 2, /* Z: bytes before the object, and behind what was asked for */
@@ -151,6 +153,13 @@ enum pyslab_share {
     PYSLAB_SHARE_NO = 0,
     PYSLAB_SHARE_READ = 1,  /* to read blocks that are exported to them */
     PYSLAB_SHARE_WRITE = 2, /* to write to them, too, if they ask for it */
+};
+
+/* What a forked child has of its parent's shared arena. */
+enum pyslab_fork {
+    PYSLAB_FORK_VIEW = 0,   /* a private view of what was in use, and a heap of its own beside */
+    PYSLAB_FORK_REFUSE = 1, /* nothing: to touch a block there ends the child (SIGSEGV), and the
+                               parent need not keep anything for it */
 };
 
 enum pyslab_kmalloc_classes {
@@ -198,6 +207,11 @@ typedef struct pyslab_arena_options {
                                          pyslab_debug_flags); NULL: what PYSLAB_DEBUG in the
                                          environment says; "": nothing */
     uint32_t shared;                  /* enum pyslab_share: whether other processes may see it */
+    uint32_t fork;                    /* enum pyslab_fork: what a forked child sees of it then */
+    uint32_t transit_ttl_s;           /* shared: a handle that nobody has opened ends so many
+                                         seconds after it was made, if its maker is dead; 0: 600 */
+    uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
+                                         at most; 0: a quarter of the arena */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -349,7 +363,8 @@ typedef struct pyslab_cache_stats {
 typedef struct pyslab_corruption {
     uint32_t struct_size;      /* sizeof(pyslab_corruption) of the library */
     uint32_t kind;             /* enum pyslab_corruption_kind */
-    char cache[32];            /* its name; or "large block", "region", "no object" */
+    char cache[32];            /* its name; or "kmalloc-large", "region" and
+                                  its address, "no object" */
     const void *object;        /* its start; NULL: the address lies in no object */
     size_t object_size;        /* bytes that were asked for, as far as that is known */
     const void *address;       /* the first byte that is wrong, or what was to be freed */
@@ -398,6 +413,29 @@ typedef struct pyslab_region_head {
  * on it, or on a region around it, is an EBUSY meanwhile. */
 typedef void (*pyslab_region_exit)(void *context);
 
+/* Which calls are made to fail, and how often: see pyslab_failing_begin. All zero but struct_size:
+ * every one. */
+typedef struct pyslab_failing_options {
+    uint32_t struct_size; /* sizeof(pyslab_failing_options) of the caller */
+    uint32_t probability; /* of failing, in millionths; 0: certain */
+    uint64_t nth;         /* only the nth call, counted from 1; the other rules do not count */
+    uint64_t interval;    /* one call in so many; 0, 1: each */
+    uint64_t times;       /* at most so many failures; 0: any number */
+    uint64_t space_bytes; /* so many bytes are handed out before any call fails */
+    uint64_t seed;        /* of the generator behind probability */
+    uint32_t this_thread; /* 1: calls of the calling thread only */
+    uint32_t reserved;    /* zero */
+    const char *cache;    /* only objects of caches of this name, or of names that begin with
+                                 what is before a star; NULL: all allocations */
+} pyslab_failing_options;
+
+typedef struct pyslab_failing_stats {
+    uint32_t struct_size; /* sizeof(pyslab_failing_stats) of the library */
+    uint32_t nr_arenas;   /* of the process, now */
+    uint64_t nr_calls;    /* that the rules were about */
+    uint64_t nr_failures; /* that were made to fail */
+} pyslab_failing_stats;
+
 /* What is passed to another process so that it may open a block: plain bytes, good for as many
  * opens as it was made for. */
 typedef struct pyslab_handle {
@@ -424,18 +462,26 @@ typedef struct pyslab_shared_block {
 } pyslab_shared_block;
 
 typedef struct pyslab_share_stats {
-    uint32_t struct_size;    /* sizeof(pyslab_share_stats) of the library */
-    uint32_t nr_clients;     /* other processes that have attached the heap */
-    uint64_t heap_id[2];     /* the heap's name in handles */
-    uint64_t nr_exported;    /* blocks that have a slot now */
-    uint64_t nr_in_transit;  /* handles that are not used up */
-    uint64_t nr_deferred;    /* blocks that were freed while others held them */
-    uint64_t deferred_bytes; /* of these */
-    uint64_t nr_exports;     /* blocks that were given a slot since creation */
-    uint64_t nr_taken_back;  /* deferred blocks that were freed in the end */
-    uint64_t nr_opens;       /* by this process, in all heaps: handles opened */
-    uint64_t nr_stale;       /* handles that were stale */
-    uint64_t nr_deaths;      /* dead clients that this process has cleared up after */
+    uint32_t struct_size;         /* sizeof(pyslab_share_stats) of the library */
+    uint32_t nr_clients;          /* other processes that have attached the heap */
+    uint64_t heap_id[2];          /* the heap's name in handles */
+    uint64_t nr_exported;         /* blocks that have a slot now */
+    uint64_t nr_in_transit;       /* handles that are not used up */
+    uint64_t nr_deferred;         /* blocks that were freed while others held them */
+    uint64_t deferred_bytes;      /* of these */
+    uint64_t nr_exports;          /* blocks that were given a slot since creation */
+    uint64_t nr_taken_back;       /* deferred blocks that were freed in the end */
+    uint64_t nr_opens;            /* by this process, in all heaps: handles opened */
+    uint64_t nr_stale;            /* handles that were stale */
+    uint64_t nr_deaths;           /* dead clients that this process has cleared up after */
+    uint64_t taken_back_bytes;    /* of the blocks of nr_taken_back */
+    uint64_t transit_bytes;       /* blocks on their way, which max_transit_bytes is about */
+    uint64_t max_transit_bytes;   /* as the option says */
+    uint64_t nr_refused;          /* exports that would have passed max_transit_bytes */
+    uint64_t nr_expired;          /* handles ended by age, or for want of memory */
+    uint64_t punched_bytes;       /* by this process: memory of dead owners that went back */
+    uint64_t nr_fork_deferred;    /* blocks that were freed while a forked child has them */
+    uint64_t fork_deferred_bytes; /* of these */
 } pyslab_share_stats;
 
 typedef struct pyslab_region_stats {

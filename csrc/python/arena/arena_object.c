@@ -5,84 +5,28 @@
 
 #ifdef Py_GIL_DISABLED
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* --- threads' own counts ------------------------------------------------- */
-
-_Thread_local unsigned tally_number;
-
-static pthread_mutex_t tally_mutex = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
-static uint64_t tallies_taken = 1; /* a bit for each number; 0 is nobody's */
-static pthread_key_t tally_key;    /* tells that a thread ends; made when bit 0 of it is set */
-static bool tally_key_made;
-
-/* The thread that had the number ends: what it counted stays. */
-static void tally_number_return(void *number)
-{
-    pthread_mutex_lock(&tally_mutex);
-    tallies_taken &= ~(UINT64_C(1) << (uintptr_t)number);
-    tally_number = TALLY_NONE; /* what comes later at the end of the thread counts elsewhere */
-    pthread_mutex_unlock(&tally_mutex);
-}
-
-slow_path unsigned tally_number_take(void)
-{
-    unsigned number = TALLY_NONE;
-
-    pthread_mutex_lock(&tally_mutex);
-    if (!tally_key_made)
-        tally_key_made = pthread_key_create(&tally_key, tally_number_return) == 0;
-    if (tally_key_made && ~tallies_taken != 0)
-        number = (unsigned)__builtin_ctzll(~tallies_taken);
-    if (number != TALLY_NONE && pthread_setspecific(tally_key, (void *)(uintptr_t)number) == 0)
-        tallies_taken |= UINT64_C(1) << number;
-    else
-        number = TALLY_NONE;
-    pthread_mutex_unlock(&tally_mutex);
-    tally_number = number;
-    return number;
-}
 #endif
-
-bool arena_tallies_make(ArenaObject *self)
-{
-#ifdef Py_GIL_DISABLED
-    size_t nbytes = NR_TALLIES * sizeof *self->tallies;
-
-    self->tallies = aligned_alloc(_Alignof(struct arena_tally), nbytes);
-    if (self->tallies == NULL) {
-        PyErr_NoMemory();
-        return false;
-    }
-    memset(self->tallies, 0, nbytes);
-#endif
-    (void)self;
-    return true;
-}
-
-void arena_tallies_free(ArenaObject *self)
-{
-#ifdef Py_GIL_DISABLED
-    free(self->tallies);
-#endif
-    (void)self;
-}
 
 struct arena_counts arena_counts(const ArenaObject *self)
 {
-    struct arena_counts counts = {self->current_count, self->current_bytes, self->total_count};
-
 #ifdef Py_GIL_DISABLED
-    for (unsigned i = 0; i < NR_TALLIES; i++) {
-        const struct arena_tally *tally = &self->tallies[i];
+    struct tally_change sum = tallies_sum(self->tallies);
 
-        counts.count += load_relaxed(&tally->count);
-        counts.bytes += load_relaxed(&tally->bytes);
-        counts.total += load_relaxed(&tally->total);
-    }
+    return (struct arena_counts){sum.count, sum.bytes, (uint64_t)sum.total};
+#else
+    return (struct arena_counts){self->current_count, self->current_bytes, self->total_count};
 #endif
-    return counts;
+}
+
+Py_ssize_t arena_nr_live(const ArenaObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    struct tally_change sum = tallies_sum(self->tallies);
+
+    return sum.count + sum.pins;
+#else
+    return self->nr_live;
+#endif
 }
 
 /* --- whether it can be used ---------------------------------------------- */
@@ -103,61 +47,145 @@ bool arena_is_mapped(const ArenaObject *arena)
     return false;
 }
 
+#ifndef Py_GIL_DISABLED
 bool arena_counts_are_possible(const ArenaObject *self)
 {
-#ifdef Py_GIL_DISABLED
-    return self->nr_live != 0; /* the counts change one by one, and other threads look meanwhile */
-#else
     return self->current_count >= 0 && self->current_bytes >= 0 &&
            self->nr_live >= self->current_count;
-#endif
 }
+#endif
 
 /* --- the end of the core arena ------------------------------------------- */
 
-#ifdef Py_GIL_DISABLED
-/* What nr_live is after the arena's end: pins that come later leave it negative. */
-#define LIVE_ENDED (PY_SSIZE_T_MIN / 2)
+struct ending {
+    ArenaObject *arena;
+    struct pyslab_arena *core; /* what the caller lets go of, or NULL */
+    uint32_t nr_refs;          /* so often */
+};
 
-void arena_wait_unmapped(const ArenaObject *self)
+/* Takes the core arena from the Arena if nothing lives in it. */
+static void core_take(void *argument)
 {
-    while (!self->unmapped)
-        sched_yield();
-}
+    struct ending *ending = argument;
+    ArenaObject *arena = ending->arena;
 
-/* True for one caller alone: nothing lives in the arena, and later pins are told so. */
-static bool live_end(ArenaObject *self)
-{
-    Py_ssize_t none = 0;
-
-    return atomic_compare_exchange_strong(&self->nr_live, &none, LIVE_ENDED);
+    if (arena->nr_refs == 0 || arena_nr_live(arena) != 0)
+        return;
+    ending->core = arena->core;
+    ending->nr_refs = arena->nr_refs;
+    arena->core = NULL;
+    arena->nr_refs = 0;
+    arena->unmapped = true;
 }
-#else
-static bool live_end(const ArenaObject *self)
-{
-    return self->nr_live == 0;
-}
-#endif
 
 void arena_settle(ArenaObject *self)
 {
-    struct pyslab_arena *core;
+    struct ending ending = {.arena = self};
 
     gil_assert_held();
     CHECK(self->closed);
-    if (self->nr_refs == 0 || !live_end(self))
+    if (self->nr_refs == 0 || arena_nr_live(self) != 0)
         return;
-    core = self->core;
-    self->core = NULL;
-    self->unmapped = true;
+    world_stopped(core_take, &ending);
+    if (ending.core == NULL)
+        return;
     if (self->on_oom != NULL) /* C code may go on using the arena */
-        pyslab_arena_set_oom(core, NULL, NULL);
+        pyslab_arena_set_oom(ending.core, NULL, NULL);
     borrowed_lock();
-    if (core->object == self)
-        core->object = NULL;
+    if (ending.core->object == self)
+        ending.core->object = NULL;
     borrowed_unlock();
-    while (self->nr_refs > 0) {
-        self->nr_refs--;
-        pyslab_arena_put(core);
-    }
+    while (ending.nr_refs-- > 0)
+        pyslab_arena_put(ending.core);
 }
+
+static void mark_closed(void *arena)
+{
+    ((ArenaObject *)arena)->closed = true;
+}
+
+void arena_mark_closed(ArenaObject *self)
+{
+    world_stopped(mark_closed, self);
+}
+
+/* --- what a Buffer has of its Arena -------------------------------------- */
+
+#ifdef Py_GIL_DISABLED
+static bool is_held(const ArenaObject *self)
+{
+    return tallies_sum(self->tallies).held != 0;
+}
+
+static void orphan_if_held(void *argument)
+{
+    ArenaObject *self = argument;
+
+    if (!is_held(self))
+        return;
+    self->orphan = true;
+    self->keeps_itself = true;
+    Py_INCREF(self);
+}
+
+void arena_finalize(PyObject *op)
+{
+    ArenaObject *self = (ArenaObject *)op;
+
+    if (self->orphan || !is_held(self))
+        return;
+    world_stopped(orphan_if_held, self);
+    try_incref_enable(op); /* its counts of references were made anew for this call */
+}
+
+slow_path void arena_hold_orphan(ArenaObject *arena)
+{
+    if (!atomic_exchange(&arena->keeps_itself, true))
+        Py_INCREF(arena);
+}
+
+/* Takes away keeps_itself if there is nothing to keep it for. */
+static void leave_if_free(void *argument)
+{
+    ArenaObject **arena = argument;
+
+    if (is_held(*arena) || !atomic_exchange(&(*arena)->keeps_itself, false))
+        *arena = NULL;
+}
+
+slow_path void arena_let_go_orphan(ArenaObject *arena)
+{
+    ArenaObject *left = arena;
+
+    Py_INCREF(arena); /* it keeps itself still: there is the caller's Buffer */
+    (void)tally_add(arena->tallies, 0, 0, 0, 0, -1);
+    if (!is_held(arena)) {
+        world_stopped(leave_if_free, &left);
+        Py_XDECREF((PyObject *)left);
+    }
+    Py_DECREF(arena);
+}
+
+#define MAX_TRIES 1000
+
+PyObject *arena_ref(ArenaObject *arena)
+{
+    for (int i = 0; i < MAX_TRIES; i++) {
+        if (load_acquire(&arena->orphan)) /* it keeps itself: there is the caller's Buffer */
+            return Py_NewRef((PyObject *)arena);
+        if (try_incref((PyObject *)arena))
+            return (PyObject *)arena;
+        /* Another thread is on its way into the finalizer. */
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
+        Py_END_ALLOW_THREADS
+    }
+    PyErr_SetString(PyExc_ReferenceError, "the Arena of the Buffer is on its way out");
+    return NULL;
+}
+#else
+PyObject *arena_ref(ArenaObject *arena)
+{
+    return Py_NewRef((PyObject *)arena);
+}
+#endif

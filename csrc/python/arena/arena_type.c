@@ -26,6 +26,8 @@
 #include "python/window/window_object.h"
 #include "python/window/window_type.h"
 
+#include <stdlib.h>
+
 static inline ArenaObject *arena_of(PyObject *op)
 {
     return (ArenaObject *)op;
@@ -44,8 +46,12 @@ static PyObject *arena_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (self != NULL) {
         try_incref_enable((PyObject *)self);
         self->closed = true; /* until _adopt() */
-        if (!arena_tallies_make(self))
+#ifdef Py_GIL_DISABLED
+        self->tallies = tallies_new();
+        self->orphan = type->tp_finalize != arena_finalize; /* it has a __del__ of its own */
+        if (self->tallies == NULL)
             Py_CLEAR(self);
+#endif
     }
     return (PyObject *)self;
 }
@@ -78,24 +84,33 @@ static PyObject *arena_adopt(PyObject *op, PyObject *args)
     self->closed = false;
     if (owned || core == arena_default()) /* others' handlers stay */
         corruption_watch(core);
+    if (core->kmalloc.slabs.debug.any && !corruption_watch_collections())
+        return NULL;
     Py_RETURN_NONE;
 }
 
 static PyObject *arena_close(PyObject *op, PyObject *unused)
 {
     (void)unused;
-    arena_of(op)->closed = true;
+    arena_mark_closed(arena_of(op));
     windows_close(arena_of(op));
     arena_settle(arena_of(op));
     Py_RETURN_NONE;
 }
 
-/* Each Buffer and Page owns a reference to the arena, so none is left. */
+/* Buffers and Pages keep the Arena, so none is left. */
 static void arena_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
     struct pyslab_arena *core = arena_of(op)->core;
 
+#ifdef Py_GIL_DISABLED
+    if (arena_of(op)->tallies == NULL) { /* arena_new() found no memory */
+        type->tp_free(op);
+        Py_DECREF(type);
+        return;
+    }
+#endif
     borrowed_lock();
     if (core != NULL && core->object == op) /* from here on C code cannot find this object */
         core->object = NULL;
@@ -103,7 +118,9 @@ static void arena_dealloc(PyObject *op)
     arena_of(op)->closed = true;
     windows_orphan(arena_of(op));
     arena_settle(arena_of(op));
-    arena_tallies_free(arena_of(op));
+#ifdef Py_GIL_DISABLED
+    free(arena_of(op)->tallies);
+#endif
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -143,8 +160,9 @@ static PyObject *method_validate(PyObject *op, PyObject *unused)
         return NULL;
     if (arena_check(self->core, &finding) && windows_check(self, &finding))
         Py_RETURN_NONE;
-    if (!corruption_raise())
+    if (!PyErr_Occurred())
         PyErr_SetString(objects.corruption, finding.text);
+    (void)corruption_raise();
     return NULL;
 }
 
@@ -425,6 +443,9 @@ PyTypeObject *arena_type_new(PyObject *module)
         {Py_tp_doc, (void *)(uintptr_t)"The part of pyslab.Arena that is written in C."},
         {Py_tp_new, (void *)arena_new},
         {Py_tp_dealloc, (void *)arena_dealloc},
+#ifdef Py_GIL_DISABLED
+        {Py_tp_finalize, (void *)arena_finalize},
+#endif
         {Py_tp_methods, arena_methods},
         {Py_tp_getset, arena_getset},
         {0, NULL},

@@ -9,6 +9,7 @@
 #include "python/arena/arena_guard.h"
 #include "python/call/errors.h"
 #include "python/call/gil.h"
+#include "python/stack/corruption.h"
 #include "python/tracing/tracing.h"
 
 /* --- freelist ------------------------------------------------------------ */
@@ -41,11 +42,6 @@ static void buffers_set_traced(bool on)
 /* Without a GIL each thread has a list of its own, linked by `p`. A look at trace_on stands for the
  * emptying of the lists. A thread that ends leaves its list to the next that has none. */
 #define MAX_FREE_BUFFERS 256u
-#define OF_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
-
-OF_THREAD BufferObject *free_buffers;
-OF_THREAD unsigned nr_free_buffers;
-
 static struct {
     pthread_mutex_t mutex; /* guards all of it */
     pthread_key_t key;     /* tells that a thread ends */
@@ -57,7 +53,7 @@ static struct {
 /* The thread ends. It may have no thread state any more, so nothing is freed here. */
 static void free_buffers_leave(void *unused)
 {
-    BufferObject *last = free_buffers;
+    BufferObject *last = python_thread.free_buffers;
 
     (void)unused;
     if (last == NULL)
@@ -66,11 +62,11 @@ static void free_buffers_leave(void *unused)
         last = last->p;
     pthread_mutex_lock(&left.mutex);
     last->p = left.list;
-    left.list = free_buffers;
-    left.nr += nr_free_buffers;
+    left.list = python_thread.free_buffers;
+    left.nr += python_thread.nr_free_buffers;
     pthread_mutex_unlock(&left.mutex);
-    free_buffers = NULL;
-    nr_free_buffers = 0;
+    python_thread.free_buffers = NULL;
+    python_thread.nr_free_buffers = 0;
 }
 
 /* The thread's list is empty: takes what others left, and has the thread's end told. */
@@ -80,12 +76,12 @@ static slow_path void free_buffers_adopt(void)
     if (!left.key_made)
         left.key_made = pthread_key_create(&left.key, free_buffers_leave) == 0;
     if (left.key_made && pthread_setspecific(left.key, &left) == 0) {
-        free_buffers = left.list;
-        nr_free_buffers = left.nr;
+        python_thread.free_buffers = left.list;
+        python_thread.nr_free_buffers = left.nr;
         left.list = NULL;
         left.nr = 0;
     } else {
-        nr_free_buffers = MAX_FREE_BUFFERS; /* no room: the list stays empty */
+        python_thread.nr_free_buffers = MAX_FREE_BUFFERS; /* no room: the list stays empty */
     }
     pthread_mutex_unlock(&left.mutex);
 }
@@ -116,12 +112,18 @@ static always_inline BufferObject *buffer_object_take(void)
         return self;
     }
 #else
-    if (likely(free_buffers != NULL && !trace_is_on())) {
-        BufferObject *self = free_buffers;
+    if (likely(python_thread.free_buffers != NULL && !trace_is_on())) {
+        BufferObject *self = python_thread.free_buffers;
 
-        free_buffers = self->p;
-        nr_free_buffers--;
+        python_thread.free_buffers = self->p;
+        python_thread.nr_free_buffers--;
+#ifdef Py_REF_DEBUG
         _Py_NewReference((PyObject *)self);
+#else
+        self->ob_base.ob_tid = _Py_ThreadId();
+        self->ob_base.ob_ref_local = 1;
+        self->ob_base.ob_ref_shared = 0;
+#endif
         return self;
     }
 #endif
@@ -139,15 +141,13 @@ static always_inline void buffer_object_free(BufferObject *self)
         return;
     }
 #else
-    if (likely(nr_free_buffers < MAX_FREE_BUFFERS)) {
-        if (unlikely(free_buffers == NULL))
-            free_buffers_adopt();
-        if (likely(nr_free_buffers < MAX_FREE_BUFFERS)) {
-            self->p = free_buffers;
-            free_buffers = self;
-            nr_free_buffers++;
-            return;
-        }
+    if (unlikely(python_thread.free_buffers == NULL))
+        free_buffers_adopt();
+    if (likely(python_thread.nr_free_buffers < MAX_FREE_BUFFERS)) {
+        self->p = python_thread.free_buffers;
+        python_thread.free_buffers = self;
+        python_thread.nr_free_buffers++;
+        return;
     }
 #endif
     PyObject_Free(self);
@@ -162,6 +162,8 @@ static slow_path void memory_lost(int code, const void *p)
 {
     PyObject *type, *value, *traceback;
 
+    if (corruption_waits())
+        return; /* which tells more of it */
     PyErr_Fetch(&type, &value, &traceback);
     raise_code(code, "pyslab.Buffer: memory", p);
     PyErr_WriteUnraisable((PyObject *)objects.buffer_type);
@@ -181,6 +183,15 @@ static always_inline void memory_return(const BufferObject *self, void *p)
         memory_lost(code, p);
 }
 
+/* The cache with debug flags whose object the memory is; NULL: it is of none. */
+static struct kmem_cache *debug_cache_of(const BufferObject *self)
+{
+    struct slab_alloc *slabs = &self->arena->core->kmalloc.slabs;
+    struct kmem_cache *cache = self->ops->give_back == NULL ? slab_cache_of(slabs, self->p) : NULL;
+
+    return cache != NULL && cache->debug != NULL ? cache : NULL;
+}
+
 /* Memory is about to leave the Buffer: does what its marks ask for. */
 static slow_path void buffer_heed_marks(const BufferObject *self)
 {
@@ -189,7 +200,23 @@ static slow_path void buffer_heed_marks(const BufferObject *self)
     if ((self->marks & BUFFER_TRACED) && !stays)
         trace_untrack(self->p);
     if (self->marks & BUFFER_HIDDEN)
-        self->arena->current_count++; /* balances what arena_count_gone will take off */
+        arena_count_hidden(self->arena, 1); /* balances what arena_count_gone will take off */
+}
+
+/* The memory of a Buffer with marks leaves it. */
+static slow_path void buffer_drop_marked(BufferObject *self)
+{
+    struct kmem_cache *released = (self->marks & BUFFER_RELEASED) != 0 ? debug_cache_of(self)
+                                                                       : NULL;
+    void *p = self->p;
+
+    buffer_heed_marks(self);
+    self->p = NULL;
+    if (released != NULL)
+        debug_free_released(released, p);
+    else
+        memory_return(self, p);
+    arena_count_gone(self->arena, self->nbytes);
 }
 
 /* The memory leaves the Buffer, which goes on existing. */
@@ -197,31 +224,24 @@ static always_inline void buffer_drop_memory(BufferObject *self)
 {
     void *p = self->p;
 
-    if (unlikely(self->marks != 0))
-        buffer_heed_marks(self);
+    if (unlikely(self->marks != 0)) {
+        buffer_drop_marked(self);
+        return;
+    }
     self->p = NULL;
     memory_return(self, p);
     arena_count_gone(self->arena, self->nbytes);
 }
 
-/* Counts a new Buffer. Its count among what lives in the arena is a pin: without a GIL the arena
- * has had it since before the memory was taken; with one all counts are raised at once. */
-#ifdef Py_GIL_DISABLED
-#define buffer_pin arena_pin
-#define buffer_count arena_count_held
-#else
-#define buffer_pin(arena) (void)(arena)
-#define buffer_count arena_count_new
-#endif
-
-/* Gives the object its memory. pre: the arena is pinned for it (unchecked: as for each Buffer) */
+/* Gives the object its memory. */
 static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, void *p,
                                       Py_ssize_t nbytes, const struct buffer_ops *ops,
                                       PyObject *keep)
 {
     self->p = p;
     self->nbytes = nbytes;
-    self->arena = (ArenaObject *)Py_NewRef((PyObject *)arena);
+    self->arena = arena;
+    arena_hold(arena, ops->in_arena);
     self->keep = Py_XNewRef(keep);
     self->weakrefs = NULL;
     self->exports = 0;
@@ -229,7 +249,7 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->released = false;
     self->ever_exported = false;
     self->marks = 0;
-    buffer_count(arena, nbytes);
+    arena_count_new(arena, nbytes);
 }
 
 void buffer_trace(BufferObject *self)
@@ -252,7 +272,6 @@ static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize
         memory_return(&stand_in, p);
         return NULL;
     }
-    buffer_pin(arena);
     buffer_fill(self, arena, p, nbytes, ops, keep);
     buffer_trace(self);
     return (PyObject *)self;
@@ -268,27 +287,9 @@ PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struc
     self = buffer_object_take();
     if (unlikely(self == NULL))
         return buffer_new_slow(arena, p, nbytes, ops, keep);
-    buffer_pin(arena);
     buffer_fill(self, arena, p, nbytes, ops, keep);
     return (PyObject *)self;
 }
-
-#ifdef Py_GIL_DISABLED
-PyObject *buffer_new_of_pin(ArenaObject *arena, void *p, Py_ssize_t nbytes,
-                            const struct buffer_ops *ops)
-{
-    BufferObject *self = buffer_object_take();
-
-    if (unlikely(self == NULL)) {
-        PyObject *made = buffer_new_slow(arena, p, nbytes, ops, NULL);
-
-        arena_unpin(arena);
-        return made;
-    }
-    buffer_fill(self, arena, p, nbytes, ops, NULL);
-    return (PyObject *)self;
-}
-#endif
 
 BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
                               const struct buffer_ops *ops, PyObject *keep)
@@ -298,7 +299,6 @@ BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
     if (unlikely(self == NULL))
         self = PyObject_New(BufferObject, objects.buffer_type);
     if (likely(self != NULL)) {
-        buffer_pin(arena);
         buffer_fill(self, arena, p, nbytes, ops, keep);
     }
     return self;
@@ -351,6 +351,7 @@ void buffer_dealloc(PyObject *op)
 {
     BufferObject *self = (BufferObject *)op;
     ArenaObject *arena = self->arena;
+    bool by_reference = self->ops->in_arena;
 
     gil_assert_held();
     CHECK(buffer_state_is_possible(self) && self->exports == 0);
@@ -360,7 +361,7 @@ void buffer_dealloc(PyObject *op)
     if (unlikely(self->keep != NULL))
         buffer_keep_gone(self->keep);
     buffer_object_free(self);
-    Py_DECREF(arena);
+    arena_let_go(arena, by_reference);
 }
 
 size_t buffer_capacity(const BufferObject *self)
@@ -369,6 +370,25 @@ size_t buffer_capacity(const BufferObject *self)
     if (self->ops->capacity != NULL)
         return self->ops->capacity(self);
     return kmalloc_usable(&self->arena->core->kmalloc, self->p);
+}
+
+void buffer_release_memory(BufferObject *self)
+{
+    struct kmem_cache *cache = debug_cache_of(self);
+    void *p = self->p;
+    int code;
+
+    if (likely(cache == NULL))
+        return;
+    code = debug_release(cache, p);
+    if (code == PYSLAB_OK) {
+        self->marks |= BUFFER_RELEASED;
+        return;
+    }
+    buffer_heed_marks(self);
+    self->p = NULL;
+    memory_lost(code, p);
+    arena_count_gone(self->arena, self->nbytes);
 }
 
 /* --- the end of its use -------------------------------------------------- */
@@ -412,6 +432,8 @@ void buffer_end(BufferObject *self)
     self->released = true;
     if (!self->ever_exported) /* buffer.h says why */
         buffer_drop_memory(self);
+    else if (self->p != NULL)
+        buffer_release_memory(self);
 }
 
 int buffer_free(BufferObject *self, const char *call)

@@ -7,11 +7,12 @@
  * window/window_view.c, share/shared_buffer.c. A new kind is a new table; nothing here changes.
  * What it is not: the Python type (buffer_type.c) and its bytes as a sequence (buffer_access.c).
  *
- * Lifetime. A Buffer owns references to its Arena and to `keep`, and dropping the last reference
- * to it gives its memory back. kfree() does so earlier, with one exception: of a Buffer that was
- * ever exported, objects that hold no export may know the address (NumPy's ndarray(buffer=)
- * keeps a reference only). Such a Buffer cannot be used after kfree(), but its memory goes back
- * only when the Buffer itself dies: whoever has seen the address never sees another's data.
+ * Lifetime. A Buffer keeps its Arena (arena_hold()) and owns a reference to `keep`, and dropping
+ * the last reference to it gives its memory back. kfree() does so earlier, with one exception: of a
+ * Buffer that was ever exported, objects that hold no export may know the address (NumPy's
+ * ndarray(buffer=) keeps a reference only). Such a Buffer cannot be used after kfree(), but its
+ * memory goes back only when the Buffer itself dies: whoever has seen the address never sees
+ * another's data.
  * Buffers are not tracked by the garbage collector: one is made and dropped too often for that.
  * Invariant: released ? exports == 0 : p != NULL (buffer_state_is_possible).
  * Lock: the GIL; without one the arena for kinds that are in_arena, or the Buffer itself.
@@ -24,14 +25,15 @@
 enum buffer_mark {
     BUFFER_HIDDEN = 1,    /* memory that krealloc left: in the arena's nr_live, in no other count */
     BUFFER_TRACED = 2,    /* tracemalloc may know of it */
-    BUFFER_READ_ONLY = 4, /* its bytes are not to be written to */
+    BUFFER_RELEASED = 4,  /* its object is released (debug_release in slab/debug.h) */
+    BUFFER_READ_ONLY = 8, /* its bytes are not to be written to */
 };
 
 typedef struct buffer_object {
     PyObject_HEAD
     void *p;                      /* the memory; NULL once it has gone back */
     Py_ssize_t nbytes;            /* as asked for */
-    ArenaObject *arena;           /* owned */
+    ArenaObject *arena;           /* held: see arena_hold() */
     PyObject *keep;               /* owned: what the kind needs to live as long, or NULL */
     PyObject *weakrefs;           /* list of weak references */
     Py_ssize_t exports;           /* buffer views alive */
@@ -85,11 +87,6 @@ static inline ArenaObject *buffer_owner(PyObject *op)
  * be NULL. */
 PyObject *buffer_new(ArenaObject *arena, void *p, Py_ssize_t nbytes, const struct buffer_ops *ops,
                      PyObject *keep);
-#ifdef Py_GIL_DISABLED
-/* The same; a pin of the caller's becomes the Buffer's count in nr_live, or ends. */
-PyObject *buffer_new_of_pin(ArenaObject *arena, void *p, Py_ssize_t nbytes,
-                            const struct buffer_ops *ops);
-#endif
 /* The same for memory that is somebody else's: on failure it is left alone, and tracemalloc is
  * told nothing. */
 BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
@@ -121,6 +118,9 @@ int buffer_free(BufferObject *self, const char *call);
 /* Makes it unusable, and gives its memory back if nobody can know the address.
  * pre: not released, no exports */
 void buffer_end(BufferObject *self);
+/* Nobody may write to its memory any more, though it stays: caches with debug flags look at it now,
+ * and when it goes back. */
+void buffer_release_memory(BufferObject *self);
 
 /* Counts as an export, without the address becoming known: no free, no resize until it is let
  * go. */

@@ -114,7 +114,7 @@ static PyObject *get_address(PyObject *op, void *unused)
 static PyObject *get_arena(PyObject *op, void *unused)
 {
     (void)unused;
-    return Py_NewRef((PyObject *)((BufferObject *)op)->arena);
+    return arena_ref(((BufferObject *)op)->arena);
 }
 
 static PyObject *get_released(PyObject *op, void *unused)

@@ -5,6 +5,7 @@
 #include "python/cache/cache_object.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
+#include "python/stack/corruption.h"
 
 #include "slab/mempool.h"
 
@@ -156,6 +157,7 @@ static PyObject *method_free_bulk(PyObject *op, PyObject *arg)
     Py_DECREF(buffers);
     if (type != NULL) {
         PyErr_Restore(type, value, traceback);
+        (void)corruption_raise();
         return NULL;
     }
     Py_RETURN_NONE;
@@ -214,6 +216,7 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
         text = nr_pools != 0 ? describe_pools(self, nr_pools, &newest) : cache_describe_live(self);
         if (text != NULL)
             PyErr_SetObject(objects.cache_busy, text);
+        (void)corruption_raise();
         Py_XDECREF(text);
         return NULL;
     }

@@ -2,6 +2,7 @@
 #include "python/cache/cache_create.h"
 
 #include "python/call/args.h"
+#include "python/stack/corruption.h"
 
 #include <string.h>
 
@@ -20,7 +21,7 @@ struct create_args {
 /* Letters as in Arena(debug=), without names; false with an exception set. */
 static bool create_debug(PyObject *value, uint32_t *flags)
 {
-    static const char letters[] = "FZPU"; /* in the order of the flags' bits */
+    static const char letters[] = "FZPUfzpu"; /* in the order of the flags' bits */
     const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : NULL;
 
     if (text == NULL) {
@@ -34,8 +35,8 @@ static bool create_debug(PyObject *value, uint32_t *flags)
         return false;
     }
     for (*flags = 0; *text != '\0'; text++)
-        *flags |= 1u << (strchr(letters, *text) - letters);
-    return true;
+        *flags |= 1u << ((strchr(letters, *text) - letters) & 3);
+    return *flags == 0 || corruption_watch_collections();
 }
 
 /* Reads one keyword argument of kmem_cache_create; false with an exception set. */

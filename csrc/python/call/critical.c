@@ -35,6 +35,32 @@ bool try_incref(PyObject *op)
 #endif
 }
 
+struct stopped {
+    void (*run)(void *);
+    void *argument;
+    bool done;
+};
+
+static int run_once(PyObject *unused, void *argument)
+{
+    struct stopped *stopped = argument;
+
+    (void)unused;
+    if (!stopped->done)
+        stopped->run(stopped->argument);
+    stopped->done = true;
+    return 0; /* no more objects */
+}
+
+/* A visit of the garbage collector's objects is the one function of Python's that is documented to
+ * run while the world is stopped. There is always an object: this module. */
+void world_stopped(void (*run)(void *), void *argument)
+{
+    struct stopped stopped = {.run = run, .argument = argument};
+
+    PyUnstable_GC_VisitObjects(run_once, &stopped);
+}
+
 #else
 
 typedef int critical_has_nothing_to_do; /* ISO C has no empty source */

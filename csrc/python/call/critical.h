@@ -1,6 +1,6 @@
 /* critical.h - what stands in the GIL's place on an interpreter without one ("free-threaded").
  *
- * What it is: three tools, each nothing on an interpreter with a GIL.
+ * What it is: four tools, each nothing on an interpreter with a GIL.
  *   shared_...: types of fields that several threads change. There every ++ and += is atomic.
  *   critical_begin(), critical_end(): a critical section of Python, on an object. As with the GIL
  *     a thread that waits, or runs other Python code, lets it go meanwhile, so what is looked at
@@ -8,6 +8,7 @@
  *   borrowed_lock(), try_incref(): for a pointer to an object that owns no reference to it. The
  *     object may be on its way out in another thread: its dealloc clears the pointer under this
  *     lock, and who follows the pointer holds the lock until it has a reference.
+ *   world_stopped(): a function runs while no other thread runs Python.
  * What it is not: which object guards what (arena/arena_guard.h).
  * Lock: borrowed_lock() is held for a few instructions, with no call of Python in between.
  */
@@ -88,11 +89,21 @@ static inline void try_incref_enable(PyObject *op)
  * go meanwhile (unchecked: the lock of the caller sees to that) */
 bool try_incref(PyObject *op);
 
+/* Calls run(argument) while every other thread that runs Python code is stopped at a place where
+ * with a GIL it could let that go: not in the middle of straight C code. So what run() changes is
+ * seen whole by all, and it sees all that they did. Threads that are outside of Python go on. */
+void world_stopped(void (*run)(void *), void *argument);
+
 #else
 
 typedef Py_ssize_t shared_ssize;
 typedef uint64_t shared_u64;
 typedef bool shared_bool;
+
+static inline void world_stopped(void (*run)(void *), void *argument)
+{
+    run(argument);
+}
 
 #define critical_begin(op) {
 #define critical_end() }

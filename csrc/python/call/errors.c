@@ -8,6 +8,7 @@
 #include "buddy/buddy_range.h"
 #include "os/os.h"
 #include "page_alloc/watermark.h"
+#include "python/stack/corruption.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -121,7 +122,7 @@ static void *raise_for_zones(const struct zones_met *met, size_t nbytes, size_t 
     PyObject *report = NULL;
     char aligned[48] = "";
 
-    if (PyErr_Occurred())
+    if (corruption_raise() || PyErr_Occurred())
         return NULL;
     if (asks_for_parents_frames(met)) {
         PyErr_SetString(objects.forked, "high memory belongs to the parent process: a forked "
@@ -130,6 +131,12 @@ static void *raise_for_zones(const struct zones_met *met, size_t nbytes, size_t 
     }
     if (align != 0)
         snprintf(aligned, sizeof aligned, " aligned to %zu", align);
+    if (fault_failed_last(met->core->pages.faults)) {
+        PyErr_Format(objects.out_of_memory,
+                     "cannot allocate %zu bytes%s: the call was made to fail (Arena.failing)",
+                     nbytes, aligned);
+        return NULL;
+    }
     if ((met->gfp & PYSLAB_GFP_NOWARN) == 0) {
         report = memory_report(met, nbytes > align ? nbytes : align);
         if (report == NULL)
@@ -198,6 +205,7 @@ bool nofail_again(ArenaObject *arena, uint32_t gfp)
 {
     if ((gfp & PYSLAB_GFP_NOFAIL) == 0 || PyErr_Occurred())
         return false;
+    fault_pardon(arena->core->pages.faults);
     arena_pin(arena);
     Py_BEGIN_ALLOW_THREADS
     os_sleep_ms(1);
@@ -233,6 +241,7 @@ PyObject *exception_of_code(int code)
 
 void *raise_code(int code, const char *what, const void *p)
 {
-    PyErr_Format(exception_of_code(code), "%s at %p: %s", what, p, pyslab_strerror(code));
+    if (!corruption_raise())
+        PyErr_Format(exception_of_code(code), "%s at %p: %s", what, p, pyslab_strerror(code));
     return NULL;
 }

@@ -15,7 +15,7 @@ const struct buffer_ops kmalloc_buffer_ops = {
 /* The Buffer has another size, and perhaps other memory: the counts and tracemalloc learn of it. */
 static void buffer_set_size(BufferObject *self, Py_ssize_t nbytes)
 {
-    self->arena->current_bytes += nbytes - self->nbytes;
+    arena_count_bytes(self->arena, nbytes - self->nbytes);
     self->nbytes = nbytes;
     buffer_trace(self);
 }
@@ -31,10 +31,10 @@ static int keep_old_memory(BufferObject *self, void *moved)
         return -1;
     old->p = self->p;
     old->marks = BUFFER_HIDDEN | (self->marks & BUFFER_TRACED);
-    self->arena->current_count--;
-    self->arena->total_count--;
+    arena_count_hidden(self->arena, -1);
     self->ever_exported = false;
     Py_XSETREF(self->keep, (PyObject *)old);
+    buffer_release_memory(old);
     return 0;
 }
 

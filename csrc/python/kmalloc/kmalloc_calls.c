@@ -62,9 +62,6 @@ static slow_path PyObject *kmalloc_with(PyObject *op, const char *function, uint
     return kmalloc_buffer_new(self, function, size, &options);
 }
 
-/* kmalloc(size): the usual call, with an exact int and nothing more, is served here, in as few
- * instructions as can be; every other form goes to kmalloc_with. */
-#ifdef Py_GIL_DISABLED
 static PyObject *kmalloc_any(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames)
 {
@@ -73,30 +70,8 @@ static PyObject *kmalloc_any(PyObject *op, PyObject *const *args, Py_ssize_t nar
 
 PINNED_FAST(kmalloc_any)
 
-PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    ArenaObject *self = (ArenaObject *)op;
-
-    if (likely(nargs == 1 && kwnames == NULL && PyLong_CheckExact(args[0]))) {
-        Py_ssize_t size = PyLong_AsSsize_t(args[0]);
-
-        if (likely(size >= 0)) {
-            void *p = NULL;
-
-            arena_pin(self); /* becomes the Buffer's count */
-            if (likely(!self->closed))
-                p = kmalloc_alloc(&self->core->kmalloc, (size_t)size, PYSLAB_GFP_KERNEL);
-            if (likely(p != NULL))
-                return buffer_new_of_pin(self, p, size, &kmalloc_buffer_ops);
-            arena_unpin(self);
-            if (PyErr_Occurred())
-                return NULL;
-        }
-        PyErr_Clear();
-    }
-    return kmalloc_any_guarded(op, args, nargs, kwnames);
-}
-#else
+/* kmalloc(size): the usual call, with an exact int and nothing more, is served here, in as few
+ * instructions as can be; every other form goes to kmalloc_with. */
 PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     ArenaObject *self = (ArenaObject *)op;
@@ -113,9 +88,8 @@ PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, 
         }
         PyErr_Clear();
     }
-    return kmalloc_with(op, "kmalloc", 0, args, nargs, kwnames);
+    return GUARDED(kmalloc_any)(op, args, nargs, kwnames);
 }
-#endif
 
 PyObject *method_kzalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {

@@ -9,6 +9,7 @@
 #include "python/cache/cache_type.h"
 #include "python/mempool/mempool_type.h"
 #include "python/module/c_api.h"
+#include "python/module/fork_pile.h"
 #include "python/module/objects.h"
 #include "python/numpy/numpy_handler.h"
 #include "python/pages/page_type.h"
@@ -16,6 +17,7 @@
 #include "python/region/region_type.h"
 #include "python/share/heap_object.h"
 #include "python/share/shared_buffer.h"
+#include "python/share/travel.h"
 #include "python/stack/stack_hook.h"
 #include "python/tracing/tracing.h"
 #include "python/usage/usage_type.h"
@@ -32,6 +34,7 @@ static bool add_type(PyObject *module, PyTypeObject *type, PyTypeObject **slot)
 
 static bool module_fill(PyObject *module)
 {
+    fork_pile_watch();
     return objects_import() && add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&
@@ -42,8 +45,8 @@ static bool module_fill(PyObject *module)
            add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
            add_type(module, usage_type_new(module), &objects.usage_type) &&
            add_type(module, heap_type_new(module), &objects.heap_type) &&
-           share_functions_add(module) && numpy_handler_add(module) && c_api_add(module) &&
-           tracing_add(module) && stack_hook_add();
+           share_functions_add(module) && travel_add(module) && numpy_handler_add(module) &&
+           c_api_add(module) && tracing_add(module) && stack_hook_add();
 }
 
 PyMODINIT_FUNC PyInit__core(void)

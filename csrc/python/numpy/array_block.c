@@ -56,9 +56,7 @@ static void *take_vmalloc(ArenaObject *arena, size_t nbytes, bool zero)
         (void)vm_free(&arena->core->vm, p);
         return NULL;
     }
-    arena->current_count++;
-    arena->current_bytes += (Py_ssize_t)usable;
-    arena_count_made(arena);
+    arena_count_held(arena, (Py_ssize_t)usable);
     return p;
 }
 
@@ -71,7 +69,7 @@ static void *take(ArenaObject *arena, size_t nbytes, bool zero, bool lightly)
     uint32_t gfp = PYSLAB_GFP_KERNEL | (has_high || lightly ? PYSLAB_GFP_NORETRY : 0u);
     void *p;
 
-    CHECK(arena->nr_live > 0);
+    CHECK(arena_nr_live(arena) > 0);
     if (nbytes > core->bytes) {
         add_relaxed(&arena->core->pages.alloc_failures, 1);
         return NULL;
@@ -134,7 +132,7 @@ static void *refuse(ArenaObject *arena, size_t nbytes)
 {
     uint32_t gfp = PYSLAB_GFP_KERNEL;
 
-    CHECK(arena->nr_live > 0 && PyErr_Occurred() == NULL);
+    CHECK(arena_nr_live(arena) > 0 && PyErr_Occurred() == NULL);
     if (arena->closed)
         return refuse_closed(arena);
     if (arena_has_high(arena->core) && !arena->core->pages.forked)
@@ -233,7 +231,7 @@ static void *shrink(ArenaObject *arena, void *p, size_t old_bytes, size_t size)
     struct kmalloc *km = &arena->core->kmalloc;
 
     p = kmalloc_resize(km, p, size < ARRAY_MIN_BYTES ? ARRAY_MIN_BYTES : size, PYSLAB_GFP_KERNEL);
-    arena->current_bytes -= (Py_ssize_t)(old_bytes - array_block_bytes(km, p));
+    arena_count_bytes(arena, (Py_ssize_t)array_block_bytes(km, p) - (Py_ssize_t)old_bytes);
     trace_new(p, size);
     return p;
 }

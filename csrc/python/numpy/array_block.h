@@ -38,7 +38,7 @@ static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
 
     if (likely(offset < map->bytes)) {
-        unsigned class = map->classes[offset >> PAGE_SHIFT];
+        unsigned class = frame_class(map->classes, offset >> PAGE_SHIFT);
 
         if (likely(class - 1 < km->classes.nr))
             return km->classes.size[class];
@@ -49,9 +49,7 @@ static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
 /* A block of kmalloc has been taken; nr_live counts it already. */
 static always_inline void array_block_count(ArenaObject *arena, const void *p)
 {
-    arena->current_count++;
-    arena->current_bytes += (Py_ssize_t)array_block_bytes(&arena->core->kmalloc, p);
-    arena_count_made(arena);
+    arena_count_held(arena, (Py_ssize_t)array_block_bytes(&arena->core->kmalloc, p));
 }
 
 /* What array_block_alloc does when the thread's main sheaf cannot serve it. */
@@ -76,8 +74,7 @@ static always_inline void *array_block_alloc(ArenaObject *arena, size_t size, bo
         return array_block_alloc_slow(arena, size, zero, fallback);
     if (zero)
         memset(p, 0, nbytes);
-    arena->nr_live++;
-    array_block_count(arena, p);
+    arena_count_new(arena, (Py_ssize_t)array_block_bytes(&arena->core->kmalloc, p));
     trace_new(p, size);
     return p;
 }

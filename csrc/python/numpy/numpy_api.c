@@ -39,22 +39,29 @@ static void table_entry(void *const *table, unsigned place, void *function)
     memcpy(function, &table[place], sizeof table[place]);
 }
 
+unsigned numpy_abi_major(void *const *table)
+{
+    unsigned (*abi_version)(void);
+
+    table_entry(table, API_ABI_VERSION, &abi_version);
+    return abi_version() >> 24;
+}
+
 /* The table may have other functions at these places in an older NumPy, and in one with another
  * major number of its binary interface. */
 static bool table_is_known(void *const *table)
 {
-    unsigned (*abi_version)(void), (*feature_version)(void);
+    unsigned (*feature_version)(void);
 
-    table_entry(table, API_ABI_VERSION, &abi_version);
     table_entry(table, API_FEATURE_VERSION, &feature_version);
     if (feature_version() < FEATURE_VERSION_1_22) {
         PyErr_SetString(PyExc_ImportError, "pyslab: NumPy 1.22 or later is needed");
         return false;
     }
-    if (abi_version() >> 24 > ABI_MAJOR_MAX) {
+    if (numpy_abi_major(table) > ABI_MAJOR_MAX) {
         PyErr_Format(PyExc_ImportError,
                      "pyslab: NumPy with binary interface %u is unknown; %u is the last known",
-                     abi_version() >> 24, ABI_MAJOR_MAX);
+                     numpy_abi_major(table), ABI_MAJOR_MAX);
         return false;
     }
     return true;
@@ -74,20 +81,27 @@ static struct numpy_handler *standard_handler(void *const *table)
     return handler;
 }
 
+void *const *numpy_table(void)
+{
+    PyObject *capsule = import_table();
+    void *const *table;
+
+    if (capsule == NULL)
+        return NULL;
+    table = PyCapsule_GetPointer(capsule, NULL);
+    Py_DECREF(capsule); /* NumPy's module keeps the table, and is never unloaded */
+    return table != NULL && table_is_known(table) ? table : NULL;
+}
+
 bool numpy_load(void)
 {
     struct numpy_handler *standard;
-    PyObject *capsule;
     void *const *table;
 
     if (likely(__atomic_load_n(&numpy_api.standard, __ATOMIC_ACQUIRE) != NULL))
         return true;
-    capsule = import_table();
-    if (capsule == NULL)
-        return false;
-    table = PyCapsule_GetPointer(capsule, NULL);
-    Py_DECREF(capsule); /* NumPy's module keeps the table, and is never unloaded */
-    if (table == NULL || !table_is_known(table))
+    table = numpy_table();
+    if (table == NULL)
         return false;
     standard = standard_handler(table);
     if (standard == NULL)

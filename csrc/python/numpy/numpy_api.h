@@ -41,5 +41,9 @@ extern struct numpy_api numpy_api;
 /* Looks everything up, once. False with an exception set: there is no NumPy, or one that does not
  * have what is needed where it is expected. */
 bool numpy_load(void);
+/* NumPy's table of functions, which stays as long as the process; NULL with an exception set, as
+ * above. The highest byte of its binary interface's version. */
+void *const *numpy_table(void);
+unsigned numpy_abi_major(void *const *table);
 
 #endif

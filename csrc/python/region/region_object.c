@@ -168,7 +168,7 @@ static RegionObject *object_new(ArenaObject *arena, RegionObject *parent, Py_ssi
 {
     RegionObject *self;
 
-    CHECK(arena->nr_live > 0 && (parent == NULL || parent->nr_busy > 0));
+    CHECK(arena_nr_live(arena) > 0 && (parent == NULL || parent->nr_busy > 0));
     self = PyObject_GC_New(RegionObject, objects.region_type);
     if (self == NULL)
         return NULL;

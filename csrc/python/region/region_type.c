@@ -127,8 +127,10 @@ static int region_traverse(PyObject *op, visitproc visit, void *arg)
  * of it is guarded. False: the finalizer has made a new reference. */
 static bool region_leave(RegionObject *self)
 {
-    bool gone = PyObject_CallFinalizerFromDealloc((PyObject *)self) == 0;
+    bool gone;
 
+    PyObject_GC_Track((PyObject *)self);
+    gone = PyObject_CallFinalizerFromDealloc((PyObject *)self) == 0;
     if (gone) {
         PyObject_GC_UnTrack((PyObject *)self);
         /* Before the callbacks of weak references can find it in the parent. */
@@ -143,6 +145,9 @@ static void region_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
     bool gone;
 
+    /* While this thread waits for the guard another one may collect garbage, and would take an
+     * object without references for some. object_new() may have failed before it was tracked. */
+    PyObject_GC_UnTrack(op);
     guard_begin(self->arena);
     gone = region_leave(self);
     guard_end();

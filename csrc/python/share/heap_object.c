@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* --- finding --------------------------------------------------------------- */
 
@@ -113,8 +114,11 @@ static HeapObject *heap_object_new(struct pyslab_heap *heap)
         return NULL;
     try_incref_enable((PyObject *)self);
     self->heap = heap;
-    if (!arena_tallies_make(&self->counts))
+#ifdef Py_GIL_DISABLED
+    self->counts.tallies = tallies_new();
+    if (self->counts.tallies == NULL)
         Py_CLEAR(self);
+#endif
     return self;
 }
 
@@ -351,7 +355,9 @@ static void heap_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
 
-    arena_tallies_free(&((HeapObject *)op)->counts);
+#ifdef Py_GIL_DISABLED
+    free(((HeapObject *)op)->counts.tallies);
+#endif
     type->tp_free(op);
     Py_DECREF(type);
 }

@@ -52,6 +52,7 @@ static const struct buffer_ops shared_buffer_ops = {
     .give_back = shared_give_back,
     .capacity = shared_capacity,
     .new_like = shared_new_like,
+    .in_arena = true, /* or a Heap could go before the objects over its blocks */
     .made_by = "open_handle",
     .freed_by = "kfree",
 };

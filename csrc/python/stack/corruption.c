@@ -37,9 +37,10 @@ static PyObject *error_new(const pyslab_corruption *found)
             make, "NIsNnLNiiy#NNN", report_text(found), (unsigned)found->kind, found->cache,
             PyLong_FromVoidPtr((void *)(uintptr_t)found->object), (Py_ssize_t)found->object_size,
             (long long)found->offset, PyLong_FromVoidPtr((void *)(uintptr_t)found->address),
-            (int)found->expected, (int)found->found, (const char *)found->dump,
-            (Py_ssize_t)found->dump_bytes, PyLong_FromVoidPtr((void *)(uintptr_t)found->dump_at),
-            stack_list(found->allocated_at), stack_list(found->freed_at));
+            (int)found->expected, (int)found->found,
+            found->dump != NULL ? (const char *)found->dump : "", (Py_ssize_t)found->dump_bytes,
+            PyLong_FromVoidPtr((void *)(uintptr_t)found->dump_at), stack_list(found->allocated_at),
+            stack_list(found->freed_at));
     Py_XDECREF(make);
     return error;
 }
@@ -57,16 +58,19 @@ static bool is_raisable(void)
     return yes;
 }
 
-/* An error waits to be raised in this thread. Runs no Python code. */
-static bool is_waiting(void)
+/* Runs no Python code. */
+bool corruption_waits(void)
 {
-    PyObject *waiting = objects_class("pyslab.errors", "_waiting");
-    PyObject *key = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
-    bool yes = waiting != NULL && key != NULL && PyDict_Contains(waiting, key) == 1;
+    PyObject *type, *value, *traceback, *waiting, *key;
+    bool yes;
 
+    PyErr_Fetch(&type, &value, &traceback);
+    waiting = objects_class("pyslab.errors", "_waiting");
+    key = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+    yes = waiting != NULL && key != NULL && PyDict_Contains(waiting, key) == 1;
     Py_XDECREF(waiting);
     Py_XDECREF(key);
-    PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
     return yes;
 }
 
@@ -136,7 +140,7 @@ static void on_corruption(const pyslab_corruption *found, void *context)
     PyErr_Fetch(&type, &value, &traceback);
     /* What was found earlier in this call waits in the queue; the Python code below must not be
      * where it is raised. */
-    if (is_waiting())
+    if (corruption_waits())
         take_back();
     if (arena != NULL)
         arena_pin(arena);
@@ -161,17 +165,28 @@ void corruption_watch(struct pyslab_arena *core)
 
 bool corruption_raise(void)
 {
-    PyObject *take, *error;
-    bool found;
+    PyObject *type, *value, *traceback, *take, *error;
 
-    if (is_waiting())
-        take_back(); /* first: it must not be raised inside _take */
+    if (likely(!corruption_waits()))
+        return false;
+    PyErr_Fetch(&type, &value, &traceback);
+    take_back(); /* first: it must not be raised inside _take */
     take = objects_class("pyslab.errors", "_take");
     error = take == NULL ? NULL : PyObject_CallNoArgs(take);
-    found = error != NULL && error != Py_None;
-    if (found)
+    if (error != NULL)
         PyErr_SetObject(objects.corruption, error);
     Py_XDECREF(take);
     Py_XDECREF(error);
-    return found || PyErr_Occurred() != NULL;
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return true;
+}
+
+bool corruption_watch_collections(void)
+{
+    PyObject *watched = objects_class("pyslab._arena.debugging", "is_raisable");
+
+    Py_XDECREF(watched); /* the module has begun to watch when it was imported */
+    return watched != NULL;
 }

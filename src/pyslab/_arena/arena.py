@@ -12,11 +12,11 @@ import os
 from _thread import _local  # threading.local, without importing threading
 
 from pyslab import _hints as hints
-from pyslab._arena import arrays, kernel_reports, reclaim, reports, tracking, windows
+from pyslab._arena import arrays, forking, kernel_reports, reclaim, reports, tracking, windows
 from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
-from pyslab._arena.refusals import creation_error
+from pyslab._arena.refusals import create_arena
 from pyslab._arena.sharing import Sharing
 from pyslab._arguments import size_option
 from pyslab._core import Shrinker, ffi, lib
@@ -40,8 +40,7 @@ class Arena(Sharing, Closing):
     operating system; None: only release_unused() gives it back.
     background_purge: a thread does so while the program is idle. Without it, memory goes back
     only while calls come by. Python 3.12 and later warn at a fork of such a process.
-    prefault: make every frame resident at once.
-    mlock: make every frame resident at once, and keep it in memory.
+    prefault: make every frame resident at once; mlock: and keep it in memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
@@ -53,12 +52,11 @@ class Arena(Sharing, Closing):
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
-    docs/design/debugging.md.
-    shared: other processes may read its blocks by handles; ``"writable"``: and write, if they ask
-    for it. See docs/sharing.md.
+    docs/debugging.md.
+    shared: other processes may read its blocks by handles, and arrays travel there; ``"writable"``:
+    and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
+    ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
-
-    A forked child has a copy of the arena, but takes no high memory: see docs/fork.md.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -83,6 +81,7 @@ class Arena(Sharing, Closing):
         track: hints.Track | None = None,
         debug: str | None = None,
         shared: bool | hints.Shared = False,
+        fork: hints.Fork = "view",
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -100,21 +99,19 @@ class Arena(Sharing, Closing):
             background_purge=background_purge,
             debug=debug,
             shared=shared,
+            fork=fork,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
         self._highmem_slots = window_slots("highmem_slots", highmem_slots)
-        made = ffi.new("pyslab_arena **")
-        code = lib.pyslab_arena_create(options, made)
-        if code != lib.PYSLAB_OK:
-            raise creation_error(code, ffi.errno, options)
+        made = create_arena(options)
         del kept  # what the options point to, which the call has read
         try:
-            stock(made[0], wanted)
+            stock(made, wanted)
         except BaseException:
-            lib.pyslab_arena_destroy(made[0])
+            lib.pyslab_arena_destroy(made)
             raise
-        self._start(made[0], owned=True, layout=zones)
+        self._start(made, owned=True, layout=zones)
         tracking.begin(self, track)
         self.on_oom = on_oom
 
@@ -211,7 +208,9 @@ class Arena(Sharing, Closing):
     def on_oom(self, callback: OomCallback | None) -> None:
         self._set_on_oom(callback)  # which sets _on_oom as well
 
+    drop_inherited = forking.drop_inherited
     register_shrinker = reclaim.register_shrinker
+    failing = reclaim.failing
 
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 

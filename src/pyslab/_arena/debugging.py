@@ -6,7 +6,9 @@ corruption.c); the option (options.py); the exception itself (errors.py).
 
 from __future__ import annotations
 
+import gc
 import sys
+from _thread import get_ident
 from collections.abc import Sequence
 
 from pyslab._core import lib
@@ -67,12 +69,28 @@ def hexdump(dump: bytes, address: int) -> str:
 def is_raisable() -> bool:
     """Tell whether the Python code that runs now is in a call, out of which an error may come.
 
-    Else a statement such as ``del buf`` or the end of a function lets go of a Buffer.
+    Else a statement such as ``del buf`` or the end of a function lets go of a Buffer, or a
+    garbage collection does, in a call that has nothing to do with it.
     """
     from opcode import opname
 
+    if get_ident() in _collecting:
+        return False
     frame = sys._getframe().f_back
     if frame is None or frame.f_lasti < 0:
         return False
     name = opname[frame.f_code.co_code[frame.f_lasti]]
     return "CALL" in name
+
+
+_collecting: set[int] = set()  # threads that collect garbage now
+
+
+def _note_collection(phase: str, info: dict[str, int]) -> None:
+    if phase == "start":
+        _collecting.add(get_ident())
+    else:
+        _collecting.discard(get_ident())
+
+
+gc.callbacks.append(_note_collection)

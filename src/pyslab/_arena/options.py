@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 
 from pyslab import _hints as hints
+from pyslab._arena.forking import FORKS
 from pyslab._arguments import int_option, size_option
 from pyslab._core import ffi, lib
 from pyslab._memory.gfp_zones import ZONE_NAMES
@@ -23,6 +25,8 @@ HUGEPAGES = {
 }
 CLASSES = {"fine": lib.PYSLAB_CLASSES_FINE, "linux": lib.PYSLAB_CLASSES_LINUX}
 _MAX_DEBUG = 255  # bytes of the text
+_DEBUG_GROUP = r"[FZPUfzpu-]+(,[!-+\--:<-~]+)*"
+_DEBUG_TEXT = re.compile(rf"({_DEBUG_GROUP}(;{_DEBUG_GROUP})*)?")  # as csrc/slab/debug_text.c
 _MAX_PURGE_DELAY = 1_000_000
 
 
@@ -40,7 +44,8 @@ def arena_options(
     highmem: str | os.PathLike[str] | None,
     background_purge: bool,
     debug: str | None,
-    shared: bool | str = False,
+    shared: bool | str,
+    fork: str,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -56,6 +61,7 @@ def arena_options(
     options.purge_delay_ms = _purge_option(purge_delay)
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
+    options.fork = _choice("fork", fork, FORKS)
     options.background_purge = bool(background_purge)
     _set_shared(options, shared)
     if background_purge and purge_delay is None:
@@ -75,13 +81,14 @@ def arena_options(
 def _set_shared(options: hints.Any, shared: bool | str) -> None:
     if shared is not True and shared is not False and shared != "writable":
         raise ValueError(f'shared must be True, False or "writable", got {shared!r}')
-    if not shared:
-        return
-    writable = shared == "writable"
-    options.shared = lib.PYSLAB_SHARE_WRITE if writable else lib.PYSLAB_SHARE_READ
-    if options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
-        raise ValueError("a shared arena has no huge pages: leave hugepages='require' out")
-    options.hugepages = lib.PYSLAB_HUGEPAGES_NO
+    options.shared = lib.PYSLAB_SHARE_WRITE if shared == "writable" else int(shared)
+    if shared and options.hugepages == lib.PYSLAB_HUGEPAGES_REQUIRE:
+        raise ValueError('hugepages="require" is not to be had in a shared arena')
+    if shared:
+        from pyslab._sharing.hooks import install  # multiprocessing, which takes its time
+
+        install()
+        options.hugepages = lib.PYSLAB_HUGEPAGES_NO  # a file in memory has none
 
 
 def _set_debug(options: hints.Any, debug: str | None) -> hints.Any:
@@ -89,9 +96,7 @@ def _set_debug(options: hints.Any, debug: str | None) -> hints.Any:
         return None
     if not isinstance(debug, str):
         raise TypeError(f"debug is a str such as 'FZPU', not {type(debug).__name__}")
-    groups = [group.split(",") for group in debug.split(";")]
-    known = all(set(letters) <= set("FZPU") and all(names) for letters, *names in groups)
-    if not known or not debug.isascii() or len(debug) > _MAX_DEBUG:
+    if not _DEBUG_TEXT.fullmatch(debug) or len(debug) > _MAX_DEBUG:
         raise ValueError(f"debug is letters of FZPU, and names of caches after commas: {debug!r}")
     options.debug = kept = ffi.new("char[]", debug.encode())
     return kept

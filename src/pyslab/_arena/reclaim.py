@@ -1,4 +1,5 @@
-"""Free memory: what an arena asks when it is short of it, and Arena.release_unused()."""
+"""Free memory: what an arena asks when it is short of it, being short of it on purpose, and
+Arena.release_unused()."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pyslab._arena.reports import CoreArena
 from pyslab._arguments import int_option
 from pyslab._core import Shrinker, lib
 
-__all__ = ["OomCallback", "register_shrinker", "release_unused"]
+__all__ = ["OomCallback", "failing", "register_shrinker", "release_unused"]
 
 OomCallback = Callable[[int, str], object]
 
@@ -55,3 +56,35 @@ def release_unused(self: hints.Arena) -> int:
         given = int(lib.pyslab_arena_release_unused(handle))
     self._tell_lost_file()
     return given
+
+
+def failing(
+    self: hints.Arena,
+    *,
+    nth: int | None = None,
+    probability: float = 1.0,
+    interval: int = 1,
+    times: int | None = None,
+    space: int | str = 0,
+    cache: str | None = None,
+    this_thread: bool = False,
+    seed: int = 0,
+) -> hints.Failing:
+    """Return a block in which calls that allocate fail on purpose: ``with arena.failing(nth=3):``.
+
+    For testing what a program does without memory. The options are those of the kernel's failslab,
+    and told at pyslab.testing.failing, which is this for all arenas at once.
+    """
+    from pyslab._memory.failing import failing as begin
+
+    return begin(
+        self,
+        nth=nth,
+        probability=probability,
+        interval=interval,
+        times=times,
+        space=space,
+        cache=cache,
+        this_thread=this_thread,
+        seed=seed,
+    )

@@ -1,4 +1,4 @@
-"""From a refusal of pyslab_arena_create to an exception that says what was the cause."""
+"""Making an arena in the core, and from a refusal to an exception that says what was the cause."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from pyslab import _hints as hints
 from pyslab._core import ffi, lib
 from pyslab.errors import OutOfMemoryError, PyslabError
 
-__all__ = ["creation_error"]
+__all__ = ["create_arena"]
 
 
-def creation_error(code: int, error: int, options: hints.Any) -> Exception:
+def create_arena(options: hints.Any) -> hints.Any:
+    """Return a new pyslab_arena, or raise what says why there is none."""
+    made = ffi.new("pyslab_arena **")
+    code = lib.pyslab_arena_create(options, made)
+    if code != lib.PYSLAB_OK:
+        raise _creation_error(code, ffi.errno, options)
+    return made[0]
+
+
+def _creation_error(code: int, error: int, options: hints.Any) -> Exception:
     """Return the exception for a refusal of pyslab_arena_create."""
     size = int(options.size_bytes)
     if code == lib.PYSLAB_ELIMIT:

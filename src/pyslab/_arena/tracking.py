@@ -2,7 +2,9 @@
 
 Not here: what a report looks like (leaks.py). The environment variable ``PYSLAB_TRACK=leaks``
 tracks every arena that Python knows; ``PYSLAB_TRACK=leaks:FILE`` also appends each report to the
-file, as a line of JSON, instead of warning. That is what ``pyslab leaks`` sets.
+file, as a line of JSON, instead of warning. That is what ``pyslab leaks`` sets. The file first gets
+a line when an arena begins to be tracked, so that a report that is missing is noticed; and a
+program that does not handle SIGTERM reports before that ends it.
 
 A tracked arena lives until it is closed, or until the program ends: the last reference may go,
 and what C has of it is still reported. A forked child reports the arenas that it made itself.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 from pyslab import _hints as hints
@@ -23,6 +26,7 @@ _WORD = "leaks"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 _tracked: dict[int, hints.Arena] = {}  # by id; open ones
+_told: set[str] = set()  # wrong values of the variable that were told
 
 
 def check(track: str | None) -> None:
@@ -37,6 +41,10 @@ def begin(arena: hints.Arena, track: str | None) -> None:
         return
     arena._track()
     _tracked[id(arena)] = arena
+    path = _environment()[1]
+    if path:
+        _append(path, arena, "begin")
+        _report_at_sigterm()
 
 
 def _keeps_stacks(arena: hints.Arena) -> bool:
@@ -49,8 +57,12 @@ def _keeps_stacks(arena: hints.Arena) -> bool:
 
 def _environment() -> tuple[bool, str]:
     """Return whether PYSLAB_TRACK asks for tracking, and the file it names or ""."""
-    word, _, path = os.environ.get("PYSLAB_TRACK", "").partition(":")
-    return word == _WORD, path
+    value = os.environ.get("PYSLAB_TRACK", "")
+    word, _, path = value.partition(":")
+    if word not in ("", _WORD) and value not in _told:
+        _told.add(value)
+        print(f"pyslab: PYSLAB_TRACK is 'leaks' or 'leaks:FILE', not {value!r}", file=sys.stderr)
+    return word == _WORD, path if word == _WORD else ""
 
 
 def leaks(self: hints.Arena) -> list[hints.Leak]:
@@ -70,6 +82,11 @@ def _leaks(arena: hints.Arena) -> tuple[list[hints.Leak], int]:
     if raw is None:
         raise ValueError('the arena is not tracked: make it with Arena(..., track="leaks")')
     return leaks_of(raw[0]), raw[1]
+
+
+def forget(arena: hints.Arena) -> None:
+    """Report nothing of a tracked arena at its end: somebody has done so."""
+    _tracked.pop(id(arena), None)
 
 
 # --- reports -------------------------------------------------------------------
@@ -103,10 +120,13 @@ def _report(arena: hints.Arena, when: str) -> None:
         warnings.warn(report(title, found, lost), ResourceWarning, stacklevel=_user_level())
 
 
-def _append(path: str, arena: hints.Arena, when: str, found: list[hints.Leak], lost: int) -> None:
+def _append(
+    path: str, arena: hints.Arena, when: str, found: Sequence[hints.Leak] = (), lost: int = 0
+) -> None:
     from pyslab.leaks import to_json
 
-    facts = {"process": os.getpid(), "program": sys.argv, "arena": repr(arena), "when": when}
+    program = getattr(sys, "argv", [""])  # which an embedded interpreter may not have
+    facts = {"process": os.getpid(), "program": program, "arena": repr(arena), "when": when}
     with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(to_json(found, **facts, lost=lost) + "\n")
 
@@ -128,7 +148,31 @@ def _at_exit() -> None:
     if _tracked:
         _collect()
     while _tracked:
-        _report(_tracked.popitem()[1], "exit")
+        arena = _tracked.popitem()[1]
+        try:
+            _report(arena, "exit")
+        except Exception as error:  # the other arenas report all the same
+            print(f"pyslab: no report of {arena!r}: {error!r}", file=sys.stderr)
+
+
+def _report_at_sigterm() -> None:
+    """Have SIGTERM report before it ends the program, unless that does something else with it."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    import signal
+
+    signal.signal(number, signal.SIG_DFL)
+    _at_exit()
+    sys.stdout.flush()
+    os.kill(os.getpid(), number)
 
 
 # Registered when pyslab is imported, so that it runs after what the program registers later.

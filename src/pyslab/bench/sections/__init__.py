@@ -19,9 +19,11 @@ from pyslab.bench.sections import (
     objects,
     peaks,
     python_buffers,
+    shared,
     small_program,
     supply,
     threads,
+    travel,
     zeroed,
 )
 
@@ -41,9 +43,12 @@ SECTIONS: tuple[Section, ...] = tuple(
         apart,
         fragmentation,
         supply,
+        shared,
         # 6. NumPy
         numpy_chain,
         numpy_empty,
         numpy_peak,
+        # 7. Arrays that travel
+        travel,
     )
 )

@@ -1,0 +1,1 @@
+"""Arrays that travel between processes without being copied: docs/sharing-arrays.md."""
