@@ -398,7 +398,8 @@ int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_hea
  * has no such heap. */
 int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writable,
                                 pyslab_heap **out);
-/* Ends that. EBUSY: blocks are open. EINVAL: it is this process's own heap. */
+/* Ends that. EBUSY: blocks are open, or Python code has it attached. EINVAL: it is this process's
+ * own heap. */
 int pyslab_share_detach(pyslab_heap *heap);
 /* Clears up after dead clients, and frees blocks that nobody holds any more; returns how many
  * bytes. */

@@ -159,6 +159,14 @@ int os_share_map(int fd, uint64_t bytes, bool writable, void **out)
     return PYSLAB_OK;
 }
 
+int os_share_move(void *p, uint64_t bytes, void *place)
+{
+    void *moved = fault_here() ? MAP_FAILED
+                               : mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+
+    return moved == MAP_FAILED ? PYSLAB_EOS : PYSLAB_OK;
+}
+
 void os_share_unmap(void *p, uint64_t bytes)
 {
     int saved = errno;

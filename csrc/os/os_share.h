@@ -37,6 +37,8 @@ void os_share_close(int fd);
 /* Maps all of a file. EOS */
 int os_share_map(int fd, uint64_t bytes, bool writable, void **out);
 void os_share_unmap(void *p, uint64_t bytes);
+/* Puts a mapping in the place of another as long, in one step. EOS */
+int os_share_move(void *p, uint64_t bytes, void *place);
 /* Takes all access to a mapping away. */
 void os_share_deny(void *p, uint64_t bytes);
 /* A forked child will have no mapping of the range. EOS */

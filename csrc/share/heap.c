@@ -213,6 +213,20 @@ static int attach_files(struct pyslab_heap *heap, int heap_fd, int table_fd, boo
     return error != PYSLAB_OK ? error : map_frames(heap, heap_fd, frames.bytes, writable);
 }
 
+/* EBUSY: the heap is attached already. If it is for reading, and is to be for writing now, the new
+ * mapping takes the place of the old one: what is open there stays where it is. EOS */
+static int attach_again_locked(struct pyslab_heap *have, struct pyslab_heap *again)
+{
+    lock_assert_held(&list.lock);
+    if (!again->writable || have->writable)
+        return PYSLAB_EBUSY;
+    if (os_share_move(again->base, again->table.heap_bytes, have->base) != PYSLAB_OK)
+        return PYSLAB_EOS;
+    again->base = NULL;
+    have->writable = true;
+    return PYSLAB_EBUSY;
+}
+
 /* The heap that was attached already, or made here; else enters the new one. */
 static int attach_locked(struct pyslab_heap *heap, struct pyslab_heap **out)
 {
@@ -221,7 +235,7 @@ static int attach_locked(struct pyslab_heap *heap, struct pyslab_heap **out)
     lock_assert_held(&list.lock);
     *out = share_heap_find_locked(heap->table.heap_id);
     if (*out != NULL)
-        return PYSLAB_EBUSY;
+        return attach_again_locked(*out, heap);
     error = share_heap_enter_locked(heap, SHARE_OWNER_ROW + 1, SHARE_ROWS);
     if (error != PYSLAB_OK)
         return error;
@@ -261,7 +275,9 @@ int share_detach(struct pyslab_heap *heap)
     share_lock();
     if (heap->is_own)
         error = PYSLAB_EINVAL;
-    else if (heap->nr_held != 0)
+    else if (heap->sign == NULL)
+        error = PYSLAB_EFORKED;
+    else if (heap->nr_held != 0 || heap->object != NULL)
         error = PYSLAB_EBUSY;
     if (error == PYSLAB_OK) {
         share_list_remove_locked(heap);

@@ -32,6 +32,7 @@ struct pyslab_heap {
     struct share_opened opened;      /* of an attached heap: where these start */
     int fork_fd;                     /* while a fork is under way: the child's sign, or -1 */
     uint32_t fork_row;               /* and its row */
+    void *object; /* the Python object over it, or NULL; only csrc/python uses it */
 };
 
 /* What happened to the blocks of a process's heaps; see pyslab_share_stats. */

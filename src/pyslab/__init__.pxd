@@ -6,6 +6,9 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 cdef extern from "<pyslab.h>" nogil:
+    ctypedef struct pyslab_failing:
+        pass
+
     ctypedef struct pyslab_heap:
         pass
 
@@ -130,6 +133,10 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_SHARE_READ
         PYSLAB_SHARE_WRITE
 
+    enum:  # pyslab_fork
+        PYSLAB_FORK_VIEW
+        PYSLAB_FORK_REFUSE
+
     enum:  # pyslab_kmalloc_classes
         PYSLAB_CLASSES_FINE
         PYSLAB_CLASSES_LINUX
@@ -168,6 +175,9 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t background_purge
         const char *debug
         uint32_t shared
+        uint32_t fork
+        uint32_t transit_ttl_s
+        uint64_t max_transit_bytes
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size
@@ -335,11 +345,29 @@ cdef extern from "<pyslab.h>" nogil:
 
     ctypedef void (*pyslab_region_exit)(void *context) noexcept nogil
 
+    ctypedef struct pyslab_failing_options:
+        uint32_t struct_size
+        uint32_t probability
+        uint64_t nth
+        uint64_t interval
+        uint64_t times
+        uint64_t space_bytes
+        uint64_t seed
+        uint32_t this_thread
+        uint32_t reserved
+        const char *cache
+
+    ctypedef struct pyslab_failing_stats:
+        uint32_t struct_size
+        uint32_t nr_arenas
+        uint64_t nr_calls
+        uint64_t nr_failures
+
     ctypedef struct pyslab_handle:
         uint64_t heap_id[2]
         uint64_t id
         uint32_t ticket
-        uint32_t reserved
+        uint32_t tail
 
     enum:  # pyslab_uses
         PYSLAB_USES_PINNED
@@ -366,6 +394,14 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t nr_opens
         uint64_t nr_stale
         uint64_t nr_deaths
+        uint64_t taken_back_bytes
+        uint64_t transit_bytes
+        uint64_t max_transit_bytes
+        uint64_t nr_refused
+        uint64_t nr_expired
+        uint64_t punched_bytes
+        uint64_t nr_fork_deferred
+        uint64_t fork_deferred_bytes
 
     ctypedef struct pyslab_region_stats:
         uint64_t used_bytes
@@ -504,7 +540,12 @@ cdef extern from "<pyslab.h>" nogil:
     int pyslab_share_owner_is_alive(pyslab_heap *heap)
     int pyslab_share_holders(pyslab_arena *arena, const void *p, uint32_t *nr_clients, uint32_t
         *nr_handles)
+    int pyslab_share_drop_inherited(pyslab_arena *arena)
     void pyslab_share_stats_read(pyslab_arena *arena, pyslab_share_stats *out)
+    int pyslab_failing_begin(pyslab_arena *arena, const pyslab_failing_options *options,
+        pyslab_failing **out)
+    void pyslab_failing_read(pyslab_failing *failing, pyslab_failing_stats *out)
+    void pyslab_failing_end(pyslab_failing *failing)
     const char *pyslab_strerror(int error)
     uint64_t pyslab_physical_bytes()
 

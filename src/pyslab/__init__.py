@@ -23,12 +23,14 @@ from pyslab._arena.handles import default_arena
 from pyslab._core import (
     _C_API,
     Buffer,
+    Heap,
     KmemCache,
     Mempool,
     Page,
     Region,
     Shrinker,
     ffi,
+    open_handle,
     tracemalloc_domain,
 )
 from pyslab._installed import (
@@ -59,10 +61,12 @@ from pyslab.sizes import parse_bytes
 TYPE_CHECKING = False  # what a type checker takes for true, without importing typing
 if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab import arrow, compat, numpy_handler
+    from pyslab._arena.attaching import attach
     from pyslab._figures.address_map import AddressMap, AddressRange
     from pyslab._figures.profiler import profiler
     from pyslab._figures.profiler_records import MemoryRecord, ProfilerRecords, profiler_records
     from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
+    from pyslab._figures.share_records import SharedClient, SharedHolders
     from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
     from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
@@ -89,6 +93,7 @@ __all__ = [
     "CorruptionError",
     "DoubleFreeError",
     "Fragmentation",
+    "Heap",
     "InvalidPointerError",
     "KmemCache",
     "Leak",
@@ -102,6 +107,8 @@ __all__ = [
     "PyslabError",
     "Region",
     "Ring",
+    "SharedClient",
+    "SharedHolders",
     "Shrinker",
     "SlabCounts",
     "StaleHandleError",
@@ -121,6 +128,7 @@ __all__ = [
     "__version__",
     "api_address",
     "arrow",
+    "attach",
     "compat",
     "default_arena",
     "dump",
@@ -133,6 +141,7 @@ __all__ = [
     "loads",
     "malloc_library",
     "numpy_handler",
+    "open_handle",
     "parse_bytes",
     "profiler",
     "profiler_records",
@@ -149,10 +158,12 @@ _MODULES = (
     *("testing", "watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
+    "_arena.attaching": ("attach",),
     "_figures.address_map": ("AddressMap", "AddressRange"),
     "_figures.profiler": ("profiler",),
     "_figures.profiler_records": ("MemoryRecord", "ProfilerRecords", "profiler_records"),
     "_figures.records": ("ArenaStats", "CacheStats", "ZoneStats"),
+    "_figures.share_records": ("SharedClient", "SharedHolders"),
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),

@@ -13,6 +13,7 @@ from pyslab._arena.arena import Arena
 from pyslab._core import Buffer
 from pyslab._figures.address_map import AddressMap
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
+from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
@@ -42,6 +43,9 @@ __all__ = [
     "NoReturn",
     "Order",
     "Shape",
+    "Shared",
+    "SharedClient",
+    "SharedHolders",
     "StatisticsBlock",
     "T",
     "Track",
@@ -60,6 +64,7 @@ __all__ = [
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
+Shared = Literal["writable"]
 Fork = Literal["view", "refuse"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]

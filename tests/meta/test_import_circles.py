@@ -21,8 +21,8 @@ PACKAGE = REPO / "src" / "pyslab"
 C_SOURCES = REPO / "csrc" / "python"
 # What C imports later.
 AT_A_CALL = {
-    *("pyslab._arena.debugging", "pyslab._arena.handles", "pyslab.interchange"),
-    "pyslab._sharing.subclasses",
+    *("pyslab._arena.attaching", "pyslab._arena.debugging", "pyslab._arena.handles"),
+    *("pyslab._sharing.subclasses", "pyslab.interchange"),
 }
 LAZY = "__getattr__"
 LAZY_MODULES = ("", "._hints")  # after the name of the package

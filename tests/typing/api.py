@@ -7,6 +7,7 @@ annotation that lets one through fails too.
 
 import copy
 import pickle
+from typing import Any
 
 from typing_extensions import assert_type
 
@@ -76,7 +77,9 @@ def buffers(arena: pyslab.Arena) -> None:
     assert_type(buf.nbytes, int)
     assert_type(buf.capacity, int)
     assert_type(buf.address, int)
-    assert_type(buf.arena, pyslab.Arena)
+    assert_type(buf.arena, pyslab.Arena | Any)
+    assert_type(pyslab.open_handle(buf.handle(uses=2, pinned=False)), pyslab.Buffer)
+    assert_type(pyslab.attach(pid=1).owner_alive, bool)
     assert_type(buf.released, bool)
     assert_type(buf == b"abc", bool)
     for item in buf:

@@ -72,9 +72,9 @@ def test_what_an_import_imports() -> None:
                 *("_memory", "errors", "sizes"),
                 *("_arena.arena", "_arena.arrays", "_arena.handles", "_arena.kernel_reports"),
                 *("_arena.options", "_arena.prealloc", "_arena.reclaim", "_arena.refusals"),
-                *("_arena.reports", "_arena.tracking", "_arena.windows", "_memory.closing"),
+                *("_arena.reports", "_arena.sharing", "_arena.tracking", "_arena.windows"),
                 *("_memory.gfp", "_memory.gfp_zones", "_memory.numpy_allocator", "_memory.prefill"),
-                *("_memory.ring", "_memory.slots"),
+                *("_memory.closing", "_memory.ring", "_memory.slots"),
             )
         }
         assert own == expected, own ^ expected

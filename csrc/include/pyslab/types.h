@@ -442,7 +442,8 @@ typedef struct pyslab_handle {
     uint64_t heap_id[2]; /* which heap the block is in */
     uint64_t id;         /* random */
     uint32_t ticket;     /* where the table of the heap has it */
-    uint32_t reserved;
+    uint32_t tail;       /* bytes at the end of the block that its maker did not ask for, if it says
+                            so: for the receiver to heed */
 } pyslab_handle;
 
 enum pyslab_uses {

@@ -153,6 +153,13 @@ struct arena_counts arena_counts(const ArenaObject *self);
 /* How much needs the core arena mapped; without a GIL as it is seen from here. */
 Py_ssize_t arena_nr_live(const ArenaObject *self);
 
+/* A Heap (share/heap_object.h) begins as an Arena does, and has no core arena. */
+static inline void arena_look_at_clock(const ArenaObject *arena)
+{
+    if (arena->core != NULL)
+        arena_look(arena->core);
+}
+
 /* A Buffer, Page or array of nbytes has been made. A pin of the caller's becomes its count in
  * nr_live. */
 static always_inline void arena_count_held(ArenaObject *arena, Py_ssize_t nbytes)
@@ -166,7 +173,7 @@ static always_inline void arena_count_held(ArenaObject *arena, Py_ssize_t nbytes
     arena->current_bytes += nbytes;
 #endif
     if (unlikely(total % ARENA_LOOK_EVERY == 0))
-        arena_look(arena->core);
+        arena_look_at_clock(arena);
 }
 
 /* A Buffer, Page or array of nbytes has been made. */
@@ -176,7 +183,7 @@ static always_inline void arena_count_new(ArenaObject *arena, Py_ssize_t nbytes)
     uint64_t total = (uint64_t)tally_add(arena->tallies, 1, nbytes, 1, 0, 0);
 
     if (unlikely(total % ARENA_LOOK_EVERY == 0))
-        arena_look(arena->core);
+        arena_look_at_clock(arena);
 #else
     arena->nr_live++;
     arena_count_held(arena, nbytes);

@@ -407,6 +407,16 @@ bool buffer_is_usable(const BufferObject *self)
     return false;
 }
 
+bool buffer_is_writable(const BufferObject *self)
+{
+    if (!buffer_is_usable(self))
+        return false;
+    if (likely((self->marks & BUFFER_READ_ONLY) == 0))
+        return true;
+    PyErr_SetString(PyExc_TypeError, "the Buffer is read-only");
+    return false;
+}
+
 bool buffer_has_no_exports(const BufferObject *self, const char *call)
 {
     if (self->exports == 0)
@@ -475,8 +485,8 @@ static int getbuffer(PyObject *op, Py_buffer *view, int flags)
     view->obj = NULL;
     if (!buffer_is_usable(self))
         return -1;
-    if (PyBuffer_FillInfo(view, op, self->nbytes == 0 ? &nothing : self->p, self->nbytes, 0,
-                          flags) < 0)
+    if (PyBuffer_FillInfo(view, op, self->nbytes == 0 ? &nothing : self->p, self->nbytes,
+                          (self->marks & BUFFER_READ_ONLY) != 0, flags) < 0)
         return -1;
     buffer_hold(self);
     self->ever_exported = true;

@@ -4,7 +4,7 @@
  * What it is: one struct for all Buffers, and one struct buffer_ops for each kind, which is
  * defined where that kind is made: kmalloc/kmalloc_buffer.c, pages/page_buffer.c,
  * cache/cache_object.c, mempool/mempool_object.c, region/region_buffer.c, vm/vm_calls.c,
- * window/window_view.c. A new kind is a new table; nothing here changes.
+ * window/window_view.c, share/shared_buffer.c. A new kind is a new table; nothing here changes.
  * What it is not: the Python type (buffer_type.c) and its bytes as a sequence (buffer_access.c).
  *
  * Lifetime. A Buffer keeps its Arena (arena_hold()) and owns a reference to `keep`, and dropping
@@ -23,9 +23,10 @@
 #include "python/arena/arena_object.h"
 
 enum buffer_mark {
-    BUFFER_HIDDEN = 1,   /* memory that krealloc left: in the arena's nr_live, in no other count */
-    BUFFER_TRACED = 2,   /* tracemalloc may know of it */
-    BUFFER_RELEASED = 4, /* its object is released (debug_release in slab/debug.h) */
+    BUFFER_HIDDEN = 1,    /* memory that krealloc left: in the arena's nr_live, in no other count */
+    BUFFER_TRACED = 2,    /* tracemalloc may know of it */
+    BUFFER_RELEASED = 4,  /* its object is released (debug_release in slab/debug.h) */
+    BUFFER_READ_ONLY = 8, /* its bytes are not to be written to */
 };
 
 typedef struct buffer_object {
@@ -69,6 +70,7 @@ struct buffer_ops {
     /* Its Buffers change other objects of the arena, so without a GIL they are guarded with these
      * (arena/arena_guard.h); others each by itself. */
     bool in_arena;
+    bool is_block;        /* its memory is a whole block of kmalloc or alloc_pages */
     const char *made_by;  /* the call that makes such Buffers, for messages */
     const char *freed_by; /* the call that ends one, for messages */
 };
@@ -105,6 +107,8 @@ bool buffer_state_is_possible(const BufferObject *self);
 size_t buffer_capacity(const BufferObject *self);
 /* False with ValueError set once kfree was called. */
 bool buffer_is_usable(const BufferObject *self);
+/* The same; false too with TypeError set if it is read-only. */
+bool buffer_is_writable(const BufferObject *self);
 /* False with BufferError set, which names the call, while views are alive. */
 bool buffer_has_no_exports(const BufferObject *self, const char *call);
 /* What kfree does: 0, or -1 with BufferError, DoubleFreeError or InvalidPointerError set. */

@@ -79,7 +79,7 @@ static int set_byte(BufferObject *self, PyObject *key, PyObject *value)
         PyErr_Format(PyExc_ValueError, "a byte must be in range(0, 256), got %S", value);
         return -1;
     }
-    byte = byte_at(self, i);
+    byte = buffer_is_writable(self) ? byte_at(self, i) : NULL;
     if (byte == NULL)
         return -1;
     *byte = (unsigned char)x;
@@ -102,7 +102,7 @@ static int set_by_view(PyObject *op, PyObject *key, PyObject *value)
 /* Copies a contiguous value over the bytes start .. start + n - 1. */
 static int set_run(BufferObject *self, Py_ssize_t start, Py_ssize_t n, const Py_buffer *value)
 {
-    if (!buffer_is_usable(self))
+    if (!buffer_is_writable(self))
         return -1;
     if (value->len != n) {
         PyErr_Format(PyExc_ValueError, "cannot assign %zd bytes to a slice of %zd", value->len, n);

@@ -5,6 +5,7 @@
 #include "python/buffer/buffer_access.h"
 #include "python/buffer/buffer_copy.h"
 #include "python/interchange/dlpack.h"
+#include "python/share/shared_buffer.h"
 
 #include <stddef.h>
 
@@ -49,9 +50,20 @@ static PyObject *buffer_exit(PyObject *op, PyObject *args)
 GUARD_TWO(buffer_tobytes, buffer_owner)
 GUARD_TWO(buffer_enter, buffer_owner)
 GUARD_TWO(buffer_exit, buffer_owner)
+GUARD_FAST(buffer_handle, buffer_owner)
 
 static PyMethodDef buffer_methods[] = {
     {"tobytes", GUARDED(buffer_tobytes), METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
+    {"close", GUARDED(buffer_exit), METH_NOARGS,
+     "close($self, /)\n--\n\nWhat the end of `with buffer:` does: kfree(); again does nothing."},
+    {"handle", FAST(GUARDED(buffer_handle)),
+     "handle($self, /, uses=1, *, pinned=False)\n--\n\n"
+     "Bytes for another process, which opens the same memory with them: open_handle().\n\n"
+     "For whole blocks of a page and more of a shared arena, and for Buffers from\n"
+     "open_handle(). uses: how often it may be opened (1 to 65534). pinned: any number of\n"
+     "times, as long as this process has the block. A block that is freed before it was\n"
+     "opened stays until it was, or until the handle ends.\n"
+     "Raises PyslabError for a private arena, ValueError for other blocks and once freed."},
     {"__copy__", buffer_method_copy, METH_NOARGS,
      "__copy__($self, /)\n--\n\n"
      "A Buffer of the same arena with the same bytes.\n\n"
@@ -121,7 +133,8 @@ static PyGetSetDef buffer_getset[] = {
     {"capacity", GUARDED(get_capacity), NULL,
      "Usable bytes without moving, int; what ksize() gives.", NULL},
     {"address", GUARDED(get_address), NULL, "Address of the first byte, int.", NULL},
-    {"arena", get_arena, NULL, "The Arena that the memory belongs to.", NULL},
+    {"arena", get_arena, NULL,
+     "The Arena that the memory belongs to; a Heap if it is another process's.", NULL},
     {"released", GUARDED(get_released), NULL, "True once kfree() was called, bool.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

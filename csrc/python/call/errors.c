@@ -230,6 +230,8 @@ PyObject *exception_of_code(int code)
         return objects.out_of_memory;
     case PYSLAB_ECORRUPT:
         return objects.corruption;
+    case PYSLAB_ESTALE:
+        return objects.stale_handle;
     case PYSLAB_EFORKED:
         return objects.forked;
     default:

@@ -88,13 +88,15 @@ static void tensor_describe(struct tensor *tensor, DLTensor *out)
     };
 }
 
-static struct tensor *tensor_new(PyObject *buffer)
+/* What has no version cannot say that it is read-only. */
+static struct tensor *tensor_new(PyObject *buffer, bool versioned)
 {
     struct tensor *tensor = PyMem_Calloc(1, sizeof *tensor);
 
     if (tensor == NULL) {
         PyErr_NoMemory();
-    } else if (PyObject_GetBuffer(buffer, &tensor->view, PyBUF_WRITABLE) < 0) {
+    } else if (PyObject_GetBuffer(buffer, &tensor->view,
+                                  versioned ? PyBUF_SIMPLE : PyBUF_WRITABLE) < 0) {
         PyMem_Free(tensor);
         tensor = NULL;
     }
@@ -103,7 +105,7 @@ static struct tensor *tensor_new(PyObject *buffer)
 
 static PyObject *capsule_new(PyObject *buffer, const struct dlpack_options *options)
 {
-    struct tensor *tensor = tensor_new(buffer);
+    struct tensor *tensor = tensor_new(buffer, options->versioned);
     PyObject *capsule;
 
     if (tensor == NULL)
@@ -113,7 +115,8 @@ static PyObject *capsule_new(PyObject *buffer, const struct dlpack_options *opti
             .version = {DLPACK_MAJOR_VERSION, DLPACK_MINOR_VERSION},
             .manager_ctx = tensor,
             .deleter = versioned_deleter,
-            .flags = options->copy ? DLPACK_FLAG_BITMASK_IS_COPIED : 0,
+            .flags = (options->copy ? DLPACK_FLAG_BITMASK_IS_COPIED : 0) |
+                     (tensor->view.readonly ? DLPACK_FLAG_BITMASK_READ_ONLY : 0),
         };
         tensor_describe(tensor, &tensor->versioned.dl_tensor);
         capsule = PyCapsule_New(&tensor->versioned, VERSIONED_NAME, versioned_capsule_free);

@@ -12,6 +12,7 @@ enum { DLPACK_MAJOR_VERSION = 1, DLPACK_MINOR_VERSION = 0 };
 enum { kDLCPU = 1 };  /* device type */
 enum { kDLUInt = 1 }; /* type code */
 
+#define DLPACK_FLAG_BITMASK_READ_ONLY UINT64_C(1)
 #define DLPACK_FLAG_BITMASK_IS_COPIED (UINT64_C(1) << 1)
 
 typedef struct {

@@ -7,7 +7,8 @@
 #include <string.h>
 
 /* No functions: what buffer.c does for a kind that has none is right for kmalloc. */
-const struct buffer_ops kmalloc_buffer_ops = {.made_by = "kmalloc", .freed_by = "kfree"};
+const struct buffer_ops kmalloc_buffer_ops = {
+    .is_block = true, .made_by = "kmalloc", .freed_by = "kfree"};
 
 /* --- resize -------------------------------------------------------------- */
 

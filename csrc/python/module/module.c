@@ -15,6 +15,8 @@
 #include "python/pages/page_type.h"
 #include "python/reclaim/reclaim_hooks.h"
 #include "python/region/region_type.h"
+#include "python/share/heap_object.h"
+#include "python/share/shared_buffer.h"
 #include "python/share/travel.h"
 #include "python/stack/stack_hook.h"
 #include "python/tracing/tracing.h"
@@ -42,8 +44,9 @@ static bool module_fill(PyObject *module)
            add_type(module, region_type_new(module), &objects.region_type) &&
            add_type(module, shrinker_type_new(module), &objects.shrinker_type) &&
            add_type(module, usage_type_new(module), &objects.usage_type) &&
-           numpy_handler_add(module) && travel_add(module) && c_api_add(module) &&
-           tracing_add(module) && stack_hook_add();
+           add_type(module, heap_type_new(module), &objects.heap_type) &&
+           share_functions_add(module) && travel_add(module) && numpy_handler_add(module) &&
+           c_api_add(module) && tracing_add(module) && stack_hook_add();
 }
 
 PyMODINIT_FUNC PyInit__core(void)

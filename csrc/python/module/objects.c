@@ -36,6 +36,8 @@ bool objects_import(void)
         {"pyslab.errors", "ArenaForkedError", &objects.forked},
         {"pyslab.errors", "CacheBusyError", &objects.cache_busy},
         {"pyslab.errors", "WindowExhaustedError", &objects.window_exhausted},
+        {"pyslab.errors", "StaleHandleError", &objects.stale_handle},
+        {"pyslab.errors", "NotAttachedError", &objects.not_attached},
     };
 
     for (size_t i = 0; i < sizeof imports / sizeof imports[0]; i++) {

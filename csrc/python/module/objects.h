@@ -27,6 +27,7 @@ struct module_objects {
     PyTypeObject *window_type;
     PyTypeObject *region_type;
     PyTypeObject *usage_type;
+    PyTypeObject *heap_type;
     PyTypeObject *shrinker_type;
     PyObject *flag_type;   /* enum.Flag */
     PyObject *parse_bytes; /* pyslab.sizes.parse_bytes */
@@ -40,6 +41,8 @@ struct module_objects {
     PyObject *forked;
     PyObject *cache_busy;
     PyObject *window_exhausted;
+    PyObject *stale_handle;
+    PyObject *not_attached;
 };
 
 extern struct module_objects objects;

@@ -35,6 +35,7 @@ static const struct buffer_ops page_buffer_ops = {
     .give_back = page_buffer_give_back,
     .capacity = page_buffer_capacity,
     .is_shared = page_buffer_is_shared,
+    .is_block = true,
     .made_by = "get_free_pages",
     .freed_by = "kfree",
 };

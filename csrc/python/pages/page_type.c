@@ -1,9 +1,10 @@
-/* page_type.c - pyslab.Page: the type, its attributes and its one method, buffer(). */
+/* page_type.c - pyslab.Page: the type, its attributes and its methods. */
 #include "python/pages/page_type.h"
 
 #include "python/arena/arena_guard.h"
 #include "python/pages/page_buffer.h"
 #include "python/pages/page_object.h"
+#include "python/share/shared_buffer.h"
 #include "python/window/window_object.h"
 
 #include <stddef.h>
@@ -124,10 +125,14 @@ static PyObject *get_refcount(PyObject *op, void *unused)
 }
 
 GUARD_TWO(method_buffer, owner_of_member)
+GUARD_FAST(page_handle, owner_of_member)
 
 static PyMethodDef page_methods[] = {
     {"buffer", GUARDED(method_buffer), METH_NOARGS,
      "buffer($self, /)\n--\n\nA Buffer over the frames, with a reference of its own."},
+    {"handle", FAST(GUARDED(page_handle)),
+     "handle($self, /, uses=1, *, pinned=False)\n--\n\nAs Buffer.handle(), for the block of "
+     "frames."},
     {NULL, NULL, 0, NULL},
 };
 

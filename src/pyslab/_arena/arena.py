@@ -17,17 +17,17 @@ from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
 from pyslab._arena.refusals import create_arena
+from pyslab._arena.sharing import Sharing
 from pyslab._arguments import size_option
-from pyslab._core import ArenaBase, Shrinker, ffi, lib
+from pyslab._core import Shrinker, ffi, lib
 from pyslab._memory.closing import Closing
-from pyslab._memory.ring import Ring
 from pyslab._memory.slots import LAST_PKMAP, window_slots
 from pyslab.errors import ArenaClosedError, PyslabError
 
 __all__ = ["Arena"]
 
 
-class Arena(ArenaBase, Closing):
+class Arena(Sharing, Closing):
     """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
@@ -53,8 +53,9 @@ class Arena(ArenaBase, Closing):
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
     after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
     docs/debugging.md.
-    shared: True: arrays travel between processes: docs/sharing-arrays.md. fork: what a forked child
-    has of it: ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
+    shared: other processes may read its blocks by handles, and arrays travel there; ``"writable"``:
+    and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
+    ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
@@ -79,7 +80,7 @@ class Arena(ArenaBase, Closing):
         background_purge: bool = False,
         track: hints.Track | None = None,
         debug: str | None = None,
-        shared: bool | str = False,
+        shared: bool | hints.Shared = False,
         fork: hints.Fork = "view",
     ) -> None:
         wanted = prealloc_option(prealloc)
@@ -221,14 +222,7 @@ class Arena(ArenaBase, Closing):
     kmap_local = windows.kmap_local
     kmap_flush_unused = windows.kmap_flush_unused
     window = windows.window
-
-    def ring(self, nbytes: int | str) -> Ring:
-        """Return a Ring of nbytes, rounded up to whole frames, mapped twice in a row.
-
-        In a forked child it is a copy. Raises OutOfMemoryError, ValueError, TypeError,
-        ArenaForkedError.
-        """
-        return Ring(self._ring(nbytes))
+    ring = windows.ring
 
     def flush(self) -> None:
         """Wait until the file behind the high zones is on the disk; else do nothing.

@@ -1,4 +1,4 @@
-"""The methods of Arena that show high frames: its own remap window, and others.
+"""The methods of Arena that show high frames: its own remap window, others, and rings.
 
 Each function is the method (kmap_window: the property) of Arena with its name. kmap() and
 kunmap() themselves are C methods of ArenaBase; the window is in _memory/window.py, imported at
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pyslab import _hints as hints
 from pyslab._core import Buffer, Page
+from pyslab._memory.ring import Ring
 from pyslab._memory.slots import LAST_PKMAP
 
 
@@ -52,3 +53,12 @@ def window(self: hints.Arena, slots: int = LAST_PKMAP, order: int = 0) -> hints.
     from pyslab._memory.window import Window
 
     return Window(self, slots, order)
+
+
+def ring(self: hints.Arena, nbytes: int | str) -> Ring:
+    """Return a Ring of nbytes, rounded up to whole frames, mapped twice in a row.
+
+    In a forked child it is a copy. Raises OutOfMemoryError, ValueError, TypeError,
+    ArenaForkedError.
+    """
+    return Ring(self._ring(nbytes))
