@@ -37,9 +37,10 @@ static PyObject *error_new(const pyslab_corruption *found)
             make, "NIsNnLNiiy#NNN", report_text(found), (unsigned)found->kind, found->cache,
             PyLong_FromVoidPtr((void *)(uintptr_t)found->object), (Py_ssize_t)found->object_size,
             (long long)found->offset, PyLong_FromVoidPtr((void *)(uintptr_t)found->address),
-            (int)found->expected, (int)found->found, (const char *)found->dump,
-            (Py_ssize_t)found->dump_bytes, PyLong_FromVoidPtr((void *)(uintptr_t)found->dump_at),
-            stack_list(found->allocated_at), stack_list(found->freed_at));
+            (int)found->expected, (int)found->found,
+            found->dump != NULL ? (const char *)found->dump : "", (Py_ssize_t)found->dump_bytes,
+            PyLong_FromVoidPtr((void *)(uintptr_t)found->dump_at), stack_list(found->allocated_at),
+            stack_list(found->freed_at));
     Py_XDECREF(make);
     return error;
 }
