@@ -50,7 +50,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 
     store_relaxed(&km->nr_large, 0);
     store_relaxed(&km->large_pages, 0);
-    large_debug_init(km);
+    large_debug_init(km, pages->map.nr_pages);
     size_classes_init(&km->classes, geometry, max_class_bytes(pages, km->slabs.debug.any));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
         struct kmem_cache *cache;

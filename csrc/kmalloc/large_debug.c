@@ -17,10 +17,9 @@
 
 /* --- set-up ------------------------------------------------------------- */
 
-void large_debug_init(struct kmalloc *km)
+void large_debug_init(struct kmalloc *km, uint32_t nr_pages)
 {
     struct large_debug *debug = &km->large_debug;
-    uint64_t nr_pages = km->slabs.pages->map.nr_pages;
 
     *debug = (struct large_debug){0};
     lock_init(&debug->lock, LOCK_RANK_CACHE);

@@ -29,7 +29,7 @@ struct large_debug {
     uint64_t max_pages;        /* constant */
 };
 
-void large_debug_init(struct kmalloc *km);
+void large_debug_init(struct kmalloc *km, uint32_t nr_pages);
 void large_debug_destroy(struct kmalloc *km);
 /* A block for size bytes; NULL: no memory. */
 void *large_debug_alloc(struct kmalloc *km, size_t size, unsigned align_order, uint32_t gfp);
