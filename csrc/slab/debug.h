@@ -180,9 +180,9 @@ void debug_free_released(struct kmem_cache *cache, void *p);
 /* p is for this many bytes from now on; those that are new read zero if `zero`. False, and nothing
  * has changed: the object has no room for so many. pre: p is live */
 bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero);
-/* Checks p as debug_free does, reports and repairs what was written to around it, and if nothing was
- * tells what the caller asked for (asked: or NULL). Errors, which are not reported: EDOUBLE, EPOINTER.
- * pre: p lies in a slab of the cache */
+/* Checks p as debug_free does, reports and repairs what was written to around it, and if nothing
+ * was tells what the caller asked for (asked: or NULL). Errors, which are not reported: EDOUBLE,
+ * EPOINTER. pre: p lies in a slab of the cache */
 int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked);
 /* Reports p, which somebody frees although it is nothing that may be freed so: to `cache`, or by
  * kfree (NULL), if the cache whose object it is has the flag F, or a tool watches the arena.

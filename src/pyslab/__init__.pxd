@@ -367,7 +367,7 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t heap_id[2]
         uint64_t id
         uint32_t ticket
-        uint32_t reserved
+        uint32_t tail
 
     enum:  # pyslab_uses
         PYSLAB_USES_PINNED

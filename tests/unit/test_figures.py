@@ -17,6 +17,7 @@ RECORDS = [
     *(pyslab.ZonePolicy, pyslab.ZoneLayout, watermarks.Watermarks, watermarks.PageSets),
     *(procfs.BuddyInfo, procfs.ZoneInfo, procfs.SlabInfo, procfs.PageSetInfo),
     *(pyslab.SlabCounts, pyslab.SupplyCounts, pyslab.Leak),
+    *(pyslab.SharedClient, pyslab.SharedHolders),
 ]
 
 

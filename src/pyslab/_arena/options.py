@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import os
-import re
 
 from pyslab import _hints as hints
 from pyslab._arena.forking import FORKS
@@ -26,7 +25,7 @@ HUGEPAGES = {
 CLASSES = {"fine": lib.PYSLAB_CLASSES_FINE, "linux": lib.PYSLAB_CLASSES_LINUX}
 _MAX_DEBUG = 255  # bytes of the text
 _DEBUG_GROUP = r"[FZPUfzpu-]+(,[!-+\--:<-~]+)*"
-_DEBUG_TEXT = re.compile(rf"({_DEBUG_GROUP}(;{_DEBUG_GROUP})*)?")  # as csrc/slab/debug_text.c
+_DEBUG_TEXT = rf"({_DEBUG_GROUP}(;{_DEBUG_GROUP})*)?"  # as csrc/slab/debug_text.c
 _MAX_PURGE_DELAY = 1_000_000
 
 
@@ -96,7 +95,9 @@ def _set_debug(options: hints.Any, debug: str | None) -> hints.Any:
         return None
     if not isinstance(debug, str):
         raise TypeError(f"debug is a str such as 'FZPU', not {type(debug).__name__}")
-    if not _DEBUG_TEXT.fullmatch(debug) or len(debug) > _MAX_DEBUG:
+    import re  # which takes its time
+
+    if not re.fullmatch(_DEBUG_TEXT, debug) or len(debug) > _MAX_DEBUG:
         raise ValueError(f"debug is letters of FZPU, and names of caches after commas: {debug!r}")
     options.debug = kept = ffi.new("char[]", debug.encode())
     return kept

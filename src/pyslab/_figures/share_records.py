@@ -11,9 +11,10 @@ __all__ = ["SharedClient", "SharedHolders"]
 class SharedClient:
     """Another process that has attached the arena.
 
-    row: its row in the table of holders, which is its alone while it lives. alive: False until
-    reap() has cleared up after it. pid is None: the system does not tell who has such a lock, and
-    a number would mean something else in another pid namespace.
+    row: Its row in the table of holders, which is its alone while it lives.
+    alive: False until reap() has cleared up after it.
+    pid: None: the system does not tell who has such a lock, and a number would mean something
+    else in another pid namespace.
     """
 
     row: int
@@ -23,7 +24,11 @@ class SharedClient:
 
 @dataclasses.dataclass(frozen=True)
 class SharedHolders:
-    """Who keeps a block: clients that have it open, and handles of it that are not used up."""
+    """Who keeps a block.
+
+    clients: Processes that have it open.
+    handles: Handles of it that are not used up.
+    """
 
     clients: int
     handles: int
