@@ -137,11 +137,11 @@ struct page_alloc {
     struct usage own_usage;            /* while an arena is nobody's side */
     const struct fault_watch *faults;  /* what is made to fail: own_faults, or that other's */
     struct fault_watch own_faults;
-    struct shelf shelf;                /* large blocks freed a moment ago: shelf.h */
-    struct purge purge;                /* giving memory back: purge.c */
-    struct hugepages huge;             /* asking for huge pages: hugepage.c */
-    struct keeper keeper;              /* who may hold blocks that their owner frees */
-    struct reclaim reclaim;            /* when memory is short: reclaim.c, shrinker.c */
+    struct shelf shelf;     /* large blocks freed a moment ago: shelf.h */
+    struct purge purge;     /* giving memory back: purge.c */
+    struct hugepages huge;  /* asking for huge pages: hugepage.c */
+    struct keeper keeper;   /* who may hold blocks that their owner frees */
+    struct reclaim reclaim; /* when memory is short: reclaim.c, shrinker.c */
 };
 
 #endif
