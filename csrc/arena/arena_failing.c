@@ -48,7 +48,7 @@ int arena_failing_begin(struct pyslab_arena *arena, const pyslab_failing_options
                                     .space_left = options->space_bytes,
                                     .stats = {.struct_size = sizeof attr->stats}};
     if (options->cache != NULL)
-        strcpy(attr->cache, options->cache);
+        memcpy(attr->cache, options->cache, strlen(options->cache) + 1);
     attr->options.cache = NULL; /* the caller's text may go */
     if (attr->options.probability == 0)
         attr->options.probability = MILLION;

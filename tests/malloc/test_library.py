@@ -56,7 +56,7 @@ def test_exports() -> None:
 
 @needs_nm
 def test_what_it_needs() -> None:
-    """The C library alone; C++'s runtime only if the program has it."""
+    """The C library alone; C++'s runtime and AddressSanitizer's only if the program has it."""
     undefined = _symbols("--undefined-only")
     foreign = [fields[-1] for fields in undefined if "@GLIBC" not in fields[-1]]
     strong = [fields[-1] for fields in undefined if fields[0] == "U" and fields[-1] in foreign]
@@ -64,6 +64,9 @@ def test_what_it_needs() -> None:
     assert set(foreign) <= {
         *("_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__gmon_start__"),
         *("_ZSt15get_new_handlerv", "_ZSt17__throw_bad_allocv"),
+        *("__asan_poison_memory_region", "__asan_unpoison_memory_region"),
+        *("__asan_region_is_poisoned",),
+        *("__lsan_register_root_region", "__lsan_unregister_root_region"),
     }
 
 
