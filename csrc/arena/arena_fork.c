@@ -47,11 +47,12 @@ static void table_locks(struct pyslab_arena *arena, lock_action act)
     act(&arena->kmalloc.slabs.lock);
 }
 
-/* Also those of the mempools, which are made of caches. */
+/* Also those of the mempools, which are made of caches, and of the large blocks that wait. */
 static void cache_locks(struct pyslab_arena *arena, lock_action act)
 {
     struct slab_alloc *sa = &arena->kmalloc.slabs;
 
+    act(&arena->kmalloc.large_debug.lock);
     for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++)
         if (sa->caches[id] != NULL)
             act(&sa->caches[id]->lock);

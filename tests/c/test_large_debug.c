@@ -2,6 +2,10 @@
  * their end and after their free, wrong frees; and that ksize and krealloc keep their promises. */
 #include "rig.h"
 
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define SIZE ((size_t)300000) /* above the largest class */
 
 static pyslab_arena *arena;
@@ -223,6 +227,42 @@ static void runs_and_zeroes(void)
     end();
 }
 
+static _Atomic bool held;
+
+/* Has the lock of the quarantine for a moment, as a thread that frees has. */
+static void *hold(void *unused)
+{
+    (void)unused;
+    lock_acquire(&arena->kmalloc.large_debug.lock);
+    store_relaxed(&held, true);
+    usleep(50000);
+    lock_release(&arena->kmalloc.large_debug.lock);
+    return NULL;
+}
+
+/* A child may use large blocks, whatever another thread of its parent did at that moment. */
+static void forks_beside_a_thread(void)
+{
+    pthread_t thread;
+    int status;
+    pid_t pid;
+
+    begin_with("P");
+    store_relaxed(&held, false);
+    EXPECT(pthread_create(&thread, NULL, hold, NULL) == 0);
+    while (!load_relaxed(&held))
+        usleep(100);
+    pid = fork();
+    if (pid == 0) {
+        alarm(10);
+        _exit(pyslab_kfree(arena, pyslab_kmalloc(arena, SIZE, KERNEL)) != PYSLAB_OK);
+    }
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    pthread_join(thread, NULL);
+    end();
+}
+
 static const struct test tests[] = {
     TEST(overrun_found_at_free),
     TEST(overrun_by_64_of_whole_frames),
@@ -233,6 +273,7 @@ static const struct test tests[] = {
     TEST(double_free_without_quarantine),
     TEST(resizing),
     TEST(runs_and_zeroes),
+    TEST(forks_beside_a_thread),
 };
 
 TEST_MAIN(tests)
