@@ -234,3 +234,19 @@ def test_attaching_by_descriptors(arena: Arena) -> None:
         other.close()
         os.close(heap_fd)
         os.close(table_fd)
+
+
+def test_counters(arena: Arena, peer: Peer) -> None:
+    """vmstat tells what became of blocks; a private arena has no such lines."""
+    buf = _filled(arena, PAGE, b"a")
+    handle = buf.handle()
+    assert peer.ask(f"pyslab.open_handle({handle!r})[0]") == 97
+    assert peer.ask(f"pyslab.open_handle({handle!r})") == "StaleHandleError"
+    before = arena.vm_stat()
+    open_handle(buf.handle())
+    after = arena.vm_stat()
+    assert (before["share_exports"], before["share_exports_refused"]) == (1, 0)
+    assert after["share_opens"] - before["share_opens"] == 1
+    assert "share_taken_back 0\n" in arena.vmstat()
+    with pyslab.Arena("1MiB") as private:
+        assert not [name for name in private.vm_stat() if name.startswith("share_")]

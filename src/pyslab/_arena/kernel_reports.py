@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pyslab import _hints as hints
 from pyslab._arena.reports import CoreArena
+from pyslab._arena.sharing import share_counters
 from pyslab._core import ffi, lib
 
 _KERNEL_SUFFIXES = {"HIGHMEM": "high"}  # pgalloc_high; the others are the name's own
@@ -53,7 +54,8 @@ def slab_info(self: hints.Arena) -> tuple[hints.procfs.SlabInfo, ...]:
 def vm_stat(self: hints.Arena) -> dict[str, int]:
     """Return the counters of /proc/vmstat that an arena has, by the kernel's names.
 
-    Steps of the slow path for which the kernel has no counter follow with our names.
+    Steps of the slow path for which the kernel has no counter follow with our names; in a shared
+    arena also what became of its blocks in other processes, as share_exports and so on.
     """
     stats, events, zones = self.stats(), self.vm_events(), self.zone_stats()
     counters = {"nr_free_pages": stats.free_pages}
@@ -64,7 +66,7 @@ def vm_stat(self: hints.Arena) -> dict[str, int]:
     for suffix, zone in zip(suffixes, zones, strict=True):
         counters[f"allocstall_{suffix}"] = zone.nr_stalls
     counters["pgfree"] = sum(zone.pages_freed for zone in zones)
-    return counters | events.by_kernel_name()
+    return counters | events.by_kernel_name() | share_counters(self)
 
 
 # --- the texts of /proc --------------------------------------------------------

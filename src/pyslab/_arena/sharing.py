@@ -69,11 +69,43 @@ class Sharing(ArenaBase):
         return int(fds[0]), int(fds[1])
 
 
-def _figures(arena: ArenaBase) -> hints.Any:
-    """Return the pyslab_share_stats of an arena that is shared."""
+_COUNTERS = {  # in vm_stat(), and the fields of pyslab_share_stats; all since creation
+    "share_exports": "nr_exports",
+    "share_exports_refused": "nr_refused",
+    "share_opens": "nr_opens",
+    "share_stale_handles": "nr_stale",
+    "share_expired_handles": "nr_expired",
+    "share_client_deaths": "nr_deaths",
+    "share_taken_back": "nr_taken_back",
+    "share_taken_back_bytes": "taken_back_bytes",
+}
+
+
+def share_counters(arena: ArenaBase) -> dict[str, int]:
+    """Return the counters of a shared arena for vm_stat(); nothing for a private one.
+
+    share_opens, share_stale_handles and share_client_deaths are this process's, in all heaps.
+    """
+    raw = _read(arena)
+    if not _is_shared(raw):
+        return {}
+    return {name: int(getattr(raw, field)) for name, field in _COUNTERS.items()}
+
+
+def _read(arena: ArenaBase) -> hints.Any:
     raw = ffi.new("pyslab_share_stats *")
     with reports.CoreArena(arena) as handle:
         lib.pyslab_share_stats_read(handle, raw)
-    if raw.heap_id[0] == raw.heap_id[1] == 0:
+    return raw
+
+
+def _is_shared(raw: hints.Any) -> bool:
+    return bool(raw.heap_id[0] or raw.heap_id[1])
+
+
+def _figures(arena: ArenaBase) -> hints.Any:
+    """Return the pyslab_share_stats of an arena that is shared."""
+    raw = _read(arena)
+    if not _is_shared(raw):
         raise PyslabError("the arena is private: only Arena(size, shared=True) can be shared")
     return raw
