@@ -225,7 +225,10 @@ def test_attaching_by_descriptors(arena: Arena) -> None:
             True,
             False,
         )
-        assert other.ask(f"pyslab.attach(pid={os.getpid()}) is heap") is True
+        assert (
+            other.ask(f"pyslab.attach(pid={os.getpid()}, heap_id={arena.heap_id!r}) is heap")
+            is True
+        )
         assert other.ask(f"pyslab.attach(heap_id={arena.heap_id!r}) is heap") is True
         assert other.ask("heap.detach()") is None
         assert other.ask("heap.heap_id") == "NotAttachedError"
