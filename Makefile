@@ -5,6 +5,7 @@
 # All build and install the package first, if anything it is made of has changed.
 # Also: make lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
 #       make pythons | test-pythons   other interpreters
+#       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -17,7 +18,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test programs lint c-tests asan tsan deaths counts wheels \
-        install-c pythons test-pythons clean
+        install-c pythons test-pythons bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -30,6 +31,12 @@ bench-malloc: $(VENV)/.stamp-install
 
 test: $(VENV)/.stamp-install c-tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench-dask: $(VENV)/.stamp-install
+	$(BIN)/python bench/dask/run.py $(BENCH_DASK_ARGS)
+
+dask-deaths: $(VENV)/.stamp-install
+	PYSLAB_DASK_KILLS=50 $(BIN)/python -m pytest tests/dask/test_deaths.py
 
 # --- other Pythons: as root, because of chroot; not in CI -------------------------
 
