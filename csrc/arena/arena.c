@@ -46,7 +46,7 @@ static int options_check(const pyslab_arena_options *options)
     if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
         options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->shared > PYSLAB_SHARE_WRITE ||
-        options->fork > PYSLAB_FORK_REFUSE)
+        options->fork > PYSLAB_FORK_SHARE)
         return PYSLAB_EINVAL;
     if (options->shared != PYSLAB_SHARE_NO &&
         (options->hugepages != PYSLAB_HUGEPAGES_NO || os_page_bytes() > PAGE_SIZE))
@@ -94,8 +94,8 @@ static int commit_shared(struct pyslab_arena *arena, const pyslab_arena_options 
         error = os_file_map(&arena->low, base, 0, arena->mapped_bytes, OS_FILE_SHARED);
     if (error == PYSLAB_OK)
         error = share_create(&arena->kmalloc, &arena->low, base, options, &arena->share);
-    if (error == PYSLAB_OK && options->fork == PYSLAB_FORK_REFUSE)
-        error = share_fork_refuse(arena->share);
+    if (error == PYSLAB_OK)
+        error = share_fork_choose(arena->share, options->fork);
     return error;
 }
 

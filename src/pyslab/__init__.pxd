@@ -136,6 +136,7 @@ cdef extern from "<pyslab.h>" nogil:
     enum:  # pyslab_fork
         PYSLAB_FORK_VIEW
         PYSLAB_FORK_REFUSE
+        PYSLAB_FORK_SHARE
 
     enum:  # pyslab_kmalloc_classes
         PYSLAB_CLASSES_FINE

@@ -9,10 +9,11 @@ b'hello' 112
 
 Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
 pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.leaks, pyslab.compat (other
-projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.testing
-(allocations that fail on purpose), pyslab.errors, pyslab.sizes; and what is the kernel's:
-pyslab.zones, pyslab.watermarks, pyslab.slab_limits, pyslab.procfs, pyslab.procfs_parse,
-pyslab.extfrag. A name that begins with an underscore is private.
+projects' names), pyslab.shared_memory (the standard library's, without files), pyslab.cymem and
+pyslab.cffi_builder (other extensions), pyslab.testing (allocations that fail on purpose),
+pyslab.errors, pyslab.sizes; and what is the kernel's: pyslab.zones, pyslab.watermarks,
+pyslab.slab_limits, pyslab.procfs, pyslab.procfs_parse, pyslab.extfrag. A name that begins with an
+underscore is private.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._sharing.numpy import share_numpy, to_shared
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.leaks import Leak
+    from pyslab.shared_memory import SharedMemory
     from pyslab.statistics import Statistics, StatisticsBlock
     from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
@@ -109,6 +111,7 @@ __all__ = [
     "Ring",
     "SharedClient",
     "SharedHolders",
+    "SharedMemory",
     "Shrinker",
     "SlabCounts",
     "StaleHandleError",
@@ -154,8 +157,8 @@ __all__ = [
 # in: a program pays for what it uses. __getattr__ imports them at the first use.
 _MODULES = (
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
-    *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("testing", "watermarks", "zones"),
+    *("leaks", "numpy_handler", "procfs", "procfs_parse", "shared_memory", "sizes", "slab_limits"),
+    *("statistics", "testing", "watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
     "_arena.attaching": ("attach",),
@@ -170,6 +173,7 @@ _NAMES_OF_MODULES = {
     "_sharing.numpy": ("share_numpy", "to_shared"),
     "interchange": ("dump", "dumps", "load", "loads"),
     "leaks": ("Leak",),
+    "shared_memory": ("SharedMemory",),
     "statistics": ("Statistics", "StatisticsBlock"),
     "zones": ("Zone", "ZoneLayout", "ZonePolicy"),
 }

@@ -160,6 +160,8 @@ enum pyslab_fork {
     PYSLAB_FORK_VIEW = 0,   /* a private view of what was in use, and a heap of its own beside */
     PYSLAB_FORK_REFUSE = 1, /* nothing: to touch a block there ends the child (SIGSEGV), and the
                                parent need not keep anything for it */
+    PYSLAB_FORK_SHARE = 2,  /* the blocks themselves: each sees what the other writes. The child
+                               allocates nothing there */
 };
 
 enum pyslab_kmalloc_classes {

@@ -55,7 +55,8 @@ class Arena(Sharing, Closing):
     docs/debugging.md.
     shared: other processes may read its blocks by handles, and arrays travel there; ``"writable"``:
     and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
-    ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
+    ``"view"``, what was in use, and room of its own; ``"share"``, the blocks themselves; or
+    ``"refuse"``: docs/fork.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
