@@ -51,12 +51,13 @@ class Arena(Sharing, Closing):
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
-    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
-    docs/debugging.md.
+    after a free and wrong frees (docs/debugging.md); None: what PYSLAB_DEBUG says.
     shared: other processes may read its blocks by handles, and arrays travel there; ``"writable"``:
     and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
     ``"view"``, what was in use, and room of its own; ``"share"``, the blocks themselves; or
     ``"refuse"``: docs/fork.md.
+    init_on_alloc: all memory reads zero when it is allocated; init_on_free: it is zeroed when it
+    is freed; None: what PYSLAB_INIT_ON_ALLOC and PYSLAB_INIT_ON_FREE say, 1 or 0.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
@@ -83,6 +84,8 @@ class Arena(Sharing, Closing):
         debug: str | None = None,
         shared: bool | hints.Shared = False,
         fork: hints.Fork = "view",
+        init_on_alloc: bool | None = None,
+        init_on_free: bool | None = None,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -101,6 +104,8 @@ class Arena(Sharing, Closing):
             debug=debug,
             shared=shared,
             fork=fork,
+            init_on_alloc=init_on_alloc,
+            init_on_free=init_on_free,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
