@@ -4,6 +4,7 @@
 #
 # All build and install the package first, if anything it is made of has changed.
 # Also: make lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
+#       make docs-pictures
 #       make pythons | test-pythons   other interpreters
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
@@ -18,7 +19,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test programs lint c-tests asan tsan deaths counts wheels \
-        install-c pythons test-pythons bench-dask dask-deaths clean
+        docs-pictures install-c pythons test-pythons bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -78,6 +79,10 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py lint > $(VENV)/requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-lint.txt
 	@touch $@
+
+# docs/pictures/*.svg, and PNGs of them in build/pictures to look at.
+docs-pictures: $(VENV)/.stamp-install
+	$(BIN)/python tools/docs_pictures.py
 
 # Servers, interpreters and tools of the system on the malloc library; not in CI.
 programs: $(VENV)/.stamp-install

@@ -315,6 +315,27 @@ bool object_is_marked(const struct kmem_cache *cache, void *p);
  * it was freed twice) */
 bool object_is_in_slab(const struct kmem_cache *cache, const void *p);
 
+/* --- slab_map.c --------------------------------------------------------- */
+
+enum object_state {
+    OBJECT_FREE,   /* in its slab */
+    OBJECT_CACHED, /* free, in a sheaf, the barn or a reserve */
+    OBJECT_LIVE,   /* in a caller's hands */
+};
+
+/* A slab. Three words: Python reads them as such. */
+struct slab_info {
+    uint32_t pfn;   /* its first frame */
+    uint32_t list;  /* enum slab_list */
+    uint32_t inuse; /* objects that are not free in it */
+};
+
+/* Tells the first nr slabs, list by list, and for each the state of its objects_per_slab objects,
+ * a byte each; returns how many slabs there are. Reads the objects: not for a cache whose frames
+ * the process may not read. */
+uint32_t cache_slab_map(struct kmem_cache *cache, struct slab_info *info, uint8_t *states,
+                        uint32_t nr);
+
 /* --- slab_check.c ------------------------------------------------------- */
 
 /* Recounts every cache, while no other thread uses the arena. */

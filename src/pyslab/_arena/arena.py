@@ -258,6 +258,8 @@ class Arena(Sharing, Closing):
     vm_events = reports.vm_events
     fragmentation = reports.fragmentation
     address_map = reports.address_map
+    page_map = reports.page_map
+    slab_map = reports.slab_map
     vmallocinfo = reports.vmallocinfo
     _repr_html_ = reports.html
     statistics = reports.statistics
