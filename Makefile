@@ -3,7 +3,7 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
+# Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
 #       make pythons | test-pythons   other interpreters
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test programs lint c-tests asan tsan deaths counts wheels \
+.PHONY: bench bench-malloc test docs programs lint c-tests asan tsan deaths counts wheels \
         install-c pythons test-pythons clean
 .DELETE_ON_ERROR:
 
@@ -70,6 +70,17 @@ lint: $(VENV)/.stamp-lint
 $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py lint > $(VENV)/requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-lint.txt
+	@touch $@
+
+# --- the site, in build/site: warnings are errors, links between pages are checked -----
+
+docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
+	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
+	@echo "build/site/index.html"
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-tools
+	$(BIN)/python tools/requirements.py docs > $(VENV)/requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-docs.txt
 	@touch $@
 
 # Servers, interpreters and tools of the system on the malloc library; not in CI.

@@ -180,7 +180,7 @@ GUARD_TWO(method_enter, owner_of_member)
 
 static PyMethodDef mempool_methods[] = {
     {"alloc", FAST(GUARDED(mempool_method_alloc)),
-     "alloc($self, /, *, gfp=GFP.KERNEL, timeout=None)\n--\n\n"
+     "alloc($self, /, *, gfp=pyslab.GFP.KERNEL, timeout=None)\n--\n\n"
      "One object as a Buffer: from the cache without reclaim, then with it if gfp has\n"
      "DIRECT_RECLAIM, then from the reserve.\n\n"
      "timeout: seconds, 0 to 1000000, to wait for a free when the reserve is empty too,\n"
