@@ -28,6 +28,7 @@ suppress_warnings = ["myst.header"]  # a page may go from # to ###
 
 autodoc_default_options = {"members": True, "undoc-members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
+maximum_signature_line_length = 80  # a longer one has a line for each argument
 
 html_theme = "furo"
 html_title = f"pyslab {version}"

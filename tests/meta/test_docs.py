@@ -52,25 +52,6 @@ def test_every_option_is_documented(option: str) -> None:
     assert f"\n| `{option}` | " in _read(DESIGN / "arena.md")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *(pyslab.Arena, pyslab.Buffer, pyslab.Page, pyslab.KmemCache, pyslab.Mempool),
-        *(pyslab.Region, pyslab.Window),
-    ],
-    ids=lambda kind: str(kind),
-)
-def test_public_names_have_docstrings(kind: type) -> None:
-    """Every public class and method says what it does."""
-    silent = [
-        name
-        for name in dir(kind)
-        if not name.startswith("_") and not inspect.getdoc(getattr(kind, name))
-    ]
-    assert inspect.getdoc(kind)
-    assert [] == silent
-
-
 @pytest.mark.parametrize("path", [page for page in PAGES if page not in HISTORY], ids=_name)
 def test_named_files_and_functions_exist(path: Path) -> None:
     """Each file, folder and name of the code that a page mentions is there."""

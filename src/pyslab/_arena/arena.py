@@ -28,7 +28,10 @@ __all__ = ["Arena"]
 
 
 class Arena(Sharing, Closing):
-    """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
+    """One large piece of memory with an allocator of its own; nothing in it is any other arena's.
+
+    >>> with pyslab.Arena("64MiB") as arena:
+    ...     buf = arena.kmalloc(100)
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
     hugepages: ``"try"`` asks for transparent huge pages beyond the first 32 MiB,
@@ -40,7 +43,8 @@ class Arena(Sharing, Closing):
     operating system; None: only release_unused() gives it back.
     background_purge: a thread does so while the program is idle. Without it, memory goes back
     only while calls come by. Python 3.12 and later warn at a fork of such a process.
-    prefault: make every frame resident at once; mlock: and keep it in memory.
+    prefault: make every frame resident at once.
+    mlock: the same, and keep it in physical memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
@@ -51,11 +55,9 @@ class Arena(Sharing, Closing):
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
-    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
-    docs/debugging.md.
-    shared: other processes may read its blocks by handles, and arrays travel there; ``"writable"``:
-    and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
-    ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
+    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says.
+    shared: other processes may read its blocks (docs/sharing.md); ``"writable"``: and write.
+    fork: what a forked child has of a shared arena: ``"view"`` or ``"refuse"`` (docs/fork.md).
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
