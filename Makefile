@@ -16,8 +16,8 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test docs programs lint c-tests asan tsan deaths counts wheels \
-        install-c pythons test-pythons clean
+.PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
+        wheels install-c pythons test-pythons clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -77,6 +77,10 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
 	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
 	@echo "build/site/index.html"
+
+# The committed drawings, by tools/drawings/.
+docs-pictures:
+	PYTHONPATH=tools $(PYTHON) -m drawings
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py docs > $(VENV)/requirements-docs.txt

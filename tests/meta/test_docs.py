@@ -21,7 +21,10 @@ PAGES = [
 ]
 HISTORY = {REPO / "CHANGELOG.md"}  # may name what is gone
 GENERATED = {DOCS / "kmalloc-rounding.md"}
-INDEXES = [DOCS / "README.md", DESIGN / "README.md", DOCS / "extensions" / "README.md"]
+INDEXES = [
+    DOCS / "README.md",
+    *(DOCS / f / "README.md" for f in ("decisions", "design", "explanation", "extensions")),
+]
 MAX_PAGE_LINES = 250
 MAX_README_LINES = 120
 MAX_README_WORDS = 30  # of a sentence
