@@ -22,7 +22,7 @@ _LINK = re.compile(r"\]\(([^()\s#]+)\.md(?:#[^()\s]*)?\)")
 
 
 def _linked(docname: str, text: str, known: set[str]) -> list[str]:
-    """Return the pages that a text links to, each once, but the indexes above."""
+    """Return the pages that an index links to, each once."""
     folder = posixpath.dirname(docname)
     found = (posixpath.normpath(posixpath.join(folder, link)) for link in _LINK.findall(text))
     pages = [page for page in dict.fromkeys(found) if page != docname and page in known]
@@ -43,9 +43,12 @@ def text_with_toctrees(docname: str, text: str, known: set[str]) -> str:
     taken: set[str] = set()
     result = []
     for part in parts:
+        heading = re.match(r"## (.+)", part)
+        if docname == _ROOT and heading is None:  # what stands before the first part
+            result.append(part.rstrip("\n") + "\n")
+            continue
         pages = [page for page in _linked(docname, part, known) if page not in taken]
         taken.update(pages)
-        heading = re.match(r"## (.+)", part)
         caption = heading[1] if heading else ""
         result.append(part.rstrip("\n") + "\n\n" + (_toctree(pages, caption) if pages else ""))
     return "\n".join(result)
