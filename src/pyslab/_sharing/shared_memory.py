@@ -180,6 +180,13 @@ class SharedMemory:
     ignored otherwise. track: ignored, since there is nothing to track.
 
     Raises ValueError; FileNotFoundError if there is no such block; OutOfMemoryError.
+
+    >>> block = pyslab.SharedMemory(create=True, size=100)
+    >>> block.buf[:5] = b"hello"
+    >>> other = pyslab.SharedMemory(block.name)  # in this process or another
+    >>> bytes(other.buf[:5])
+    b'hello'
+    >>> other.close(); block.close(); block.unlink()
     """
 
     _name: str | None = None
