@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 enum { NR_BLOCKS = 100000, NR_HOLDERS = 4, BLOCK_BYTES = 4096 };
 
@@ -80,6 +81,7 @@ static pid_t holder_start(pid_t owner, const int begin[2])
 
     if (pid != 0)
         return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* none waits for an owner that has failed */
     close(begin[1]);
     (void)!read(begin[0], &c, 1); /* until the owner has made its arena, and its end is closed */
     hold_all(owner);
