@@ -1,5 +1,6 @@
-"""Dask's workers share what they make: one array for all, a rechunk, and a model on it.
+"""Dask's workers share what they make: data for a model, a rechunk, overlapping windows, a shuffle.
 
+The model is scikit-learn's, and the shuffle takes pandas; without them these parts are left out.
 Prints how many bytes came without being copied. Needs `pip install 'pyslab-alloc[dask]'`.
 
     python examples/dask_shared.py
@@ -7,6 +8,7 @@ Prints how many bytes came without being copied. Needs `pip install 'pyslab-allo
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import dask.array as da
@@ -19,7 +21,22 @@ from pyslab.dask import PyslabPlugin
 def slope(points: Any, values: Any, part: slice) -> float:
     """Least squares of a part of the data, which is shared by all workers."""
     x, y = points[part], values[part]
-    return float(np.polyfit(x, y, 1)[0])
+    if find_spec("sklearn") is None:
+        return float(np.polyfit(x, y, 1)[0])
+    from sklearn.linear_model import LinearRegression
+
+    return float(LinearRegression().fit(x[:, None], y).coef_[0])
+
+
+def shuffle(rows: int) -> None:
+    """Bring the rows of each key together, which lie in other workers' frames at first."""
+    import dask.dataframe as dd
+    import pandas as pd
+
+    keys = np.arange(rows) % 100
+    frame = dd.from_pandas(pd.DataFrame({"key": keys, "value": keys * 2.0}), npartitions=8)
+    sums = frame.shuffle("key").groupby("key").value.sum().compute()
+    assert (sums.sort_index() == np.arange(100) * 2.0 * rows / 100).all()
 
 
 def main() -> None:
@@ -44,6 +61,9 @@ def main() -> None:
         # Windows that overlap: the edges come from the neighbours.
         smooth = array.map_overlap(lambda block: block, depth=1, boundary="reflect")
         assert smooth.sum().compute() == 4_000_000
+
+        if find_spec("pandas") is not None:
+            shuffle(100_000)
 
         workers = client.run(lambda dask_worker: dask_worker.metrics["pyslab"](dask_worker))
         received = sum(figures["pyslab_received_bytes"] for figures in workers.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import dask.array as da
@@ -253,6 +254,46 @@ def test_a_heap_that_is_too_small_is_helped_out() -> None:
         ]
         assert client.gather(sums) == [0.0, 4e6, 8e6]
         assert _figures(client)["pyslab_refused_bytes"] >= 3 * 32_000_000
+
+
+def test_a_worker_without_the_plugin_is_sent_bytes() -> None:
+    """It has never imported pyslab; it takes from others, and they from it."""
+    options = [{"nthreads": 1, "plugins": plugins} for plugins in ([PyslabPlugin("256MiB")], [])]
+    cluster = SpecCluster(
+        workers={i: {"cls": Nanny, "options": option} for i, option in enumerate(options)},
+        scheduler={"cls": Scheduler, "options": {"dashboard_address": ":0"}},
+    )
+    with cluster, Client(cluster) as client:
+        client.wait_for_workers(2)
+        knows = client.run(lambda: "pyslab" in sys.modules)
+        assert sorted(knows.values()) == [False, True]
+        for a, b in (list(knows), list(knows)[::-1]):
+            made = client.submit(np.full, 200_000, 2.0, workers=[a], pure=False)
+            taken = client.submit(lambda v: (float(v.sum()), v.flags.writeable), made, workers=[b])
+            assert taken.result() == (400_000.0, True)
+
+
+def test_a_handle_that_comes_too_late_is_asked_for_again(client: Any) -> None:
+    a, b = client.scheduler_info()["workers"]
+
+    def break_the_next() -> None:
+        from pyslab._dask import frames
+
+        plain = frames._array_open
+
+        def late(parcel: bytes) -> Any:
+            frames._array_open = plain
+            raise pyslab.StaleHandleError("it came too late")
+
+        frames._array_open = late
+
+    made = client.submit(np.full, 200_000, 3.0, workers=[a], pure=False)
+    wait(made)
+    before = _figures(client)["pyslab_lost_messages"]
+    client.run(break_the_next, workers=[b])
+    taken = client.submit(lambda v: float(v.sum()), made, workers=[b], pure=False)
+    assert taken.result() == 600_000.0
+    assert _figures(client)["pyslab_lost_messages"] == before + 1
 
 
 def test_off_and_on_again() -> None:

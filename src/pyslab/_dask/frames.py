@@ -15,6 +15,7 @@ Not here: who may be sent handles (links.py), where this is put in (hooks.py).
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,8 @@ from pyslab._sharing.numpy import to_shared
 from pyslab.errors import NotAttachedError, PyslabError
 
 __all__ = ["COPY_MIN_BYTES", "LostFrames", "UnreachableHeap", "copied_bytes", "restore", "shorten"]
+
+logger = logging.getLogger("distributed.pyslab")
 
 _MARK = b"\xc1pyslab frames 1\n"
 _PAGE_BYTES = 4096  # shorter frames go as bytes: a handle costs as much
@@ -84,6 +87,17 @@ def copied_bytes(frames: list[Frame]) -> int:
     )
 
 
+def _refused(nbytes: int) -> None:
+    if not counters.snapshot()["pyslab_refused_bytes"]:
+        logger.warning(
+            "pyslab: %d bytes are copied, because the heap is full or a quarter of it is on its "
+            "way; more will be counted only. PyslabPlugin(size=...) makes it larger; memory is "
+            "taken only for what is used.",
+            nbytes,
+        )
+    counters.count("pyslab_refused_bytes", nbytes)
+
+
 def _parcel(sender: ArraySender, run: _Run) -> bytes | None:
     """Return the parcel of a run; None: it goes as bytes."""
     array = run.array()
@@ -96,7 +110,7 @@ def _parcel(sender: ArraySender, run: _Run) -> bytes | None:
             array = None
     args = None if array is None else sender.pack(array)
     if args is None:  # or too much is on its way already
-        counters.count("pyslab_refused_bytes", run.nbytes)
+        _refused(run.nbytes)
         return None
     parcel: bytes = args[0]
     return parcel
