@@ -33,6 +33,7 @@ def pss_bytes(pid: int) -> int:
 
 def reduce_part(part: np.ndarray) -> tuple[float, float, float]:
     """Return sum, least and largest value of a part; the work of one task."""
+    assert not part.flags.writeable, "it is no copy"
     return float(part.sum()), float(part.min()), float(part.max())
 
 
@@ -43,7 +44,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     options = parser.parse_args()
     nbytes = pyslab.parse_bytes(options.size)
-    arena = pyslab.Arena(nbytes + (64 << 20), shared=True, overcommit=True)
+    # What is on its way may be a quarter of an arena at most; only memory that is used is taken.
+    arena = pyslab.Arena(8 * nbytes, shared=True, overcommit=True)
     array = arena.empty(nbytes // 8, "f8")
     array[:] = np.arange(array.size)
     with get_context("spawn").Pool(options.workers) as pool:

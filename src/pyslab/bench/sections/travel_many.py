@@ -140,7 +140,7 @@ def share_one(nbytes: int, nr_workers: int) -> dict[str, Any]:
     required_numpy()
     context = mp.get_context("spawn")
     pids, conns = [os.getpid()], []
-    arena = pyslab.Arena(2 * nbytes + 64 * MIB, shared=True, overcommit=True, max_order=20)
+    arena = pyslab.Arena(8 * nbytes, shared=True, overcommit=True, max_order=20)
     for _ in range(nr_workers):
         ours, theirs = context.Pipe()
         process = context.Process(target=read, args=(theirs,), daemon=True)

@@ -184,7 +184,7 @@ def round_trips(way: str, size: int, rounds: int, round_s: float) -> dict[str, A
     """In a fresh interpreter: nanoseconds of each round trip by contender."""
     numpy = required_numpy()
     plain = numpy.ones(size, "u1")
-    with pyslab.Arena(2 * size + 64 * MIB, shared=True, overcommit=True) as arena:
+    with pyslab.Arena(8 * size + 64 * MIB, shared=True, overcommit=True) as arena:
         contenders = _OPEN[way](arena.from_array(plain), plain)
         return _time(contenders, rounds, round_s)
 
