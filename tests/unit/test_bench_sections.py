@@ -58,9 +58,16 @@ PROMISES = [
     ("NumPy: np.empty of 64 B to 64 KiB, pyslab / default", "<= 1.03x"),
     ("NumPy: np.empty of 64 B to 64 MiB from an arena", "<= 120 ns"),
     ("NumPy: peak memory of the process, pyslab / default", "<= 1.1x"),
-    ("travel: an array of 64 KiB to 64 MiB by a pipe, to a tuple", "<= 1.4x"),
+    ("travel: an array from 64 KiB on, to a tuple: pipe", "<= 1.4x"),
+    ("travel: an array from 64 KiB on, to a tuple: queue", "<= 1.4x"),
+    ("travel: an array from 64 KiB on, to a tuple: executor", "<= 1.4x"),
     ("travel: 1 MiB by a pipe, plain pickle / pyslab", ">= 30x"),
     ("travel: 64 MiB by a pipe, plain pickle / pyslab", ">= 3000x"),
+    ("travel: from 64 KiB on, the closest other library / pyslab", "> 1x"),
+    ("travel: arrays elsewhere / plain pickle", "<= 1.1x"),
+    ("travel: 4 KiB by a pipe, pyslab / plain pickle", "<= 1.1x"),
+    ("travel: arrays alive in two processes at once", "100000"),
+    ("travel: memory of one array in 5 processes, to one copy", "<= 1.05x"),
 ]
 
 
@@ -91,13 +98,13 @@ def test_the_promises() -> None:
 def test_the_document_has_every_place() -> None:
     """What --json writes has the same keys, whatever was measured."""
     found = document(sections.SECTIONS, _empty())
-    assert {"format", "machine", "options", "series", "memory", "depth", "numpy", "notes"} == set(
-        found
-    )
+    places = {"memory", "depth", "numpy", "travel"}
+    assert {"format", "machine", "options", "series", "notes"} | places == set(found)
     assert {"live_sets": [], "untouched": [], "metadata": None} == found["memory"]
     names = "threads latencies peaks small zeroed aligned fragmentation supply shared"
     assert {name: [] for name in names.split()} == found["depth"]
     assert {"faults": [], "peaks": []} == found["numpy"]
+    assert {"many": [], "copies": []} == found["travel"]
 
 
 def test_no_two_sections_share_a_place() -> None:

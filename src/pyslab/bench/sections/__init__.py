@@ -24,6 +24,7 @@ from pyslab.bench.sections import (
     supply,
     threads,
     travel,
+    travel_many,
     zeroed,
 )
 
@@ -50,5 +51,6 @@ SECTIONS: tuple[Section, ...] = tuple(
         numpy_peak,
         # 7. Arrays that travel
         travel,
+        travel_many,
     )
 )

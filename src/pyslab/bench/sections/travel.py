@@ -1,161 +1,149 @@
-"""Section 7: an array goes to another process by a pipe, and back.
-
-As a handle, as a tiny tuple (what any message costs), as a plain pickle, and by hand through
-SharedMemory with one copy in.
-"""
+"""Section 7: an array goes to another process and back, by a pipe, a queue, an executor."""
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import time
-from collections.abc import Callable
-from functools import partial
-from multiprocessing.connection import Connection
-from multiprocessing.shared_memory import SharedMemory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyslab
 from pyslab.bench.harness.child import call_in_child
-from pyslab.bench.harness.optional import required_numpy
 from pyslab.bench.harness.picture import draw_lines
 from pyslab.bench.harness.results import BenchError, Results
-from pyslab.bench.harness.section import Run, Section
+from pyslab.bench.harness.section import Plan, Run, Section
 from pyslab.bench.harness.series import PYSLAB, Ratio, Series
-from pyslab.bench.harness.table import KIB, MIB, Table, format_ns, format_size
+from pyslab.bench.harness.table import GIB, KIB, MIB, MISSING, Table, format_ns, format_size
 from pyslab.bench.harness.verdict import NOT_MEASURED, Verdict
+from pyslab.bench.sections.travel_ways import (
+    BY_HAND,
+    ELSEWHERE,
+    JOBLIB,
+    OUT_OF_BAND,
+    PICKLE,
+    TORCH,
+    TUPLE,
+    WAYS,
+    round_trips,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WHERE = ("travel", "pipe")
-SIZES = (4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB)
-TUPLE, PICKLE, BY_HAND = "a tuple", "plain pickle", "SharedMemory"
-TO_TUPLE = 1.4
+NAME = "travel"
+SMALL = 4 * KIB
+SIZES = (SMALL, 64 * KIB, MIB, 64 * MIB, GIB)
+LARGE, LARGE_ROUNDS = 256 * MIB, 2  # from this size on: of what takes seconds
+OTHERS = (OUT_OF_BAND, BY_HAND, JOBLIB, TORCH)  # that are to be slower
+TO_TUPLE, TO_PLAIN = 1.4, 1.1
 FASTER = {MIB: 30.0, 64 * MIB: 3000.0}  # than plain pickle, by size
+
+
+def _sizes(plan: Plan) -> tuple[int, ...]:
+    return SIZES if plan.depth_scale >= 1 else SIZES[:-1]
 
 
 def measure_travel(run: Run) -> None:
     """Fills the results; without NumPy there is a note."""
-    try:
-        found = call_in_child(round_trips, run.plan.pace.rounds, run.plan.pace.round_s)
-    except BenchError as error:
-        run.results.note(f"arrays that travel left out: {error}")
-        return
-    for size in SIZES:
-        run.results.series.extend(
-            Series(*WHERE, format_size(size), contender, tuple(ns))
-            for contender, ns in found[str(size)].items()
-        )
-        run.progress.advance()
-
-
-def echo(conn: Connection) -> None:
-    """In the other process: send back what comes; a name is a block that is mapped first."""
-    while (value := conn.recv()) is not None:
-        if isinstance(value, str):
-            SharedMemory(value).close()
-        conn.send(value)
-
-
-def round_trips(rounds: int, round_s: float) -> dict[str, Any]:
-    """In a fresh interpreter: nanoseconds of a round trip by size and contender."""
-    numpy = required_numpy()
-    ours, theirs = mp.get_context("spawn").Pipe()
-    process = mp.get_context("spawn").Process(target=echo, args=(theirs,), daemon=True)
-    process.start()
-    found = {}
-    with pyslab.Arena(4 * max(SIZES), shared=True, overcommit=True) as arena:
-        for size in SIZES:
-            plain = numpy.ones(size, "u1")
-            trips: dict[str, Callable[[], None]] = {
-                TUPLE: partial(_trip, ours, (1, 2)),
-                PYSLAB: partial(_trip, ours, arena.from_array(plain)),
-                PICKLE: partial(_trip, ours, plain),
-                BY_HAND: partial(_by_hand, ours, plain),
-            }
-            found[str(size)] = _time(trips, rounds, round_s)
-    ours.send(None)
-    process.join()
-    return found
-
-
-def _trip(conn: Connection, value: Any) -> None:
-    conn.send(value)
-    conn.recv()
-
-
-def _by_hand(conn: Connection, array: Any) -> None:
-    shared = SharedMemory(create=True, size=array.nbytes)
-    buf: Any = shared.buf
-    buf[: array.nbytes] = memoryview(array)
-    buf = None
-    _trip(conn, shared.name)
-    shared.close()
-    shared.unlink()
-
-
-def _time(trips: dict[str, Callable[[], None]], rounds: int, round_s: float) -> dict[str, Any]:
-    """Time all in turn, in each round; what takes longer than a round is done once in it."""
-    times: dict[str, list[float]] = {name: [] for name in trips}
-    for _ in range(rounds):
-        for name, trip in trips.items():
-            nr, begin = 0, time.perf_counter_ns()
-            while nr == 0 or time.perf_counter_ns() - begin < round_s * 1e9:
-                trip()
-                nr += 1
-            times[name].append((time.perf_counter_ns() - begin) / nr)
-    return times
+    pace = run.plan.pace
+    for way in WAYS:
+        for size in _sizes(run.plan):
+            rounds = min(pace.rounds, LARGE_ROUNDS) if size >= LARGE else pace.rounds
+            try:
+                found = call_in_child(round_trips, way, size, rounds, pace.round_s)
+            except BenchError as error:
+                run.results.note(f"{format_size(size)} by {way} left out: {error}")
+                found = {}
+            run.results.series.extend(
+                Series(NAME, way, format_size(size), contender, tuple(ns))
+                for contender, ns in found.items()
+            )
+            run.progress.advance()
 
 
 def _tables(results: Results) -> list[Table]:
-    names = (TUPLE, PYSLAB, PICKLE, BY_HAND)
+    return [_table(results, way) for way in WAYS]
+
+
+def _table(results: Results, way: str) -> Table:
+    names = results.series.contenders(NAME, way)
     rows = []
-    for workload in results.series.workloads(*WHERE):
-        found = [results.series.find(*WHERE, workload, name) for name in names]
-        rows.append([workload, *(format_ns(item.minimum) for item in found if item)])
-    return [Table("7. An array to another process and back, by a pipe", ("", *names), rows)]
+    for workload in results.series.workloads(NAME, way):
+        found = [results.series.find(NAME, way, workload, name) for name in names]
+        rows.append([workload, *(format_ns(item.minimum) if item else MISSING for item in found)])
+    return Table(f"7. An array to another process and back: {way}", ("", *names), rows)
 
 
 def _verdicts(results: Results) -> list[Verdict]:
-    return [_to_tuple(results), *(_to_pickle(results, *item) for item in FASTER.items())]
+    return [
+        *(_to_tuple(results, way) for way in WAYS),
+        *(_to_pickle(results, *item) for item in FASTER.items()),
+        _closest(results),
+        _most(results, "arrays elsewhere / plain pickle", SIZES, ELSEWHERE),
+        _most(results, "4 KiB by a pipe, pyslab / plain pickle", (SMALL,), PYSLAB),
+    ]
 
 
-def _to_tuple(results: Results) -> Verdict:
-    claim = "travel: an array of 64 KiB to 64 MiB by a pipe, to a tuple"
-    asked = f"<= {TO_TUPLE:g}x"
-    found = []
-    for name in map(format_size, SIZES[1:]):
-        ours, tiny = (results.series.find(*WHERE, name, who) for who in (PYSLAB, TUPLE))
-        if ours and tiny:
-            found.append((Ratio.of(ours, tiny).minimum, name))
+def _ratio(results: Results, way: str, size: int, above: str, below: str) -> float | None:
+    """How many times longer one takes than the other; None: one was not measured."""
+    name = format_size(size)
+    first, second = (results.series.find(NAME, way, name, who) for who in (above, below))
+    return Ratio.of(first, second).minimum if first and second else None
+
+
+def _judge(claim: str, asked: str, found: list[tuple[float, str]], *, limit: float) -> Verdict:
+    """Whether the largest of the ratios is at most the limit."""
     if not found:
         return Verdict(claim, asked, NOT_MEASURED, None)
     worst, name = max(found)
-    return Verdict(claim, asked, f"{worst:.2f}x at {name}", worst <= TO_TUPLE)
+    return Verdict(claim, asked, f"{worst:.2f}x at {name}", worst <= limit)
+
+
+def _to_tuple(results: Results, way: str) -> Verdict:
+    ratios = [(_ratio(results, way, size, PYSLAB, TUPLE), format_size(size)) for size in SIZES[1:]]
+    found = [(ratio, name) for ratio, name in ratios if ratio is not None]
+    claim = f"{NAME}: an array from 64 KiB on, to a tuple: {way}"
+    return _judge(claim, f"<= {TO_TUPLE:g}x", found, limit=TO_TUPLE)
 
 
 def _to_pickle(results: Results, size: int, least: float) -> Verdict:
-    name = format_size(size)
-    claim = f"travel: {name} by a pipe, plain pickle / pyslab"
-    asked = f">= {least:g}x"
-    ours, theirs = (results.series.find(*WHERE, name, who) for who in (PYSLAB, PICKLE))
-    if not ours or not theirs:
+    claim = f"{NAME}: {format_size(size)} by a pipe, plain pickle / pyslab"
+    ratio = _ratio(results, WAYS[0], size, PICKLE, PYSLAB)
+    if ratio is None:
+        return Verdict(claim, f">= {least:g}x", NOT_MEASURED, None)
+    return Verdict(claim, f">= {least:g}x", f"{ratio:.0f}x", ratio >= least)
+
+
+def _closest(results: Results) -> Verdict:
+    """Of the other ways to avoid copies, the one that comes closest, from 64 KiB on."""
+    claim, asked = f"{NAME}: from 64 KiB on, the closest other library / pyslab", "> 1x"
+    found = [
+        (ratio, f"{other}, {format_size(size)}")
+        for way in WAYS
+        for size in SIZES[1:]
+        for other in OTHERS
+        if (ratio := _ratio(results, way, size, other, PYSLAB)) is not None
+    ]
+    if not found:
         return Verdict(claim, asked, NOT_MEASURED, None)
-    ratio = Ratio.of(theirs, ours).minimum
-    return Verdict(claim, asked, f"{ratio:.0f}x", ratio >= least)
+    least, name = min(found)
+    return Verdict(claim, asked, f"{least:.2f}x: {name}", least > 1)
+
+
+def _most(results: Results, what: str, sizes: tuple[int, ...], who: str) -> Verdict:
+    ratios = [(_ratio(results, WAYS[0], size, who, PICKLE), format_size(size)) for size in sizes]
+    found = [(ratio, name) for ratio, name in ratios if ratio is not None]
+    return _judge(f"{NAME}: {what}", f"<= {TO_PLAIN:g}x", found, limit=TO_PLAIN)
 
 
 def _draw(axes: Axes, results: Results) -> None:
-    names = results.series.contenders(*WHERE)
+    names = results.series.contenders(NAME, WAYS[0])
     if not names:
         axes.set_axis_off()
         return
-    draw_lines(axes, results.series, WHERE, names, "An array to a process and back")
+    title = "An array to a process and back, by a pipe"
+    draw_lines(axes, results.series, (NAME, WAYS[0]), names, title)
 
 
 SECTION = Section(
     bar="travel",
-    steps=lambda _: len(SIZES),
+    steps=lambda plan: len(WAYS) * len(_sizes(plan)),
     steps_per_peer=lambda _: 0,
     measure=measure_travel,
     tables=_tables,
