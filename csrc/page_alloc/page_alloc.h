@@ -26,7 +26,7 @@
 #include "page_alloc/pcp_list.h"
 #include "page_alloc/record.h"
 
-/* --- set-up: zones.c, access.c ----------------------------------------------- */
+/* --- set-up: zones.c, access.c, pcp.c ----------------------------------------------- */
 
 /* domain is where the caller lets threads keep their page lists. zones describe the whole map;
  * none: the map is one NORMAL zone without reserves. pre: page_alloc_zones_valid. */
@@ -43,6 +43,10 @@ void page_alloc_destroy(struct page_alloc *pa);
  * them come frames for an eighth more than could be touched before: so a program that runs past
  * the end of a small heap is stopped. pre: one zone, nothing handed out. EOS */
 int page_alloc_close(struct page_alloc *pa);
+
+/* From now on blocks go to the buddy at once, and caches made later have no sheaves, so that each
+ * step is seen. pre: nothing handed out */
+void page_alloc_set_uncached(struct page_alloc *pa);
 
 /* --- counts: validate.c, used.c ------------------------------------------------ */
 

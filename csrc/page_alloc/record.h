@@ -119,6 +119,8 @@ struct page_alloc {
     enum sanitize_mode watch;          /* the tool that watches the frames; NONE if they
                                           are shared: others use them, too; constant */
     _Atomic uint32_t watched_end;      /* frames below are roots of LeakSanitizer: watch.h */
+    bool uncached;                     /* threads keep no blocks and no objects, and the shelf is
+                                          empty; constant */
     bool best_fit;                     /* large requests go to the shortest resident run that
                                          fits, also where a larger block is free; set
                                          before the first allocation */

@@ -178,6 +178,7 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t fork
         uint32_t transit_ttl_s
         uint64_t max_transit_bytes
+        uint32_t uncached
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size

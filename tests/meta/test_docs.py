@@ -42,7 +42,7 @@ def test_the_options_are_the_contracts() -> None:
     """Arena has exactly the documented options."""
     expected = {"hugepages", "max_order", "overcommit", "kmalloc_classes"}
     expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem", "prealloc"}
-    expected |= {"highmem_slots", "background_purge", "track", "debug", "shared", "fork"}
+    expected |= {"highmem_slots", "background_purge", "track", "debug", "shared", "fork", "caching"}
     assert expected == set(OPTIONS)
 
 

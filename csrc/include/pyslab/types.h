@@ -212,6 +212,8 @@ typedef struct pyslab_arena_options {
                                          seconds after it was made, if its maker is dead; 0: 600 */
     uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
                                          at most; 0: a quarter of the arena */
+    uint32_t uncached;                /* non-zero: no sheaves, no page lists, no shelf, so that each
+                                         call is seen in the slabs and the buddy at once; slow */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {

@@ -57,6 +57,7 @@ class Arena(Sharing, Closing):
     and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
     ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
+    caching: False: no sheaves and no page lists, so that every step shows in the maps at once.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -82,6 +83,7 @@ class Arena(Sharing, Closing):
         debug: str | None = None,
         shared: bool | hints.Shared = False,
         fork: hints.Fork = "view",
+        caching: bool = True,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -100,6 +102,7 @@ class Arena(Sharing, Closing):
             debug=debug,
             shared=shared,
             fork=fork,
+            caching=caching,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")

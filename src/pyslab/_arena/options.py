@@ -45,6 +45,7 @@ def arena_options(
     debug: str | None,
     shared: bool | str,
     fork: str,
+    caching: bool,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -61,6 +62,7 @@ def arena_options(
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
     options.fork = _choice("fork", fork, FORKS)
+    options.uncached = not caching
     options.background_purge = bool(background_purge)
     _set_shared(options, shared)
     if background_purge and purge_delay is None:
