@@ -1,19 +1,29 @@
 """Makes the pictures of docs/: docs/pictures/*.svg. ``make docs-pictures`` runs it.
 
-With rsvg-convert on the machine it makes PNGs of them too, in build/pictures, to look at.
+Those of the lesson are what its notebooks show: a cell that ends with a map is a picture, called
+lesson-, the notebook's number, and the cell's id. Only those that a page shows are written. With
+rsvg-convert on the machine there are PNGs of them in build/pictures, to look at.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
+import json
 import random
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyslab
 from pyslab import GFP, ZoneLayout
+from pyslab._seeing.page_map import PageMap
+from pyslab._seeing.slab_map import SlabMap
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -65,12 +75,49 @@ def objects() -> str:
 PICTURES: dict[str, Callable[[], str]] = {"frames": frames, "large": large, "objects": objects}
 
 
+def _run_cell(source: str, namespace: dict[str, Any]) -> Any:
+    """Run a cell as Jupyter would; return the value of its last line, if that is an expression."""
+    tree = ast.parse(source)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), namespace)
+    if last is None:
+        return None
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
+
+
+def lesson() -> Iterator[tuple[str, str]]:
+    """Give name and picture of each cell of the lesson that ends with one."""
+    for path in sorted((REPO / "docs" / "lesson").glob("*.ipynb")):
+        namespace: dict[str, Any] = {}
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] != "code":
+                continue
+            with contextlib.redirect_stdout(io.StringIO()):
+                shown = _run_cell("".join(cell["source"]), namespace)
+            if isinstance(shown, (PageMap, SlabMap)):
+                yield f"lesson-{path.stem.split('-')[0]}-{cell['id']}", shown.svg()
+
+
+def _shown() -> set[str]:
+    """Return the names of the pictures that pages of docs/ show."""
+    pages = (REPO / "docs").rglob("*.md")
+    return {
+        name
+        for page in pages
+        for name in re.findall(r"pictures/([\w-]+)\.svg\)", page.read_text(encoding="utf-8"))
+    }
+
+
 def make(folder: Path) -> Iterator[Path]:
     """Write every picture to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in PICTURES.items():
+    drawn = [(name, draw()) for name, draw in PICTURES.items()]
+    shown = _shown()
+    for name, picture in [*drawn, *lesson()]:
+        if name not in shown:
+            continue
         path = folder / f"{name}.svg"
-        path.write_text(draw(), encoding="utf-8")
+        path.write_text(picture, encoding="utf-8")
         yield path
 
 

@@ -286,6 +286,21 @@ static uint32_t init_option(const struct page_alloc *pages, uint32_t bit)
     return (pages->init & bit) != 0 ? PYSLAB_INIT_YES : PYSLAB_INIT_NO;
 }
 
+static void start_pages(struct pyslab_arena *arena, const pyslab_arena_options *options,
+                        const struct frame_map *map, bool high_is_fresh)
+{
+    struct page_alloc *pages = &arena->pages;
+    uint32_t delay_ms = options->purge_delay_ms;
+
+    page_alloc_init(pages, map, &arena->domain, options->max_order, options->zones,
+                    options->nr_zones);
+    set_content(pages, options, high_is_fresh);
+    page_alloc_set_purge(pages, delay_ms != 0 ? delay_ms : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
+                         options->mlock != 0 || options->hugepages == PYSLAB_HUGEPAGES_REQUIRE);
+    if (options->uncached != 0)
+        page_alloc_set_uncached(pages);
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
                         bool high_is_fresh)
 {
@@ -296,13 +311,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         return error;
     make_map(arena, base, &map);
     thread_domain_init(&arena->domain);
-    page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
-                    options->nr_zones);
-    set_content(&arena->pages, options, high_is_fresh);
-    page_alloc_set_purge(&arena->pages,
-                         options->purge_delay_ms != 0 ? options->purge_delay_ms
-                                                      : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
-                         options->mlock != 0 || options->hugepages == PYSLAB_HUGEPAGES_REQUIRE);
+    start_pages(arena, options, &map, high_is_fresh);
     error = close_records(&arena->pages, options);
     if (error == PYSLAB_OK && options->hugepages == PYSLAB_HUGEPAGES_TRY)
         error = page_alloc_set_hugepages(&arena->pages);
@@ -447,8 +456,9 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         .zones = zones,
         .nr_zones = 2,
         .debug = "", /* it has no objects */
-        .init_on_alloc = init_option(&arena->pages, INIT_ON_ALLOC),
-        .init_on_free = init_option(&arena->pages, INIT_ON_FREE),
+        .init_on_alloc = init_option(pages, INIT_ON_ALLOC),
+        .init_on_free = init_option(pages, INIT_ON_FREE),
+        .uncached = pages->uncached,
         .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);

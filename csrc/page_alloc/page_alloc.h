@@ -26,7 +26,7 @@
 #include "page_alloc/pcp_list.h"
 #include "page_alloc/record.h"
 
-/* --- set-up: zones.c, access.c ----------------------------------------------- */
+/* --- set-up: zones.c, access.c, pcp.c ----------------------------------------------- */
 
 /* domain is where the caller lets threads keep their page lists. zones describe the whole map;
  * none: the map is one NORMAL zone without reserves. pre: page_alloc_zones_valid. */
@@ -46,6 +46,9 @@ int page_alloc_close(struct page_alloc *pa);
 
 /* init: INIT_ON_ALLOC, INIT_ON_FREE (init_on.h). pre: nothing handed out */
 void page_alloc_set_init(struct page_alloc *pa, uint32_t init);
+/* From now on blocks go to the buddy at once, and caches made later have no sheaves, so that each
+ * step is seen. pre: nothing handed out */
+void page_alloc_set_uncached(struct page_alloc *pa);
 
 /* --- counts: validate.c, used.c ------------------------------------------------ */
 

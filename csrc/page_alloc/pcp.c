@@ -184,6 +184,14 @@ void pcp_set_up(struct page_alloc *pa)
         .bytes = pcp_bytes(pa), .init = pcp_init_slot, .flush = pcp_flush_slot, .context = pa};
 }
 
+void page_alloc_set_uncached(struct page_alloc *pa)
+{
+    CHECK(page_alloc_used(pa) == 0);
+    pa->uncached = true;
+    memset(pa->pcp_high, 0, sizeof pa->pcp_high);
+    memset(pa->pcp_batch, 0, sizeof pa->pcp_batch);
+}
+
 /* --- exchanges ---------------------------------------------------------- */
 
 /* This thread's list, after a drain if one is due; NULL if the order has none. */

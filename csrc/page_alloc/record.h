@@ -123,6 +123,8 @@ struct page_alloc {
                                           are shared: others use them, too; constant */
     _Atomic uint32_t watched_end;      /* frames below are roots of LeakSanitizer: watch.h */
     uint32_t init;                     /* INIT_ON_ALLOC, INIT_ON_FREE: init_on.h; constant */
+    bool uncached;                     /* threads keep no blocks and no objects, and the shelf is
+                                          empty; constant */
     bool best_fit;                     /* large requests go to the shortest resident run that
                                          fits, also where a larger block is free; set
                                          before the first allocation */

@@ -103,7 +103,7 @@ bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     uint32_t nr_puts;
 
     if (!fits_shelf(pa, nr_pages) || page_zone(page) != pa->normal || blocks_are_looked_at(pa) ||
-        load_relaxed(&pa->limit_pages) != LIMIT_NONE)
+        load_relaxed(&pa->limit_pages) != LIMIT_NONE || pa->uncached)
         return false;
     CHECK(page_block_pages(page) == nr_pages);
     store_relaxed(&page->word, shelved_word(pa, nr_pages));

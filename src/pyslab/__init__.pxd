@@ -186,6 +186,7 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t max_transit_bytes
         uint32_t init_on_alloc
         uint32_t init_on_free
+        uint32_t uncached
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size

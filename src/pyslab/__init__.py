@@ -83,6 +83,8 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
     from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
+    from pyslab._seeing.page_map import PageMap
+    from pyslab._seeing.slab_map import SlabMap
     from pyslab._sharing.numpy import share_numpy, to_shared
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.leaks import Leak
@@ -116,6 +118,7 @@ __all__ = [
     "NotAttachedError",
     "OutOfMemoryError",
     "Page",
+    "PageMap",
     "PrefilledSheaf",
     "ProfilerRecords",
     "PyslabError",
@@ -126,6 +129,7 @@ __all__ = [
     "SharedMemory",
     "Shrinker",
     "SlabCounts",
+    "SlabMap",
     "StaleHandleError",
     "Statistics",
     "StatisticsBlock",
@@ -168,7 +172,7 @@ __all__ = [
 # Public modules that `import pyslab` does not import, and names with the module that each is
 # in: a program pays for what it uses. __getattr__ imports them at the first use.
 _MODULES = (
-    *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
+    *("arrow", "as_proc", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
     *("leaks", "numpy_handler", "procfs", "procfs_parse", "shared_memory", "sizes", "slab_limits"),
     *("statistics", "testing", "watermarks", "zones"),
 )
@@ -182,6 +186,8 @@ _NAMES_OF_MODULES = {
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),
+    "_seeing.page_map": ("PageMap",),
+    "_seeing.slab_map": ("SlabMap",),
     "_sharing.numpy": ("share_numpy", "to_shared"),
     "interchange": ("dump", "dumps", "load", "loads"),
     "leaks": ("Leak",),

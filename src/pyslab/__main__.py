@@ -1,6 +1,6 @@
 """python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
-has a program's arenas tracked, `doctor` looks at the machine, `bench` measures, the options tell
-where things are."""
+has a program's arenas tracked, `doctor` looks at the machine, `slabinfo` has slabtop show an
+arena, `bench` measures, the options tell where things are."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
   leaks    tell what a Python program leaks:           pyslab leaks -- COMMAND
   doctor   tell what this machine offers, and what is in the way
+  slabinfo slabtop over an arena:  pyslab slabinfo --as-proc -- slabtop -o
   bench    measure pyslab against other allocators:  pyslab bench --quick
   help     show this page, or that of a command:     pyslab help run
 
@@ -86,6 +87,12 @@ def _doctor(arguments: Sequence[str]) -> int:
     return doctor_main(arguments)
 
 
+def _slabinfo(arguments: Sequence[str]) -> int:
+    from pyslab.as_proc import main as slabinfo_main
+
+    return slabinfo_main(arguments)
+
+
 def _help(arguments: Sequence[str]) -> int:
     """Show the page of the command named, or this command's own."""
     if not arguments or arguments[0] in ("help", "-h", "--help"):
@@ -100,6 +107,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "leaks": _leaks,
     "doctor": _doctor,
+    "slabinfo": _slabinfo,
     "bench": _bench,
     "help": _help,
 }

@@ -7,17 +7,23 @@
 
 #define NR_PAGES 1024u
 
-static struct pyslab_arena *new_arena(void)
+static struct pyslab_arena *arena_with(uint32_t uncached)
 {
     pyslab_arena_options options = {.struct_size = sizeof options,
                                     .size_bytes = (uint64_t)NR_PAGES << PAGE_SHIFT,
                                     .max_order = 8,
+                                    .uncached = uncached,
                                     .purge_delay_ms = PYSLAB_PURGE_NEVER};
     struct pyslab_arena *arena = NULL;
 
     if (arena_create(&options, &arena) != PYSLAB_OK)
         abort();
     return arena;
+}
+
+static struct pyslab_arena *new_arena(void)
+{
+    return arena_with(0);
 }
 
 struct maps {
@@ -218,9 +224,41 @@ static void objects(void)
     arena_destroy(arena);
 }
 
+/* Without caching, blocks are in the buddy and objects in their slabs as soon as they are freed. */
+static void uncached(void)
+{
+    struct pyslab_arena *arena = arena_with(1);
+    struct zone *zone = &arena->pages.zone[0];
+    uint32_t pfn = pyslab_alloc_pages(arena, 0, KERNEL);
+    void *large = pyslab_kmalloc(arena, 300000, KERNEL);
+    void *object = pyslab_kmalloc(arena, 100, KERNEL);
+    struct kmem_cache *cache = slab_cache_of(&arena->kmalloc.slabs, object);
+    struct slab_info info[2];
+    uint8_t states[2 * 36];
+
+    EXPECT_EQ(zone_free_pages(zone), NR_PAGES - 1 - 74 - 1);
+    EXPECT_EQ(pyslab_free_pages(arena, pfn, 0), PYSLAB_OK);
+    EXPECT_EQ(zone_free_pages(zone), NR_PAGES - 74 - 1);
+    EXPECT_EQ(pyslab_kfree(arena, large), PYSLAB_OK);
+    EXPECT_EQ(zone_free_pages(zone), NR_PAGES - 1);
+    EXPECT_EQ(cache_slab_map(cache, info, states, 2), 1);
+    EXPECT(info[0].list == SLAB_PARTIAL && info[0].inuse == 1);
+    EXPECT_EQ(pyslab_kfree(arena, object), PYSLAB_OK);
+    EXPECT_EQ(cache_slab_map(cache, info, states, 2), 1);
+    EXPECT(info[0].list == SLAB_EMPTY && info[0].inuse == 0);
+    EXPECT_EQ(pyslab_kfree(arena, object), PYSLAB_EDOUBLE);
+    cache_shrink(cache);
+    EXPECT_EQ(zone_free_pages(zone), NR_PAGES);
+    lock_acquire(&zone->lock);
+    EXPECT_EQ(buddy_nr_free_locked(zone, 8), NR_PAGES >> 8);
+    lock_release(&zone->lock);
+    arena_destroy(arena);
+}
+
 static const struct test tests[] = {
     TEST(untouched),      TEST(each_use), TEST(parts_of_a_free_block),
     TEST(cells_of_slabs), TEST(a_part),   TEST(objects),
+    TEST(uncached),
 };
 
 TEST_MAIN(tests)

@@ -224,6 +224,8 @@ typedef struct pyslab_arena_options {
                                          at most; 0: a quarter of the arena */
     uint32_t init_on_alloc;           /* enum pyslab_init: all that is allocated reads zero */
     uint32_t init_on_free;            /* enum pyslab_init: what is freed is zeroed at once */
+    uint32_t uncached;                /* non-zero: no sheaves, no page lists, no shelf, so that each
+                                         call is seen in the slabs and the buddy at once; slow */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {

@@ -62,6 +62,7 @@ class Arena(Sharing, Shortage, Closing):
     init_on_alloc: all memory reads zero when it is allocated; init_on_free: it is zeroed when it
     is freed; None: what PYSLAB_INIT_ON_ALLOC and PYSLAB_INIT_ON_FREE say, 1 or 0.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
+    caching: False: no sheaves and no page lists, so that every step shows in the maps at once.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -89,6 +90,7 @@ class Arena(Sharing, Shortage, Closing):
         fork: hints.Fork = "view",
         init_on_alloc: bool | None = None,
         init_on_free: bool | None = None,
+        caching: bool = True,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -109,6 +111,7 @@ class Arena(Sharing, Shortage, Closing):
             fork=fork,
             init_on_alloc=init_on_alloc,
             init_on_free=init_on_free,
+            caching=caching,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")

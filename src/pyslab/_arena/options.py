@@ -47,6 +47,7 @@ def arena_options(
     fork: str,
     init_on_alloc: bool | None,
     init_on_free: bool | None,
+    caching: bool,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -63,6 +64,7 @@ def arena_options(
     options.prefault = bool(prefault)
     options.mlock = bool(mlock)
     options.fork = _choice("fork", fork, FORKS)
+    options.uncached = not caching
     options.background_purge = bool(background_purge)
     options.init_on_alloc = _init_option("init_on_alloc", init_on_alloc)
     options.init_on_free = _init_option("init_on_free", init_on_free)

@@ -77,7 +77,7 @@ def _span_parts(span: PageSpan, grid: _Grid, found: MapData, letters: dict[str, 
     for place in places:
         parts.append(svg.rect(*place, use.colour))
         if full:
-            parts.append(_slab_fill(place, full))
+            parts += [_slab_fill(place, full), svg.rect(*place, "none")]
     x, y, width, height = max(places, key=lambda place: place[2] * place[3])
     size = min(11.0, grid.height * 0.75)
     words = _block_words(span, letters) if span.pfn == span.block else ""
