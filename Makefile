@@ -6,6 +6,7 @@
 # Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
 #       make install-c | clean
 #       make pythons | test-pythons   other interpreters
+#       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -18,7 +19,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
-        wheels release install-c pythons test-pythons clean
+        wheels release install-c pythons test-pythons bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -31,6 +32,12 @@ bench-malloc: $(VENV)/.stamp-install
 
 test: $(VENV)/.stamp-install c-tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench-dask: $(VENV)/.stamp-install
+	$(BIN)/python bench/dask/run.py $(BENCH_DASK_ARGS)
+
+dask-deaths: $(VENV)/.stamp-install
+	PYSLAB_DASK_KILLS=50 $(BIN)/python -m pytest tests/dask/test_deaths.py
 
 # --- other Pythons: as root, because of chroot; not in CI -------------------------
 
@@ -79,9 +86,11 @@ docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
 	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
 	@echo "build/site/index.html"
 
-# The committed drawings, by tools/drawings/.
-docs-pictures:
-	PYTHONPATH=tools $(PYTHON) -m drawings
+# The committed drawings, by tools/drawings/; and docs/pictures/*.svg, of arenas, with PNGs of them
+# in build/pictures to look at.
+docs-pictures: $(VENV)/.stamp-install
+	PYTHONPATH=tools $(BIN)/python -m drawings
+	$(BIN)/python tools/docs_pictures.py
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py docs > $(VENV)/requirements-docs.txt

@@ -22,9 +22,10 @@ Where to begin, each with help() of its own:
     get_include      the C API, for extensions in C, C++, Cython, Rust
 
 Modules by subject, imported at their first use: arrow, interchange (pickles), statistics, compat
-(other projects' names), cymem and cffi_builder (other extensions), sizes; and what is the
-kernel's: zones, watermarks, slab_limits, procfs, procfs_parse, extfrag. In a terminal there is
-the command ``pyslab``. A name that begins with an underscore is private.
+(other projects' names), shared_memory (the standard library's, without files), dask (its
+workers), cymem and cffi_builder (other extensions), sizes; and what is the kernel's: zones,
+watermarks, slab_limits, procfs, procfs_parse, extfrag. In a terminal there is the command
+``pyslab``. A name that begins with an underscore is private.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._sharing.numpy import share_numpy, to_shared
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.leaks import Leak
+    from pyslab.shared_memory import SharedMemory
     from pyslab.statistics import Statistics, StatisticsBlock
     from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
@@ -121,6 +123,7 @@ __all__ = [
     "Ring",
     "SharedClient",
     "SharedHolders",
+    "SharedMemory",
     "Shrinker",
     "SlabCounts",
     "StaleHandleError",
@@ -166,8 +169,8 @@ __all__ = [
 # in: a program pays for what it uses. __getattr__ imports them at the first use.
 _MODULES = (
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
-    *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("testing", "watermarks", "zones"),
+    *("leaks", "numpy_handler", "procfs", "procfs_parse", "shared_memory", "sizes", "slab_limits"),
+    *("statistics", "testing", "watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
     "_arena.attaching": ("attach",),
@@ -182,6 +185,7 @@ _NAMES_OF_MODULES = {
     "_sharing.numpy": ("share_numpy", "to_shared"),
     "interchange": ("dump", "dumps", "load", "loads"),
     "leaks": ("Leak",),
+    "shared_memory": ("SharedMemory",),
     "statistics": ("Statistics", "StatisticsBlock"),
     "zones": ("Zone", "ZoneLayout", "ZonePolicy"),
 }

@@ -162,6 +162,9 @@ def _leads_to(module: str, names: str) -> bool:
         if not hasattr(found, name):
             try:
                 importlib.import_module(f"{found.__name__}.{name}")
+            except ModuleNotFoundError as error:
+                # of another project, which a module of ours is for: it is not installed here
+                return not (error.name or "").startswith("pyslab")
             except ImportError:
                 return False
         found = getattr(found, name)

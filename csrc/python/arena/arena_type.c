@@ -9,6 +9,7 @@
 
 #include "python/arena/arena_guard.h"
 #include "python/arena/arena_file.h"
+#include "python/arena/arena_map.h"
 #include "python/arena/arena_object.h"
 #include "python/cache/cache_create.h"
 #include "python/kmalloc/family_calls.h"
@@ -205,6 +206,11 @@ GUARD_TWO(arena_set_window, owner_self)
 GUARD_TWO(arena_numpy_handler, owner_self)
 GUARD_TWO(arena_method_tell_lost_file, owner_self)
 GUARD_TWO(arena_close, owner_self)
+GUARD_TWO(arena_page_spans, owner_self)
+GUARD_TWO(arena_page_cells, owner_self)
+GUARD_TWO(arena_cache_layouts, owner_self)
+GUARD_TWO(arena_slab_map, owner_self)
+GUARD_TWO(arena_vm_blocks, owner_self)
 
 static PyMethodDef arena_methods[] = {
     {"kmalloc", FAST(method_kmalloc),
@@ -383,6 +389,11 @@ static PyMethodDef arena_methods[] = {
     {"_unpin", method_unpin, METH_NOARGS, NULL},
     {"_tell_lost_file", GUARDED(arena_method_tell_lost_file), METH_NOARGS, NULL},
     {"_close", GUARDED(arena_close), METH_NOARGS, NULL},
+    {"_page_spans", GUARDED(arena_page_spans), METH_VARARGS, NULL},
+    {"_page_cells", GUARDED(arena_page_cells), METH_VARARGS, NULL},
+    {"_cache_layouts", GUARDED(arena_cache_layouts), METH_NOARGS, NULL},
+    {"_slab_map", GUARDED(arena_slab_map), METH_O, NULL},
+    {"_vm_blocks", GUARDED(arena_vm_blocks), METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -223,6 +223,19 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* slab_map(): drawn in Python, like all pictures. */
+static PyObject *method_slab_map(PyObject *op, PyObject *unused)
+{
+    PyObject *module = PyImport_ImportModule("pyslab._seeing.slab_map"), *result;
+
+    (void)unused;
+    if (module == NULL)
+        return NULL;
+    result = PyObject_CallMethod(module, "of_cache", "O", op);
+    Py_DECREF(module);
+    return result;
+}
+
 /* --- the table ----------------------------------------------------------- */
 
 GUARD_FAST(method_alloc, owner_of_member)
@@ -253,6 +266,9 @@ PyMethodDef cache_methods[] = {
      "shrink($self, /)\n--\n\n"
      "Gives empty slabs back to the buddy, and has the fullest slabs used first from now\n"
      "on. Returns the bytes given back."},
+    {"slab_map", method_slab_map, METH_NOARGS,
+     "slab_map($self, /)\n--\n\n"
+     "A SlabMap: what each object of each slab is, list by list; text, picture, data."},
     {"destroy", GUARDED(method_destroy), METH_NOARGS,
      "destroy($self, /)\n--\n\n"
      "Gives everything back. Raises CacheBusyError while objects are live, or a Mempool is\n"

@@ -78,6 +78,15 @@ static PyObject *get_arena(PyObject *op, void *unused)
     return Py_NewRef((PyObject *)cache_of(op)->arena);
 }
 
+/* Its id among the arena's caches, for Arena._slab_map(); None once it is destroyed. */
+static PyObject *get_id(PyObject *op, void *unused)
+{
+    const CacheObject *self = cache_of(op);
+
+    (void)unused;
+    return self->cache == NULL ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(self->cache->id);
+}
+
 static PyObject *cache_repr(PyObject *op)
 {
     CacheObject *self = cache_of(op);
@@ -89,12 +98,14 @@ static PyObject *cache_repr(PyObject *op)
 
 GUARD_ONE(cache_repr, owner_of_member)
 
+GUARD_GET(get_id, owner_of_member)
 GUARD_GET(get_slabs, owner_of_member)
 GUARD_GET(get_supply, owner_of_member)
 
 static PyGetSetDef cache_getset[] = {
     {"name", get_name, NULL, "Name, str.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
+    {"_id", GUARDED(get_id), NULL, NULL, NULL},
     {"slabs", GUARDED(get_slabs), NULL, "Slabs (full, partial, empty), a named tuple of int.",
      NULL},
     {"supply", GUARDED(get_supply), NULL,
