@@ -3,7 +3,8 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
+# Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
+#       make install-c | clean
 #       make pythons | test-pythons   other interpreters
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
@@ -18,7 +19,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
-        wheels install-c pythons test-pythons bench-dask dask-deaths clean
+        wheels release install-c pythons test-pythons bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -149,6 +150,13 @@ counts: $(VENV)/.stamp-install
 	  -DCMAKE_BUILD_TYPE=Release -B build/counts >/dev/null
 	$(CMAKE) --build build/counts -j2 >/dev/null
 	$(BIN)/python -m pytest -m counts tests/counts $(COUNTS_ARGS)
+
+# --- a release, all but the upload: sdist, wheels, site, notes and sums in dist/ ---------
+
+release: $(VENV)/.stamp-tools
+	$(BIN)/python tools/release.py check
+	$(MAKE) wheels docs
+	$(BIN)/python tools/release.py collect
 
 # --- wheels for the Pythons of this machine, in dist/ ----------------------------
 

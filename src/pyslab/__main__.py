@@ -15,18 +15,19 @@ import pyslab
 
 _USAGE_ERROR = 2
 _HELP = """\
-pyslab: the Linux kernel's memory architecture over real memory
+pyslab: fast memory for programs, shared without copies, checked for errors
 
 usage: pyslab COMMAND [ARGUMENT ...]
        pyslab [--version] [--includes] [--cflags] [--cmakedir] [--pkgconfigdir]
 
 commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
-  leaks    tell what a Python program leaks:           pyslab leaks -- COMMAND
+           ... and find its memory errors:  pyslab run --hardened -- COMMAND
+  leaks    tell what a Python program leaks:  pyslab leaks -- COMMAND
   doctor   tell what this machine offers, and what is in the way
   slabinfo slabtop over an arena:  pyslab slabinfo --as-proc -- slabtop -o
   bench    measure pyslab against other allocators:  pyslab bench --quick
-  help     show this page, or that of a command:     pyslab help run
+  help     show this page, or that of a command:  pyslab help run
 
 options, each answered on a line:
   --version       the version
@@ -36,10 +37,19 @@ options, each answered on a line:
   --pkgconfigdir  directory of pyslab.pc
   --help          this page
 
-In Python:
+first things to try:
+  pyslab doctor
+  pyslab run --stats -- python3 -c 'print(1)'
+  python3 -c 'import pyslab; help(pyslab)'
+
+in Python:
   >>> import pyslab
-  >>> arena = pyslab.Arena("64MiB")
-  >>> buf = arena.kmalloc(100)
+  >>> arena = pyslab.Arena("64MiB")     # one piece of memory, its own allocator
+  >>> buf = arena.kmalloc(100)          # 100 bytes; dropped, they go back
+  >>> print(arena.stats())
+
+The documentation is the folder docs/ of the repository; it begins with a
+tutorial of thirty minutes. make docs writes it as a site.
 """
 
 

@@ -19,7 +19,8 @@ FOREIGN = {"lazy_max_pages", "max_map_count", "gen_src", "min_partial", "get_new
 FOREIGN |= {"__throw_bad_alloc", "_multiarray_umath", "PyDataMem_SetHandler", "Python.h"}
 FOREIGN |= {"PY_ARRAY_UNIQUE_SYMBOL", "NO_IMPORT_ARRAY", "MALLOC_MMAP_THRESHOLD_"}
 FOREIGN |= {"monotonic_buffer_resource", "unsynchronized_pool_resource"}
-FOREIGN |= {"noun_verb", "build/workloads/bin/"}  # how names are made; what a build makes
+FOREIGN |= {"noun_verb"}  # how names are made
+FOREIGN |= {"build/workloads/bin/", "build/counts/", "build/site/", "dist/"}  # what make makes
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")

@@ -14,7 +14,7 @@ OPTIONS = [name for name in inspect.signature(pyslab.Arena).parameters if name !
 DOCS = REPO / "docs"
 DESIGN = DOCS / "design"
 PAGES = [
-    *(REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted(DOCS.rglob("*.md")),
     *sorted((REPO / "bench").glob("*.md")),
     *sorted((REPO / "examples").glob("*/README.md")),
@@ -105,7 +105,9 @@ def test_the_glossary_is_true() -> None:
 # --- length --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"]
+)
 def test_the_project_files_exist(name: str) -> None:
     """The files that every project has are there, and not empty."""
     assert Path(REPO / name).stat().st_size > 100

@@ -36,7 +36,9 @@ class CHeader(Directive):
         for entry in found:
             block = nodes.literal_block(entry.declarations, entry.declarations, language="c")
             block["ids"] = list(entry.names)
-            section += [block, nodes.paragraph("", entry.comment)]
+            section += nodes.container(
+                "", block, nodes.paragraph("", entry.comment), classes=["c-entry"]
+            )
         return section
 
 

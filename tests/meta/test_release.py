@@ -1,0 +1,59 @@
+"""The version has its notes, and `make release` sees what stands in a release's way."""
+
+import importlib.util
+from importlib.metadata import version
+from types import ModuleType
+
+import pytest
+
+from tests.utils import REPO
+
+TEXT = "\n\n- " + "a word, " * 20
+CHANGELOG = f"# Changelog\n\n## [Unreleased]\n\n## [2.0.0] - 2030-01-31{TEXT}\n\n## [1.0.0]{TEXT}\n"
+
+
+@pytest.fixture(scope="module")
+def release() -> ModuleType:
+    """Return tools/release.py as a module."""
+    spec = importlib.util.spec_from_file_location("release", REPO / "tools" / "release.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_version_has_notes(release: ModuleType) -> None:
+    """The changelog has a section for the version that the package has."""
+    wanted = release.project_version()
+    assert wanted == version("pyslab-alloc")
+    _, text = release.notes((REPO / "CHANGELOG.md").read_text(encoding="utf-8"), wanted)
+    assert len(text.split()) > 100
+
+
+def test_notes_are_one_section(release: ModuleType) -> None:
+    """They end where the next version begins; an unknown version has none."""
+    date, text = release.notes(CHANGELOG, "2.0.0")
+    assert "2030-01-31" == date
+    assert text.startswith("- a word,")
+    assert "1.0.0" not in text
+    assert "" == release.notes(CHANGELOG, "1.0.0")[0]
+    with pytest.raises(ValueError, match=r"no section ## \[3.0.0\]"):
+        release.notes(CHANGELOG, "3.0.0")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "tags", "told"),
+    [
+        ("2.0.0", "", "v1.0.0\n", ""),
+        ("2.0.0", " M README.md\n", "", "not committed:\n M README.md"),
+        ("2.0.0", "", "v2.0.0\n", "a tag v2.0.0 already"),
+        ("1.0.0", "", "", "has no date"),
+        ("3.0.0", "", "", "no section"),
+    ],
+)
+def test_obstacles(release: ModuleType, wanted: str, status: str, tags: str, told: str) -> None:
+    """Each thing that stands in the way is told, and nothing else."""
+    found = release.obstacles(CHANGELOG, wanted, status, tags)
+    assert (1 if told else 0) == len(found)
+    assert told in "".join(found)
