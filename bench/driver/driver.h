@@ -150,6 +150,7 @@ void bench_run_aligned(const struct bench_options *options);
 void bench_run_region(const struct bench_options *options);
 void bench_run_capi(const struct bench_options *options);
 void bench_run_shared(const struct bench_options *options);
+void bench_run_fork(const struct bench_options *options);
 
 /* Runs each contender's share of nr_ops operations in turn, in rounds, and prints their figures
  * as a JSON list called name (contest.c). */

@@ -28,7 +28,7 @@ static _Noreturn void usage(void)
     fputs("usage: driver [--rounds N] [--scale F] [--only libc|pyslab|mmap]\n"
           "              [--list | --memory | --threads | --latency | --residency | --small |\n"
           "               --zeroed | --fragmentation | --supply | --aligned | --region |\n"
-          "               --capi | --shared]\n",
+          "               --capi | --shared | --fork]\n",
           stderr);
     exit(USAGE_STATUS);
 }
@@ -96,6 +96,7 @@ static const struct mode modes[] = {
     {"region", bench_run_region},
     {"capi", bench_run_capi},
     {"shared", bench_run_shared},
+    {"fork", bench_run_fork},
 };
 
 enum { NR_MODES = sizeof(modes) / sizeof(modes[0]), NR_OTHERS = 4 };

@@ -3,8 +3,9 @@
  *
  * What it is: the two arenas take turns within each round, on memory that is resident: kmalloc(64)
  * and kfree; a page block; and a chain as of NumPy's temporaries, four blocks of 1 MiB that are
- * written. Passing: a process exports fresh blocks of 1 MiB, another opens and closes them; each
- * times its own calls, so that the message which carries the handles is not in it.
+ * written. Passing: a process exports fresh blocks of 1 MiB, another opens and closes them, and the
+ * first frees them; each times its own calls, so that the message which carries the handles is not
+ * in it.
  * What it is not: a measurement of the message, or of Python.
  *
  * Output: {"shared": [{"what", "private_ns": [...], "shared_ns": [...]}]}, per operation; of
@@ -142,12 +143,11 @@ static void client_run(struct board *board, int owner, int in, int out)
     _exit(0);
 }
 
-/* Export, open and close of a block, once each. */
+/* Export, open, close and free of a block, once each. */
 static double pass_time(pyslab_arena *arena, struct board *board, int in, int out)
 {
     void *p[NR_PASSED];
-    double export_ns;
-    uint64_t start;
+    uint64_t start, owner_ns;
     char c = 0;
 
     for (int i = 0; i < NR_PASSED; i++)
@@ -156,12 +156,14 @@ static double pass_time(pyslab_arena *arena, struct board *board, int in, int ou
     for (int i = 0; i < NR_PASSED; i++)
         if (pyslab_share_export(arena, p[i], 1, &board->handles[i]) != PYSLAB_OK)
             bench_die("a block was refused");
-    export_ns = (double)(bench_now_ns() - start) / NR_PASSED;
+    owner_ns = bench_now_ns() - start;
     if (write(out, &c, 1) != 1 || read(in, &c, 1) != 1)
         bench_die("the client is gone");
+    start = bench_now_ns();
     for (int i = 0; i < NR_PASSED; i++)
         pyslab_kfree(arena, p[i]);
-    return export_ns + board->client_ns;
+    owner_ns += bench_now_ns() - start;
+    return (double)owner_ns / NR_PASSED + board->client_ns;
 }
 
 static void pass_measure(uint64_t rounds)

@@ -37,3 +37,14 @@ def test_one_ends_before_the_other(method: str, which: str) -> None:
     left = "parent" if which.startswith("child") else "child"
     assert f"{left} lived" == child.stdout.strip(), child.stderr
     assert killed or "" == child.stderr
+
+
+def test_receivers_that_are_killed() -> None:
+    """A short run of tests/faults/sent_and_lost.py."""
+    child = run_child(
+        "import sys; sys.argv = ['lost', '--arrays', '2500', '--seed', '3']\n"
+        "from tests.faults.sent_and_lost import main\n"
+        "if __name__ == '__main__':\n    main()"
+    )
+    assert 0 == child.returncode, child.stderr
+    assert child.stdout.endswith("alive\n")
