@@ -1,7 +1,7 @@
 """What the modes of debugging cost an extension in C: nanoseconds and bytes for a block.
 
 What it is: debug_modes.c in a process for each mode, by turns; the fastest round counts. A block
-is 100 bytes, freed and made again while a thousand are live. Bytes are those of slabs, with ten
+is 100 bytes, freed and made again while a thousand are live. Bytes are those of frames, with five
 thousand blocks live, divided by that number.
 What it is not: a test; there is no limit that a figure must meet.
 
@@ -30,6 +30,7 @@ MODES: dict[str, tuple[dict[str, str], str]] = {
     'debug="FZ"': ({"debug": "FZ"}, ""),
     'debug="FZP"': ({"debug": "FZP"}, ""),
     'debug="FZPU"': ({"debug": "FZPU"}, ""),
+    'guard="all"': ({"guard": "all"}, ""),
     'track="leaks"': ({"track": "leaks"}, ""),
     "AddressSanitizer": ({}, "asan"),
     "valgrind": ({}, "valgrind"),
@@ -42,9 +43,9 @@ arena = pyslab.Arena("256MiB", **{options!r})
 debug_modes.pairs(arena, {nr} // 10)
 time = debug_modes.pairs(arena, {nr})
 arena.release_unused()
-before = arena.stats().slab_pages
-kept = [arena.kmalloc(100) for _ in range(10_000)]
-print(json.dumps([time, (arena.stats().slab_pages - before) * 4096 / 10_000]))
+before = arena.stats().free_pages
+kept = [arena.kmalloc(100) for _ in range(5_000)]
+print(json.dumps([time, (before - arena.stats().free_pages) * 4096 / 5_000]))
 sys.stdout.flush()
 os._exit(0)  # the blocks go with the process
 """

@@ -34,4 +34,7 @@ void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out)
                                 .nr_retired = load_relaxed(&debug->nr_retired)};
     debug_count_waiting(&arena->kmalloc.slabs, &out->nr_waiting, &out->waiting_bytes);
     large_debug_count(&arena->kmalloc, &out->nr_waiting, &out->waiting_bytes);
+    out->nr_guarded = load_relaxed(&arena->kmalloc.slabs.guard.nr_guarded);
+    out->nr_unguarded = load_relaxed(&arena->kmalloc.slabs.guard.nr_unguarded);
+    guarded_count_waiting(&arena->kmalloc.slabs, &out->nr_waiting, &out->waiting_bytes);
 }

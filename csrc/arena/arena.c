@@ -47,7 +47,7 @@ static int options_check(const pyslab_arena_options *options)
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
         options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->shared > PYSLAB_SHARE_WRITE ||
         options->fork > PYSLAB_FORK_SHARE || options->init_on_alloc > PYSLAB_INIT_YES ||
-        options->init_on_free > PYSLAB_INIT_YES)
+        options->init_on_free > PYSLAB_INIT_YES || options->guard > PYSLAB_GUARD_BELOW)
         return PYSLAB_EINVAL;
     if (options->shared != PYSLAB_SHARE_NO &&
         (options->hugepages != PYSLAB_HUGEPAGES_NO || os_page_bytes() > PAGE_SIZE))
@@ -208,7 +208,7 @@ static int map_metadata(struct pyslab_arena *arena, uint32_t nr_pages)
 static bool arena_reclaim(void *context, uint32_t nr_short)
 {
     struct pyslab_arena *arena = context;
-    uint64_t nr_large = large_debug_flush(&arena->kmalloc);
+    uint64_t nr_large = large_debug_flush(&arena->kmalloc) + guarded_flush(&arena->kmalloc.slabs);
     uint64_t nr_back = arena->share != NULL ? share_collect(arena->share) : 0;
 
     if (slab_reclaim(&arena->kmalloc.slabs) != 0 || nr_back != 0 || nr_large != 0)
@@ -270,6 +270,19 @@ static uint32_t init_bit(uint32_t option, const char *variable, uint32_t bit)
     return option == PYSLAB_INIT_YES ? bit : 0;
 }
 
+/* ALL or BELOW, else NO: other processes that use blocks of a shared arena know no guards. */
+static uint32_t guard_mode(const pyslab_arena_options *options)
+{
+    char text[8];
+
+    if (options->guard != PYSLAB_GUARD_DEFAULT || options->shared != PYSLAB_SHARE_NO ||
+        !os_environment("PYSLAB_GUARD", text, sizeof text))
+        return options->shared == PYSLAB_SHARE_NO ? options->guard : PYSLAB_GUARD_NO;
+    if (strcmp(text, "below") == 0)
+        return PYSLAB_GUARD_BELOW;
+    return strcmp(text, "all") == 0 ? PYSLAB_GUARD_ALL : PYSLAB_GUARD_NO;
+}
+
 /* What becomes of frames' content: before their first use, and between two owners. */
 static void set_content(struct page_alloc *pages, const pyslab_arena_options *options,
                         bool high_is_fresh)
@@ -317,7 +330,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
         error = page_alloc_set_hugepages(&arena->pages);
     if (error == PYSLAB_OK)
         error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
-                             options->kmalloc_classes, options->debug);
+                             options->kmalloc_classes, options->debug, guard_mode(options));
     if (error != PYSLAB_OK) {
         kmalloc_destroy(&arena->kmalloc);
         page_alloc_destroy(&arena->pages);
@@ -419,6 +432,7 @@ uint64_t arena_release_unused(struct pyslab_arena *arena)
     if (arena->share != NULL)
         (void)share_collect(arena->share);
     large_debug_flush(&arena->kmalloc);
+    guarded_flush(&arena->kmalloc.slabs);
     slab_reclaim(&arena->kmalloc.slabs);
     return released + (page_alloc_release(&arena->pages) << PAGE_SHIFT);
 }
@@ -459,6 +473,7 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         .init_on_alloc = init_option(pages, INIT_ON_ALLOC),
         .init_on_free = init_option(pages, INIT_ON_FREE),
         .uncached = pages->uncached,
+        .guard = PYSLAB_GUARD_NO,
         .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);

@@ -53,6 +53,7 @@ static void cache_locks(struct pyslab_arena *arena, lock_action act)
     struct slab_alloc *sa = &arena->kmalloc.slabs;
 
     act(&arena->kmalloc.large_debug.lock);
+    act(&sa->guard.lock);
     for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++)
         if (sa->caches[id] != NULL)
             act(&sa->caches[id]->lock);

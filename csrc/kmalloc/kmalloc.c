@@ -1,5 +1,5 @@
-/* kmalloc.c - what kmalloc.h does not inline: set-up, allocation, size, free, resize, recount, in
- * this order. */
+/* kmalloc.c - what kmalloc.h does not inline: set-up, allocation, size, free, resize, in this
+ * order. What it is not: the recount (kmalloc_check.c). */
 #include "kmalloc/kmalloc.h"
 
 #include <stdio.h>
@@ -44,10 +44,12 @@ static int class_cache_create(struct kmalloc *km, unsigned class, const char *pr
 }
 
 int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
-                 uint32_t geometry, const char *debug)
+                 uint32_t geometry, const char *debug, uint32_t guard)
 {
     int error = slab_alloc_init(&km->slabs, pages, descs, debug);
 
+    if (error == PYSLAB_OK)
+        guarded_init(&km->slabs, guard);
     store_relaxed(&km->nr_large, 0);
     store_relaxed(&km->large_pages, 0);
     large_debug_init(km, pages->map.nr_pages);
@@ -63,6 +65,7 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 
 void kmalloc_destroy(struct kmalloc *km)
 {
+    guarded_destroy(&km->slabs);
     slab_alloc_destroy(&km->slabs);
     large_debug_destroy(km);
 }
@@ -264,11 +267,11 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
 slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
 {
     unsigned class = size_class_of(&km->classes, size);
+    void *p;
 
     /* The fast path tries the classes up to 8 KiB only; here the main sheaf of any is tried. */
     if (likely(class != 0 && (gfp & ~GFP_FAST_BITS) == 0 && thread_has_domain(km->slabs.domain))) {
-        void *p = pop_class(km, class);
-
+        p = pop_class(km, class);
         if (likely(p != NULL))
             return p;
     }
@@ -279,6 +282,9 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
     if (request_fails(km, class, size, gfp))
         return count_failure(km, NULL);
     gfp = addressable(gfp);
+    p = guarded_alloc(&km->slabs, class, size, 1, gfp);
+    if (unlikely(p != NULL))
+        return p;
     return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
                                         : alloc_large(km, size, 0, gfp));
 }
@@ -302,6 +308,7 @@ void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp)
 void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp)
 {
     unsigned class;
+    void *p;
 
     if (!is_power_of_two(align) || !gfp_valid(gfp))
         return count_failure(km, NULL);
@@ -311,6 +318,9 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
     if (request_fails(km, class, size, gfp))
         return count_failure(km, NULL);
     gfp = addressable(gfp);
+    p = guarded_alloc(&km->slabs, class, size, align, gfp);
+    if (unlikely(p != NULL))
+        return p;
     return count_failure(
         km, class != 0
                 ? alloc_class(km, class, size, gfp)
@@ -356,7 +366,9 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
                    ? large_debug_asked(page)
                    : open_bytes(km, p, (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT);
     cache = slab_cache_of(&km->slabs, p);
-    if (cache != NULL && cache->debug != NULL)
+    if (cache == NULL)
+        return guarded_usable(&km->slabs, p);
+    if (cache->debug != NULL)
         return debug_usable(cache, p);
     return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
                ? open_bytes(km, p, cache->desc->object_size)
@@ -424,6 +436,7 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
     struct page *page;
     struct kmem_cache *cache;
     uint32_t pfn;
+    int error;
 
     if (p == NULL || p == ZERO_SIZE_PTR)
         return PYSLAB_OK;
@@ -438,6 +451,8 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
     cache = slab_cache_of(&km->slabs, p);
     if (cache != NULL)
         return cache_free_object(cache, p);
+    if (guarded_free(&km->slabs, NULL, p, &error))
+        return error;
     if (large_debug_wrong_free(km, p))
         return PYSLAB_EPOINTER;
     pfn = virt_to_pfn(&km->slabs.pages->map, p);
@@ -520,6 +535,8 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
         (void)kmalloc_free(km, p);
         return ZERO_SIZE_PTR;
     }
+    if (size <= usable && guarded_shrink(&km->slabs, p, size))
+        return p;
     page = large_page(km, p);
     if (unlikely(page != NULL && km->large_debug.flags != 0))
         return large_debug_resize(km, p, page, size, (gfp & PYSLAB_GFP_ZERO) != 0)
@@ -540,50 +557,4 @@ void *kmalloc_resize(struct kmalloc *km, void *p, size_t size, uint32_t gfp)
     if (page != NULL && !page_is_shown(km->slabs.pages, p))
         trim_large(km, p, page, size);
     return p;
-}
-
-/* --- recount ------------------------------------------------------------ */
-
-struct large_recount {
-    const struct frame_map *map;
-    struct finding *finding;
-    uint64_t nr;
-    uint64_t nr_pages;
-};
-
-static bool recount_large(void *context, uint32_t pfn, const struct page *page)
-{
-    struct large_recount *count = context;
-    bool large = page_state(page) == PYSLAB_PAGE_LARGE;
-
-    if (large != (frame_class(count->map->classes, pfn) == CLASS_LARGE))
-        return finding_report(count->finding, "kmalloc: frame %u has state %u, class %u", pfn,
-                              page_state(page), frame_class(count->map->classes, pfn));
-    count->nr += large;
-    count->nr_pages += large ? page_block_pages(page) : 0;
-    return true;
-}
-
-static bool check_large(struct kmalloc *km, struct finding *f)
-{
-    struct large_recount count = {.map = &km->slabs.pages->map, .finding = f};
-
-    if (!page_alloc_each_block(km->slabs.pages, recount_large, &count))
-        return false;
-    if (count.nr != load_relaxed(&km->nr_large) || count.nr_pages != load_relaxed(&km->large_pages))
-        return finding_report(f, "kmalloc: %llu large blocks of %llu frames, counters differ",
-                              (unsigned long long)count.nr, (unsigned long long)count.nr_pages);
-    return true;
-}
-
-bool kmalloc_check(struct kmalloc *km, struct finding *f)
-{
-    for (unsigned class = 1; class <= km->classes.nr; class++) {
-        const struct kmem_cache *cache = km->slabs.caches[class];
-
-        if (cache == NULL || cache->desc->object_size != km->classes.size[class])
-            return finding_report(f, "kmalloc: class %u has no cache of %u bytes", class,
-                                  km->classes.size[class]);
-    }
-    return check_large(km, f) && large_debug_validate(km, f);
 }

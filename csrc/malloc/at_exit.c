@@ -17,6 +17,8 @@
 #include "malloc/heap.h"
 #include "malloc/settings.h"
 
+#include <stdlib.h>
+
 /* Changes the keys of the objects up to end, from the one form (plain ^ from) to the other. In the
  * first pass (from is 0) an object whose key was changed already, or that is free in its slab,
  * ends the process. */
@@ -64,6 +66,8 @@ __attribute__((destructor)) static void at_exit(void)
         return; /* the program never allocated: no arena is made for this */
     if (malloc_settings.hardened)
         hardened_check_all();
+    else if (!guarded_validate(&malloc_arena.kmalloc.slabs, NULL))
+        abort(); /* what was found has been told */
     else
         check_doubles();
     if (malloc_settings.stats)

@@ -50,6 +50,8 @@ static bool heap_make(void)
                                     .hugepages = PYSLAB_HUGEPAGES_NO,
                                     .debug = malloc_settings.hardened ? debug_text_keyed : "",
                                     .background_purge = malloc_settings.background_purge,
+                                    .guard = malloc_settings.hardened ? PYSLAB_GUARD_NO
+                                                                      : malloc_settings.guard,
                                     .init_on_alloc = init_option(malloc_settings.init_on_alloc),
                                     .init_on_free = init_option(malloc_settings.init_on_free)};
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
@@ -101,6 +103,7 @@ static slow_path bool heap_start(void)
     if (made) {
         malloc_arena.kmalloc.slabs.on_corruption = misuse_abort_free_object;
         malloc_arena.kmalloc.slabs.pops_are_checked = true;
+        malloc_arena.kmalloc.slabs.guard.min_align = MALLOC_ALIGN;
         limits_start();
         if (malloc_settings.hardened)
             hardened_start();
@@ -188,7 +191,8 @@ static void *alloc_any(size_t size, uint32_t gfp)
 
     CHECK(size >= 1 && size <= MALLOC_MAX_BYTES);
     CHECK((gfp & ~(uint32_t)PYSLAB_GFP_ZERO) == PYSLAB_GFP_KERNEL);
-    if (unlikely((gfp & PYSLAB_GFP_ZERO) != 0 && size >= HEAP_DISCARD_BYTES)) {
+    if (unlikely((gfp & PYSLAB_GFP_ZERO) != 0 && size >= HEAP_DISCARD_BYTES &&
+                 km->slabs.guard.mode == 0)) {
         p = alloc_any(size, gfp & ~(uint32_t)PYSLAB_GFP_ZERO);
         return p == NULL || heap_discard_zeroes(p, size) ? p : memset(p, 0, size);
     }
@@ -291,14 +295,29 @@ slow_path void heap_free_slow(void *p)
     errno = saved;
 }
 
+/* Of a block with a guard, the size that was asked for is known. */
+static void check_guarded(const char *call, const void *p, size_t size, size_t align)
+{
+    size_t asked = guarded_usable(&malloc_arena.kmalloc.slabs, p);
+
+    if (asked == 0)
+        return;
+    if (!is_power_of_two(align) || ((uintptr_t)p & (align - 1)) != 0)
+        misuse_abort_words(call, p, "of another alignment");
+    if (size != SIZE_UNKNOWN && size != asked)
+        misuse_abort_words(call, p, "of another size");
+}
+
 static slow_path void free_known_slow(const char *call, void *p, size_t size, size_t align)
 {
     int saved = errno;
 
-    if (p != NULL && unlikely(malloc_settings.hardened) && !zero_size_is_place(p))
+    if (p != NULL && unlikely(malloc_settings.hardened) && !zero_size_is_place(p)) {
         hardened_free(call, p, size, align);
-    else
+    } else {
+        check_guarded(call, p, size, align);
         heap_free_slow(p);
+    }
     errno = saved;
 }
 

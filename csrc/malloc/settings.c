@@ -5,6 +5,7 @@
 #include "os/os.h"
 #include "os/os_report.h"
 
+#include <pyslab.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,6 +50,10 @@ static void apply(const char *word, size_t length)
         malloc_settings.stats = true;
     else if (is_word(word, length, "hardened"))
         malloc_settings.hardened = true;
+    else if (is_word(word, length, "guard"))
+        malloc_settings.guard = PYSLAB_GUARD_ALL;
+    else if (is_word(word, length, "guard=below"))
+        malloc_settings.guard = PYSLAB_GUARD_BELOW;
     else if (is_word(word, length, "init_on_alloc"))
         malloc_settings.init_on_alloc = true;
     else if (is_word(word, length, "init_on_free"))

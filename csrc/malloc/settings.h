@@ -14,12 +14,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SETTINGS_PATH_BYTES 4096
 
 struct malloc_settings {
     bool stats;                           /* "stats": a report at exit on the standard error */
     bool hardened;                        /* "hardened": hardened.h serves every call */
+    uint32_t guard;                       /* "guard", "guard=below": enum pyslab_guard */
     bool init_on_alloc;                   /* "init_on_alloc": malloc's memory reads zero */
     bool init_on_free;                    /* "init_on_free": what is freed is zeroed at once */
     bool background_purge;                /* "background_purge": a thread for idle times */

@@ -60,6 +60,14 @@ struct page {
             uint32_t freed_at;
         } large;
         struct {
+            uint64_t tail;   /* of a guarded block, in the record of its second frame: bytes that
+                                were not asked for, behind what its caller has */
+            uint32_t offset; /* of that, from the block's start */
+            uint16_t state;  /* enum guarded_state (slab/guarded.h has the rest, in page.large) */
+            uint8_t lead;    /* frames without access at its start */
+            uint8_t trail;   /* and at its end */
+        } guarded;
+        struct {
             uint16_t cache_id;     /* index of the cache's descriptor */
             uint16_t inuse;        /* objects that are not free in this slab */
             uint16_t list;         /* enum slab_list it is on */
@@ -74,12 +82,13 @@ _Static_assert(sizeof(struct page) == 32, "struct page is 32 bytes");
 
 #define PAGE_WORD(state, order, zone)                                                              \
     ((uint32_t)(state) | ((uint32_t)(order) << 8) | ((uint32_t)(zone) << 16))
-#define PAGE_FLAG_CLEAN (1u << 24) /* on a page list: reads zero */
-#define PAGE_FLAG_COMP (1u << 25)  /* allocated with GFP_COMP: one block for ever */
-#define PAGE_FLAG_RUN (1u << 26)   /* large.nr_pages frames, not 2**order: of any length */
-#define PAGE_FLAG_SHOWN (1u << 27) /* of alloc_pages: others may hold it (page_keeps) */
-#define PAGE_WORD_MASK 0x00ffffffu /* the word without its flags */
-#define PAGE_ZONE_MASK 0x00ff0000u /* the zone in a word */
+#define PAGE_FLAG_CLEAN (1u << 24)   /* on a page list: reads zero */
+#define PAGE_FLAG_COMP (1u << 25)    /* allocated with GFP_COMP: one block for ever */
+#define PAGE_FLAG_RUN (1u << 26)     /* large.nr_pages frames, not 2**order: of any length */
+#define PAGE_FLAG_SHOWN (1u << 27)   /* of alloc_pages: others may hold it (page_keeps) */
+#define PAGE_FLAG_GUARDED (1u << 28) /* in use, with a frame without access: slab/guarded.h */
+#define PAGE_WORD_MASK 0x00ffffffu   /* the word without its flags */
+#define PAGE_ZONE_MASK 0x00ff0000u   /* the zone in a word */
 
 static always_inline unsigned page_word_state(uint32_t word)
 {

@@ -216,7 +216,8 @@ size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
     lock_acquire(&cache->lock);
     found = slab_live_objects_locked(cache, p, nr);
     lock_release(&cache->lock);
-    return found;
+    return found +
+           guarded_objects(cache, found < nr ? p + found : NULL, found < nr ? nr - found : 0);
 }
 
 /* Slabs on all three lists. */
@@ -249,8 +250,9 @@ int cache_destroy(struct kmem_cache *cache)
     if (has_pools(cache))
         return PYSLAB_EBUSY;
     flush_members(cache);
-    if (cache->desc->nr_inuse != debug_nr_held(cache))
+    if (cache->desc->nr_inuse != debug_nr_held(cache) || load_relaxed(&cache->nr_guarded) != 0)
         return PYSLAB_EBUSY;
+    (void)guarded_flush(sa); /* those that wait know the cache's id */
     debug_release_retired(cache);
     cache_free_empty(cache, false);
     thread_domain_visit(sa->domain, THREAD_SLOT_SLAB, clear_members_count, cache);

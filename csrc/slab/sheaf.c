@@ -364,8 +364,11 @@ slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
 {
     void *p = NULL;
 
-    if (gfp_valid(gfp) && !cache_fails(cache, gfp))
-        p = cache_alloc_any(cache, gfp);
+    if (gfp_valid(gfp) && !cache_fails(cache, gfp)) {
+        p = guarded_alloc_object(cache, gfp);
+        if (p == NULL)
+            p = cache_alloc_any(cache, gfp);
+    }
     if (p == NULL)
         add_relaxed(&cache->owner->pages->alloc_failures, 1);
     else if ((gfp & PYSLAB_GFP_ZERO) != 0)
@@ -577,8 +580,12 @@ slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
 {
     struct kmem_cache *owner = slab_cache_of(cache->owner, p);
 
+    int error;
+
     if (p == NULL)
         return PYSLAB_OK;
+    if (owner == NULL && guarded_free(cache->owner, cache, p, &error))
+        return error;
     if (owner != cache)
         return debug_wrong_free(cache->owner, cache, p,
                                 owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER);

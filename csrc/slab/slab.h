@@ -24,9 +24,9 @@
  * An allocation looks in main, then the spare (which it swaps with main), the barn, a partial slab,
  * an empty slab, and at last buys a slab from the buddy. A free goes to main, the spare (swap),
  * the barn, and at last to the slabs.
- * A cache with debug flags has no sheaves, one whose objects are zeroed (init_on_alloc and
- * init_on_free of the arena) has none, and what debug.h says around its objects; one that
- * AddressSanitizer or memcheck watches has no sheaves, and red zones (watch.c).
+ * A cache with debug flags has no sheaves, and what debug.h says around its objects; one that
+ * AddressSanitizer or memcheck watches has no sheaves, and red zones (watch.c). So has none in an
+ * arena that zeroes or guards objects (init_on_alloc, init_on_free; guarded.h).
  * Invariant (cache_inuse_adds_up in slab_check.c): the sum of slab.inuse == desc.nr_inuse ==
  * objects in callers' hands + in sheaves + in the barn + held back by debug.h.
  * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free objects in
@@ -38,6 +38,7 @@
 
 #include "page_alloc/page_alloc.h"
 #include "slab/debug.h"
+#include "slab/guarded.h"
 
 #define MAX_CACHES 4096u                     /* per arena; ids are 1 .. MAX_CACHES - 1 */
 #define CACHE_MAX_OBJECT ((size_t)256 << 10) /* largest object of a cache */
@@ -181,6 +182,7 @@ struct kmem_cache {
     _Atomic uint64_t nr_past_allocs;
     _Atomic uint64_t nr_past_swaps;
     _Atomic uint64_t nr_past_exchanges;
+    _Atomic uint64_t nr_guarded;   /* live objects with frames of their own (guarded.h) */
     _Atomic uint64_t nr_prefilled; /* objects in prefilled sheaves and mempools' reserves */
 };
 
@@ -205,6 +207,7 @@ struct slab_alloc {
     uint32_t nr_caches;           /* caches that are not dying */
     _Atomic uint32_t id_limit;    /* no id in use is >= this */
     struct arena_debug debug;     /* flags of caches, and what was found */
+    struct guard guard;           /* guard="all": guarded.h */
 };
 
 /* debug: the arena's text of flags. pre: descs is an array of MAX_CACHES zeroed descriptors.

@@ -165,6 +165,12 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_INIT_NO
         PYSLAB_INIT_YES
 
+    enum:  # pyslab_guard
+        PYSLAB_GUARD_DEFAULT
+        PYSLAB_GUARD_NO
+        PYSLAB_GUARD_ALL
+        PYSLAB_GUARD_BELOW
+
     ctypedef struct pyslab_arena_options:
         uint32_t struct_size
         uint32_t max_order
@@ -187,6 +193,7 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t init_on_alloc
         uint32_t init_on_free
         uint32_t uncached
+        uint32_t guard
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size
@@ -341,6 +348,8 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t nr_retired
         uint64_t nr_waiting
         uint64_t waiting_bytes
+        uint64_t nr_guarded
+        uint64_t nr_unguarded
 
     ctypedef struct pyslab_mempool_stats:
         uint32_t min_nr

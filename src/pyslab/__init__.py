@@ -76,6 +76,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab import arrow, compat, numpy_handler
     from pyslab._arena.attaching import attach
     from pyslab._figures.address_map import AddressMap, AddressRange
+    from pyslab._figures.debug_records import DebugStats
     from pyslab._figures.profiler import profiler
     from pyslab._figures.profiler_records import MemoryRecord, ProfilerRecords, profiler_records
     from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
@@ -107,6 +108,7 @@ __all__ = [
     "CacheBusyError",
     "CacheStats",
     "CorruptionError",
+    "DebugStats",
     "DoubleFreeError",
     "Fragmentation",
     "Heap",
@@ -183,6 +185,7 @@ _NAMES_OF_MODULES = {
     "_figures.profiler_records": ("MemoryRecord", "ProfilerRecords", "profiler_records"),
     "_figures.records": ("ArenaStats", "CacheStats", "ZoneStats"),
     "_figures.share_records": ("SharedClient", "SharedHolders"),
+    "_figures.debug_records": ("DebugStats",),
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),

@@ -12,6 +12,7 @@ from pyslab import procfs
 from pyslab._arena.arena import Arena
 from pyslab._core import Buffer
 from pyslab._figures.address_map import AddressMap
+from pyslab._figures.debug_records import DebugStats
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
@@ -35,10 +36,12 @@ __all__ = [
     "Buffer",
     "CacheStats",
     "Closable",
+    "DebugStats",
     "Failing",
     "Fallback",
     "Fork",
     "Fragmentation",
+    "Guard",
     "Hugepages",
     "KmallocClasses",
     "Leak",
@@ -68,6 +71,7 @@ __all__ = [
 Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
+Guard = Literal["all", "below", "no"]
 Shared = Literal["writable"]
 Fork = Literal["view", "refuse", "share"]
 Fallback = Literal["numpy"]

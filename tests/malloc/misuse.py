@@ -56,6 +56,7 @@ def contenders() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {
         "pyslab": {"LD_PRELOAD": library},
         "pyslab hardened": {"LD_PRELOAD": library, "PYSLAB_MALLOC": "hardened"},
+        "pyslab guard": {"LD_PRELOAD": library, "PYSLAB_MALLOC": "guard"},
         "glibc": {},
     }
     for name in ("mimalloc", "jemalloc", "tcmalloc_minimal"):

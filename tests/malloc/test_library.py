@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -183,3 +184,25 @@ def test_zeroed_memory(setting: dict[str, str]) -> None:
     assert "[True, True, True]\n" == done.stdout, done.stderr
     done = _pyslab("run", "--", sys.executable, "-c", _READ_AGAIN)
     assert "[False, " == done.stdout[:8], done.stderr
+
+
+_READS_FREED = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+p = libc.malloc(99)
+libc.free(ctypes.c_void_p(p))
+print("freed", flush=True)
+ctypes.string_at(p, 1)
+"""
+
+
+def test_guards() -> None:
+    """`pyslab run --guard`: a real program runs, and one that reads what it freed is stopped."""
+    program = "import json; print(len(json.dumps([1] * 9)))"
+    done = _pyslab("run", "--guard", "--", sys.executable, "-c", program)
+    assert (0, "27\n") == (done.returncode, done.stdout), done.stderr
+    done = _pyslab("run", "--guard", "--", sys.executable, "-c", _READS_FREED)
+    assert (-signal.SIGSEGV, "freed\n") == (done.returncode, done.stdout), done.stderr
+    done = _pyslab("run", "--guard", "--hardened", "--", "true")
+    assert 2 == done.returncode

@@ -57,6 +57,12 @@ def test_hardened_catches_all(hardened: Results) -> None:
     assert [] == [c for c, o in hardened.items() if o.verdict not in {"caught", "safe", "exit"}]
 
 
+def test_guards_catch_all(program: Path) -> None:
+    """With guards each case ends before main returns."""
+    found = run_all(program, contenders()["pyslab guard"])
+    assert [] == [c for c, o in found.items() if o.verdict not in {"caught", "safe"}]
+
+
 def test_one_line(default: Results, hardened: Results) -> None:
     """What the library says before it aborts is one line."""
     for results in (default, hardened):

@@ -46,7 +46,7 @@ def test_the_options_are_the_contracts() -> None:
     expected = {"hugepages", "max_order", "overcommit", "kmalloc_classes"}
     expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem", "prealloc"}
     expected |= {"highmem_slots", "background_purge", "track", "debug", "shared", "fork"}
-    expected |= {"init_on_alloc", "init_on_free", "caching"}
+    expected |= {"init_on_alloc", "init_on_free", "caching", "guard"}
     assert expected == set(OPTIONS)
 
 

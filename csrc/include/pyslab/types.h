@@ -199,6 +199,14 @@ enum pyslab_init {
     PYSLAB_INIT_YES = 2,
 };
 
+/* What kmalloc and caches hand out lies beside a frame without access. See docs/debugging.md. */
+enum pyslab_guard {
+    PYSLAB_GUARD_DEFAULT = 0, /* as PYSLAB_GUARD=all or =below in the environment says */
+    PYSLAB_GUARD_NO = 1,
+    PYSLAB_GUARD_ALL = 2,   /* each allocation ends at one, so that an overrun stops at once */
+    PYSLAB_GUARD_BELOW = 3, /* each begins behind one: for underruns */
+};
+
 typedef struct pyslab_arena_options {
     uint32_t struct_size;             /* sizeof(pyslab_arena_options) of the caller */
     uint32_t max_order;               /* largest buddy block, 0 (a frame)..PYSLAB_MAX_ORDER */
@@ -226,6 +234,7 @@ typedef struct pyslab_arena_options {
     uint32_t init_on_free;            /* enum pyslab_init: what is freed is zeroed at once */
     uint32_t uncached;                /* non-zero: no sheaves, no page lists, no shelf, so that each
                                          call is seen in the slabs and the buddy at once; slow */
+    uint32_t guard;                   /* enum pyslab_guard */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -407,6 +416,8 @@ typedef struct pyslab_debug_stats {
     uint64_t nr_retired;    /* and objects that are not used again */
     uint64_t nr_waiting;    /* freed objects in the quarantine */
     uint64_t waiting_bytes; /* of these */
+    uint64_t nr_guarded;    /* allocations beside a frame without access (enum pyslab_guard) */
+    uint64_t nr_unguarded;  /* and those for which there was no mapping left, or no memory */
 } pyslab_debug_stats;
 
 typedef struct pyslab_mempool_stats {

@@ -372,12 +372,17 @@ size_t buffer_capacity(const BufferObject *self)
     return kmalloc_usable(&self->arena->core->kmalloc, self->p);
 }
 
-/* With init_on_free, zeroes what kfree would free, unless other processes hold it. */
-static void buffer_wipe(const BufferObject *self)
+/* Takes the access from memory with a guard; with init_on_free, zeroes what kfree would free,
+ * unless other processes hold it. */
+static void buffer_deny(const BufferObject *self)
 {
     struct kmalloc *km = &self->arena->core->kmalloc;
     const struct kmem_cache *cache;
 
+    if (self->ops->give_back == NULL && guarded_is_live(&km->slabs, self->p)) {
+        guarded_release(&km->slabs, self->p);
+        return;
+    }
     if (likely((km->slabs.pages->init & INIT_ON_FREE) == 0) || self->ops->give_back != NULL ||
         page_is_shown(km->slabs.pages, self->p))
         return;
@@ -393,7 +398,7 @@ void buffer_release_memory(BufferObject *self)
     int code;
 
     if (likely(cache == NULL)) {
-        buffer_wipe(self);
+        buffer_deny(self);
         return;
     }
     code = debug_release(cache, p);

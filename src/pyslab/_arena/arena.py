@@ -61,6 +61,9 @@ class Arena(Sharing, Shortage, Closing):
     (docs/fork.md).
     init_on_alloc: all memory reads zero when it is allocated; init_on_free: it is zeroed when it
     is freed; None: what PYSLAB_INIT_ON_ALLOC and PYSLAB_INIT_ON_FREE say, 1 or 0.
+    guard: ``"all"``: each allocation of kmalloc or a cache ends at a frame without access, so
+    that an overrun or a read after the free is a SIGSEGV there; ``"below"``: each begins behind
+    one; ``"no"``; None: what PYSLAB_GUARD says.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
     caching: False: no sheaves and no page lists, so that every step shows in the maps at once.
 
@@ -91,6 +94,7 @@ class Arena(Sharing, Shortage, Closing):
         init_on_alloc: bool | None = None,
         init_on_free: bool | None = None,
         caching: bool = True,
+        guard: hints.Guard | None = None,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -112,6 +116,7 @@ class Arena(Sharing, Shortage, Closing):
             init_on_alloc=init_on_alloc,
             init_on_free=init_on_free,
             caching=caching,
+            guard=guard,
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
@@ -198,15 +203,7 @@ class Arena(Sharing, Shortage, Closing):
     window = windows.window
     ring = windows.ring
 
-    def flush(self) -> None:
-        """Wait until the file behind the high zones is on the disk; else do nothing.
-
-        Raises OSError if the disk reports an error.
-        """
-        with reports.CoreArena(self) as handle:
-            if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
-                raise OSError(ffi.errno, os.strerror(ffi.errno))
-        self._tell_lost_file()
+    flush = windows.flush
 
     # --- NumPy arrays: arrays.py ----------------------------------------------
 
@@ -232,6 +229,7 @@ class Arena(Sharing, Shortage, Closing):
     _repr_html_ = reports.html
     statistics = reports.statistics
     leaks = tracking.leaks
+    debug_stats = reports.debug_stats
     reset_peak = reports.reset_peak
 
     # --- figures as /proc has them: kernel_reports.py --------------------------

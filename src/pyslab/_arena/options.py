@@ -22,6 +22,11 @@ HUGEPAGES = {
     "try": lib.PYSLAB_HUGEPAGES_TRY,
     "require": lib.PYSLAB_HUGEPAGES_REQUIRE,
 }
+GUARDS = {
+    "no": lib.PYSLAB_GUARD_NO,
+    "all": lib.PYSLAB_GUARD_ALL,
+    "below": lib.PYSLAB_GUARD_BELOW,
+}
 CLASSES = {"fine": lib.PYSLAB_CLASSES_FINE, "linux": lib.PYSLAB_CLASSES_LINUX}
 _MAX_DEBUG = 255  # bytes of the text
 _DEBUG_GROUP = r"[FZPUfzpu-]+(,[!-+\--:<-~]+)*"
@@ -48,6 +53,7 @@ def arena_options(
     init_on_alloc: bool | None,
     init_on_free: bool | None,
     caching: bool,
+    guard: str | None,
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -68,7 +74,13 @@ def arena_options(
     options.background_purge = bool(background_purge)
     options.init_on_alloc = _init_option("init_on_alloc", init_on_alloc)
     options.init_on_free = _init_option("init_on_free", init_on_free)
+    if guard is not None:
+        options.guard = _choice("guard", guard, GUARDS)
     _set_shared(options, shared)
+    if shared and options.guard > lib.PYSLAB_GUARD_NO:
+        raise ValueError(
+            "guard= is not to be had in a shared arena: other processes know no guards"
+        )
     if background_purge and purge_delay is None:
         raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
     kept = [_set_zones(options, zones), _set_debug(options, debug)]

@@ -171,6 +171,27 @@ def fragmentation(self: hints.Arena) -> tuple[hints.Fragmentation, ...]:
     )
 
 
+def debug_stats(self: hints.Arena) -> hints.DebugStats:
+    """Return what debugging has found so far, and how much it keeps.
+
+    Raises ArenaClosedError once the memory is unmapped.
+    """
+    from pyslab._figures.debug_records import DebugStats
+
+    raw = ffi.new("pyslab_debug_stats *")
+    with CoreArena(self) as handle:
+        lib.pyslab_arena_debug_stats(handle, raw)
+    return DebugStats(
+        found=raw.nr_found,
+        repaired=raw.nr_repaired,
+        retired=raw.nr_retired,
+        waiting=raw.nr_waiting,
+        waiting_bytes=raw.waiting_bytes,
+        guarded=raw.nr_guarded,
+        unguarded=raw.nr_unguarded,
+    )
+
+
 def reset_peak(self: ArenaBase) -> None:
     """Let stats().peak_used_pages count from what is used now.
 

@@ -7,8 +7,11 @@ its first use.
 
 from __future__ import annotations
 
+import os
+
 from pyslab import _hints as hints
-from pyslab._core import Buffer, Page
+from pyslab._arena.reports import CoreArena
+from pyslab._core import Buffer, Page, ffi, lib
 from pyslab._memory.ring import Ring
 from pyslab._memory.slots import LAST_PKMAP
 
@@ -62,3 +65,14 @@ def ring(self: hints.Arena, nbytes: int | str) -> Ring:
     ArenaForkedError.
     """
     return Ring(self._ring(nbytes))
+
+
+def flush(self: hints.Arena) -> None:
+    """Wait until the file behind the high zones is on the disk; else do nothing.
+
+    Raises OSError if the disk reports an error.
+    """
+    with CoreArena(self) as handle:
+        if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+    self._tell_lost_file()

@@ -21,21 +21,32 @@ _NOT_STARTED = 126  # and for one that is there but cannot be started
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyslab run",
-        usage="pyslab run [--stats] [--hardened] -- COMMAND [ARGUMENT ...]",
+        usage="pyslab run [--stats] [--hardened | --guard] -- COMMAND [ARGUMENT ...]",
         description="Run a program with its malloc on libpyslab_malloc.so (LD_PRELOAD).",
     )
     parser.add_argument(
         "--stats", action="store_true", help="each process reports on stderr when it ends"
     )
-    parser.add_argument(
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--hardened", action="store_true", help="find more misuse, at a fraction of the speed"
+    )
+    kinds.add_argument(
+        "--guard",
+        action="store_true",
+        help="stop at the very overrun or use after a free, with SIGSEGV; slower still",
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
 def preload_environment(
-    environment: Mapping[str, str], library: str, *, stats: bool = False, hardened: bool = False
+    environment: Mapping[str, str],
+    library: str,
+    *,
+    stats: bool = False,
+    hardened: bool = False,
+    guard: bool = False,
 ) -> dict[str, str]:
     """Return a copy of environment in which programs start on the library.
 
@@ -45,7 +56,7 @@ def preload_environment(
     others = result.get("LD_PRELOAD", "").replace(":", " ").split()
     result["LD_PRELOAD"] = ":".join([library, *(name for name in others if name != library)])
     words = [word for word in result.get("PYSLAB_MALLOC", "").split(",") if word]
-    for word, wanted in (("stats", stats), ("hardened", hardened)):
+    for word, wanted in (("stats", stats), ("hardened", hardened), ("guard", guard)):
         if wanted and word not in words:
             words.append(word)
     if words:
@@ -82,7 +93,11 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
     environment = preload_environment(
-        os.environ, library, stats=options.stats, hardened=options.hardened
+        os.environ,
+        library,
+        stats=options.stats,
+        hardened=options.hardened,
+        guard=options.guard,
     )
     try:
         os.execvpe(command[0], command, environment)
