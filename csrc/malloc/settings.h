@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SETTINGS_PATH_BYTES 4096
 
@@ -22,6 +23,9 @@ struct malloc_settings {
     bool hardened;                        /* "hardened": hardened.h serves every call */
     bool background_purge;                /* "background_purge": a thread for idle times */
     bool keep_deepbind;                   /* "keep_deepbind": deepbind.c does nothing */
+    uint32_t kfence_ms;                   /* "kfence", "kfence=TIME:OBJECTS": time between samples;
+                                             0: no KFENCE */
+    uint32_t kfence_objects;              /* of it */
     char stats_file[SETTINGS_PATH_BYTES]; /* "stats=FILE": the report goes there, absolute; "" */
 };
 

@@ -43,6 +43,7 @@ def test_the_options_are_the_contracts() -> None:
     expected = {"hugepages", "max_order", "overcommit", "kmalloc_classes"}
     expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem", "prealloc"}
     expected |= {"highmem_slots", "background_purge", "track", "debug", "shared", "fork"}
+    expected |= {"kfence_sample", "kfence_objects"}
     assert expected == set(OPTIONS)
 
 

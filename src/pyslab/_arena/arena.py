@@ -57,6 +57,8 @@ class Arena(Sharing, Closing):
     and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
     ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
+    kfence_sample: ``"100ms"``: about so often an allocation lies between pages without access, one
+    of kfence_objects at most; None: what PYSLAB_KFENCE says; 0: none. See docs/kfence.md.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -82,6 +84,8 @@ class Arena(Sharing, Closing):
         debug: str | None = None,
         shared: bool | hints.Shared = False,
         fork: hints.Fork = "view",
+        kfence_sample: str | float | None = None,
+        kfence_objects: int = lib.PYSLAB_KFENCE_OBJECTS,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -100,6 +104,7 @@ class Arena(Sharing, Closing):
             debug=debug,
             shared=shared,
             fork=fork,
+            kfence=(kfence_sample, kfence_objects),
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
@@ -248,6 +253,7 @@ class Arena(Sharing, Closing):
     caches = reports.caches
     zone_stats = reports.zone_stats
     vm_stats = reports.vm_stats
+    kfence_stats = reports.kfence_stats
     vm_areas = reports.vm_areas
     vm_events = reports.vm_events
     fragmentation = reports.fragmentation

@@ -45,6 +45,7 @@ def arena_options(
     debug: str | None,
     shared: bool | str,
     fork: str,
+    kfence: tuple[str | float | None, int],
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -63,6 +64,10 @@ def arena_options(
     options.fork = _choice("fork", fork, FORKS)
     options.background_purge = bool(background_purge)
     _set_shared(options, shared)
+    if kfence != (None, lib.PYSLAB_KFENCE_OBJECTS):
+        from pyslab._arena.kfence import set_kfence  # which few use
+
+        set_kfence(options, *kfence)
     if background_purge and purge_delay is None:
         raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
     kept = [_set_zones(options, zones), _set_debug(options, debug)]

@@ -15,7 +15,7 @@ from pyslab.sizes import format_bytes
 __all__ = ["LOOKS"]
 
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc", "snmalloc", "rpmalloc", "hoard", "scudo")
-_SETTINGS = ("PYSLAB_DEBUG", "PYSLAB_MALLOC", "PYSLAB_TRACK")
+_SETTINGS = ("PYSLAB_DEBUG", "PYSLAB_KFENCE", "PYSLAB_MALLOC", "PYSLAB_TRACK")
 _FEW_DESCRIPTORS = 256
 _LITTLE = 4 << 30
 

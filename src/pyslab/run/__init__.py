@@ -21,7 +21,7 @@ _NOT_STARTED = 126  # and for one that is there but cannot be started
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyslab run",
-        usage="pyslab run [--stats] [--hardened] -- COMMAND [ARGUMENT ...]",
+        usage="pyslab run [--stats] [--hardened] [--kfence] -- COMMAND [ARGUMENT ...]",
         description="Run a program with its malloc on libpyslab_malloc.so (LD_PRELOAD).",
     )
     parser.add_argument(
@@ -30,12 +30,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hardened", action="store_true", help="find more misuse, at a fraction of the speed"
     )
+    parser.add_argument(
+        "--kfence", action="store_true", help="find misuse of a few blocks, at no cost in speed"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
 def preload_environment(
-    environment: Mapping[str, str], library: str, *, stats: bool = False, hardened: bool = False
+    environment: Mapping[str, str],
+    library: str,
+    *,
+    stats: bool = False,
+    hardened: bool = False,
+    kfence: bool = False,
 ) -> dict[str, str]:
     """Return a copy of environment in which programs start on the library.
 
@@ -45,7 +53,7 @@ def preload_environment(
     others = result.get("LD_PRELOAD", "").replace(":", " ").split()
     result["LD_PRELOAD"] = ":".join([library, *(name for name in others if name != library)])
     words = [word for word in result.get("PYSLAB_MALLOC", "").split(",") if word]
-    for word, wanted in (("stats", stats), ("hardened", hardened)):
+    for word, wanted in (("stats", stats), ("hardened", hardened), ("kfence", kfence)):
         if wanted and word not in words:
             words.append(word)
     if words:
@@ -82,7 +90,11 @@ def main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
     environment = preload_environment(
-        os.environ, library, stats=options.stats, hardened=options.hardened
+        os.environ,
+        library,
+        stats=options.stats,
+        hardened=options.hardened,
+        kfence=options.kfence,
     )
     try:
         os.execvpe(command[0], command, environment)
