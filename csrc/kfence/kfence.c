@@ -116,6 +116,17 @@ static uint64_t random_locked(struct kfence *k)
     return k->random;
 }
 
+uint64_t kfence_random_below(struct kfence *k, uint64_t n)
+{
+    uint64_t number;
+
+    CHECK(n > 0);
+    lock_acquire(&k->lock);
+    number = (random_locked(k) >> 16) % n;
+    lock_release(&k->lock);
+    return number;
+}
+
 /* The pool is nearly full, and has a live object of the same stack: what is left is for others. */
 static bool is_known_locked(const struct kfence *k, uint32_t stack)
 {

@@ -107,6 +107,9 @@ static inline bool kfence_has(const struct kfence *k, const void *p)
 /* The live object that starts at p; NULL: none does. */
 struct kfence_object *kfence_find(struct kfence *k, const void *p);
 
+/* A number below n, by chance. pre: n > 0 */
+uint64_t kfence_random_below(struct kfence *k, uint64_t n);
+
 /* Begins to free p: nobody else can then. owner: NULL, or the object's must be this. Errors, with
  * *object the one that p is of, or NULL: EDOUBLE, EPOINTER, ECACHE. pre: kfence_has(k, p) */
 int kfence_free_begin(struct kfence *k, const void *p, const void *owner,

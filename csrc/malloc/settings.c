@@ -73,8 +73,10 @@ static void apply(const char *word, size_t length)
         malloc_settings.background_purge = true;
     else if (is_word(word, length, "keep_deepbind"))
         malloc_settings.keep_deepbind = true;
-    else if (is_word(word, length, "kfence"))
+    else if (is_word(word, length, "kfence") && malloc_settings.kfence_ms == 0)
         malloc_settings.kfence_ms = PYSLAB_KFENCE_SAMPLE_MS;
+    else if (is_word(word, length, "kfence"))
+        return; /* its time stands there already */
     else if ((value = value_of(word, length, KFENCE)) != NULL)
         apply_kfence(value, (size_t)(end - value));
     else if ((value = value_of(word, length, STATS_FILE)) != NULL)

@@ -135,6 +135,7 @@ static slow_path void sample_look(struct sample *sample, uint32_t now)
     if (now - load_relaxed(&sample->start_ms) < sample->interval_ms)
         return;
     store_relaxed(&sample->start_ms, now);
+    store_relaxed(&sample->wanted, load_relaxed(&sample->due) ? UINT32_MAX : 0);
     store_release(&sample->due, true);
 }
 

@@ -72,7 +72,8 @@ struct purge {
 struct sample {
     uint32_t interval_ms;      /* 0: never; constant once an allocation may be made */
     _Atomic uint32_t start_ms; /* os_time_ms when the last one became due */
-    _Atomic bool due;          /* the next one that can be is to be a sample */
+    _Atomic bool due;          /* the next one of the wanted cache is to be a sample */
+    _Atomic uint32_t wanted;   /* id of that cache; 0: not chosen yet; UINT32_MAX: any */
 };
 
 /* See hugepage.h. */

@@ -73,10 +73,91 @@ void fence_end(struct slab_alloc *sa)
 
 /* --- allocation -------------------------------------------------------------- */
 
-static bool can_be_sampled(const struct kmem_cache *cache, size_t asked)
+static bool can_be_sampled(const struct kmem_cache *cache)
 {
-    return cache->desc->object_size <= kfence_max_bytes() && asked != 0 && cache->zone_gfp == 0 &&
+    return cache->desc->object_size <= kfence_max_bytes() && cache->zone_gfp == 0 &&
            !cache_is_constructed(cache) && cache->debug == NULL && !cache_is_watched(cache);
+}
+
+/* The cache with this id, pinned, if objects of it can be samples; NULL: not. */
+static struct kmem_cache *pin_sampled(struct slab_alloc *sa, uint32_t id)
+{
+    uint32_t next = id;
+    struct kmem_cache *cache = cache_pin_next(sa, &next);
+
+    if (cache == NULL || (cache->id == id && can_be_sampled(cache)))
+        return cache;
+    cache_unpin(cache);
+    return NULL;
+}
+
+/* Of the caches that can be sampled, the one of the allocation with this number, counting all that
+ * the thread has made; *nr_allocs is how many these are. 0: there are not so many. */
+static uint32_t cache_of_alloc(struct slab_alloc *sa, const struct sheaf_table *table,
+                               uint64_t number, uint64_t *nr_allocs)
+{
+    *nr_allocs = 0;
+    for (uint32_t id = 1; id <= CLASS_MAX; id++) {
+        uint64_t nr = table->slot[id].nr_allocs;
+        struct kmem_cache *cache;
+
+        if (nr == 0 || (cache = pin_sampled(sa, id)) == NULL)
+            continue;
+        cache_unpin(cache);
+        *nr_allocs += nr;
+        if (number < *nr_allocs)
+            return id;
+    }
+    return 0;
+}
+
+/* Empties the thread's sheaves of the cache, so that its next allocation takes a slow path. */
+static void lead_to_slow_path(struct slab_alloc *sa, struct sheaf_table *table, uint32_t id)
+{
+    struct kmem_cache *cache = pin_sampled(sa, id);
+    struct slab_batch batch;
+
+    if (cache == NULL)
+        return;
+    slab_batch_init(&batch);
+    thread_registry_lock(); /* keeps others out of the thread's slots */
+    sheaf_slot_flush(cache, table, &table->slot[id], &batch);
+    thread_registry_unlock();
+    slab_batch_free(cache, &batch);
+    cache_unpin(cache);
+}
+
+/* Chooses the cache that is to be sampled: any allocation that the thread has made may be the one
+ * whose cache it is. So sizes that come and go in sheaves, and come to no slow path, have their
+ * part, too. Returns its id; UINT32_MAX: any will do. */
+static uint32_t choose(struct slab_alloc *sa)
+{
+    struct sheaf_table *table = sheaf_table_own(sa);
+    uint64_t nr_allocs, none;
+    uint32_t id = 0;
+
+    if (table != NULL)
+        (void)cache_of_alloc(sa, table, UINT64_MAX, &nr_allocs);
+    if (table != NULL && nr_allocs != 0)
+        id = cache_of_alloc(sa, table, kfence_random_below(sa->kfence, nr_allocs), &none);
+    if (id == 0)
+        return UINT32_MAX;
+    lead_to_slow_path(sa, table, id);
+    return id;
+}
+
+/* True: the sample is to be of this cache, and nobody else takes it. */
+static bool takes_sample(struct kmem_cache *cache)
+{
+    struct sample *sample = &cache->owner->pages->sample;
+    uint32_t wanted = load_relaxed(&sample->wanted);
+
+    if (wanted == 0) {
+        wanted = choose(cache->owner);
+        store_relaxed(&sample->wanted, wanted);
+    }
+    return (wanted == cache->id || wanted == UINT32_MAX) && can_be_sampled(cache) &&
+           atomic_exchange(&sample->due, false);
 }
 
 slow_path void *fence_alloc_slow(struct kmem_cache *cache, size_t asked)
@@ -86,7 +167,7 @@ slow_path void *fence_alloc_slow(struct kmem_cache *cache, size_t asked)
         .size = asked, .align = cache->desc->align, .owner = cache, .name = cache->desc->name};
     void *p;
 
-    if (!can_be_sampled(cache, asked) || !atomic_exchange(&sa->pages->sample.due, false))
+    if (asked == 0 || !takes_sample(cache))
         return NULL;
     p = kfence_alloc(sa->kfence, &request);
     if (p == NULL)

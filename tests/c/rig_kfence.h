@@ -27,6 +27,7 @@ static inline pyslab_arena *fenced_arena(uint32_t sample_ms, uint32_t objects)
 /* The next allocation of a slow path is a sample. */
 static inline void make_due(void)
 {
+    atomic_store(&arena->pages.sample.wanted, UINT32_MAX);
     atomic_store(&arena->pages.sample.due, true);
 }
 
