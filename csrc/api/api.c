@@ -4,6 +4,7 @@
 
 #include "api/copy_struct.h"
 #include "os/os.h"
+#include "slab/fence.h"
 
 #include <stdio.h>
 
@@ -383,8 +384,10 @@ pyslab_kmem_cache *pyslab_kmem_cache_of(pyslab_arena *arena, const void *p)
     struct kmem_cache *cache = slab_cache_of(&arena->kmalloc.slabs, p);
 
     if (cache == NULL)
-        return guarded_cache_of(&arena->kmalloc.slabs, p);
-    return !object_is_marked(cache, (void *)(uintptr_t)p) ? cache : NULL;
+        cache = guarded_cache_of(&arena->kmalloc.slabs, p);
+    else if (object_is_marked(cache, (void *)(uintptr_t)p))
+        return NULL;
+    return cache != NULL ? cache : fence_cache_of(&arena->kmalloc.slabs, p);
 }
 
 const char *pyslab_kmem_cache_name(const pyslab_kmem_cache *cache)

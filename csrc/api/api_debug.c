@@ -1,6 +1,7 @@
 /* api_debug.c - the functions of pyslab.h for debugging: who is told of what was found, and how
  * much that was. What it is not: the checks (slab/debug.h). Lock: none. */
 #include "arena/arena.h"
+#include "slab/fence.h"
 
 static struct arena_debug *debug_of(pyslab_arena *arena)
 {
@@ -37,4 +38,13 @@ void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out)
     out->nr_guarded = load_relaxed(&arena->kmalloc.slabs.guard.nr_guarded);
     out->nr_unguarded = load_relaxed(&arena->kmalloc.slabs.guard.nr_unguarded);
     guarded_count_waiting(&arena->kmalloc.slabs, &out->nr_waiting, &out->waiting_bytes);
+}
+
+void pyslab_arena_kfence_stats(pyslab_arena *arena, pyslab_kfence_stats *out)
+{
+    struct kfence *kfence = arena->kmalloc.slabs.kfence;
+
+    *out = (pyslab_kfence_stats){.struct_size = sizeof *out};
+    if (kfence != NULL)
+        kfence_stats(kfence, out);
 }

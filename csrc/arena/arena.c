@@ -5,6 +5,7 @@
 #include "arena/arena_fork.h"
 #include "os/os.h"
 #include "os/os_heap.h"
+#include "slab/fence.h"
 #include "vm/vm_debug.h"
 
 #include <errno.h>
@@ -314,6 +315,14 @@ static void start_pages(struct pyslab_arena *arena, const pyslab_arena_options *
         page_alloc_set_uncached(pages);
 }
 
+static int kmalloc_start(struct pyslab_arena *arena, const pyslab_arena_options *options)
+{
+    int error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
+                             options->kmalloc_classes, options->debug, guard_mode(options));
+
+    return error == PYSLAB_OK ? fence_start(&arena->kmalloc.slabs, options) : error;
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
                         bool high_is_fresh)
 {
@@ -329,8 +338,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     if (error == PYSLAB_OK && options->hugepages == PYSLAB_HUGEPAGES_TRY)
         error = page_alloc_set_hugepages(&arena->pages);
     if (error == PYSLAB_OK)
-        error = kmalloc_init(&arena->kmalloc, &arena->pages, arena->metadata,
-                             options->kmalloc_classes, options->debug, guard_mode(options));
+        error = kmalloc_start(arena, options);
     if (error != PYSLAB_OK) {
         kmalloc_destroy(&arena->kmalloc);
         page_alloc_destroy(&arena->pages);

@@ -14,6 +14,7 @@
 #include "arena/arena_fork.h"
 
 #include "arena/arena_failing.h"
+#include "kfence/kfence.h"
 #include "os/os.h"
 #include "os/os_heap.h"
 #include "slab/mempool.h"
@@ -90,10 +91,16 @@ static void track_locks(struct pyslab_arena *arena, lock_action act)
         act(&tracker->lock);
 }
 
+static void fence_locks(struct pyslab_arena *arena, lock_action act)
+{
+    if (arena->kmalloc.slabs.kfence != NULL)
+        act(&arena->kmalloc.slabs.kfence->lock);
+}
+
 /* In the order of their ranks (base/lock.h). */
 static void (*const by_rank[])(struct pyslab_arena *, lock_action) = {
     vm_locks,    region_locks,     table_locks, cache_locks, shrinker_locks,
-    limit_locks, background_locks, zone_locks,  track_locks,
+    limit_locks, background_locks, zone_locks,  track_locks, fence_locks,
 };
 
 #define NR_RANKS (sizeof by_rank / sizeof by_rank[0])
@@ -136,6 +143,7 @@ static void fork_prepare(void)
     }
     heaps_each(share_fork_mark_locked);
     fault_attrs_fork_prepare();
+    kfence_fork_prepare();
     os_heap_fork_prepare();
 }
 
@@ -144,6 +152,7 @@ static void fork_release(void)
 {
     lock_assert_held(&arena_list.lock);
     os_heap_fork_done();
+    kfence_fork_release();
     fault_attrs_fork_release();
     for (size_t rank = NR_RANKS; rank > 0; rank--)
         arenas_each(rank - 1, lock_release_after_fork);

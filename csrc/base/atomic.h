@@ -36,6 +36,7 @@
 /* Sees all that the thread wrote before it stored the value with release, or took off its
  * reference. */
 #define load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
 
 /* Adds v; for the one thread that writes the field. A load and a store, no locked instruction. */
 #define add_owner(p, v) store_relaxed((p), load_relaxed(p) + (v))

@@ -365,6 +365,11 @@ size_t pyslab_corruption_text(const pyslab_corruption *found, char *text, size_t
  * that was. Nobody may use the cache meanwhile. */
 uint64_t pyslab_kmem_cache_validate(pyslab_kmem_cache *cache);
 void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out);
+/* What the arena's KFENCE did (kfence_sample_ms); all zero if it has none. What it finds at a free
+ * goes the way of all corruptions. An access that it catches is written to the standard error in
+ * any case, then told to the handler, which runs in a signal handler then; afterwards the process
+ * ends by SIGSEGV, or as the handler of that signal from before has it. */
+void pyslab_arena_kfence_stats(pyslab_arena *arena, pyslab_kfence_stats *out);
 
 /* --- shared arenas ------------------------------------------------------ */
 

@@ -2,6 +2,8 @@
  * order. What it is not: the recount (kmalloc_check.c). */
 #include "kmalloc/kmalloc.h"
 
+#include "slab/fence.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -258,7 +260,8 @@ static void *alloc_class(struct kmalloc *km, unsigned class, size_t size, uint32
         return smaller_may_do ? alloc_large(km, size, 0, gfp) : NULL;
     }
     if ((gfp & PYSLAB_GFP_ZERO) != 0)
-        memset(p, 0, cache->debug != NULL ? size : km->classes.size[class]);
+        memset(p, 0,
+               cache->debug != NULL || fence_has(&km->slabs, p) ? size : km->classes.size[class]);
     if (unlikely(cache->watch != SANITIZE_NONE))
         sanitize_object_trim(cache->watch, p, km->classes.size[class], size);
     return p;
@@ -361,6 +364,8 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
     const struct page *page = large_page(km, p);
     struct kmem_cache *cache;
 
+    if (fence_has(&km->slabs, p))
+        return fence_usable(&km->slabs, p);
     if (page != NULL)
         return km->large_debug.flags != 0
                    ? large_debug_asked(page)
@@ -440,6 +445,8 @@ slow_path int kfree_slow(struct kmalloc *km, void *p)
 
     if (p == NULL || p == ZERO_SIZE_PTR)
         return PYSLAB_OK;
+    if (fence_has(&km->slabs, p))
+        return fence_free(&km->slabs, NULL, p);
     page = large_page(km, p);
     if (page != NULL) {
         int kept = page_keeps(km->slabs.pages, p);

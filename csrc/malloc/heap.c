@@ -13,6 +13,7 @@
 #include "malloc/settings.h"
 #include "malloc/zero_size.h"
 #include "os/os.h"
+#include "slab/fence.h"
 
 #include <errno.h>
 #include <string.h>
@@ -53,7 +54,8 @@ static bool heap_make(void)
                                     .guard = malloc_settings.hardened ? PYSLAB_GUARD_NO
                                                                       : malloc_settings.guard,
                                     .init_on_alloc = init_option(malloc_settings.init_on_alloc),
-                                    .init_on_free = init_option(malloc_settings.init_on_free)};
+                                    .init_on_free = init_option(malloc_settings.init_on_free),
+                                    .kfence_sample_ms = PYSLAB_KFENCE_OFF}; /* at_load */
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t limit = os_address_space_bytes();
 
@@ -126,12 +128,23 @@ bool heap_ready(void)
 }
 
 #ifndef PYSLAB_MALLOC_PREFIX
+/* Not in heap_make, which may run inside the dynamic linker: it loads a library. In hardened mode
+ * all blocks are looked at. */
+static void kfence_begin(void)
+{
+    struct slab_alloc *slabs = &malloc_arena.kmalloc.slabs;
+
+    if (malloc_settings.kfence_ms != 0 && !malloc_settings.hardened)
+        (void)fence_begin(slabs, malloc_settings.kfence_ms, malloc_settings.kfence_objects);
+}
+
 /* Makes the heap while the program is loaded. Then the heap's fork handlers are registered before
  * the program's own: fork calls the program's before it locks the heap and after it has unlocked
  * it, so that they may allocate. */
 __attribute__((constructor)) static void at_load(void)
 {
-    (void)heap_ready();
+    if (heap_ready())
+        kfence_begin();
 }
 #endif
 
@@ -351,6 +364,8 @@ size_t heap_usable(const void *p)
     if (unlikely(malloc_settings.hardened))
         return hardened_usable("malloc_usable_size", p);
     usable = heap_ready() ? kmalloc_usable(km, p) : 0;
+    if (unlikely(usable == 0) && fence_has(&km->slabs, p))
+        (void)fence_free(&km->slabs, NULL, (void *)(uintptr_t)p); /* it reports that it cannot */
     if (usable == 0)
         misuse_abort("realloc", p,
                      slab_cache_of(&km->slabs, p) != NULL ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER);

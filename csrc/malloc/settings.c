@@ -2,6 +2,7 @@
 #include "malloc/settings.h"
 
 #include "base/bits.h"
+#include "kfence/kfence.h"
 #include "os/os.h"
 #include "os/os_report.h"
 
@@ -13,6 +14,7 @@ struct malloc_settings malloc_settings;
 
 #define VARIABLE "PYSLAB_MALLOC"
 #define STATS_FILE "stats="
+#define KFENCE "kfence="
 
 static void tell(const char *what, const char *word, size_t length)
 {
@@ -37,14 +39,32 @@ static void apply_file(const char *path, size_t length)
     malloc_settings.stats = true;
 }
 
+static void apply_kfence(const char *time, size_t length)
+{
+    char text[64];
+
+    memcpy(text, time, min_uint((unsigned)length, sizeof text - 1));
+    text[min_uint((unsigned)length, sizeof text - 1)] = '\0';
+    if (!kfence_parse(text, &malloc_settings.kfence_ms, &malloc_settings.kfence_objects))
+        tell("no time for kfence", time, length);
+}
+
 static bool is_word(const char *word, size_t length, const char *name)
 {
     return length == strlen(name) && memcmp(word, name, length) == 0;
 }
 
+/* What stands behind the name in the word; NULL: it has another name. */
+static const char *value_of(const char *word, size_t length, const char *name)
+{
+    size_t prefix = strlen(name);
+
+    return length >= prefix && memcmp(word, name, prefix) == 0 ? word + prefix : NULL;
+}
+
 static void apply(const char *word, size_t length)
 {
-    size_t prefix = strlen(STATS_FILE);
+    const char *end = word + length, *value;
 
     if (is_word(word, length, "stats"))
         malloc_settings.stats = true;
@@ -62,8 +82,14 @@ static void apply(const char *word, size_t length)
         malloc_settings.background_purge = true;
     else if (is_word(word, length, "keep_deepbind"))
         malloc_settings.keep_deepbind = true;
-    else if (length >= prefix && memcmp(word, STATS_FILE, prefix) == 0)
-        apply_file(word + prefix, length - prefix);
+    else if (is_word(word, length, "kfence") && malloc_settings.kfence_ms == 0)
+        malloc_settings.kfence_ms = PYSLAB_KFENCE_SAMPLE_MS;
+    else if (is_word(word, length, "kfence"))
+        return; /* its time stands there already */
+    else if ((value = value_of(word, length, KFENCE)) != NULL)
+        apply_kfence(value, (size_t)(end - value));
+    else if ((value = value_of(word, length, STATS_FILE)) != NULL)
+        apply_file(value, (size_t)(end - value));
     else if (length != 0)
         tell("no setting", word, length);
 }
@@ -85,6 +111,7 @@ void settings_read(void)
     static char text[SETTINGS_PATH_BYTES]; /* one thread is here, once */
     bool any = os_environment(VARIABLE, text, sizeof text);
 
+    malloc_settings.kfence_objects = PYSLAB_KFENCE_OBJECTS;
     os_report_start(any && strstr(text, "stats") != NULL);
     if (any)
         apply_all(text);

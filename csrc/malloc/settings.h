@@ -26,6 +26,9 @@ struct malloc_settings {
     bool init_on_free;                    /* "init_on_free": what is freed is zeroed at once */
     bool background_purge;                /* "background_purge": a thread for idle times */
     bool keep_deepbind;                   /* "keep_deepbind": deepbind.c does nothing */
+    uint32_t kfence_ms;                   /* "kfence", "kfence=TIME:OBJECTS": time between samples;
+                                             0: no KFENCE */
+    uint32_t kfence_objects;              /* of it */
     char stats_file[SETTINGS_PATH_BYTES]; /* "stats=FILE": the report goes there, absolute; "" */
 };
 

@@ -43,7 +43,8 @@ static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg
         return _URC_NO_REASON;
     }
     address = unwinder.address(context);
-    if (walk->nr == walk->max || (walk->end != NULL && os_module_has(walk->end, address)))
+    if (address == 0 || walk->nr == walk->max ||
+        (walk->end != NULL && os_module_has(walk->end, address)))
         return _URC_NORMAL_STOP;
     walk->addresses[walk->nr++] = address;
     return _URC_NO_REASON;

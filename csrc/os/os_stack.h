@@ -38,5 +38,8 @@ struct os_module os_module_of(uintptr_t address);
 struct os_module os_module_of_program(void);
 /* False: the address is in no module, or in none that is still loaded. */
 bool os_symbol_find(uintptr_t address, struct os_symbol *out);
+/* The same for a signal handler: system calls only, and no name. out's module lasts until the next
+ * call. One thread at a time. */
+bool os_symbol_find_plainly(uintptr_t address, struct os_symbol *out);
 
 #endif

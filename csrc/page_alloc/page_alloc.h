@@ -286,6 +286,9 @@ void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed);
 /* Ends the interval of the working set if it is over: purges what was surplus in it, and asks
  * every thread to drain. For slow paths; no lock held. */
 void page_alloc_tick(struct page_alloc *pa);
+/* Has an allocation become due as a sample every so often, as page_alloc_tick sees it; the first
+ * one is due at once. Before the first allocation. */
+void page_alloc_set_sample(struct page_alloc *pa, uint32_t interval_ms);
 /* For a thread that waits for that time: how many milliseconds are left of the interval; and the
  * same work as page_alloc_tick without telling that thread of it. pre: not PURGE_NEVER */
 uint32_t page_alloc_interval_left(const struct page_alloc *pa);

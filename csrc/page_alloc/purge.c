@@ -122,19 +122,35 @@ static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32
     page_alloc_request_drain(pa);
 }
 
-static inline void tick(struct page_alloc *pa)
+static inline void tick(struct page_alloc *pa, uint32_t now)
 {
-    uint32_t now = os_time_ms(), start = load_relaxed(&pa->purge.interval_start);
+    uint32_t start = load_relaxed(&pa->purge.interval_start);
 
     if (unlikely(now - start >= pa->purge.interval_ms))
         end_interval(pa, start, now);
 }
 
+static slow_path void sample_look(struct sample *sample, uint32_t now)
+{
+    if (now - load_relaxed(&sample->start_ms) < sample->interval_ms)
+        return;
+    store_relaxed(&sample->start_ms, now);
+    store_relaxed(&sample->wanted, load_relaxed(&sample->due) ? UINT32_MAX : 0);
+    store_release(&sample->due, true);
+}
+
 void page_alloc_tick(struct page_alloc *pa)
 {
+    uint32_t now;
+
+    if (pa->purge.interval_ms == PURGE_NEVER && pa->sample.interval_ms == 0)
+        return;
+    now = os_time_ms();
+    if (pa->sample.interval_ms != 0)
+        sample_look(&pa->sample, now);
     if (pa->purge.interval_ms == PURGE_NEVER)
         return;
-    tick(pa);
+    tick(pa, now);
     if (unlikely(pa->purge.note != NULL))
         pa->purge.note(pa->purge.note_context);
 }
@@ -152,7 +168,7 @@ uint32_t page_alloc_interval_left(const struct page_alloc *pa)
 void page_alloc_end_interval(struct page_alloc *pa)
 {
     CHECK(pa->purge.interval_ms != PURGE_NEVER);
-    tick(pa);
+    tick(pa, os_time_ms());
 }
 
 uint64_t page_alloc_dirty(struct page_alloc *pa)
@@ -174,4 +190,11 @@ void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed)
     pa->purge.interval_ms = delay_ms == PURGE_NEVER ? PURGE_NEVER : max_uint(delay_ms / 2, 1);
     pa->purge.fixed = fixed;
     store_relaxed(&pa->purge.interval_start, os_time_ms());
+}
+
+void page_alloc_set_sample(struct page_alloc *pa, uint32_t interval_ms)
+{
+    pa->sample.interval_ms = interval_ms;
+    store_relaxed(&pa->sample.start_ms, os_time_ms());
+    store_release(&pa->sample.due, interval_ms != 0);
 }

@@ -68,6 +68,14 @@ struct purge {
     void *note_context;              /* its argument; constant */
 };
 
+/* Of KFENCE (slab/fence.h): when an allocation is to be looked at more closely. */
+struct sample {
+    uint32_t interval_ms;      /* 0: never; constant once an allocation may be made */
+    _Atomic uint32_t start_ms; /* os_time_ms when the last one became due */
+    _Atomic bool due;          /* the next one of the wanted cache is to be a sample */
+    _Atomic uint32_t wanted;   /* id of that cache; 0: not chosen yet; UINT32_MAX: any */
+};
+
 /* See hugepage.h. */
 enum hugepages_state { HUGEPAGES_OFF, HUGEPAGES_UNTRIED, HUGEPAGES_TRYING, HUGEPAGES_ON };
 
@@ -145,6 +153,7 @@ struct page_alloc {
     struct fault_watch own_faults;
     struct shelf shelf;     /* large blocks freed a moment ago: shelf.h */
     struct purge purge;     /* giving memory back: purge.c */
+    struct sample sample;   /* looked at with the same clock */
     struct hugepages huge;  /* asking for huge pages: hugepage.c */
     struct keeper keeper;   /* who may hold blocks that their owner frees */
     struct reclaim reclaim; /* when memory is short: reclaim.c, shrinker.c */

@@ -7,6 +7,7 @@
  * Not here: where its objects lie (cache_layout.c), how one is found (sheaf.c, slab.c), and how
  * much a cache keeps (sheaf_size.c).
  */
+#include "slab/fence.h"
 #include "slab/slab_internal.h"
 
 #include "os/os.h"
@@ -216,8 +217,9 @@ size_t cache_live_objects(struct kmem_cache *cache, void **p, size_t nr)
     lock_acquire(&cache->lock);
     found = slab_live_objects_locked(cache, p, nr);
     lock_release(&cache->lock);
+    found += guarded_objects(cache, found < nr ? p + found : NULL, found < nr ? nr - found : 0);
     return found +
-           guarded_objects(cache, found < nr ? p + found : NULL, found < nr ? nr - found : 0);
+           fence_live_objects(cache, found < nr ? p + found : NULL, found < nr ? nr - found : 0);
 }
 
 /* Slabs on all three lists. */
@@ -250,7 +252,8 @@ int cache_destroy(struct kmem_cache *cache)
     if (has_pools(cache))
         return PYSLAB_EBUSY;
     flush_members(cache);
-    if (cache->desc->nr_inuse != debug_nr_held(cache) || load_relaxed(&cache->nr_guarded) != 0)
+    if (cache->desc->nr_inuse != debug_nr_held(cache) || load_relaxed(&cache->nr_guarded) != 0 ||
+        fence_live_objects(cache, NULL, 0) != 0)
         return PYSLAB_EBUSY;
     (void)guarded_flush(sa); /* those that wait know the cache's id */
     debug_release_retired(cache);
@@ -406,6 +409,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     out->cached_objects = count.nr;
     /* Other threads move objects meanwhile, so that the sheaves may seem to have more than all. */
     out->live_objects = inuse > count.nr ? inuse - count.nr : 0;
+    out->live_objects += fence_live_objects(cache, NULL, 0);
 }
 
 /* --- set-up ------------------------------------------------------------- */
@@ -440,6 +444,7 @@ void slab_alloc_destroy(struct slab_alloc *sa)
     if (sa->caches == NULL)
         return;
     mempools_discard(sa);
+    fence_end(sa);
     for (uint32_t id = 1; id < load_relaxed(&sa->id_limit); id++) {
         if (sa->caches[id] == NULL)
             continue;

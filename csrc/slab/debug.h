@@ -101,6 +101,9 @@ struct debug_found {
  * error, and aborts unless it was a validation that found it. Nothing if there is none. The caller
  * holds no lock. */
 void debug_report(struct arena_debug *debug, struct debug_found *found, bool validating);
+/* The same for an access that was caught, in the signal handler: the text is written in any case,
+ * and the process goes on to its end. */
+void debug_report_fault(struct arena_debug *debug, const pyslab_corruption *found);
 /* Copies up to DEBUG_DUMP_BYTES bytes around the address of what was found, from `start` on and
  * before `end`. */
 void debug_copy_dump(struct debug_found *found, const char *start, const char *end);

@@ -5,12 +5,14 @@
  * bytes around it, the stacks of the allocation and of the free.
  * What it is not: detection (debug_check.c). It allocates nothing, because the malloc library
  * reports from inside malloc.
- * Lock: none; the counts are atomic, and so is the handler.
+ * Lock: none; the counts are atomic, and so is the handler. In a signal handler a thread waits for
+ * another one's report, but not for ever: it may have interrupted itself.
  */
 #include "slab/debug.h"
 
 #include "base/atomic.h"
 #include "base/lock.h"
+#include "os/os.h"
 #include "os/os_report.h"
 #include "stack/depot.h"
 
@@ -43,6 +45,31 @@ static printf_like(2, 3) void put(struct text *text, const char *format, ...)
     text->bytes += bytes > 0 ? (size_t)bytes : 0;
 }
 
+static const char *access_word(const pyslab_corruption *found)
+{
+    switch (found->access) {
+    case PYSLAB_ACCESS_READ:
+        return "a read";
+    case PYSLAB_ACCESS_WRITE:
+        return "a write";
+    default:
+        return "a read or a write";
+    }
+}
+
+static void put_out_of_bounds(struct text *text, const pyslab_corruption *found)
+{
+    int64_t past = found->offset - (int64_t)found->object_size + 1;
+
+    put(text, "out of bounds, %s", access_word(found));
+    if (found->object == NULL)
+        put(text, " of a page that has no object yet");
+    else if (found->offset < 0)
+        put(text, " %" PRId64 " bytes before the start", -found->offset);
+    else
+        put(text, " %" PRId64 " bytes past the end", past);
+}
+
 static void put_what(struct text *text, const pyslab_corruption *found)
 {
     int64_t past = found->offset + (int64_t)found->nr_bytes - (int64_t)found->object_size;
@@ -65,6 +92,12 @@ static void put_what(struct text *text, const pyslab_corruption *found)
         break;
     case PYSLAB_CORRUPTION_WRONG_CACHE:
         put(text, "wrong cache: freed to another one than its own");
+        break;
+    case PYSLAB_CORRUPTION_OUT_OF_BOUNDS:
+        put_out_of_bounds(text, found);
+        break;
+    case PYSLAB_CORRUPTION_USE_AFTER_FREE:
+        put(text, "use after free, %s", access_word(found));
         break;
     default:
         put(text, "invalid object pointer %p freed", found->address);
@@ -107,12 +140,17 @@ static void put_frame(const char *line, size_t bytes, void *context)
     put(context, "%.*s", (int)bytes, line);
 }
 
-static void put_stack(struct text *text, const char *what, uint32_t stack)
+/* What was caught in the act is told in a signal handler. */
+static void put_stack(struct text *text, const pyslab_corruption *found, const char *what,
+                      uint32_t stack)
 {
     if (stack == 0)
         return;
     put(text, "  %s by\n", what);
-    stack_print(stack, put_frame, text);
+    if (found->access == PYSLAB_ACCESS_NONE)
+        stack_print(stack, put_frame, text);
+    else
+        stack_print_plainly(stack, put_frame, text);
 }
 
 size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes)
@@ -132,8 +170,8 @@ size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes
     put(&text, "\n");
     for (size_t from = 0; from < found->dump_bytes; from += ROW_BYTES)
         put_row(&text, found, from);
-    put_stack(&text, "allocated", found->allocated_at);
-    put_stack(&text, "freed", found->freed_at);
+    put_stack(&text, found, "allocated", found->allocated_at);
+    put_stack(&text, found, "freed", found->freed_at);
     return text.bytes;
 }
 
@@ -154,21 +192,21 @@ void debug_copy_dump(struct debug_found *found, const char *start, const char *e
     found->what.dump_bytes = bytes;
 }
 
-static void write_text(const pyslab_corruption *found)
+static void write_text(const pyslab_corruption *found, char text[REPORT_BYTES])
 {
     static const char prefix[] = "pyslab: ";
-    char text[REPORT_BYTES];
     size_t bytes;
 
     memcpy(text, prefix, sizeof prefix);
     bytes = sizeof prefix - 1 +
-            debug_report_text(found, text + sizeof prefix - 1, sizeof text - sizeof prefix + 1);
-    (void)os_report_error(text, bytes < sizeof text ? bytes : sizeof text - 1);
+            debug_report_text(found, text + sizeof prefix - 1, REPORT_BYTES - sizeof prefix + 1);
+    (void)os_report_error(text, bytes < REPORT_BYTES ? bytes : REPORT_BYTES - 1);
 }
 
 void debug_report(struct arena_debug *debug, struct debug_found *found, bool validating)
 {
     pyslab_on_corruption handler = atomic_load(&debug->handler);
+    char text[REPORT_BYTES];
 
     CHECK(lock_none_is_held());
     if (found->what.kind == 0)
@@ -179,9 +217,29 @@ void debug_report(struct arena_debug *debug, struct debug_found *found, bool val
         handler(&found->what, atomic_load(&debug->context));
         return;
     }
-    write_text(&found->what);
+    write_text(&found->what, text);
     if (!validating)
         abort();
+}
+
+#define REPORT_WAIT_MS 1000u /* for another thread's report */
+
+void debug_report_fault(struct arena_debug *debug, const pyslab_corruption *found)
+{
+    static _Atomic bool is_taken;
+    static char text[REPORT_BYTES]; /* a signal's stack may be small */
+    pyslab_on_corruption handler = atomic_load(&debug->handler);
+
+    for (unsigned ms = 0; atomic_exchange(&is_taken, true); ms++) {
+        if (ms == REPORT_WAIT_MS)
+            return;
+        os_sleep_ms(1);
+    }
+    atomic_fetch_add(&debug->nr_found, 1);
+    write_text(found, text);
+    if (handler != NULL)
+        handler(found, atomic_load(&debug->context));
+    atomic_store(&is_taken, false);
 }
 
 void debug_tell_finding(const struct debug_found *found, struct finding *f)

@@ -17,6 +17,7 @@
  * Not here: a thread's table of slots (sheaf_table.c), and how large its sheaves are
  * (sheaf_size.c).
  */
+#include "slab/fence.h"
 #include "slab/slab_internal.h"
 
 #include <string.h>
@@ -355,7 +356,11 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
 
 void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
 {
+    void *p = fence_alloc(cache, asked);
+
     CHECK(asked <= cache->desc->object_size);
+    if (unlikely(p != NULL))
+        return p;
     return likely(cache->debug == NULL) ? cache_alloc_any(cache, gfp)
                                         : debug_alloc_counted(cache, gfp, asked, 1);
 }
@@ -366,7 +371,9 @@ slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
 
     if (gfp_valid(gfp) && !cache_fails(cache, gfp)) {
         p = guarded_alloc_object(cache, gfp);
-        if (p == NULL)
+        if (likely(p == NULL))
+            p = fence_alloc(cache, cache->desc->object_size);
+        if (likely(p == NULL))
             p = cache_alloc_any(cache, gfp);
     }
     if (p == NULL)
@@ -579,13 +586,14 @@ int cache_free_object(struct kmem_cache *cache, void *p)
 slow_path int cache_free_slow(struct kmem_cache *cache, void *p)
 {
     struct kmem_cache *owner = slab_cache_of(cache->owner, p);
-
     int error;
 
     if (p == NULL)
         return PYSLAB_OK;
     if (owner == NULL && guarded_free(cache->owner, cache, p, &error))
         return error;
+    if (fence_has(cache->owner, p))
+        return fence_free(cache->owner, cache, p);
     if (owner != cache)
         return debug_wrong_free(cache->owner, cache, p,
                                 owner != NULL ? PYSLAB_ECACHE : PYSLAB_EPOINTER);

@@ -208,6 +208,7 @@ struct slab_alloc {
     _Atomic uint32_t id_limit;    /* no id in use is >= this */
     struct arena_debug debug;     /* flags of caches, and what was found */
     struct guard guard;           /* guard="all": guarded.h */
+    struct kfence *kfence;        /* NULL: there is none (fence.h); constant */
 };
 
 /* debug: the arena's text of flags. pre: descs is an array of MAX_CACHES zeroed descriptors.

@@ -6,6 +6,7 @@
  * the cache's lock; at check level 2 the slow paths call them on their way out.
  * Objects are looked at, never changed.
  */
+#include "slab/fence.h"
 #include "slab/slab_internal.h"
 
 struct cache_recount {
@@ -333,5 +334,7 @@ bool slab_check(struct slab_alloc *sa, struct finding *f)
     if (ok && !grown_adds_up(sa))
         ok = finding_report(f, "slab: %llu bytes in grown sheaves are not what the tables have",
                             (unsigned long long)load_relaxed(&sa->grown_bytes));
+    if (ok && sa->kfence != NULL)
+        ok = kfence_check(sa->kfence, f);
     return ok && mempools_check(sa, f);
 }

@@ -154,7 +154,10 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-size_t stack_line(const struct stack_frame *frame, char text[STACK_LINE_BYTES])
+typedef bool (*symbol_finder)(uintptr_t address, struct os_symbol *out);
+
+static size_t line_of(const struct stack_frame *frame, char text[STACK_LINE_BYTES],
+                      symbol_finder find)
 {
     struct os_symbol symbol;
     int length;
@@ -162,7 +165,7 @@ size_t stack_line(const struct stack_frame *frame, char text[STACK_LINE_BYTES])
     if (frame->file != NULL)
         length = snprintf(text, STACK_LINE_BYTES, "%s:%u in %s", frame->file, frame->line,
                           frame->function);
-    else if (!os_symbol_find(frame->address, &symbol))
+    else if (!find(frame->address, &symbol))
         length = snprintf(text, STACK_LINE_BYTES, "%#zx (no module)", (size_t)frame->address);
     else if (symbol.name == NULL)
         length = snprintf(text, STACK_LINE_BYTES, "? (%s+%#zx)", base_name(symbol.module),
@@ -176,16 +179,31 @@ size_t stack_line(const struct stack_frame *frame, char text[STACK_LINE_BYTES])
     return (size_t)length < STACK_LINE_BYTES ? (size_t)length : STACK_LINE_BYTES - 1;
 }
 
-void stack_print(uint32_t id, stack_write write, void *context)
+size_t stack_line(const struct stack_frame *frame, char text[STACK_LINE_BYTES])
+{
+    return line_of(frame, text, os_symbol_find);
+}
+
+static void print(uint32_t id, symbol_finder find, stack_write write, void *context)
 {
     struct stack_frame frames[STACK_MAX_FRAMES];
     unsigned nr = stack_frames(id, frames, STACK_MAX_FRAMES);
 
     for (unsigned i = 0; i < nr; i++) {
         char line[4 + STACK_LINE_BYTES + 1] = "    ";
-        size_t bytes = 4 + stack_line(&frames[i], line + 4);
+        size_t bytes = 4 + line_of(&frames[i], line + 4, find);
 
         line[bytes++] = '\n';
         write(line, bytes, context);
     }
+}
+
+void stack_print(uint32_t id, stack_write write, void *context)
+{
+    print(id, os_symbol_find, write, context);
+}
+
+void stack_print_plainly(uint32_t id, stack_write write, void *context)
+{
+    print(id, os_symbol_find_plainly, write, context);
 }

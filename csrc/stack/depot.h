@@ -60,5 +60,8 @@ unsigned stack_frames(uint32_t id, struct stack_frame *out, unsigned max);
 size_t stack_line(const struct stack_frame *frame, char text[STACK_LINE_BYTES]);
 /* Gives write a line for each frame, indented by four spaces and ended. */
 void stack_print(uint32_t id, stack_write write, void *context);
+/* The same in a signal handler: calls of C are told by their places, without names. One thread at a
+ * time. */
+void stack_print_plainly(uint32_t id, stack_write write, void *context);
 
 #endif

@@ -122,6 +122,20 @@ cdef extern from "<pyslab.h>" nogil:
         PYSLAB_CORRUPTION_DOUBLE_FREE
         PYSLAB_CORRUPTION_INVALID_FREE
         PYSLAB_CORRUPTION_WRONG_CACHE
+        PYSLAB_CORRUPTION_OUT_OF_BOUNDS
+        PYSLAB_CORRUPTION_USE_AFTER_FREE
+
+    enum:  # pyslab_access
+        PYSLAB_ACCESS_NONE
+        PYSLAB_ACCESS_READ
+        PYSLAB_ACCESS_WRITE
+        PYSLAB_ACCESS_UNKNOWN
+
+    enum:  # pyslab_kfence
+        PYSLAB_KFENCE_SAMPLE_MS
+        PYSLAB_KFENCE_OBJECTS
+        PYSLAB_KFENCE_MAX_OBJECTS
+        PYSLAB_KFENCE_OFF
 
     enum:  # pyslab_hugepages
         PYSLAB_HUGEPAGES_NO
@@ -194,6 +208,8 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t init_on_free
         uint32_t uncached
         uint32_t guard
+        uint32_t kfence_sample_ms
+        uint32_t kfence_objects
 
     ctypedef struct pyslab_zone_stats:
         uint32_t struct_size
@@ -331,7 +347,7 @@ cdef extern from "<pyslab.h>" nogil:
         size_t nr_bytes
         uint8_t expected
         uint8_t found
-        uint16_t reserved
+        uint16_t access
         uint32_t allocated_at
         uint32_t freed_at
         const unsigned char *dump
@@ -350,6 +366,17 @@ cdef extern from "<pyslab.h>" nogil:
         uint64_t waiting_bytes
         uint64_t nr_guarded
         uint64_t nr_unguarded
+
+    ctypedef struct pyslab_kfence_stats:
+        uint32_t struct_size
+        uint32_t sample_ms
+        uint64_t nr_objects
+        uint64_t nr_live
+        uint64_t nr_allocs
+        uint64_t nr_frees
+        uint64_t nr_found
+        uint64_t skipped_full
+        uint64_t skipped_known
 
     ctypedef struct pyslab_mempool_stats:
         uint32_t min_nr
@@ -543,6 +570,7 @@ cdef extern from "<pyslab.h>" nogil:
     size_t pyslab_corruption_text(const pyslab_corruption *found, char *text, size_t bytes)
     uint64_t pyslab_kmem_cache_validate(pyslab_kmem_cache *cache)
     void pyslab_arena_debug_stats(pyslab_arena *arena, pyslab_debug_stats *out)
+    void pyslab_arena_kfence_stats(pyslab_arena *arena, pyslab_kfence_stats *out)
     int pyslab_share_export(pyslab_arena *arena, const void *p, uint32_t uses, pyslab_handle *out)
     int pyslab_share_open(const pyslab_handle *handle, pyslab_shared_block *out)
     int pyslab_share_close(const pyslab_shared_block *block)

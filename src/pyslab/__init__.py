@@ -77,6 +77,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._arena.attaching import attach
     from pyslab._figures.address_map import AddressMap, AddressRange
     from pyslab._figures.debug_records import DebugStats
+    from pyslab._figures.kfence_records import KfenceStats
     from pyslab._figures.profiler import profiler
     from pyslab._figures.profiler_records import MemoryRecord, ProfilerRecords, profiler_records
     from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
@@ -113,6 +114,7 @@ __all__ = [
     "Fragmentation",
     "Heap",
     "InvalidPointerError",
+    "KfenceStats",
     "KmemCache",
     "Leak",
     "MemoryRecord",
@@ -181,6 +183,7 @@ _MODULES = (
 _NAMES_OF_MODULES = {
     "_arena.attaching": ("attach",),
     "_figures.address_map": ("AddressMap", "AddressRange"),
+    "_figures.kfence_records": ("KfenceStats",),
     "_figures.profiler": ("profiler",),
     "_figures.profiler_records": ("MemoryRecord", "ProfilerRecords", "profiler_records"),
     "_figures.records": ("ArenaStats", "CacheStats", "ZoneStats"),

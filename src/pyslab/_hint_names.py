@@ -13,6 +13,7 @@ from pyslab._arena.arena import Arena
 from pyslab._core import Buffer
 from pyslab._figures.address_map import AddressMap
 from pyslab._figures.debug_records import DebugStats
+from pyslab._figures.kfence_records import KfenceStats
 from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
 from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
@@ -43,6 +44,7 @@ __all__ = [
     "Fragmentation",
     "Guard",
     "Hugepages",
+    "KfenceStats",
     "KmallocClasses",
     "Leak",
     "NoReturn",

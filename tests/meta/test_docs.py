@@ -47,6 +47,7 @@ def test_the_options_are_the_contracts() -> None:
     expected |= {"purge_delay", "prefault", "mlock", "zones", "on_oom", "highmem", "prealloc"}
     expected |= {"highmem_slots", "background_purge", "track", "debug", "shared", "fork"}
     expected |= {"init_on_alloc", "init_on_free", "caching", "guard"}
+    expected |= {"kfence_sample", "kfence_objects"}
     assert expected == set(OPTIONS)
 
 

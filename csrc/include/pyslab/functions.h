@@ -225,3 +225,4 @@ PYSLAB_FN(int, failing_begin, (pyslab_arena *arena, const pyslab_failing_options
 PYSLAB_STATS(failing_read, pyslab_failing, pyslab_failing_stats)
 PYSLAB_PROC(failing_end, (pyslab_failing *failing), (failing))
 PYSLAB_FN(int, share_drop_inherited, (pyslab_arena *arena), (arena))
+PYSLAB_STATS(arena_kfence_stats, pyslab_arena, pyslab_kfence_stats)

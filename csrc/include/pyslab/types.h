@@ -140,6 +140,25 @@ enum pyslab_corruption_kind {
     PYSLAB_CORRUPTION_DOUBLE_FREE = 5,   /* the object is free already */
     PYSLAB_CORRUPTION_INVALID_FREE = 6,  /* freed by another address than its start */
     PYSLAB_CORRUPTION_WRONG_CACHE = 7,   /* freed to another cache than its own */
+    /* These two are caught at the access itself, by KFENCE (see kfence_sample_ms). */
+    PYSLAB_CORRUPTION_OUT_OF_BOUNDS = 8,  /* an access before the object, or behind it */
+    PYSLAB_CORRUPTION_USE_AFTER_FREE = 9, /* an access to it after its free */
+};
+
+/* What a thread was doing when it was caught. */
+enum pyslab_access {
+    PYSLAB_ACCESS_NONE = 0, /* it was not caught in the act */
+    PYSLAB_ACCESS_READ = 1,
+    PYSLAB_ACCESS_WRITE = 2,
+    PYSLAB_ACCESS_UNKNOWN = 3, /* one of them: the processor does not tell */
+};
+
+/* Options of an arena's KFENCE. */
+PYSLAB_WIDE enum pyslab_kfence {
+    PYSLAB_KFENCE_SAMPLE_MS = 100, /* the usual time between samples, as the kernel's */
+    PYSLAB_KFENCE_OBJECTS = 255,   /* and number of objects */
+    PYSLAB_KFENCE_MAX_OBJECTS = 65535,
+    PYSLAB_KFENCE_OFF = 0xffffffff, /* a kfence_sample_ms that never comes */
 };
 
 enum pyslab_hugepages {
@@ -235,6 +254,10 @@ typedef struct pyslab_arena_options {
     uint32_t uncached;                /* non-zero: no sheaves, no page lists, no shelf, so that each
                                          call is seen in the slabs and the buddy at once; slow */
     uint32_t guard;                   /* enum pyslab_guard */
+    uint32_t kfence_sample_ms;        /* about so often an object comes from between guard pages;
+                                         0: what PYSLAB_KFENCE in the environment says;
+                                         PYSLAB_KFENCE_OFF: never */
+    uint32_t kfence_objects;          /* so many at once, at most; 0: PYSLAB_KFENCE_OBJECTS */
 } pyslab_arena_options;
 
 typedef struct pyslab_zone_stats {
@@ -395,7 +418,8 @@ typedef struct pyslab_corruption {
     size_t nr_bytes;           /* that are wrong; 0 where a free is */
     uint8_t expected;          /* what the first of them should hold */
     uint8_t found;             /* and what it holds */
-    uint16_t reserved;         /* 0 */
+    uint16_t access;           /* enum pyslab_access. If it is not NONE, the handler is called in a
+                                  signal handler: it may not allocate, and take no lock */
     uint32_t allocated_at;     /* stack of the object's last allocation; 0: not known */
     uint32_t freed_at;         /* and of its last free */
     const unsigned char *dump; /* copy of the bytes around the address, for a hexdump */
@@ -419,6 +443,19 @@ typedef struct pyslab_debug_stats {
     uint64_t nr_guarded;    /* allocations beside a frame without access (enum pyslab_guard) */
     uint64_t nr_unguarded;  /* and those for which there was no mapping left, or no memory */
 } pyslab_debug_stats;
+
+typedef struct pyslab_kfence_stats {
+    uint32_t struct_size;   /* sizeof(pyslab_kfence_stats) of the library */
+    uint32_t sample_ms;     /* time between samples; 0: the arena has no KFENCE */
+    uint64_t nr_objects;    /* that the pool has room for */
+    uint64_t nr_live;       /* of these, in callers' hands */
+    uint64_t nr_allocs;     /* objects that were handed out since creation */
+    uint64_t nr_frees;      /* and freed */
+    uint64_t nr_found;      /* faults that were reported, at frees and at accesses */
+    uint64_t skipped_full;  /* samples that found no free object */
+    uint64_t skipped_known; /* and that were left to other callers, because the pool was nearly full
+                               and had an object of this one */
+} pyslab_kfence_stats;
 
 typedef struct pyslab_mempool_stats {
     uint32_t min_nr;          /* objects that the reserve is for */

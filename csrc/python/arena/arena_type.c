@@ -85,7 +85,8 @@ static PyObject *arena_adopt(PyObject *op, PyObject *args)
     self->closed = false;
     if (owned || core == arena_default()) /* others' handlers stay */
         corruption_watch(core);
-    if ((core->kmalloc.slabs.debug.any || core->kmalloc.slabs.guard.mode != 0) &&
+    if ((core->kmalloc.slabs.debug.any || core->kmalloc.slabs.guard.mode != 0 ||
+         core->kmalloc.slabs.kfence != NULL) &&
         !corruption_watch_collections())
         return NULL;
     Py_RETURN_NONE;

@@ -133,10 +133,14 @@ static void write_plainly(const pyslab_corruption *found)
 static void on_corruption(const pyslab_corruption *found, void *context)
 {
     bool known = PyGILState_GetThisThreadState() != NULL;
-    PyGILState_STATE gil = PyGILState_Ensure();
-    ArenaObject *arena = arena_object_get(context);
     PyObject *type, *value, *traceback, *error;
+    PyGILState_STATE gil;
+    ArenaObject *arena;
 
+    if (found->access != PYSLAB_ACCESS_NONE) /* in a signal handler; the text is written already */
+        return;
+    gil = PyGILState_Ensure();
+    arena = arena_object_get(context);
     PyErr_Fetch(&type, &value, &traceback);
     /* What was found earlier in this call waits in the queue; the Python code below must not be
      * where it is raised. */

@@ -66,6 +66,8 @@ class Arena(Sharing, Shortage, Closing):
     one; ``"no"``; None: what PYSLAB_GUARD says.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
     caching: False: no sheaves and no page lists, so that every step shows in the maps at once.
+    kfence_sample: ``"100ms"``: about so often an allocation lies between pages without access, one
+    of kfence_objects at most; None: what PYSLAB_KFENCE says; 0: none. See docs/kfence.md.
 
     Raises ValueError, TypeError, OutOfMemoryError, PyslabError.
     """
@@ -95,6 +97,8 @@ class Arena(Sharing, Shortage, Closing):
         init_on_free: bool | None = None,
         caching: bool = True,
         guard: hints.Guard | None = None,
+        kfence_sample: str | float | None = None,
+        kfence_objects: int = lib.PYSLAB_KFENCE_OBJECTS,
     ) -> None:
         wanted = prealloc_option(prealloc)
         tracking.check(track)
@@ -117,6 +121,7 @@ class Arena(Sharing, Shortage, Closing):
             init_on_free=init_on_free,
             caching=caching,
             guard=guard,
+            kfence=(kfence_sample, kfence_objects),
         )
         if not self.closed or self._counts != (0, 0, 0):
             raise PyslabError("an Arena is initialised once")
@@ -219,6 +224,7 @@ class Arena(Sharing, Shortage, Closing):
     caches = reports.caches
     zone_stats = reports.zone_stats
     vm_stats = reports.vm_stats
+    kfence_stats = reports.kfence_stats
     vm_areas = reports.vm_areas
     vm_events = reports.vm_events
     fragmentation = reports.fragmentation

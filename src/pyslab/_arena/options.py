@@ -54,6 +54,7 @@ def arena_options(
     init_on_free: bool | None,
     caching: bool,
     guard: str | None,
+    kfence: tuple[str | float | None, int],
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
 
@@ -81,6 +82,10 @@ def arena_options(
         raise ValueError(
             "guard= is not to be had in a shared arena: other processes know no guards"
         )
+    if kfence != (None, lib.PYSLAB_KFENCE_OBJECTS):
+        from pyslab._arena.kfence import set_kfence  # which few use
+
+        set_kfence(options, *kfence)
     if background_purge and purge_delay is None:
         raise ValueError("background_purge=True gives memory back; purge_delay=None forbids it")
     kept = [_set_zones(options, zones), _set_debug(options, debug)]

@@ -84,6 +84,16 @@ def vm_stats(self: hints.Arena) -> hints.VmStats:
     )
 
 
+def kfence_stats(self: hints.Arena) -> hints.KfenceStats:
+    """Return what the arena's KFENCE did; all zero if it has none."""
+    from pyslab._figures.kfence_records import kfence_record
+
+    raw = ffi.new("pyslab_kfence_stats *")
+    with CoreArena(self) as handle:
+        lib.pyslab_arena_kfence_stats(handle, raw)
+    return kfence_record(raw)
+
+
 def vm_areas(self: hints.Arena) -> tuple[hints.VmArea, ...]:
     """Return every area of vmalloc, vmap and rings, by address."""
     from pyslab._figures import vm_records

@@ -21,7 +21,7 @@ _NOT_STARTED = 126  # and for one that is there but cannot be started
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pyslab run",
-        usage="pyslab run [--stats] [--hardened | --guard] -- COMMAND [ARGUMENT ...]",
+        usage="pyslab run [--stats] [--hardened | --guard] [--kfence] -- COMMAND [ARGUMENT ...]",
         description="Run a program with its malloc on libpyslab_malloc.so (LD_PRELOAD).",
     )
     parser.add_argument(
@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="stop at the very overrun or use after a free, with SIGSEGV; slower still",
     )
+    parser.add_argument(
+        "--kfence", action="store_true", help="find misuse of a few blocks, at no cost in speed"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
@@ -47,6 +50,7 @@ def preload_environment(
     stats: bool = False,
     hardened: bool = False,
     guard: bool = False,
+    kfence: bool = False,
 ) -> dict[str, str]:
     """Return a copy of environment in which programs start on the library.
 
@@ -56,7 +60,8 @@ def preload_environment(
     others = result.get("LD_PRELOAD", "").replace(":", " ").split()
     result["LD_PRELOAD"] = ":".join([library, *(name for name in others if name != library)])
     words = [word for word in result.get("PYSLAB_MALLOC", "").split(",") if word]
-    for word, wanted in (("stats", stats), ("hardened", hardened), ("guard", guard)):
+    wanted_words = {"stats": stats, "hardened": hardened, "guard": guard, "kfence": kfence}
+    for word, wanted in wanted_words.items():
         if wanted and word not in words:
             words.append(word)
     if words:
@@ -98,6 +103,7 @@ def main(argv: Sequence[str]) -> int:
         stats=options.stats,
         hardened=options.hardened,
         guard=options.guard,
+        kfence=options.kfence,
     )
     try:
         os.execvpe(command[0], command, environment)
