@@ -14,8 +14,7 @@
  * from the barn, or gives to it, is copied.
  *
  * Lock: cache->lock for the barn and the slabs; a swap needs none.
- * Not here: a thread's table of slots (sheaf_table.c), and how large its sheaves are
- * (sheaf_size.c).
+ * Not here: a thread's table of slots (sheaf_table.c), how large sheaves are (sheaf_size.c).
  */
 #include "slab/fence.h"
 #include "slab/slab_internal.h"
