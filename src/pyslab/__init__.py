@@ -1,19 +1,31 @@
-"""pyslab: the Linux kernel's memory architecture over real memory, for Python.
+"""pyslab: fast memory for programs, shared between processes without copies, and checked.
+
+It is the Linux kernel's memory allocator, rebuilt as a library over memory of the process. An
+arena is one large piece of memory; it gives Buffers, which NumPy and others use in place.
 
 >>> import pyslab
 >>> with pyslab.Arena("64MiB") as arena:
-...     buf = arena.kmalloc(100)
+...     buf = arena.kmalloc(100)  # 100 bytes; they go back with the last reference
 ...     buf[:5] = b"hello"
 ...     print(bytes(buf[:5]), buf.capacity)
 b'hello' 112
 
-Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
-pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.leaks, pyslab.compat (other
-projects' names), pyslab.shared_memory (the standard library's, without files), pyslab.cymem and
-pyslab.cffi_builder (other extensions), pyslab.testing (allocations that fail on purpose),
-pyslab.errors, pyslab.sizes; and what is the kernel's: pyslab.zones, pyslab.watermarks,
-pyslab.slab_limits, pyslab.procfs, pyslab.procfs_parse, pyslab.extfrag. A name that begins with an
-underscore is private.
+Where to begin, each with help() of its own:
+
+    Arena            memory of any size; caches, regions, page frames; figures and reports
+    Buffer           what most calls return: real bytes with the buffer protocol
+    numpy_handler    all of NumPy's arrays from an arena (Arena.numpy_allocator: in a block)
+    share_numpy      arrays that go to other processes without being copied
+    leaks, testing   what was not freed, and by whom; allocations that fail on purpose
+    profiler         what a function allocates (Arena.statistics: a block of code)
+    errors           every exception
+    get_include      the C API, for extensions in C, C++, Cython, Rust
+
+Modules by subject, imported at their first use: arrow, interchange (pickles), statistics, compat
+(other projects' names), shared_memory (the standard library's, without files), dask (its
+workers), cymem and cffi_builder (other extensions), sizes; and what is the kernel's: zones,
+watermarks, slab_limits, procfs, procfs_parse, extfrag. In a terminal there is the command
+``pyslab``. A name that begins with an underscore is private.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def unlink(name: str) -> None:
     code = lib.pyslab_share_revoke(raw)
     if code == lib.PYSLAB_EPOINTER:  # this process has never had a block of that arena
         try:
-            _attach_owner(handle[:16], writable=True)
+            _attach_owner(handle[:16], 0, writable=True, must=True)
         except (NotAttachedError, ValueError) as error:
             _not_found(name, f"the process that made the block was not found: {error}", error)
         code = lib.pyslab_share_revoke(raw)
@@ -180,6 +180,13 @@ class SharedMemory:
     ignored otherwise. track: ignored, since there is nothing to track.
 
     Raises ValueError; FileNotFoundError if there is no such block; OutOfMemoryError.
+
+    >>> block = pyslab.SharedMemory(create=True, size=100)
+    >>> block.buf[:5] = b"hello"
+    >>> other = pyslab.SharedMemory(block.name)  # in this process or another
+    >>> bytes(other.buf[:5])
+    b'hello'
+    >>> other.close(); block.close(); block.unlink()
     """
 
     _name: str | None = None
