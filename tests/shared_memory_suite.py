@@ -8,6 +8,8 @@ spawned run the first half of this file, too.
 """
 
 import multiprocessing
+import re
+import subprocess
 import sys
 import types
 import unittest
@@ -17,11 +19,39 @@ from typing import Any
 from pyslab import shared_memory
 
 NOT_INSTALLED = 77
+IMPORT = "from pyslab.shared_memory import"
 
 try:
     from test import _test_multiprocessing as suite
+    from test.support import script_helper
 except ImportError:
     sys.exit(NOT_INSTALLED)
+
+
+def ours_in(text: Any) -> Any:
+    """Return a program of the tests, or another argument, with pyslab's imports in it."""
+    if not isinstance(text, str):
+        return text
+    text = re.sub(r"from multiprocessing(\.managers|\.shared_memory) import", IMPORT, text)
+    return text.replace(
+        "from multiprocessing import shared_memory", "from pyslab import shared_memory"
+    )
+
+
+def put_in_programs() -> None:
+    """Have the programs that the tests start use pyslab's classes."""
+    start, popen = script_helper.assert_python_ok, subprocess.Popen
+
+    def assert_python_ok(*args: Any, **kwargs: Any) -> Any:
+        return start(*map(ours_in, args), **kwargs)
+
+    def started(args: Any, **kwargs: Any) -> Any:
+        return popen([ours_in(arg) for arg in args], **kwargs)
+
+    module: Any = suite
+    module.subprocess = types.ModuleType("subprocess")
+    vars(module.subprocess).update({**vars(subprocess), "Popen": started})
+    script_helper.assert_python_ok = assert_python_ok
 
 
 def put_in() -> None:
@@ -39,6 +69,7 @@ def put_in() -> None:
 
 
 put_in()
+put_in_programs()
 
 
 class Result(unittest.TestResult):

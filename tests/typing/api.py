@@ -80,6 +80,7 @@ def buffers(arena: pyslab.Arena) -> None:
     assert_type(buf.arena, pyslab.Arena | Any)
     assert_type(pyslab.open_handle(buf.handle(uses=2, pinned=False)), pyslab.Buffer)
     assert_type(pyslab.attach(pid=1).owner_alive, bool)
+    assert_type(pyslab.SharedMemory(create=True, size=1, track=False).buf, memoryview | None)
     assert_type(buf.released, bool)
     assert_type(buf == b"abc", bool)
     for item in buf:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 NAME = "travel"
 SMALL = 4 * KIB
 SIZES = (SMALL, 64 * KIB, MIB, 64 * MIB, GIB)
-LARGE, LARGE_ROUNDS = 256 * MIB, 2  # from this size on: of what takes seconds
 OTHERS = (OUT_OF_BAND, BY_HAND, JOBLIB, TORCH)  # that are to be slower
 TO_TUPLE, TO_PLAIN = 1.4, 1.1
 FASTER = {MIB: 30.0, 64 * MIB: 3000.0}  # than plain pickle, by size
@@ -44,9 +43,8 @@ def measure_travel(run: Run) -> None:
     pace = run.plan.pace
     for way in WAYS:
         for size in _sizes(run.plan):
-            rounds = min(pace.rounds, LARGE_ROUNDS) if size >= LARGE else pace.rounds
             try:
-                found = call_in_child(round_trips, way, size, rounds, pace.round_s)
+                found = call_in_child(round_trips, way, size, pace.rounds, pace.round_s)
             except BenchError as error:
                 run.results.note(f"{format_size(size)} by {way} left out: {error}")
                 found = {}

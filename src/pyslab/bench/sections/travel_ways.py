@@ -30,6 +30,7 @@ TUPLE, PICKLE, ELSEWHERE = "a tuple", "plain pickle", "array elsewhere"
 OUT_OF_BAND, BY_HAND = "protocol 5", "SharedMemory"
 TORCH, JOBLIB = "torch", "joblib"
 WAYS = ("pipe", "queue", "executor")
+LARGE, LARGE_ROUNDS = 256 * MIB, 2  # from this size on, each takes seconds
 
 _spawn = mp.get_context("spawn")
 
@@ -138,10 +139,11 @@ def _pipe(shared: Any, plain: Any) -> list[Contender]:
         Contender(TUPLE, partial(_by_pipe, ours, (1, 2))),
         Contender(PYSLAB, partial(_by_pipe, ours, shared)),
         Contender(PICKLE, partial(_by_pipe, theirs, plain), with_pyslab=False),
-        Contender(ELSEWHERE, partial(_by_pipe, ours, plain)),
         Contender(OUT_OF_BAND, partial(_by_parts, _opened(echo_parts), plain), with_pyslab=False),
         Contender(BY_HAND, partial(_by_hand, theirs, plain), with_pyslab=False),
     ]
+    if plain.nbytes < LARGE:
+        found.append(Contender(ELSEWHERE, partial(_by_pipe, ours, plain)))
     torch = optional("torch.multiprocessing")
     if torch is not None:
         tensor = torch.torch.from_numpy(plain.copy()).share_memory_()
@@ -186,19 +188,21 @@ def round_trips(way: str, size: int, rounds: int, round_s: float) -> dict[str, A
     plain = numpy.ones(size, "u1")
     with pyslab.Arena(8 * size + 64 * MIB, shared=True, overcommit=True) as arena:
         contenders = _OPEN[way](arena.from_array(plain), plain)
+        if size >= LARGE:
+            return _time(contenders, min(rounds, LARGE_ROUNDS), round_s)
+        _time(contenders, 1, 0)  # which starts processes
         return _time(contenders, rounds, round_s)
 
 
 def _time(contenders: list[Contender], rounds: int, round_s: float) -> dict[str, Any]:
     """Time all in turn, in each round; what takes longer than a round is done once in it."""
     times: dict[str, list[float]] = {item.name: [] for item in contenders}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for item in contenders:
             (hooks.install if item.with_pyslab else hooks.uninstall)()
             nr, begin = 0, time.perf_counter_ns()
-            while nr == 0 or (number and time.perf_counter_ns() - begin < round_s * 1e9):
+            while nr == 0 or time.perf_counter_ns() - begin < round_s * 1e9:
                 item.trip()
                 nr += 1
-            if number:  # the first one starts processes
-                times[item.name].append((time.perf_counter_ns() - begin) / nr)
+            times[item.name].append((time.perf_counter_ns() - begin) / nr)
     return times
