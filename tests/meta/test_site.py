@@ -1,5 +1,6 @@
 """What the site says of examples, settings, commands and the header is complete."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -133,3 +134,19 @@ def test_docstrings_become_lists_and_keep_their_stars() -> None:
     expected = ["2\\*\\*n frames.", "", "- **size**: bytes,", "  or text."]
     expected += ["- **align**: of two.", "", "Raises X.", "", "", ">>> f(**x)", "3", ""]
     assert expected == plain_text.as_restructured_text(lines)
+
+
+@pytest.mark.usefixtures("_tools")
+def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+    """Its texts, its cells, and what these print; the value of a cell's last line, too."""
+    from docs_site import notebook
+
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "\n", "Words."]},
+        {"cell_type": "code", "source": ["a = 1\n", "print(a)\n", "a + 1"]},
+        {"cell_type": "code", "source": ["a = 2"]},
+    ]
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    first = "Words.\n\n```python\na = 1\nprint(a)\na + 1\n```\n\n```text\n1\n2\n```\n\n"
+    assert first + "```python\na = 2\n```" == notebook.as_markdown(path)
