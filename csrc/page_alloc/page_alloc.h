@@ -44,6 +44,8 @@ void page_alloc_destroy(struct page_alloc *pa);
  * the end of a small heap is stopped. pre: one zone, nothing handed out. EOS */
 int page_alloc_close(struct page_alloc *pa);
 
+/* init: INIT_ON_ALLOC, INIT_ON_FREE (init_on.h). pre: nothing handed out */
+void page_alloc_set_init(struct page_alloc *pa, uint32_t init);
 /* From now on blocks go to the buddy at once, and caches made later have no sheaves, so that each
  * step is seen. pre: nothing handed out */
 void page_alloc_set_uncached(struct page_alloc *pa);

@@ -20,7 +20,6 @@ _C = TypeVar("_C", bound=Callable[[], object])
 
 ffi: Any
 ArraySender: Any  # csrc/python/share/travel.c
-ReceivedBlock: Any
 lib: Any
 _C_API: Any
 tracemalloc_domain: int

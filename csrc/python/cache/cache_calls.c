@@ -248,18 +248,19 @@ GUARD_TWO(method_destroy, owner_of_member)
 
 PyMethodDef cache_methods[] = {
     {"alloc", FAST(GUARDED(method_alloc)),
-     "alloc($self, /, *, gfp=GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
+     "alloc($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
     {"free", GUARDED(method_free), METH_O,
      "free($self, buf, /)\n--\n\n"
      "Returns an object of this cache; rules and errors as Arena.kfree().\n"
      "Raises InvalidPointerError for a Buffer from elsewhere."},
     {"alloc_bulk", FAST(GUARDED(method_alloc_bulk)),
-     "alloc_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\nA list of n Buffers: all or nothing."},
+     "alloc_bulk($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA list of n Buffers: all or "
+     "nothing."},
     {"free_bulk", GUARDED(method_free_bulk), METH_O,
      "free_bulk($self, bufs, /)\n--\n\n"
      "Frees every Buffer of a sequence; raises the first error after freeing the others."},
     {"prefill", FAST(GUARDED(method_prefill)),
-     "prefill($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "prefill($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A PrefilledSheaf: n objects set aside, a context manager whose alloc() cannot fail."},
     {"shrink", GUARDED(method_shrink), METH_NOARGS,
      "shrink($self, /)\n--\n\n"

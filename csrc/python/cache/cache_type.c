@@ -7,6 +7,19 @@
 
 #include <stddef.h>
 
+static const char cache_doc[] =
+    "A cache: a supply of objects of one size, from Arena.kmem_cache_create().\n"
+    "\n"
+    "It cuts blocks of page frames, called slabs, into objects, and keeps free ones at hand for\n"
+    "each thread. Nothing is rounded up to a size class, as kmalloc() does.\n"
+    "\n"
+    ">>> cache = arena.kmem_cache_create(\"inode\", 600, align=64)\n"
+    ">>> inode = cache.alloc()\n"
+    ">>> cache.size, cache.stride, inode.nbytes\n"
+    "(600, 640, 600)\n"
+    ">>> cache.free(inode)\n"
+    ">>> cache.destroy()";
+
 /* The cache's figures, and the class of _memory/counts.py that shows them: a new reference. The
  * class comes first, because another thread may destroy the cache while its module is imported. */
 static PyObject *figures_read(CacheObject *self, const char *name, pyslab_cache_stats *s)
@@ -112,7 +125,7 @@ static PyMemberDef cache_members[] = {
 PyTypeObject *cache_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"Objects of one size, from Arena.kmem_cache_create()."},
+        {Py_tp_doc, (void *)(uintptr_t)cache_doc},
         {Py_tp_dealloc, (void *)cache_dealloc},
         {Py_tp_repr, (void *)GUARDED(cache_repr)},
         {Py_tp_methods, cache_methods},
