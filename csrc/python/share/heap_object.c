@@ -9,6 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char heap_doc[] =
+    "The shared arena of another process: what attach() gives, and the arena of a Buffer that\n"
+    "came by a handle.\n"
+    "\n"
+    "Its blocks can be read, and written if both sides ask for it. Nothing is allocated in it: "
+    "that\n"
+    "is for the process that made it. A Buffer of its blocks keeps it; detach() ends it here.";
+
 /* --- finding --------------------------------------------------------------- */
 
 static struct pyslab_arena *core_of_own(struct pyslab_heap *heap)
@@ -392,7 +400,7 @@ static void heap_dealloc(PyObject *op)
 PyTypeObject *heap_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"Another process's shared arena, from pyslab.attach()."},
+        {Py_tp_doc, (void *)(uintptr_t)heap_doc},
         {Py_tp_dealloc, (void *)heap_dealloc},
         {Py_tp_repr, (void *)heap_repr},
         {Py_tp_methods, heap_methods},
