@@ -339,12 +339,32 @@ uint64_t share_collect(struct share *share)
     return bytes + share_fork_collect(share);
 }
 
+/* How much to cut: if nothing was taken since the last cut, that was in vain, because a long block
+ * needs what lies side by side: then it is twice as much. */
+static uint64_t cut_bytes_locked(struct share *share, uint64_t wanted)
+{
+    struct share_transit *transit = &share->transit;
+    bool in_vain = page_alloc_used(pages_of(share)) <= transit->used_pages;
+
+    lock_assert_held(share_mutex());
+    if (in_vain && transit->cut_bytes < share->heap.table.heap_bytes)
+        wanted = wanted > 2 * transit->cut_bytes ? wanted : 2 * transit->cut_bytes;
+    transit->cut_bytes = wanted;
+    return wanted;
+}
+
 uint64_t share_collect_sent(struct share *share, uint64_t wanted)
 {
+    uint64_t bytes;
+
     share_lock();
-    share_transit_cut_locked(share, wanted);
+    share_transit_cut_locked(share, cut_bytes_locked(share, wanted));
     share_unlock();
-    return share_collect(share);
+    bytes = share_collect(share);
+    share_lock();
+    share->transit.used_pages = page_alloc_used(pages_of(share));
+    share_unlock();
+    return bytes;
 }
 
 void share_collect_if_due(struct share *share)

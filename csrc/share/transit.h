@@ -22,6 +22,8 @@ struct share_transit {
     uint64_t nr_refused;  /* exports */
     uint64_t nr_expired;  /* tickets ended by age, or for want of memory */
     uint32_t walk;        /* number of the last walk over the tickets */
+    uint64_t cut_bytes;   /* that the last cut was to end, */
+    uint64_t used_pages;  /* and the frames in use after it */
 };
 
 /* May a block be sent, of a slot or (SHARE_NONE) of none yet? ELIMIT: too much is on its way. */

@@ -247,6 +247,31 @@ static void the_oldest_go_first(void)
     rig_end(arena);
 }
 
+/* An arena full of short blocks that are freed and on their way: a long block gets their room. */
+static void a_long_block_among_short_ones(void)
+{
+    enum { SHORT_BYTES = 4 * PAGE_SIZE, LONG_BYTES = 32 * PAGE_SIZE, MAX = 2048, STRIDE = 97 };
+    static void *blocks[MAX];
+    pyslab_arena *arena = transit_arena(32 * MIB, 0);
+    unsigned nr = 0;
+    void *p;
+
+    while (nr < MAX && (p = pyslab_kmalloc(arena, SHORT_BYTES, KERNEL)) != NULL)
+        blocks[nr++] = p;
+    EXPECT_GE(nr, MAX / 2);
+    if (nr % STRIDE == 0) /* or not every block would be met */
+        EXPECT_EQ(pyslab_kfree(arena, blocks[--nr]), PYSLAB_OK);
+    for (unsigned i = 0; i < nr; i++) { /* the oldest do not lie side by side */
+        clock_ahead_s = i;
+        (void)export(arena, blocks[(uint64_t)i * STRIDE % nr], 1);
+    }
+    free_all(arena, blocks, nr);
+    p = pyslab_kmalloc(arena, LONG_BYTES, KERNEL);
+    EXPECT(p != NULL);
+    EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
+    rig_end(arena);
+}
+
 /* What somebody holds is not given up for an allocation. */
 static void what_is_held_stays(void)
 {
@@ -272,15 +297,11 @@ static void what_is_held_stays(void)
 }
 
 static const struct test tests[] = {
-    TEST(a_quarter_of_the_arena),
-    TEST(a_maximum_of_ones_own),
-    TEST(a_block_above_the_maximum),
-    TEST(what_was_opened_counts_no_more),
-    TEST(a_handle_of_the_dead_ends_by_age),
-    TEST(an_age_of_ones_own),
-    TEST(a_handle_of_the_living_stays),
-    TEST(the_oldest_go_first),
-    TEST(what_is_held_stays),
+    TEST(a_quarter_of_the_arena),           TEST(a_maximum_of_ones_own),
+    TEST(a_block_above_the_maximum),        TEST(what_was_opened_counts_no_more),
+    TEST(a_handle_of_the_dead_ends_by_age), TEST(an_age_of_ones_own),
+    TEST(a_handle_of_the_living_stays),     TEST(the_oldest_go_first),
+    TEST(a_long_block_among_short_ones),    TEST(what_is_held_stays),
 };
 
 TEST_MAIN(tests)

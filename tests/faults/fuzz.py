@@ -29,11 +29,13 @@ ARENA_BYTES = 4 << 20
 POOL_SIZE = 256
 MAX_MIB = 2048  # a run takes about 100 MiB
 KEYWORDS = ("gfp", "align", "hint", "index", "nocross", "ctor", "dtor", "hwcache_align")
-# They write files or records, wait without an end, or are the program's own business.
+# They write files or records, wait without an end, give descriptors, or are the program's own
+# business.
 LEFT_OUT = {
     *("__init__", "__new__", "__class__", "__del__", "__reduce__", "__subclasshook__"),
     *("__init_subclass__", "__getattribute__", "__setattr__", "__delattr__", "__dir__"),
-    *("save", "dump", "record", "flush", "profile", "cast", "ctypes"),
+    *("save", "dump", "record", "flush", "profile", "cast", "ctypes", "tofile"),
+    "descriptors",
 }
 OPERATORS = (
     *(len, repr, hash, bytes, memoryview, iter, bool, str),
@@ -76,10 +78,12 @@ def short_text(value: Any) -> str:
 class Fuzz:
     """The shared pool, and what each thread does with it."""
 
+    new_arena = staticmethod(new_arena)
+
     def __init__(self, calls: int, seed: int) -> None:
         """Fill the pool with arenas."""
         rng = random.Random(seed)
-        self.arenas = [new_arena(rng) for _ in range(3)]
+        self.arenas = [self.new_arena(rng) for _ in range(3)]
         self.pool: list[Any] = [rng.choice(self.arenas) for _ in range(POOL_SIZE)]
         self.calls = calls
         self.seed = seed
@@ -132,7 +136,7 @@ class Fuzz:
         if rng.random() < 0.05:
             place = rng.randrange(len(self.arenas))
             if self.arenas[place].closed:
-                self.arenas[place] = new_arena(rng)
+                self.arenas[place] = self.new_arena(rng)
             self.pool[rng.randrange(POOL_SIZE)] = self.arenas[place]
 
     def work(self, number: int) -> None:

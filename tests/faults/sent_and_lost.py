@@ -6,7 +6,7 @@ at a random moment, with messages in its pipe. In the end in use is what it was 
 What is lost in a pipe ends when memory is short, so the owner fills its arena now and then.
 What it is not: deaths of owners, and at chosen points (tests/share).
 
-    python -m tests.faults.sent_and_lost --arrays 1000000 --seed 1
+    python -m tests.faults.sent_and_lost --arrays 1000000 --life 2000 --seed 1
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyslab
 from tests.travel import travelled, used_bytes
 
 ARENA_BYTES = 128 << 20
-LIFE = 500  # arrays that a receiver is meant to get
+LIFE = 500  # arrays that a receiver is meant to get, unless --life says otherwise
 KEPT = 8  # that it has at a time
 LOOK_EVERY = 2  # receivers, after which memory is made short
 LEAST_TRAVELLED = 0.9  # of what arrived, without a copy
@@ -51,9 +51,10 @@ def receive(conn: Any) -> None:
 class Owner:
     """Sends, and counts."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, life: int) -> None:
         """Make the arena."""
         self.rng = random.Random(seed)
+        self.life = life
         self.arena = pyslab.Arena(ARENA_BYTES, shared=True)
         self.context: Any = mp.get_context("forkserver")
         self.context.set_forkserver_preload(["numpy", "pyslab", __name__])
@@ -75,9 +76,9 @@ class Owner:
         process = self.context.Process(target=receive, args=(theirs,))
         process.start()
         theirs.close()
-        kill_at = self.rng.randrange(1, LIFE) if number % 2 else None
+        kill_at = self.rng.randrange(1, self.life) if number % 2 else None
         try:
-            for i in range(LIFE):
+            for i in range(self.life):
                 if i == kill_at:
                     process.kill()
                     self.killed += 1
@@ -86,7 +87,7 @@ class Owner:
             ours.send(None)
             if kill_at is None:
                 came, without_copy = ours.recv()
-                assert came == LIFE
+                assert came == self.life
                 self.came += came
                 self.without_copy += without_copy
         except (BrokenPipeError, ConnectionResetError):
@@ -126,10 +127,11 @@ def main() -> None:
     """Read the options, run, tell what was done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--arrays", type=int, default=4000)
+    parser.add_argument("--life", type=int, default=LIFE)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
-    owner = Owner(options.seed)
+    owner = Owner(options.seed, options.life)
     owner.run(options.arrays)
     print(
         f"{owner.sent} sent, {owner.killed} receivers killed; of {owner.came} counted "

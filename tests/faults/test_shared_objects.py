@@ -25,3 +25,10 @@ def test_random_calls_of_everything(seed: int) -> None:
     """A short run of tests/faults/fuzz.py."""
     code = f"import sys; sys.argv = ['fuzz', '--calls', '16000', '--seed', '{seed}']\n"
     assert_alive(run_child(code + "from tests.faults.fuzz import main\nmain()"))
+
+
+def test_random_calls_in_two_processes() -> None:
+    """A short run of tests/faults/fuzz_shared.py."""
+    code = "import sys; sys.argv = ['fuzz', '--calls', '12000', '--seed', '3']\n"
+    code += "from tests.faults.fuzz_shared import main\nif __name__ == '__main__':\n    main()"
+    assert_alive(run_child(code))

@@ -192,6 +192,17 @@ def test_writable_on_both_sides() -> None:
             _arrivals_writable(False)
 
 
+def test_what_comes_back_is_as_it_was_there(arena: pyslab.Arena) -> None:
+    sent = _filled(arena)
+    with pytest.raises(ValueError, match="writable"):
+        pyslab.open_handle(sent.handle(), writable=True)
+    _arrivals_writable(True)
+    try:
+        assert memoryview(trip(sent)).readonly
+    finally:
+        _arrivals_writable(False)
+
+
 def test_bytes_that_are_no_handle(arena: pyslab.Arena) -> None:
     handle = _filled(arena).handle(uses=100)
     for cut in (0, 1, 31):

@@ -63,14 +63,37 @@ static ArenaObject *known_owner(const uint64_t id[2])
     return (ArenaObject *)object;
 }
 
-/* A heap that was attached for reading is attached anew where that can help. */
-static bool owner_allows(const ArenaObject *owner, enum shared_access access)
+static bool is_for_writing(const struct pyslab_heap *heap)
+{
+    return (heap->table.flags & SHARE_WRITABLE) != 0;
+}
+
+bool heap_is_writable(const struct pyslab_heap *heap)
+{
+    return heap->writable && is_for_writing(heap);
+}
+
+/* It can be used as it is: a heap that was attached for reading is attached anew where that can
+ * help. */
+static bool owner_serves(const ArenaObject *owner, enum shared_access access)
 {
     const struct pyslab_heap *heap = heap_of_owner(owner);
 
-    if (access == SHARED_READ || heap == NULL || heap->writable)
+    if (access == SHARED_READ || heap == NULL || heap->is_own || heap_is_writable(heap))
         return true;
-    return access == SHARED_WRITE_IF_ALLOWED && (heap->table.flags & SHARE_WRITABLE) == 0;
+    return access == SHARED_WRITE_IF_ALLOWED && !is_for_writing(heap);
+}
+
+/* False with ValueError set: it is this process's own, which others may only read, so that what
+ * comes back by a handle is as it was there. */
+static bool own_allows(const ArenaObject *owner, enum shared_access access)
+{
+    const struct pyslab_heap *heap = heap_of_owner(owner);
+
+    if (access != SHARED_WRITE || heap == NULL || !heap->is_own || is_for_writing(heap))
+        return true;
+    PyErr_SetString(PyExc_ValueError, "open_handle: the arena is not shared=\"writable\"");
+    return false;
 }
 
 /* src/pyslab/_arena/attaching.py knows where heaps are found. */
@@ -90,14 +113,14 @@ ArenaObject *heap_owner(const pyslab_handle *handle, int pid, enum shared_access
 {
     ArenaObject *owner = known_owner(handle->heap_id);
 
-    if (owner != NULL && !owner_allows(owner, access))
+    if (owner != NULL && !owner_serves(owner, access))
         Py_CLEAR(owner);
     if (owner == NULL)
         owner = attach_owner(handle->heap_id, pid, access);
     if (owner == NULL)
         return NULL;
     arena_pin(owner);
-    if (owner_is_heap(owner) || arena_is_mapped(owner))
+    if (owner_is_heap(owner) || (arena_is_mapped(owner) && own_allows(owner, access)))
         return owner;
     arena_unpin(owner);
     Py_DECREF((PyObject *)owner);

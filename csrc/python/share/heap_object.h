@@ -33,6 +33,8 @@ ArenaObject *heap_owner(const pyslab_handle *handle, int pid, enum shared_access
 /* The part that this process has in the heap of such an owner; NULL: it was detached, or is not
  * shared. */
 struct pyslab_heap *heap_of_owner(const ArenaObject *owner);
+/* Both sides allow it to be written to. */
+bool heap_is_writable(const struct pyslab_heap *heap);
 /* _attach_files(heap_fd, table_fd, writable) and _attach_process(pid, id, writable): a Heap, or the
  * Arena of this process that it turns out to be; or (code, errno). */
 PyObject *method_attach_files(PyObject *module, PyObject *args);

@@ -80,7 +80,7 @@ static BufferObject *buffer_of_block(ArenaObject *owner, const pyslab_shared_blo
     Py_XDECREF(keep);
     if (self == NULL)
         (void)pyslab_share_close(block);
-    else if (access == SHARED_READ || block->writable == 0)
+    else if (access == SHARED_READ || !heap_is_writable(block->heap))
         self->marks |= BUFFER_READ_ONLY;
     return self;
 }
