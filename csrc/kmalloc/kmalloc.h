@@ -30,8 +30,8 @@ struct kmalloc {
     struct large_debug large_debug;
 };
 
-/* Makes a cache for each class. guard: enum pyslab_guard. pre: descs is as slab_alloc_init wants it.
- * ENOMEM */
+/* Makes a cache for each class. guard: enum pyslab_guard. pre: descs is as slab_alloc_init wants
+ * it. ENOMEM */
 int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc *descs,
                  uint32_t geometry, const char *debug, uint32_t guard);
 void kmalloc_destroy(struct kmalloc *km);
