@@ -285,8 +285,8 @@ slow_path void *kmalloc_slow(struct kmalloc *km, size_t size, uint32_t gfp)
     if (request_fails(km, class, size, gfp))
         return count_failure(km, NULL);
     gfp = addressable(gfp);
-    p = guarded_alloc(&km->slabs, class, size, 1, gfp);
-    if (unlikely(p != NULL))
+    if (guard_is_on(&km->slabs.guard) &&
+        (p = guarded_alloc(&km->slabs, class, size, 1, gfp)) != NULL)
         return p;
     return count_failure(km, class != 0 ? alloc_class(km, class, size, gfp)
                                         : alloc_large(km, size, 0, gfp));
@@ -321,8 +321,8 @@ void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gf
     if (request_fails(km, class, size, gfp))
         return count_failure(km, NULL);
     gfp = addressable(gfp);
-    p = guarded_alloc(&km->slabs, class, size, align, gfp);
-    if (unlikely(p != NULL))
+    if (guard_is_on(&km->slabs.guard) &&
+        (p = guarded_alloc(&km->slabs, class, size, align, gfp)) != NULL)
         return p;
     return count_failure(
         km, class != 0

@@ -67,7 +67,7 @@ static size_t large_front(size_t align)
     return align > PAGE_SIZE ? align : PAGE_SIZE;
 }
 
-static void *large_alloc(size_t size, size_t align)
+static void *large_make(size_t size, size_t align)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
     uint32_t gfp = PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO;
@@ -94,6 +94,19 @@ static void *large_alloc(size_t size, size_t align)
     debug_words_set(secret(), words, base + front,
                     size | (guards_place(base, front, bytes) ? 0 : BARE));
     return base + front;
+}
+
+/* Large blocks that threads are making, whose words may not be there yet. */
+static _Atomic unsigned nr_making;
+
+static void *large_alloc(size_t size, size_t align)
+{
+    void *p;
+
+    atomic_fetch_add(&nr_making, 1);
+    p = large_make(size, align);
+    atomic_fetch_sub(&nr_making, 1);
+    return p;
 }
 
 /* Bytes of the large block that starts at base; 0: no such block starts there. */
@@ -137,15 +150,19 @@ static const char *large_words(const struct large *b)
     return b->base + b->bytes - PAGE_SIZE - DEBUG_WORD_BYTES;
 }
 
-/* The block is live, and its caller has another pointer than the one that led to it. */
-static bool large_is_anothers(const struct large *b)
+/* What the caller of a live block has; NULL: its words were written over. */
+static char *large_caller(const struct large *b, uint64_t *word)
 {
-    uint64_t word;
-
     for (size_t front = PAGE_SIZE; front < b->bytes; front *= 2)
-        if (debug_words_get(secret(), large_words(b), b->base + front, &word))
-            return true;
-    return false;
+        if (debug_words_get(secret(), large_words(b), b->base + front, word))
+            return b->base + front;
+    return NULL;
+}
+
+/* Nothing was written to between the caller's bytes, which are at p, and the words. */
+static bool large_is_whole(const struct large *b, const char *p)
+{
+    return debug_red_wrong(p + b->size, large_words(b), debug_red_keyed(secret(), p)) == NULL;
 }
 
 /* Finds the block; ends the process unless p is a live one that nothing wrote behind. The caller
@@ -162,14 +179,13 @@ static struct large large_find_locked(const char *call, const void *p)
     if (quarantine_has_frames_locked(b.base))
         misuse_abort(call, p, PYSLAB_EDOUBLE);
     if (!debug_words_get(secret(), large_words(&b), p, &word)) {
-        if (large_is_anothers(&b))
+        if (large_caller(&b, &word) != NULL)
             misuse_abort(call, p, PYSLAB_EPOINTER);
         misuse_abort_words(call, p, "written to behind its end");
     }
     b.size = (size_t)(word & ~BARE);
     b.has_guards = (word & BARE) == 0;
-    if (debug_red_wrong((const char *)p + b.size, large_words(&b), debug_red_keyed(secret(), p)) !=
-        NULL)
+    if (!large_is_whole(&b, p))
         misuse_abort_words(call, p, "written to behind its end");
     return b;
 }
@@ -294,6 +310,35 @@ static void end_process(const pyslab_corruption *found, void *context)
     misuse_abort_words(call, p, "written to after its free");
 }
 
+/* Ends the process if something was written behind this block of frames, which is live. */
+static bool check_large_locked(void *context, uint32_t pfn, const struct page *page)
+{
+    const struct frame_map *map = &malloc_arena.pages.map;
+    struct large b;
+    uint64_t word;
+    char *p;
+
+    lock_assert_held(&quarantine_lock);
+    (void)context;
+    if (frame_class(map->classes, pfn) != CLASS_LARGE)
+        return true;
+    b.base = pfn_to_virt(map, pfn);
+    b.bytes = (size_t)load_relaxed(&page->large.nr_pages) << PAGE_SHIFT;
+    if (quarantine_has_frames_locked(b.base))
+        return true;
+    p = large_caller(&b, &word);
+    if (p == NULL) {
+        /* Or the thread that makes it has just begun; if it is done by now, the words are there. */
+        if (atomic_load(&nr_making) != 0 || large_caller(&b, &word) != NULL)
+            return true;
+        misuse_abort_words("exit", b.base + PAGE_SIZE, "written to behind its end");
+    }
+    b.size = (size_t)(word & ~BARE);
+    if (!large_is_whole(&b, p))
+        misuse_abort_words("exit", p, "written to behind its end");
+    return true;
+}
+
 void hardened_check_all(void)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
@@ -301,6 +346,10 @@ void hardened_check_all(void)
     is_ending = true;
     for (unsigned class = 1; class <= km->classes.nr; class++)
         (void)debug_validate(km->slabs.caches[class]);
+    lock_acquire(&quarantine_lock); /* no block loses its access meanwhile */
+    if (quarantine_is_still_locked())
+        (void)page_alloc_each_block(&malloc_arena.pages, check_large_locked, NULL);
+    lock_release(&quarantine_lock);
 }
 
 void hardened_start(void)

@@ -41,8 +41,8 @@ void hardened_free(const char *call, void *p, size_t size, size_t align);
 size_t hardened_usable(const char *call, const void *p);
 /* Moves the block, whatever the size. pre: p is not NULL */
 void *hardened_realloc(void *p, size_t size);
-/* Ends the process, with words, if the program wrote around an object, or into one that is free.
- * For the end of the process: it says that this was found there. */
+/* Ends the process, with words, if the program wrote around an object, into one that is free, or
+ * behind a block of frames. For the end of the process: it says that this was found there. */
 void hardened_check_all(void);
 
 #endif

@@ -26,6 +26,7 @@ static struct {
     unsigned nr;                    /* entries in it */
     size_t bytes;                   /* of all entries' blocks */
     size_t max_bytes;               /* more is surplus; constant after quarantine_init */
+    unsigned nr_leaving;            /* blocks that were taken out, and may have no access yet */
 } ring;
 
 static struct entry *ring_at(unsigned i)
@@ -47,6 +48,7 @@ static bool ring_pop(struct entry *entry, enum which which)
         ring.first++;
         ring.nr--;
         ring.bytes -= entry->bytes;
+        ring.nr_leaving++;
     }
     lock_release(&quarantine_lock);
     return pop;
@@ -104,11 +106,21 @@ bool quarantine_has_frames_locked(const char *base)
     return false;
 }
 
+bool quarantine_is_still_locked(void)
+{
+    lock_assert_held(&quarantine_lock);
+    return ring.nr_leaving == 0;
+}
+
 /* Where the system does not give the access back the frames stay without it for ever. */
 static void give_frames_back(const struct entry *entry)
 {
-    if (!entry->is_closed || guards_open(entry->base, entry->bytes))
-        (void)kfree_slow(&malloc_arena.kmalloc, entry->base);
+    if (entry->is_closed && !guards_open(entry->base, entry->bytes))
+        return;
+    (void)kfree_slow(&malloc_arena.kmalloc, entry->base);
+    lock_acquire(&quarantine_lock);
+    ring.nr_leaving--;
+    lock_release(&quarantine_lock);
 }
 
 void quarantine_trim(void)

@@ -42,6 +42,8 @@ void quarantine_init(void);
 void quarantine_add_frames_locked(char *base, size_t bytes, bool had_guards);
 /* A block of frames that begins at base waits in the quarantine. */
 bool quarantine_has_frames_locked(const char *base);
+/* Each block of frames without access waits in the quarantine: none is on its way out of it. */
+bool quarantine_is_still_locked(void);
 /* Gives the oldest blocks of frames back to the core, as far as there are too many.
  * pre: the caller does not hold the lock (unchecked: lock_acquire stops who does) */
 void quarantine_trim(void);

@@ -341,9 +341,7 @@ void *guarded_alloc(struct slab_alloc *sa, uint32_t id, size_t size, size_t alig
 {
     size_t natural = size & -size;
 
-    if (likely(sa->guard.mode == 0))
-        return NULL;
-    CHECK(size != 0 && is_power_of_two(align));
+    CHECK(guard_is_on(&sa->guard) && size != 0 && is_power_of_two(align));
     natural = natural < PAGE_SIZE ? natural : PAGE_SIZE;
     align = align > natural ? align : natural;
     align = align > sa->guard.min_align ? align : sa->guard.min_align;
@@ -352,8 +350,7 @@ void *guarded_alloc(struct slab_alloc *sa, uint32_t id, size_t size, size_t alig
 
 void *guarded_alloc_object(struct kmem_cache *cache, uint32_t gfp)
 {
-    if (likely(cache->owner->guard.mode == 0))
-        return NULL;
+    CHECK(guard_is_on(&cache->owner->guard));
     return alloc_counted(cache->owner, cache, cache->desc->object_size, cache->desc->align,
                          gfp | cache->zone_gfp);
 }

@@ -50,7 +50,7 @@ void guarded_destroy(struct slab_alloc *sa);
 
 /* For kmalloc: a block for size bytes, of the cache with this id, or 0. As in the kernel it is
  * aligned to the largest power of two that divides its size, at least. NULL: it is to be allocated
- * without a guard, as in all other arenas. pre: size is not 0, align is a power of two */
+ * without a guard. pre: guard_is_on; size is not 0, align is a power of two */
 void *guarded_alloc(struct slab_alloc *sa, uint32_t id, size_t size, size_t align, uint32_t gfp);
 /* An object of this cache, likewise. */
 void *guarded_alloc_object(struct kmem_cache *cache, uint32_t gfp);
@@ -80,5 +80,11 @@ size_t guarded_objects(struct kmem_cache *cache, void **p, size_t nr);
  * gets the first. If other threads use the arena meanwhile, some blocks are not looked at. f: or
  * NULL */
 bool guarded_validate(struct slab_alloc *sa, struct finding *f);
+
+/* True in few arenas; the calls above need not be made in others. */
+static inline bool guard_is_on(const struct guard *guard)
+{
+    return unlikely(guard->mode != 0);
+}
 
 #endif

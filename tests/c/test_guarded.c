@@ -10,6 +10,7 @@ static void begin(uint32_t mode, const char *debug)
 {
     pyslab_arena_options options = rig_options(64 * MIB, 10);
 
+    sanitize_decline(); /* under a tool there are no guards */
     options.guard = mode;
     options.debug = debug;
     options.purge_delay_ms = PYSLAB_PURGE_NEVER;
@@ -257,6 +258,7 @@ static void exhausted(void)
     unsigned nr = 0;
     void *p;
 
+    sanitize_decline();
     options.guard = PYSLAB_GUARD_ALL;
     arena = rig_arena_of(&options);
     for (unsigned i = 0; i < 50; i++)

@@ -23,6 +23,13 @@ static size_t mark_bytes(size_t size)
     return size <= 262144 ? 16 : 0;
 }
 
+/* Under a tool nobody may read what was freed. */
+static void expect_wiped(const void *p, size_t bytes)
+{
+    if (arena->pages.watch == SANITIZE_NONE)
+        EXPECT(rig_is_filled(p, bytes, 0));
+}
+
 static void use_kmalloc(bool zero_at_once, bool zero_after)
 {
     for (size_t s = 0; s < ARRAY_SIZE(sizes); s++)
@@ -35,7 +42,7 @@ static void use_kmalloc(bool zero_at_once, bool zero_after)
             memset(p, 0x5a, sizes[s]);
             EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
             if (zero_after && sizes[s] > skip)
-                EXPECT(rig_is_filled(p + skip, sizes[s] - skip, 0));
+                expect_wiped(p + skip, sizes[s] - skip);
         }
 }
 
@@ -141,7 +148,7 @@ static void pages(void)
             EXPECT(rig_is_filled(p, bytes, 0));
             memset(p, 0x5a, bytes);
             EXPECT_EQ(pyslab_free_pages(arena, pfn, order), PYSLAB_OK);
-            EXPECT(rig_is_filled(p, bytes, 0));
+            expect_wiped(p, bytes);
         }
         EXPECT_EQ(pyslab_alloc_pages_bulk(arena, KERNEL, 64, pfns), 64);
         for (unsigned i = 0; i < 64; i++) {

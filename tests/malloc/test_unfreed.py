@@ -20,6 +20,16 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_c(tmp_path_factory.mktemp("unfreed"), "unfreed.c", "unfreed")
 
 
+@pytest.mark.parametrize("size", [200_001, 256 * KIB, 5_000_000])
+@pytest.mark.parametrize("nr_bytes", [1, 8, 32])
+def test_found_behind_frames(program: Path, size: int, nr_bytes: int) -> None:
+    """Blocks of whole frames, which lie between frames without access."""
+    done = run([program, str(size), str(nr_bytes)], "hardened")
+    assert (-signal.SIGABRT, "end") == (done.returncode, done.stdout), done.stderr
+    line = r"pyslab: exit\(0x[0-9a-f]+\): written to behind its end; it is .*\n"
+    assert re.fullmatch(line, done.stderr), done.stderr
+
+
 @pytest.mark.parametrize("size", [8, 24, 4 * KIB, 100 * KIB])
 @pytest.mark.parametrize("nr_bytes", [-32, -8, -1, 1, 8, 32])
 def test_found_at_exit(program: Path, size: int, nr_bytes: int) -> None:
@@ -36,7 +46,7 @@ def test_found_at_exit(program: Path, size: int, nr_bytes: int) -> None:
     assert re.fullmatch(line, done.stderr), done.stderr
 
 
-@pytest.mark.parametrize("size", [8, 24, 4 * KIB, 100 * KIB, 256 * KIB])
+@pytest.mark.parametrize("size", [8, 24, 4 * KIB, 100 * KIB, 256 * KIB, 5_000_000])
 def test_a_good_program_ends_well(program: Path, size: int) -> None:
     """The last byte of the block is its own."""
     done = run([program, str(size), "0"], "hardened")
