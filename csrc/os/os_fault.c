@@ -5,7 +5,6 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/uio.h>

@@ -6,6 +6,13 @@
 #include <setjmp.h>
 #include <signal.h>
 
+/* As in a program that no sanitizer watches: these take the signal for themselves. */
+static void start(void)
+{
+    signal(SIGSEGV, SIG_DFL);
+    fenced_arena(1000000, 31);
+}
+
 /* --- found at the access ------------------------------------------------------------ */
 
 /* Has the child's standard error in words; the status is what ended it. */
@@ -43,28 +50,28 @@ static volatile char *volatile target;
 
 static void read_behind(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     target = sample_at(112, true);
     (void)target[112];
 }
 
 static void write_behind(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     target = sample_at(112, true);
     target[114] = 1;
 }
 
 static void read_before(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     target = sample_at(112, false);
     (void)target[-1];
 }
 
 static void use_freed(bool write)
 {
-    fenced_arena(1000000, 31);
+    start();
     target = sample(112);
     EXPECT_EQ(pyslab_kfree(arena, (void *)(uintptr_t)target), PYSLAB_OK);
     if (write)
@@ -164,7 +171,7 @@ static void install_later(int flags)
 
 static void with_later_handler(int flags)
 {
-    fenced_arena(1000000, 31);
+    start();
     target = sample_at(112, true);
     install_later(flags);
     (void)target[112];
@@ -196,26 +203,26 @@ static void a_signal_sent_again_leads_to_the_access(void)
 
 static void raise_plainly(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     raise(SIGSEGV);
 }
 
 static void raise_to_later(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     install_later(SA_NODEFER | SA_ONSTACK);
     raise(SIGSEGV);
 }
 
 static void kill_itself(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     kill(getpid(), SIGSEGV);
 }
 
 static void fault_to_later(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     install_later(SA_NODEFER | SA_ONSTACK);
     target = (char *)16;
     *target = 1;
@@ -223,7 +230,7 @@ static void fault_to_later(void)
 
 static void touch_elsewhere(void)
 {
-    fenced_arena(1000000, 31);
+    start();
     target = (char *)16;
     *target = 1;
 }
@@ -262,6 +269,7 @@ static void the_handler_goes_with_the_last_pool(void)
     struct sigaction now;
     pyslab_arena *first;
 
+    signal(SIGSEGV, SIG_DFL);
     first = fenced_arena(1000000, 31);
     fenced_arena(1000000, 31);
     end();
