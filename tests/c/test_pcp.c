@@ -55,6 +55,46 @@ static void youngest_first(void)
     page_rig_end(&rig);
 }
 
+/* Blocks of a fresh zone come with rising addresses, one after the other: also past a refill. */
+static void addresses_rise(void)
+{
+    struct page_rig rig;
+
+    page_rig_begin(&rig, 32768, 10);
+    for (unsigned order = 0; order <= 3; order++) {
+        uint32_t nr = 3 * rig.pa.pcp_batch[0][order], block[3 * PCP_CAPACITY];
+
+        block[0] = page_alloc_block(&rig.pa, order, KERNEL);
+        for (uint32_t i = 1; i < nr; i++) {
+            block[i] = page_alloc_block(&rig.pa, order, KERNEL);
+            EXPECT_EQ(block[i], block[i - 1] + (1u << order));
+        }
+        while (nr > 0)
+            EXPECT_EQ(page_put(&rig.pa, block[--nr], order), PYSLAB_OK);
+        pcp_drain(&rig.pa);
+    }
+    page_rig_end(&rig);
+}
+
+/* A zone that has less than a batch left: the list gets what there is, still with rising
+ * addresses. */
+static void addresses_rise_to_the_last(void)
+{
+    struct page_rig rig;
+    uint32_t last = 0, pfn;
+
+    page_rig_begin(&rig, 32768, 10);
+    EXPECT_EQ(page_alloc_block(&rig.pa, 0, KERNEL), 0);
+    while ((pfn = page_alloc_block(&rig.pa, 0, KERNEL)) != PFN_NONE) {
+        EXPECT_EQ(pfn, last + 1);
+        last = pfn;
+    }
+    EXPECT_EQ(last, 32767);
+    for (pfn = 0; pfn <= last; pfn++)
+        EXPECT_EQ(page_put(&rig.pa, pfn, 0), PYSLAB_OK);
+    page_rig_end(&rig);
+}
+
 /* The kernel's batch (zone_batchsize) and high_min, within the caps. */
 static void batch_and_high(void)
 {
@@ -314,6 +354,8 @@ static const struct test tests[] = {
     TEST(which_orders_have_lists),
     TEST(batch_and_high),
     TEST(youngest_first),
+    TEST(addresses_rise),
+    TEST(addresses_rise_to_the_last),
     TEST(kept_pages_are_bounded),
     TEST(drain),
     TEST(thread_exit_empties_the_lists),
