@@ -219,14 +219,16 @@ static uint32_t take_block_locked(struct page_alloc *pa, struct zone *zone, unsi
     return pfn;
 }
 
-/* Fills an empty list with at most a batch of blocks; returns how many there are. The one that the
- * buddy handed out first is the first to be taken off the list: so addresses rise, which is what a
- * processor fetches ahead. room: frames that the arena's limit leaves. */
+/* Fills an empty list with at most a batch of blocks; returns how many there are. They come off the
+ * list in the order in which the buddy gave them: so addresses rise, which is what a processor
+ * fetches ahead. But the first comes last: of a large block that was freed, its address is the one
+ * that a program may free again, and that is told while the frame is free.
+ * room: frames that the arena's limit leaves. */
 static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp_list *list,
                             uint64_t room)
 {
     unsigned order = list_order(list);
-    uint32_t usable, wanted, left, nr;
+    uint32_t usable, wanted, nr = 0;
     struct access access;
 
     lock_assert_held(&zone->lock);
@@ -236,16 +238,15 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
         usable = (uint32_t)room;
     shelf_yield_locked(pa, zone, order);
     wanted = min_uint(list->batch, usable >> order);
-    for (left = wanted; left > 0; left--) {
+    for (; nr < wanted; nr++) {
         uint32_t pfn = take_block_locked(pa, zone, order);
 
         if (pfn == PFN_NONE)
             break;
-        list->frame[left - 1] = pfn;
+        list->frame[nr == 0 ? 0 : wanted - nr] = pfn;
     }
-    nr = wanted - left;
-    if (left != 0)
-        memmove(list->frame, list->frame + left, nr * sizeof list->frame[0]);
+    if (nr > 1 && nr < wanted)
+        memmove(list->frame + 1, list->frame + 1 + wanted - nr, (nr - 1) * sizeof list->frame[0]);
     zone_note_alloc_locked(pa, zone, nr, nr << order);
     zone_recount_locked(pa, zone);
     return nr;

@@ -55,19 +55,25 @@ static void youngest_first(void)
     page_rig_end(&rig);
 }
 
-/* Blocks of a fresh zone come with rising addresses, one after the other: also past a refill. */
+/* The number of the block that comes as number i of a refill of nr blocks: addresses rise, but the
+ * first block comes last. */
+static uint32_t nth_of_refill(uint32_t i, uint32_t nr)
+{
+    return (i + 1) % nr;
+}
+
+/* Blocks of a fresh zone come with rising addresses within each refill. */
 static void addresses_rise(void)
 {
     struct page_rig rig;
 
     page_rig_begin(&rig, 32768, 10);
     for (unsigned order = 0; order <= 3; order++) {
-        uint32_t nr = 3 * rig.pa.pcp_batch[0][order], block[3 * PCP_CAPACITY];
+        uint32_t batch = rig.pa.pcp_batch[0][order], nr = 3 * batch, block[3 * PCP_CAPACITY];
 
-        block[0] = page_alloc_block(&rig.pa, order, KERNEL);
-        for (uint32_t i = 1; i < nr; i++) {
+        for (uint32_t i = 0; i < nr; i++) {
             block[i] = page_alloc_block(&rig.pa, order, KERNEL);
-            EXPECT_EQ(block[i], block[i - 1] + (1u << order));
+            EXPECT_EQ(block[i] >> order, i / batch * batch + nth_of_refill(i % batch, batch));
         }
         while (nr > 0)
             EXPECT_EQ(page_put(&rig.pa, block[--nr], order), PYSLAB_OK);
@@ -76,23 +82,28 @@ static void addresses_rise(void)
     page_rig_end(&rig);
 }
 
-/* A zone that has less than a batch left: the list gets what there is, still with rising
- * addresses. */
+/* A buddy that has less than a batch left: the list gets what there is, in the same order. */
 static void addresses_rise_to_the_last(void)
 {
-    struct page_rig rig;
-    uint32_t last = 0, pfn;
+    static const uint32_t sizes[] = {32768, 32771}; /* 1, and 4, more than batches have */
 
-    page_rig_begin(&rig, 32768, 10);
-    EXPECT_EQ(page_alloc_block(&rig.pa, 0, KERNEL), 0);
-    while ((pfn = page_alloc_block(&rig.pa, 0, KERNEL)) != PFN_NONE) {
-        EXPECT_EQ(pfn, last + 1);
-        last = pfn;
+    for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+        struct page_rig rig;
+        uint32_t batch;
+
+        page_rig_begin(&rig, sizes[s], 10);
+        batch = rig.pa.pcp_batch[0][0];
+        EXPECT_EQ(sizes[s] % batch, s == 0 ? 1 : 4);
+        for (uint32_t i = 0; i < sizes[s]; i++) {
+            uint32_t start = i / batch * batch, nr = min_uint(batch, sizes[s] - start);
+
+            EXPECT_EQ(page_alloc_block(&rig.pa, 0, KERNEL), start + nth_of_refill(i - start, nr));
+        }
+        EXPECT_EQ(page_alloc_block(&rig.pa, 0, KERNEL), PFN_NONE);
+        for (uint32_t pfn = 0; pfn < sizes[s]; pfn++)
+            EXPECT_EQ(page_put(&rig.pa, pfn, 0), PYSLAB_OK);
+        page_rig_end(&rig);
     }
-    EXPECT_EQ(last, 32767);
-    for (pfn = 0; pfn <= last; pfn++)
-        EXPECT_EQ(page_put(&rig.pa, pfn, 0), PYSLAB_OK);
-    page_rig_end(&rig);
 }
 
 /* The kernel's batch (zone_batchsize) and high_min, within the caps. */
