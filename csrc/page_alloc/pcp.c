@@ -208,13 +208,34 @@ static struct pcp_list *own_list(struct page_alloc *pa, uint32_t zone, unsigned 
     return list->high != 0 ? list : NULL;
 }
 
-/* Fills an empty list with at most a batch of blocks; returns how many there are. room: frames that
- * the arena's limit leaves. */
+/* Takes a block for a list from the buddy; PFN_NONE if there is none, or it cannot be opened. */
+static uint32_t take_block_locked(struct page_alloc *pa, struct zone *zone, unsigned order)
+{
+    uint32_t word = PAGE_WORD(PYSLAB_PAGE_PCP, order, zone->index);
+    uint32_t pfn = buddy_alloc_locked(zone, &pa->map, order);
+    struct page *page;
+
+    lock_assert_held(&zone->lock);
+    if (pfn == PFN_NONE)
+        return PFN_NONE;
+    if (!frames_open_locked(pa, pfn, 1u << order)) {
+        page_alloc_shut_locked(pa, zone, pfn, 1u << order);
+        return PFN_NONE;
+    }
+    page = pfn_to_page(&pa->map, pfn);
+    store_relaxed(&page->word, page->buddy.nr_dirty == 0 ? word | PAGE_FLAG_CLEAN : word);
+    return pfn;
+}
+
+/* Fills an empty list with at most a batch of blocks; returns how many there are. They come off the
+ * list in the order in which the buddy gave them: so addresses rise, which is what a processor
+ * fetches ahead. But the first comes last: of a large block that was freed, its address is the one
+ * that a program may free again, and that is told while the frame is free.
+ * room: frames that the arena's limit leaves. */
 static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp_list *list,
                             uint64_t room)
 {
     unsigned order = list_order(list);
-    uint32_t word = PAGE_WORD(PYSLAB_PAGE_PCP, order, zone->index);
     uint32_t usable, wanted, nr = 0;
     struct access access;
 
@@ -226,19 +247,14 @@ static uint32_t fill_locked(struct page_alloc *pa, struct zone *zone, struct pcp
     shelf_yield_locked(pa, zone, order);
     wanted = min_uint(list->batch, usable >> order);
     for (; nr < wanted; nr++) {
-        uint32_t pfn = buddy_alloc_locked(zone, &pa->map, order);
-        struct page *page;
+        uint32_t pfn = take_block_locked(pa, zone, order);
 
         if (pfn == PFN_NONE)
             break;
-        if (!frames_open_locked(pa, pfn, 1u << order)) {
-            page_alloc_shut_locked(pa, zone, pfn, 1u << order);
-            break;
-        }
-        page = pfn_to_page(&pa->map, pfn);
-        store_relaxed(&page->word, page->buddy.nr_dirty == 0 ? word | PAGE_FLAG_CLEAN : word);
-        list->frame[nr] = pfn;
+        list->frame[nr == 0 ? 0 : wanted - nr] = pfn;
     }
+    if (nr > 1 && nr < wanted)
+        memmove(list->frame + 1, list->frame + 1 + wanted - nr, (nr - 1) * sizeof list->frame[0]);
     zone_note_alloc_locked(pa, zone, nr, nr << order);
     zone_recount_locked(pa, zone);
     return nr;

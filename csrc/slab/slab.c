@@ -218,8 +218,24 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 
 /* --- batches of objects ------------------------------------------------- */
 
+/* Takes the lowest bits that are set and follow each other off *word, at most nr: returns how many,
+ * and in *at the number of the first. pre: *word != 0 */
+static uint32_t word_take_run(uint64_t *word, uint32_t nr, uint32_t *at)
+{
+    uint64_t shifted, behind;
+    uint32_t run;
+
+    CHECK(*word != 0 && nr != 0);
+    *at = ctz64(*word);
+    shifted = *word >> *at;
+    behind = ~shifted;
+    run = min_uint(behind != 0 ? ctz64(behind) : 64, nr);
+    *word &= ~(UINT64_MAX >> (64 - run) << *at);
+    return run;
+}
+
 /* Moves the bits of up to nr free objects, with the lowest addresses, to the caller: writes these
- * to objects and returns how many there are. */
+ * to objects and returns how many there are. Free objects mostly are neighbours. */
 static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
                                        uint32_t nr)
 {
@@ -229,15 +245,19 @@ static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, v
 
     lock_assert_held(&cache->lock);
     for (uint32_t i = 0; taken < nr && i < nr_words; i++) {
-        _Atomic uint64_t *at = slab_free_word(cache, pfn, i);
-        uint64_t word = load_relaxed(at);
-        char *first = start + 64 * i * stride;
+        _Atomic uint64_t *place = slab_free_word(cache, pfn, i);
+        uint64_t word = load_relaxed(place);
 
         if (word == 0)
             continue;
-        for (; word != 0 && taken < nr; word &= word - 1)
-            objects[taken++] = first + ctz64(word) * stride;
-        store_relaxed(at, word);
+        while (word != 0 && taken < nr) {
+            uint32_t at, run = word_take_run(&word, nr - taken, &at);
+            char *p = start + (64 * i + at) * stride;
+
+            for (; run > 0; run--, p += stride)
+                objects[taken++] = p;
+        }
+        store_relaxed(place, word);
     }
     return taken;
 }

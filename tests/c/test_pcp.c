@@ -55,6 +55,57 @@ static void youngest_first(void)
     page_rig_end(&rig);
 }
 
+/* The number of the block that comes as number i of a refill of nr blocks: addresses rise, but the
+ * first block comes last. */
+static uint32_t nth_of_refill(uint32_t i, uint32_t nr)
+{
+    return (i + 1) % nr;
+}
+
+/* Blocks of a fresh zone come with rising addresses within each refill. */
+static void addresses_rise(void)
+{
+    struct page_rig rig;
+
+    page_rig_begin(&rig, 32768, 10);
+    for (unsigned order = 0; order <= 3; order++) {
+        uint32_t batch = rig.pa.pcp_batch[0][order], nr = 3 * batch, block[3 * PCP_CAPACITY];
+
+        for (uint32_t i = 0; i < nr; i++) {
+            block[i] = page_alloc_block(&rig.pa, order, KERNEL);
+            EXPECT_EQ(block[i] >> order, i / batch * batch + nth_of_refill(i % batch, batch));
+        }
+        while (nr > 0)
+            EXPECT_EQ(page_put(&rig.pa, block[--nr], order), PYSLAB_OK);
+        pcp_drain(&rig.pa);
+    }
+    page_rig_end(&rig);
+}
+
+/* A buddy that has less than a batch left: the list gets what there is, in the same order. */
+static void addresses_rise_to_the_last(void)
+{
+    static const uint32_t sizes[] = {32768, 32771}; /* 1, and 4, more than batches have */
+
+    for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+        struct page_rig rig;
+        uint32_t batch;
+
+        page_rig_begin(&rig, sizes[s], 10);
+        batch = rig.pa.pcp_batch[0][0];
+        EXPECT_EQ(sizes[s] % batch, s == 0 ? 1 : 4);
+        for (uint32_t i = 0; i < sizes[s]; i++) {
+            uint32_t start = i / batch * batch, nr = min_uint(batch, sizes[s] - start);
+
+            EXPECT_EQ(page_alloc_block(&rig.pa, 0, KERNEL), start + nth_of_refill(i - start, nr));
+        }
+        EXPECT_EQ(page_alloc_block(&rig.pa, 0, KERNEL), PFN_NONE);
+        for (uint32_t pfn = 0; pfn < sizes[s]; pfn++)
+            EXPECT_EQ(page_put(&rig.pa, pfn, 0), PYSLAB_OK);
+        page_rig_end(&rig);
+    }
+}
+
 /* The kernel's batch (zone_batchsize) and high_min, within the caps. */
 static void batch_and_high(void)
 {
@@ -314,6 +365,8 @@ static const struct test tests[] = {
     TEST(which_orders_have_lists),
     TEST(batch_and_high),
     TEST(youngest_first),
+    TEST(addresses_rise),
+    TEST(addresses_rise_to_the_last),
     TEST(kept_pages_are_bounded),
     TEST(drain),
     TEST(thread_exit_empties_the_lists),

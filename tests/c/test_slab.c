@@ -2,7 +2,7 @@
  * that never overlap, where a refill finds them (partial, empty, buddy: in that order),
  * the slab lists, bulk, shrink, destroy, and ids above the class map. Sheaves are in
  * test_sheaf.c, misuse in test_slab_misuse.c, shortage in test_slab_pressure.c. */
-#include "slab/slab.h"
+#include "slab/slab_internal.h"
 
 #include "rig.h"
 
@@ -213,6 +213,46 @@ static void empty_slabs_are_bounded(void)
     slab_rig_end(&rig);
 }
 
+/* Object i of a slab is free in the pattern: runs of one and more, within words of 64 bits and
+ * across them, whole words, and the last object. */
+static bool in_pattern(uint32_t i)
+{
+    return i % 3 == 1 || (i >= 60 && i < 70) || (i >= 128 && i < 320) || i == 511;
+}
+
+/* Free objects are taken with rising addresses, each once, however many at a time. */
+static void holes_are_taken_from_the_lowest(void)
+{
+    static const uint32_t batches[] = {1, 2, 7, 64, 65, 512};
+
+    for (size_t b = 0; b < ARRAY_SIZE(batches); b++) {
+        void *taken[512];
+        struct slab_rig rig;
+        struct kmem_cache *cache;
+        uint32_t nr = 0, got;
+
+        slab_rig_begin(&rig, 1024, 10);
+        cache = slab_rig_cache(&rig, 8, 0);
+        take(cache, 0, 512);
+        for (uint32_t i = 0; i < 512; i++)
+            if (in_pattern(i))
+                EXPECT_EQ(cache_free(cache, (char *)objects[0] + 8 * i), PYSLAB_OK);
+        lock_acquire(&cache->lock);
+        while ((got = slab_take_locked(cache, taken + nr, min_uint(batches[b], 512 - nr))) != 0)
+            nr += got;
+        for (uint32_t i = 0, n = 0; i < 512; i++)
+            if (in_pattern(i))
+                EXPECT(n < nr && taken[n++] == (char *)objects[0] + 8 * i);
+        slab_put_locked(cache, taken, nr, NULL);
+        lock_release(&cache->lock);
+        for (uint32_t i = 0; i < 512; i++)
+            if (!in_pattern(i))
+                EXPECT_EQ(cache_free(cache, (char *)objects[0] + 8 * i), PYSLAB_OK);
+        expect_lists(cache, 0, 0, 1);
+        slab_rig_end(&rig);
+    }
+}
+
 /* --- bulk, shrink, destroy ---------------------------------------------- */
 
 /* All objects or none: a request beyond the arena leaves nothing live. */
@@ -332,10 +372,17 @@ static void ids_above_the_class_map(void)
 }
 
 static const struct test tests[] = {
-    TEST(bad_arguments),           TEST(slab_orders),  TEST(objects_do_not_overlap),
-    TEST(small_alignments),        TEST(supply_order), TEST(empty_slabs_are_bounded),
-    TEST(bulk_is_all_or_nothing),  TEST(shrink),       TEST(destroy_busy_then_ok),
+    TEST(bad_arguments),
+    TEST(slab_orders),
+    TEST(objects_do_not_overlap),
+    TEST(small_alignments),
+    TEST(supply_order),
+    TEST(empty_slabs_are_bounded),
+    TEST(bulk_is_all_or_nothing),
+    TEST(shrink),
+    TEST(destroy_busy_then_ok),
     TEST(ids_above_the_class_map),
+    TEST(holes_are_taken_from_the_lowest),
 };
 
 TEST_MAIN(tests)
