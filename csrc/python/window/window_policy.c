@@ -13,8 +13,8 @@
 #include <string.h>
 
 #define MAX_RESIDENT_ORDER 9u /* memory for larger slots is never taken before it is touched */
-/* In one _wait(), of which kmap() calls several. Between two of them Python runs what is pending, as
- * pending_run() says. */
+/* In one _wait(), of which kmap() calls several. Between two of them Python runs what is pending,
+ * as pending_run() says. */
 #ifdef Py_GIL_DISABLED
 #define MAX_WAIT_US (50 * 1000ll)
 #else
