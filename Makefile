@@ -119,7 +119,8 @@ aarch64: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/aarch64 -DPYSLAB_CHECK_LEVEL=2 \
 	  -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake >/dev/null
 	$(CMAKE) --build build/aarch64 -j2 >/dev/null
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/c_tests_elsewhere.py build/aarch64 tests/c/qemu.txt
+	PATH="$(abspath $(BIN)):$$PATH" \
+	  $(BIN)/python tools/c_tests_elsewhere.py build/aarch64 tests/c/qemu.txt
 
 musl: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/musl -DPYSLAB_CHECK_LEVEL=2 -DCMAKE_C_COMPILER=musl-gcc >/dev/null
