@@ -5,7 +5,7 @@
 # All build and install the package first, if anything it is made of has changed.
 # Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
 #       make install-c | clean
-#       make pythons | test-pythons   other interpreters
+#       make pythons | test-pythons   other interpreters;  aarch64 | musl   other machines
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
 PYTHON ?= python3
@@ -19,7 +19,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
-        wheels release install-c pythons test-pythons bench-dask dask-deaths clean
+        wheels release install-c pythons test-pythons aarch64 musl bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -137,6 +137,20 @@ tsan: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/tsan -DPYSLAB_CHECK_LEVEL=1 -DPYSLAB_SANITIZE=thread >/dev/null
 	$(CMAKE) --build build/tsan -j2 >/dev/null
 	TSAN_OPTIONS=detect_deadlocks=0 $(RUN_C_TESTS) build/tsan
+
+# The C tests for another processor, and with another C library; not in CI. They need Debian's
+# packages gcc-aarch64-linux-gnu and qemu-user, or musl-tools. What qemu cannot do is in a list.
+aarch64: $(VENV)/.stamp-tools
+	$(C_TESTS) -B build/aarch64 -DPYSLAB_CHECK_LEVEL=2 \
+	  -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake >/dev/null
+	$(CMAKE) --build build/aarch64 -j2 >/dev/null
+	PATH="$(abspath $(BIN)):$$PATH" \
+	  $(BIN)/python tools/c_tests_elsewhere.py build/aarch64 tests/c/qemu.txt
+
+musl: $(VENV)/.stamp-tools
+	$(C_TESTS) -B build/musl -DPYSLAB_CHECK_LEVEL=2 -DCMAKE_C_COMPILER=musl-gcc >/dev/null
+	$(CMAKE) --build build/musl -j2 >/dev/null
+	$(RUN_C_TESTS) build/musl
 
 # Ten thousand deaths of processes that share arenas; not in CI.
 deaths: c-tests

@@ -369,10 +369,8 @@ slow_path void *cache_alloc_slow(struct kmem_cache *cache, uint32_t gfp)
     void *p = NULL;
 
     if (gfp_valid(gfp) && !cache_fails(cache, gfp)) {
-        if (guard_is_on(&cache->owner->guard))
-            p = guarded_alloc_object(cache, gfp);
-        if (likely(p == NULL))
-            p = fence_alloc(cache, cache->desc->object_size);
+        p = guard_is_on(&cache->owner->guard) ? guarded_alloc_object(cache, gfp)
+                                              : fence_alloc(cache, cache->desc->object_size);
         if (likely(p == NULL))
             p = cache_alloc_any(cache, gfp);
     }

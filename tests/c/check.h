@@ -5,6 +5,7 @@
  * last line is 'N passed, N failed'; the exit status is 1 if any failed.
  *   test_x             all tests          test_x name...     those whose name contains it
  *   CHECK_NOFORK=1     in this process, for a debugger
+ *   CHECK_TIMEOUT=600  a test counts as hanging after that many seconds
  * Random numbers are the same in each run.
  */
 #ifndef TESTS_CHECK_H
@@ -30,8 +31,23 @@
 #define UNDER_ASAN 0
 #endif
 
-/* When a test counts as hanging. The sanitizers slow some down ten times and more. */
-#define CHECK_TIMEOUT_SECONDS 300u
+#if defined(__GLIBC__)
+#define HAS_GLIBC true
+#else
+#define HAS_GLIBC false
+#endif
+/* Calls in C can be traced, for which the core loads libgcc_s.so.1: Debian has none for musl. */
+#define HAS_BACKTRACE HAS_GLIBC
+
+/* When a test counts as hanging. CHECK_TIMEOUT in the environment is for what slows tests down more
+ * than a sanitizer on a loaded machine does, such as an emulated processor. */
+static inline unsigned check_timeout_seconds(void)
+{
+    const char *text = getenv("CHECK_TIMEOUT");
+    long seconds = text != NULL ? atol(text) : 0;
+
+    return seconds > 0 ? (unsigned)seconds : 300;
+}
 
 static _Atomic unsigned check_nr_failures; /* expectations of this process that did not hold */
 
@@ -71,7 +87,7 @@ static inline int check_child(void (*run)(void))
     pid = fork();
     if (pid == 0) {
         check_nr_failures = 0;
-        alarm(CHECK_TIMEOUT_SECONDS);
+        alarm(check_timeout_seconds());
         run();
         fflush(NULL);
         _exit(check_nr_failures != 0);

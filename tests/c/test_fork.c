@@ -289,7 +289,7 @@ static void forks_beside_stdio(void)
                                     fork_on,  fork_on,  fork_on,  fork_on,  flush_all_on};
     pthread_t thread[ARRAY_SIZE(run)];
 
-    if (UNDER_TSAN || UNDER_ASAN)
+    if (UNDER_TSAN || UNDER_ASAN || !HAS_GLIBC) /* elsewhere nobody but fork can hold the list */
         return;
     arena = rig_arena(64 * MIB, 18);
     for (size_t i = 0; i < ARRAY_SIZE(run); i++)

@@ -57,9 +57,9 @@ static void overrun_found_at_reset(void)
     expect_found(PYSLAB_CORRUPTION_RIGHT_REDZONE, p, 24, 24);
     EXPECT_EQ(seen.expected, 0xcc);
     EXPECT_EQ(seen.found, 3);
-    EXPECT(seen.allocated_at != 0);
+    EXPECT_EQ(seen.allocated_at != 0, HAS_BACKTRACE);
     EXPECT(strstr(seen_text, "right red zone overwritten, 1 bytes past the end") != NULL);
-    EXPECT(strstr(seen_text, "allocated by\n") != NULL);
+    EXPECT_EQ(strstr(seen_text, "allocated by\n") != NULL, HAS_BACKTRACE);
     end();
 }
 
@@ -107,8 +107,8 @@ static void late_write_found_at_next_use(void)
     p[8] = 'x';
     EXPECT_PTR(pyslab_region_alloc(region, 24), p);
     expect_found(PYSLAB_CORRUPTION_POISON, p, 40, 8);
-    EXPECT(seen.allocated_at != 0);
-    EXPECT(seen.freed_at != 0);
+    EXPECT_EQ(seen.allocated_at != 0, HAS_BACKTRACE);
+    EXPECT_EQ(seen.freed_at != 0, HAS_BACKTRACE);
     end();
     EXPECT_EQ(nr_seen, 0);
 }

@@ -93,9 +93,9 @@ static void set_limit(int resource, rlim_t value)
 {
     struct rlimit limit;
 
-    EXPECT_EQ(getrlimit((__rlimit_resource_t)resource, &limit), 0);
+    EXPECT_EQ(getrlimit(resource, &limit), 0);
     limit.rlim_cur = value;
-    EXPECT_EQ(setrlimit((__rlimit_resource_t)resource, &limit), 0);
+    EXPECT_EQ(setrlimit(resource, &limit), 0);
 }
 
 static void open_and_die(pyslab_arena *arena, const pyslab_handle *handle)

@@ -12,12 +12,6 @@
 
 #include <pthread.h>
 
-#if defined(__GLIBC__)
-#define HAS_BACKTRACE 1
-#else
-#define HAS_BACKTRACE 0
-#endif
-
 #define NR_THREADS 8u
 #define NR_NAMES 3000u
 

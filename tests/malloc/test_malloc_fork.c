@@ -68,7 +68,7 @@ static void child_uses_everything(void)
     pthread_t thread;
     pid_t pid;
 
-    alarm(CHECK_TIMEOUT_SECONDS);
+    alarm(check_timeout_seconds());
     (void)use_the_heap();
     if (!UNDER_TSAN) { /* which allows no threads in a child of threads */
         EXPECT(pthread_create(&thread, NULL, use_in_thread, NULL) == 0);

@@ -240,9 +240,12 @@ def test_threads_with_dtors_end() -> None:
         import threading
         import pyslab
         from tests.utils import assert_balanced, join_native
-        counts = [0, 0]
-        def ctor(state): counts[0] += 1
-        def dtor(state): counts[1] += 1
+        counts, lock = [0, 0], threading.Lock()
+        def count(i):
+            with lock:
+                counts[i] += 1
+        def ctor(state): count(0)
+        def dtor(state): count(1)
         arena = pyslab.Arena("16MiB", hugepages="no")
         cache = arena.kmem_cache_create("hooked", 2000, ctor=ctor, dtor=dtor)
         def work():

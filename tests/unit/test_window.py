@@ -112,6 +112,17 @@ def test_a_waiter_is_woken(high: pyslab.Arena, timeout: float) -> None:
     assert got[0] - start < 5
 
 
+def test_a_view_of_the_waiter_is_dropped_elsewhere(high: pyslab.Arena) -> None:
+    """Without a GIL the end of an object is left to its thread, which is the one that waits."""
+    pages = high_pages(high, 2)
+    window = high.window(1)
+    held = [window.kmap(pages[0])]
+    thread = threading.Timer(0.05, held.clear)
+    thread.start()
+    with window.kmap(pages[1], timeout=60):
+        thread.join()
+
+
 def test_a_signal_ends_a_wait(high: pyslab.Arena) -> None:
     """What its handler raises comes out of kmap; the window is as before."""
     pages = high_pages(high, 2)

@@ -5,6 +5,7 @@
 
 #ifdef Py_GIL_DISABLED
 #include <sched.h>
+#include <time.h>
 #endif
 
 struct arena_counts arena_counts(const ArenaObject *self)
@@ -166,7 +167,20 @@ slow_path void arena_let_go_orphan(ArenaObject *arena)
     Py_DECREF(arena);
 }
 
-#define MAX_TRIES 1000
+/* On a busy machine the other thread may not run for long: after some tries this one sleeps. The
+ * maximum, some five seconds, is for what nobody has thought of. */
+#define MAX_YIELDS 100
+#define MAX_TRIES 5000
+
+static void wait_a_little(int nr_tries)
+{
+    Py_BEGIN_ALLOW_THREADS
+    if (nr_tries < MAX_YIELDS)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    Py_END_ALLOW_THREADS
+}
 
 PyObject *arena_ref(ArenaObject *arena)
 {
@@ -175,10 +189,7 @@ PyObject *arena_ref(ArenaObject *arena)
             return Py_NewRef((PyObject *)arena);
         if (try_incref((PyObject *)arena))
             return (PyObject *)arena;
-        /* Another thread is on its way into the finalizer. */
-        Py_BEGIN_ALLOW_THREADS
-        sched_yield();
-        Py_END_ALLOW_THREADS
+        wait_a_little(i); /* another thread is on its way into the finalizer */
     }
     PyErr_SetString(PyExc_ReferenceError, "the Arena of the Buffer is on its way out");
     return NULL;

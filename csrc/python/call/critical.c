@@ -61,6 +61,18 @@ void world_stopped(void (*run)(void *), void *argument)
     PyUnstable_GC_VisitObjects(run_once, &stopped);
 }
 
+/* The interpreter looks for what is pending where a piece of code begins: any will do. */
+bool pending_run(void)
+{
+    PyObject *names = PyErr_CheckSignals() == 0 ? PyDict_New() : NULL;
+    PyObject *result = names != NULL ? PyRun_String("None", Py_eval_input, names, names) : NULL;
+    bool ok = result != NULL;
+
+    Py_XDECREF(result);
+    Py_XDECREF(names);
+    return ok;
+}
+
 #else
 
 typedef int critical_has_nothing_to_do; /* ISO C has no empty source */

@@ -1,6 +1,7 @@
 /* critical.h - what stands in the GIL's place on an interpreter without one ("free-threaded").
  *
- * What it is: four tools, each nothing on an interpreter with a GIL.
+ * What it is: five tools. On an interpreter with a GIL the last is a look at signals, the others
+ * nothing.
  *   shared_...: types of fields that several threads change. There every ++ and += is atomic.
  *   critical_begin(), critical_end(): a critical section of Python, on an object. As with the GIL
  *     a thread that waits, or runs other Python code, lets it go meanwhile, so what is looked at
@@ -9,6 +10,7 @@
  *     object may be on its way out in another thread: its dealloc clears the pointer under this
  *     lock, and who follows the pointer holds the lock until it has a reference.
  *   world_stopped(): a function runs while no other thread runs Python.
+ *   pending_run(): for who waits in C: objects whose end was left to this thread come to it.
  * What it is not: which object guards what (arena/arena_guard.h).
  * Lock: borrowed_lock() is held for a few instructions, with no call of Python in between.
  */
@@ -94,6 +96,12 @@ bool try_incref(PyObject *op);
  * seen whole by all, and it sees all that they did. Threads that are outside of Python go on. */
 void world_stopped(void (*run)(void *), void *argument);
 
+/* Signals are looked at, and objects of this thread end of which another thread has dropped the
+ * last reference: the interpreter leaves that to the thread that made them, for when it runs Python
+ * code the next time. Without this call a thread that waits in C for memory or a slot would wait
+ * for itself. False, with an exception set, if a handler raised one. */
+bool pending_run(void);
+
 #else
 
 typedef Py_ssize_t shared_ssize;
@@ -107,6 +115,11 @@ static inline void world_stopped(void (*run)(void *), void *argument)
 
 #define critical_begin(op) {
 #define critical_end() }
+
+static inline bool pending_run(void)
+{
+    return PyErr_CheckSignals() == 0;
+}
 
 static inline void borrowed_lock(void) {}
 

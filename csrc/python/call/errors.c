@@ -5,6 +5,8 @@
  */
 #include "python/call/errors.h"
 
+#include "python/call/critical.h"
+
 #include "buddy/buddy_range.h"
 #include "os/os.h"
 #include "page_alloc/watermark.h"
@@ -211,7 +213,7 @@ bool nofail_again(ArenaObject *arena, uint32_t gfp)
     os_sleep_ms(1);
     Py_END_ALLOW_THREADS
     arena_unpin_keeping(arena);
-    return PyErr_CheckSignals() == 0 && arena_is_open(arena);
+    return pending_run() && arena_is_open(arena);
 }
 
 PyObject *exception_of_code(int code)

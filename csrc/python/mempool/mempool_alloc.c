@@ -1,11 +1,12 @@
 /* mempool_alloc.c - Mempool.alloc(): an object as a Buffer, after a wait if need be.
  *
  * Waiting is done without the GIL, a slice of time after the other: between two of them signals
- * are looked at, and now and then whether the arena has memory again.
+ * are looked at (pending_run()), and now and then whether the arena has memory again.
  */
 #include "python/mempool/mempool_alloc.h"
 
 #include "python/call/args.h"
+#include "python/call/critical.h"
 #include "python/call/errors.h"
 #include "python/mempool/mempool_object.h"
 
@@ -55,7 +56,7 @@ static void *alloc_waiting(MempoolObject *self, uint32_t gfp, uint32_t timeout_m
     for (unsigned slice = 1; p == NULL && !PyErr_Occurred() && waited < timeout_ms; slice++) {
         bool any = wait_slice(self, timeout_ms - waited);
 
-        if (PyErr_CheckSignals() < 0 || !pool_is_usable(self, true))
+        if (!pending_run() || !pool_is_usable(self, true))
             return NULL;
         waited = timeout_ms == WAIT_FOR_EVER ? 0 : os_time_ms() - start;
         if (any || waited >= timeout_ms || slice % WAIT_RETRY_SLICES == 0)

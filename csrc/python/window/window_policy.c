@@ -13,7 +13,13 @@
 #include <string.h>
 
 #define MAX_RESIDENT_ORDER 9u /* memory for larger slots is never taken before it is touched */
-#define MAX_WAIT_US (3600 * 1000000ll) /* in one _wait() */
+/* In one _wait(), of which kmap() calls several. Between two of them Python runs what is pending,
+ * as pending_run() says. */
+#ifdef Py_GIL_DISABLED
+#define MAX_WAIT_US (50 * 1000ll)
+#else
+#define MAX_WAIT_US (3600 * 1000000ll)
+#endif
 
 /* --- waiting ------------------------------------------------------------- */
 
