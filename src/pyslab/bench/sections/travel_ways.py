@@ -12,6 +12,7 @@ import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -48,19 +49,21 @@ class Contender:
 
 
 def echo(conn: Connection) -> None:
-    """Send back what comes; a name is a block that is mapped first."""
-    while True:
-        value = conn.recv()
-        if isinstance(value, str):
-            SharedMemory(value).close()
-        conn.send(value)
-        del value
+    """Send back what comes, to the end; a name is a block that is mapped first."""
+    with suppress(EOFError):
+        while True:
+            value = conn.recv()
+            if isinstance(value, str):
+                SharedMemory(value).close()
+            conn.send(value)
+            del value
 
 
 def echo_parts(conn: Connection) -> None:
     """Send back an array whose bytes came beside its pickle."""
-    while True:
-        _send_parts(conn, _receive_parts(conn))
+    with suppress(EOFError):
+        while True:
+            _send_parts(conn, _receive_parts(conn))
 
 
 def echo_tensors(conn: Connection) -> None:
