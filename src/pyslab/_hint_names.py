@@ -17,6 +17,8 @@ from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
+from pyslab._seeing.page_map import PageMap
+from pyslab._seeing.slab_map import SlabMap
 from pyslab.leaks import Leak
 from pyslab.statistics import StatisticsBlock
 from pyslab.zones import Zone, ZoneLayout
@@ -42,10 +44,12 @@ __all__ = [
     "Leak",
     "NoReturn",
     "Order",
+    "PageMap",
     "Shape",
     "Shared",
     "SharedClient",
     "SharedHolders",
+    "SlabMap",
     "StatisticsBlock",
     "T",
     "Track",
@@ -65,7 +69,7 @@ Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
 Shared = Literal["writable"]
-Fork = Literal["view", "refuse"]
+Fork = Literal["view", "refuse", "share"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]
 Shape = SupportsIndex | Sequence[SupportsIndex]

@@ -39,14 +39,14 @@
 /* Calls in C can be traced, for which the core loads libgcc_s.so.1: Debian has none for musl. */
 #define HAS_BACKTRACE HAS_GLIBC
 
-/* When a test counts as hanging. The sanitizers slow some down ten times and more; CHECK_TIMEOUT
- * in the environment is for what slows them down even more, such as an emulated processor. */
+/* When a test counts as hanging; CHECK_TIMEOUT in the environment is for what slows tests down, such
+ * as an emulated processor. */
 static inline unsigned check_timeout_seconds(void)
 {
     const char *text = getenv("CHECK_TIMEOUT");
     long seconds = text != NULL ? atol(text) : 0;
 
-    return seconds > 0 ? (unsigned)seconds : UNDER_TSAN || UNDER_ASAN ? 120 : 40;
+    return seconds > 0 ? (unsigned)seconds : 300;
 }
 
 static _Atomic unsigned check_nr_failures; /* expectations of this process that did not hold */
