@@ -39,8 +39,8 @@
 /* Calls in C can be traced, for which the core loads libgcc_s.so.1: Debian has none for musl. */
 #define HAS_BACKTRACE HAS_GLIBC
 
-/* When a test counts as hanging; CHECK_TIMEOUT in the environment is for what slows tests down, such
- * as an emulated processor. */
+/* When a test counts as hanging; CHECK_TIMEOUT in the environment is for what slows tests down,
+ * such as an emulated processor. */
 static inline unsigned check_timeout_seconds(void)
 {
     const char *text = getenv("CHECK_TIMEOUT");
