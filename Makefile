@@ -3,8 +3,9 @@
 # make bench-malloc   whole programs under pyslab and other mallocs (about a quarter of an hour)
 #
 # All build and install the package first, if anything it is made of has changed.
-# Also: make lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
+# Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | install-c | clean
 #       make pythons | test-pythons   other interpreters
+#       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -16,8 +17,8 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test programs lint c-tests asan tsan deaths counts wheels \
-        install-c pythons test-pythons clean
+.PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
+        wheels install-c pythons test-pythons bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -30,6 +31,12 @@ bench-malloc: $(VENV)/.stamp-install
 
 test: $(VENV)/.stamp-install c-tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench-dask: $(VENV)/.stamp-install
+	$(BIN)/python bench/dask/run.py $(BENCH_DASK_ARGS)
+
+dask-deaths: $(VENV)/.stamp-install
+	PYSLAB_DASK_KILLS=50 $(BIN)/python -m pytest tests/dask/test_deaths.py
 
 # --- other Pythons: as root, because of chroot; not in CI -------------------------
 
@@ -70,6 +77,23 @@ lint: $(VENV)/.stamp-lint
 $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py lint > $(VENV)/requirements-lint.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-lint.txt
+	@touch $@
+
+# --- the site, in build/site: warnings are errors, links between pages are checked -----
+
+docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
+	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
+	@echo "build/site/index.html"
+
+# The committed drawings, by tools/drawings/; and docs/pictures/*.svg, of arenas, with PNGs of them
+# in build/pictures to look at.
+docs-pictures: $(VENV)/.stamp-install
+	PYTHONPATH=tools $(BIN)/python -m drawings
+	$(BIN)/python tools/docs_pictures.py
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-tools
+	$(BIN)/python tools/requirements.py docs > $(VENV)/requirements-docs.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-docs.txt
 	@touch $@
 
 # Servers, interpreters and tools of the system on the malloc library; not in CI.

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 import pyslab
-from pyslab._core import ReceivedBlock
 from pyslab._sharing.pickler import LocalPickler
 
 
@@ -25,7 +24,7 @@ def travelled(array: Any) -> bool:
     base = array
     while isinstance(base, np.ndarray):
         base = base.base
-    return isinstance(base, ReceivedBlock)
+    return isinstance(base, pyslab.Buffer)
 
 
 def same(a: Any, b: Any) -> bool:

@@ -40,10 +40,14 @@ def echo_queue(there: Any, back: Any) -> None:
 
 
 def total(conn: Any, array: Any, method: str) -> None:
-    from pyslab._core import ReceivedBlock
+    from pyslab import Buffer
 
-    assert method == "fork" or isinstance(array.base, ReceivedBlock)
+    assert method == "fork" or isinstance(array.base, Buffer)
     conn.send(int(array.sum()))
+
+
+def first_bytes(conn: Any, buf: Any) -> None:
+    conn.send(bytes(buf[:100]))
 
 
 def keep_and_die(conn: Any) -> None:

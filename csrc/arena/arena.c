@@ -47,7 +47,8 @@ static int options_check(const pyslab_arena_options *options)
     if (options->struct_size != sizeof *options || options->size_bytes == 0 ||
         options->max_order > MAX_ORDER || options->hugepages > PYSLAB_HUGEPAGES_REQUIRE ||
         options->kmalloc_classes > PYSLAB_CLASSES_LINUX || options->shared > PYSLAB_SHARE_WRITE ||
-        options->fork > PYSLAB_FORK_REFUSE)
+        options->fork > PYSLAB_FORK_SHARE || options->init_on_alloc > PYSLAB_INIT_YES ||
+        options->init_on_free > PYSLAB_INIT_YES)
         return PYSLAB_EINVAL;
     if (options->shared != PYSLAB_SHARE_NO &&
         (options->hugepages != PYSLAB_HUGEPAGES_NO || os_page_bytes() > PAGE_SIZE))
@@ -95,8 +96,8 @@ static int commit_shared(struct pyslab_arena *arena, const pyslab_arena_options 
         error = os_file_map(&arena->low, base, 0, arena->mapped_bytes, OS_FILE_SHARED);
     if (error == PYSLAB_OK)
         error = share_create(&arena->kmalloc, &arena->low, base, options, &arena->share);
-    if (error == PYSLAB_OK && options->fork == PYSLAB_FORK_REFUSE)
-        error = share_fork_refuse(arena->share);
+    if (error == PYSLAB_OK)
+        error = share_fork_choose(arena->share, options->fork);
     return error;
 }
 
@@ -268,6 +269,32 @@ static int kmalloc_start(struct pyslab_arena *arena, const pyslab_arena_options 
     return error == PYSLAB_OK ? fence_start(&arena->kmalloc.slabs, options) : error;
 }
 
+/* The bit if the option, or with DEFAULT the environment, wants it; else 0. */
+static uint32_t init_bit(uint32_t option, const char *variable, uint32_t bit)
+{
+    char text[2];
+
+    if (option == PYSLAB_INIT_DEFAULT && os_environment(variable, text, sizeof text))
+        option = strcmp(text, "1") == 0 ? PYSLAB_INIT_YES : PYSLAB_INIT_NO;
+    return option == PYSLAB_INIT_YES ? bit : 0;
+}
+
+/* What becomes of frames' content: before their first use, and between two owners. */
+static void set_content(struct page_alloc *pages, const pyslab_arena_options *options,
+                        bool high_is_fresh)
+{
+    page_alloc_set_init(pages,
+                        init_bit(options->init_on_alloc, "PYSLAB_INIT_ON_ALLOC", INIT_ON_ALLOC) |
+                            init_bit(options->init_on_free, "PYSLAB_INIT_ON_FREE", INIT_ON_FREE));
+    set_fresh(pages, options, high_is_fresh);
+}
+
+/* The option that stands for such a bit, whatever the environment says. */
+static uint32_t init_option(const struct page_alloc *pages, uint32_t bit)
+{
+    return (pages->init & bit) != 0 ? PYSLAB_INIT_YES : PYSLAB_INIT_NO;
+}
+
 static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *options, void *base,
                         bool high_is_fresh)
 {
@@ -280,7 +307,7 @@ static int arena_set_up(struct pyslab_arena *arena, const pyslab_arena_options *
     thread_domain_init(&arena->domain);
     page_alloc_init(&arena->pages, &map, &arena->domain, options->max_order, options->zones,
                     options->nr_zones);
-    set_fresh(&arena->pages, options, high_is_fresh);
+    set_content(&arena->pages, options, high_is_fresh);
     page_alloc_set_purge(&arena->pages,
                          options->purge_delay_ms != 0 ? options->purge_delay_ms
                                                       : (uint32_t)PYSLAB_PURGE_DEFAULT_MS,
@@ -428,6 +455,9 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         .zones = zones,
         .nr_zones = 2,
         .debug = "", /* it has no objects */
+        .kfence_sample_ms = PYSLAB_KFENCE_OFF,
+        .init_on_alloc = init_option(&arena->pages, INIT_ON_ALLOC),
+        .init_on_free = init_option(&arena->pages, INIT_ON_FREE),
         .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);

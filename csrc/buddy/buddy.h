@@ -109,6 +109,14 @@ static inline uint32_t zone_free_pages(const struct zone *zone)
     return zone->free_pages + (zone->end_pfn - zone->frontier);
 }
 
+/* Order of the largest aligned block that starts at pfn and ends within the zone. */
+static inline unsigned frontier_order(const struct zone *zone, uint32_t pfn)
+{
+    unsigned order = min_uint(ctz32(pfn), zone->max_order);
+
+    return min_uint(order, ilog2(zone->end_pfn - pfn));
+}
+
 /* A block of this order, or PFN_NONE. Its records still tell its residency. */
 uint32_t buddy_alloc_locked(struct zone *zone, const struct frame_map *map, unsigned order);
 

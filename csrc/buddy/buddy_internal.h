@@ -60,14 +60,6 @@ static inline void block_set_residency(struct page *page, unsigned order, enum r
     page->buddy.nr_dirty = state == RESIDENCY_DIRTY ? 1u << order : 0;
 }
 
-/* Order of the largest aligned block that starts at pfn and ends within the zone. */
-static inline unsigned frontier_order(const struct zone *zone, uint32_t pfn)
-{
-    unsigned order = min_uint(ctz32(pfn), zone->max_order);
-
-    return min_uint(order, ilog2(zone->end_pfn - pfn));
-}
-
 /* Makes the records of the block at the frontier, of at most this order, writable; false: the
  * system refuses. pre: frontier < end_pfn */
 bool frontier_ready(struct zone *zone, const struct frame_map *map, unsigned max_order);

@@ -33,6 +33,12 @@ static _Thread_local bool is_starting __attribute__((tls_model("initial-exec")))
  * aligned to its largest block, and to find such a place takes one block's length more. */
 #define HEAP_LIMITED_ORDER 12u
 
+/* Without the word, the environment of all arenas counts. */
+static uint32_t init_option(bool wanted)
+{
+    return wanted ? PYSLAB_INIT_YES : PYSLAB_INIT_DEFAULT;
+}
+
 /* Takes address space for several times the memory of the machine, because programs ask for more
  * than they use; less where the process may not have so much. The pages are small ones: whether
  * huge pages pay depends on the host's memory, a trial at the start says little about a program's
@@ -45,6 +51,8 @@ static bool heap_make(void)
                                     .hugepages = PYSLAB_HUGEPAGES_NO,
                                     .debug = malloc_settings.hardened ? debug_text_keyed : "",
                                     .background_purge = malloc_settings.background_purge,
+                                    .init_on_alloc = init_option(malloc_settings.init_on_alloc),
+                                    .init_on_free = init_option(malloc_settings.init_on_free),
                                     .kfence_sample_ms = PYSLAB_KFENCE_OFF}; /* at_load */
     uint64_t bytes = HEAP_MEMORY_SHARE * os_physical_bytes();
     uint64_t limit = os_address_space_bytes();

@@ -69,6 +69,10 @@ static void apply(const char *word, size_t length)
         malloc_settings.stats = true;
     else if (is_word(word, length, "hardened"))
         malloc_settings.hardened = true;
+    else if (is_word(word, length, "init_on_alloc"))
+        malloc_settings.init_on_alloc = true;
+    else if (is_word(word, length, "init_on_free"))
+        malloc_settings.init_on_free = true;
     else if (is_word(word, length, "background_purge"))
         malloc_settings.background_purge = true;
     else if (is_word(word, length, "keep_deepbind"))

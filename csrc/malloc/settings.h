@@ -21,6 +21,8 @@
 struct malloc_settings {
     bool stats;                           /* "stats": a report at exit on the standard error */
     bool hardened;                        /* "hardened": hardened.h serves every call */
+    bool init_on_alloc;                   /* "init_on_alloc": malloc's memory reads zero */
+    bool init_on_free;                    /* "init_on_free": what is freed is zeroed at once */
     bool background_purge;                /* "background_purge": a thread for idle times */
     bool keep_deepbind;                   /* "keep_deepbind": deepbind.c does nothing */
     uint32_t kfence_ms;                   /* "kfence", "kfence=TIME:OBJECTS": time between samples;

@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "page_alloc/access.h"
 #include "page_alloc/clear.h"
+#include "page_alloc/init_on.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
@@ -60,7 +61,7 @@ uint32_t page_alloc_bulk(struct page_alloc *pa, uint32_t gfp, uint32_t nr, uint3
     done = zone_take_singles(pa, &pa->zone[gfp_zone(pa, gfp)], nr, pfns);
     for (uint32_t i = 0; i < done && pa->watch != SANITIZE_NONE; i++)
         frames_watch_open(pa, pfns[i], 1, false);
-    for (uint32_t i = 0; i < done && (gfp & PYSLAB_GFP_ZERO) != 0; i++)
+    for (uint32_t i = 0; i < done && must_read_zero(pa, gfp); i++)
         count_cleared(pa, 1, page_clear_block(&pa->map, pfns[i], 0, 1));
     /* The rest one by one, with the fallback and the slow path of any request. */
     while (done < nr && (pfns[done] = page_alloc_uncounted(pa, 0, gfp)) != PFN_NONE)

@@ -4,6 +4,7 @@
  * run goes to the buddy. What it is not: a count of references (refs.c).
  * Lock: the zone's, taken here.
  */
+#include "page_alloc/init_on.h"
 #include "page_alloc/pcp.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/used.h"
@@ -14,6 +15,7 @@ static void free_to_buddy(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages
 {
     struct zone *zone = page_alloc_zone_of(pa, pfn);
 
+    frames_wipe(pa, pfn, nr_pages);
     frames_watch_close(pa, pfn, nr_pages);
     lock_acquire(&zone->lock);
     if (order <= pa->max_order)

@@ -3,6 +3,7 @@
 
 #include "page_alloc/clear.h"
 #include "page_alloc/hugepage.h"
+#include "page_alloc/init_on.h"
 #include "page_alloc/reclaim.h"
 #include "page_alloc/watch.h"
 #include "page_alloc/zonelist.h"
@@ -22,10 +23,10 @@ static always_inline void hand_out_here(struct page_alloc *pa, const struct requ
 {
     struct page *page = pfn_to_page(&pa->map, pfn);
 
-    frames_watch_open(pa, pfn, request->nr_pages, (request->gfp & PYSLAB_GFP_ZERO) != 0);
+    frames_watch_open(pa, pfn, request->nr_pages, must_read_zero(pa, request->gfp));
     if (!request->any_run)
         hugepage_note_block(pa, pfn, request->order);
-    if (request->gfp & PYSLAB_GFP_ZERO)
+    if (must_read_zero(pa, request->gfp))
         clear_request(pa, request, pfn);
     if (request->state == PYSLAB_PAGE_LARGE || request->any_run)
         store_relaxed(&page->large.nr_pages, request->nr_pages);

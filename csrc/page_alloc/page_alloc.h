@@ -44,6 +44,9 @@ void page_alloc_destroy(struct page_alloc *pa);
  * the end of a small heap is stopped. pre: one zone, nothing handed out. EOS */
 int page_alloc_close(struct page_alloc *pa);
 
+/* init: INIT_ON_ALLOC, INIT_ON_FREE (init_on.h). pre: nothing handed out */
+void page_alloc_set_init(struct page_alloc *pa, uint32_t init);
+
 /* --- counts: validate.c, used.c ------------------------------------------------ */
 
 static inline void vm_event(struct page_alloc *pa, enum pyslab_vm_event event, uint64_t nr)

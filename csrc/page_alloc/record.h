@@ -110,6 +110,9 @@ struct keeper {
     void *context;                               /* the first argument of both; constant */
 };
 
+#define INIT_ON_ALLOC 1u /* bits of page_alloc.init */
+#define INIT_ON_FREE 2u
+
 struct page_alloc {
     struct frame_map map;         /* the frames, and their records */
     struct thread_domain *domain; /* where the pcps are */
@@ -127,6 +130,7 @@ struct page_alloc {
     enum sanitize_mode watch;          /* the tool that watches the frames; NONE if they
                                           are shared: others use them, too; constant */
     _Atomic uint32_t watched_end;      /* frames below are roots of LeakSanitizer: watch.h */
+    uint32_t init;                     /* INIT_ON_ALLOC, INIT_ON_FREE: init_on.h; constant */
     bool best_fit;                     /* large requests go to the shortest resident run that
                                          fits, also where a larger block is free; set
                                          before the first allocation */
@@ -152,5 +156,12 @@ struct page_alloc {
     struct keeper keeper;   /* who may hold blocks that their owner frees */
     struct reclaim reclaim; /* when memory is short: reclaim.c, shrinker.c */
 };
+
+/* Each block is looked at on its way to a caller and back, so that no page list and no shelf may
+ * keep one. */
+static inline bool blocks_are_looked_at(const struct page_alloc *pa)
+{
+    return pa->watch != SANITIZE_NONE || pa->init != 0;
+}
 
 #endif

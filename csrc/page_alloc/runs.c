@@ -7,8 +7,10 @@
 #include "base/fault.h"
 #include "buddy/buddy_range.h"
 #include "page_alloc/access.h"
+#include "page_alloc/clear.h"
 #include "page_alloc/hand_out.h"
 #include "page_alloc/hugepage.h"
+#include "page_alloc/init_on.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
@@ -154,6 +156,17 @@ uint32_t page_reserve_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pag
     return alloc_run(pa, &request);
 }
 
+/* Frames that were taken for a block in use. */
+static void open_more(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    const struct request request = {.nr_pages = nr_pages, .any_run = true};
+    bool zero = must_read_zero(pa, 0);
+
+    frames_watch_open(pa, pfn, nr_pages, zero);
+    if (zero)
+        clear_request(pa, &request, pfn);
+}
+
 bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
 {
     struct access access;
@@ -183,6 +196,6 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     lock_release(&zone->lock);
     limit_leave(pa, limited);
     if (taken)
-        frames_watch_open(pa, pfn, nr_pages, false);
+        open_more(pa, pfn, nr_pages);
     return taken;
 }

@@ -102,7 +102,7 @@ bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     struct page *page = pfn_to_page(&pa->map, pfn);
     uint32_t nr_puts;
 
-    if (!fits_shelf(pa, nr_pages) || page_zone(page) != pa->normal || pa->watch != SANITIZE_NONE ||
+    if (!fits_shelf(pa, nr_pages) || page_zone(page) != pa->normal || blocks_are_looked_at(pa) ||
         load_relaxed(&pa->limit_pages) != LIMIT_NONE)
         return false;
     CHECK(page_block_pages(page) == nr_pages);

@@ -244,10 +244,9 @@ static void *bump_aligned(struct region *region, size_t size, size_t align)
     return bump(region, pad, size);
 }
 
-/* The same for a region under a tool: bytes behind the object stay closed. A block of its own ends
- * behind a large object's last byte. NULL: no memory. */
-static slow_path void *alloc_watched(struct region *region, size_t size, size_t align,
-                                     uint32_t zero)
+/* The same where the block seems to be full. Under a tool, bytes behind the object stay closed, and
+ * a block of its own ends behind a large object's last byte. NULL: no memory. */
+static slow_path void *alloc_slowly(struct region *region, size_t size, size_t align, uint32_t zero)
 {
     enum sanitize_mode watch = region->set->pages->watch;
     bool large = size > REGION_LARGE_BYTES || align > PAGE_SIZE;
@@ -326,10 +325,12 @@ slow_path void *region_alloc_slow(struct region *region, size_t size, size_t ali
         return ZERO_SIZE_PTR;
     if (should_fail(region->set->pages->faults, NULL, size, 0))
         return count_failure(region, NULL);
+    if ((region->set->pages->init & INIT_ON_ALLOC) != 0)
+        zero = (uint32_t)PYSLAB_GFP_ZERO;
     if (unlikely(region->debug != NULL))
         return count_failure(region, alloc_debug(region, size, align, zero));
-    if (region_is_watched(region))
-        return count_failure(region, alloc_watched(region, size, align, zero));
+    if (region_is_slow(region))
+        return count_failure(region, alloc_slowly(region, size, align, zero));
     if (size > REGION_LARGE_BYTES || align > PAGE_SIZE)
         return count_failure(region, alloc_large(region, size, align, zero));
     if (!next_block(region, size))
@@ -446,6 +447,17 @@ static void free_large_above(struct region *region, uint32_t below)
     }
 }
 
+static void take_back(struct region *region, void *p, size_t bytes)
+{
+    const struct page_alloc *pages = region->set->pages;
+
+    if ((pages->init & INIT_ON_FREE) != 0) {
+        sanitize_open(pages->watch, p, bytes, true);
+        memset(p, 0, bytes);
+    }
+    region_poison(region, p, bytes);
+}
+
 /* Poisons what is no longer handed out after going back: the rest of the current block, and the
  * blocks behind it up to the one that was current before (last). */
 static void poison_up_to(struct region *region, uint32_t last)
@@ -453,10 +465,10 @@ static void poison_up_to(struct region *region, uint32_t last)
     struct page_alloc *pages = region->set->pages;
     uint32_t pfn = region->block;
 
-    region_poison(region, region->cur, (size_t)(block_end(region) - region->cur));
+    take_back(region, region->cur, (size_t)(block_end(region) - region->cur));
     while (pfn != last) {
         pfn = region_page(pages, pfn)->link.next;
-        region_poison(region, pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
+        take_back(region, pfn_to_virt(&pages->map, pfn), region_block_bytes(pages, pfn));
     }
 }
 

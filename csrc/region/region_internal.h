@@ -28,7 +28,7 @@ static inline bool region_is_watched(const struct region *of)
  * cur, wherever the block ends. */
 static inline bool region_is_slow(const struct region *of)
 {
-    return unlikely(of->set->pages->watch != SANITIZE_NONE) || unlikely(of->debug != NULL);
+    return unlikely(blocks_are_looked_at(of->set->pages)) || unlikely(of->debug != NULL);
 }
 
 /* With the flag P, fills bytes with the poison of region_debug.h. */

@@ -424,7 +424,7 @@ void share_fork_begin_locked(struct share *share)
 
     lock_assert_held(share_mutex());
     fork->fd = -1;
-    if (fork->is_refused || (share->forked && fork->sign == NULL))
+    if (fork->choice == PYSLAB_FORK_REFUSE || (share->forked && fork->sign == NULL))
         return;
     if (begin(share) != PYSLAB_OK)
         fork->fd = -1;

@@ -4,7 +4,7 @@
  * inherited it lives, as it is: it is not handed out again, and no byte of it is written. In the
  * child (inherit.c) it is a view of what was inherited, and a heap in the gaps of it.
  * What it is not: a copy. What neither process has written since the fork, the child sees as it is
- * in the parent.
+ * in the parent. With PYSLAB_FORK_SHARE the child has the mapping itself, and no heap.
  *
  * Forks are numbered. Each child, and whoever it forks, has a lock on the byte of its number
  * (os_share.h, signs of life); the kernel tells which numbers are locked, so that there is no list
@@ -42,7 +42,7 @@ struct share_fork {
                                  there was a fork */
     uint64_t *kept;           /* by frame, SHARE_KEPT_WORDS: freed blocks that are kept */
     uint32_t *next;           /* by frame: the list of those that have such */
-    bool is_refused;          /* children get nothing; constant after the arena's creation */
+    uint32_t choice;          /* enum pyslab_fork; constant after the arena's creation */
     uint32_t nr_pages;        /* frames of the heap; constant */
     uint32_t first_kept;      /* the list; PFN_NONE */
     uint32_t nr_forks;        /* number of the last fork; in a child: of its own */
@@ -71,8 +71,8 @@ static inline uint32_t share_fork_of(const struct share_fork *fork, uint32_t pfn
 void share_fork_init(struct share_fork *fork, uint32_t nr_pages);
 void share_fork_destroy(struct share_fork *fork);
 
-/* Children get nothing from now on. EOS */
-int share_fork_refuse(struct share *share);
+/* What children have from now on, an enum pyslab_fork. EOS */
+int share_fork_choose(struct share *share, uint32_t choice);
 
 /* Called once for each heap of which a quarter is kept, under the lock: it may do little. NULL */
 extern void (*_Atomic share_fork_on_pile)(void);

@@ -65,12 +65,13 @@ static void make_zero(void *p, size_t bytes)
         os_share_deny(p, bytes);
 }
 
-/* --- nothing ---------------------------------------------------------------------- */
+/* --- no heap ---------------------------------------------------------------------- */
 
-int share_fork_refuse(struct share *share)
+int share_fork_choose(struct share *share, uint32_t choice)
 {
-    share->fork.is_refused = true;
-    return os_share_no_fork(share->heap.base, share->frames->bytes);
+    share->fork.choice = choice;
+    return choice == PYSLAB_FORK_REFUSE ? os_share_no_fork(share->heap.base, share->frames->bytes)
+                                        : PYSLAB_OK;
 }
 
 /* Nothing is to be handed out, and each free comes by a path that asks, because the fast ones would
@@ -95,7 +96,7 @@ static void map_view(struct share *share)
     void *base = share->heap.base;
     uint64_t bytes = share->frames->bytes;
 
-    if (share->fork.is_refused)
+    if (share->fork.choice == PYSLAB_FORK_REFUSE)
         (void)os_uncommit(base, bytes);
     else if (os_file_map(share->frames, base, 0, bytes, OS_FILE_PRIVATE) != PYSLAB_OK)
         os_share_deny(base, bytes);
@@ -113,7 +114,7 @@ void share_fork_inherit_locked(struct share *share)
     fork->nr_kept = fork->kept_bytes = 0;
     store_relaxed(&fork->is_due, false);
     fork->is_collecting = false;
-    if (!share->forked)
+    if (!share->forked && fork->choice != PYSLAB_FORK_SHARE)
         map_view(share);
     if (had_view && fork->sign == NULL) /* nothing keeps its blocks for the child */
         each_inherited(share, deny);
@@ -142,7 +143,7 @@ void share_fork_renew(struct share *share)
     if (!share->is_new_child)
         return;
     share->is_new_child = false;
-    if (share->fork.is_refused) {
+    if (share->fork.choice != PYSLAB_FORK_VIEW) {
         refuse(share);
         return;
     }

@@ -221,6 +221,7 @@ int share_export_block(struct share *share, const void *p, uint32_t uses, pyslab
     if (error == PYSLAB_OK)
         error = make_handle_locked(share, &block, uses, out);
     share_unlock();
+    share_collect_if_due(share);
     return error;
 }
 

@@ -173,6 +173,7 @@ int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const
 {
     uint32_t flags = cache_debug_flags(sa, name, options);
 
+    cache->init = cache_is_constructed(cache) ? 0 : sa->pages->init;
     if (flags == 0) {
         cache->watch = sa->pages->watch;
         return PYSLAB_OK;

@@ -54,6 +54,8 @@ static void *hand_out_locked(struct kmem_cache *cache, const struct request *req
     p = (char *)object + (-(uintptr_t)object & (request->align - 1));
     CHECK(p == object || cache->debug->keyed);
     debug_make_live(cache, p, request->asked, request->stack);
+    if (unlikely((cache->init & INIT_ON_ALLOC) != 0))
+        memset(p, 0, request->asked);
     /* Nobody else counts here: a cache with flags has no sheaves. */
     store_relaxed(&cache->nr_past_allocs, load_relaxed(&cache->nr_past_allocs) + 1);
     store_relaxed(&cache->nr_past_exchanges, load_relaxed(&cache->nr_past_exchanges) + 1);

@@ -186,8 +186,11 @@ static void poison(const struct kmem_cache *cache, char *object)
 {
     size_t bytes = cache->desc->object_size;
 
-    if (!debug_has_poison(cache))
+    if (!debug_has_poison(cache)) {
+        if ((cache->init & INIT_ON_FREE) != 0)
+            memset(object, 0, bytes);
         return;
+    }
     memset(object, (int)(debug_poison_of(cache) & 0xff), bytes - 1);
     object[bytes - 1] = (char)debug_poison_end_of(cache);
 }

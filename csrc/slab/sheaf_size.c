@@ -87,7 +87,7 @@ void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes)
     uint32_t min_partial = clamp_u64(ilog2(desc->object_size) / 2, 5, 10);
 
     cache->max_empty_slabs = clamp_u64(EMPTY_MAX_BYTES / cache_slab_bytes(desc), 1, min_partial);
-    if (cache_is_watched(cache))
+    if (cache_is_watched(cache) || cache->init != 0)
         return;
     if (desc->stride >= SLAB_MIN_SHEAF_STRIDE && cache->debug == NULL)
         cache->sheaf_capacity = sheaf_objects(sheaf_bytes / desc->stride);

@@ -18,6 +18,8 @@
 
 #include "os/os.h"
 
+#include <string.h>
+
 /* --- the key of a free object ------------------------------------------- */
 
 static bool is_small(const struct kmem_cache *cache)
@@ -40,12 +42,31 @@ bool object_is_marked(const struct kmem_cache *cache, void *p)
     return *key_word(cache, p) == object_key_value(cache->secret, p);
 }
 
+/* init_on_alloc and init_on_free. The words of the mark are all that a wiped object has in it. */
+static slow_path void object_init(const struct kmem_cache *cache, void *p)
+{
+    uint64_t *key = key_word(cache, p);
+
+    if ((cache->init & INIT_ON_ALLOC) != 0)
+        memset(p, 0, cache->desc->object_size);
+    else if (cache->debug == NULL && !cache_is_watched(cache) && !is_small(cache))
+        key[-1] = 0;
+}
+
+static slow_path void object_wipe(const struct kmem_cache *cache, void *p)
+{
+    sanitize_open(cache->watch, p, cache->desc->object_size, true);
+    memset(p, 0, cache->desc->object_size);
+}
+
 void object_clear_mark(const struct kmem_cache *cache, void *p)
 {
     if (unlikely(cache->debug != NULL))
         debug_make_live(cache, p, cache->desc->object_size, 0);
     else if (!cache_is_watched(cache))
         *key_word(cache, p) = 0;
+    if (unlikely(cache->init != 0))
+        object_init(cache, p);
 }
 
 void object_set_mark(const struct kmem_cache *cache, void *p)
@@ -53,6 +74,8 @@ void object_set_mark(const struct kmem_cache *cache, void *p)
     uint64_t key = object_key_value(cache->secret, p);
     uint64_t *word = key_word(cache, p);
 
+    if (unlikely((cache->init & INIT_ON_FREE) != 0))
+        object_wipe(cache, p);
     if (cache_is_watched(cache))
         return;
     if (unlikely(cache->debug != NULL))

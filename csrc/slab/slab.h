@@ -24,7 +24,8 @@
  * An allocation looks in main, then the spare (which it swaps with main), the barn, a partial slab,
  * an empty slab, and at last buys a slab from the buddy. A free goes to main, the spare (swap),
  * the barn, and at last to the slabs.
- * A cache with debug flags has no sheaves, and what debug.h says around its objects; one that
+ * A cache with debug flags has no sheaves, one whose objects are zeroed (init_on_alloc and
+ * init_on_free of the arena) has none, and what debug.h says around its objects; one that
  * AddressSanitizer or memcheck watches has no sheaves, and red zones (watch.c).
  * Invariant (cache_inuse_adds_up in slab_check.c): the sum of slab.inuse == desc.nr_inuse ==
  * objects in callers' hands + in sheaves + in the barn + held back by debug.h.
@@ -162,6 +163,8 @@ struct kmem_cache {
     void (*release)(void *context); /* or NULL; see cache_set_release */
     enum sanitize_mode watch;       /* the tool that watches its objects;
                                        NONE if it has debug flags; constant */
+    uint32_t init;                  /* INIT_ON_ALLOC, INIT_ON_FREE: what is done to its objects;
+                                       0 for constructed ones; constant */
     uint32_t sheaf_capacity;        /* of its largest sheaves, but for grown ones; 0: it has no
                                        sheaves; constant */
     uint16_t grown_capacity;        /* of the largest grown sheaf (sheaf_size.c); constant */
@@ -312,6 +315,27 @@ bool object_is_marked(const struct kmem_cache *cache, void *p);
  * lock this is a moment old. pre: p is an object of the cache (unchecked: its slab may be gone if
  * it was freed twice) */
 bool object_is_in_slab(const struct kmem_cache *cache, const void *p);
+
+/* --- slab_map.c --------------------------------------------------------- */
+
+enum object_state {
+    OBJECT_FREE,   /* in its slab */
+    OBJECT_CACHED, /* free, in a sheaf, the barn or a reserve */
+    OBJECT_LIVE,   /* in a caller's hands */
+};
+
+/* A slab. Three words: Python reads them as such. */
+struct slab_info {
+    uint32_t pfn;   /* its first frame */
+    uint32_t list;  /* enum slab_list */
+    uint32_t inuse; /* objects that are not free in it */
+};
+
+/* Tells the first nr slabs, list by list, and for each the state of its objects_per_slab objects,
+ * a byte each; returns how many slabs there are. Reads the objects: not for a cache whose frames
+ * the process may not read. */
+uint32_t cache_slab_map(struct kmem_cache *cache, struct slab_info *info, uint8_t *states,
+                        uint32_t nr);
 
 /* --- slab_check.c ------------------------------------------------------- */
 

@@ -40,7 +40,7 @@ void cache_lay_out(const struct slab_alloc *sa, struct cache_desc *desc, const c
 bool cache_layout_fits(const struct slab_alloc *sa, const char *name, size_t size,
                        const pyslab_cache_options *options);
 /* Gives the cache what its debug flags need, if it has any; else the tool that watches the arena
- * watches its objects, too. ENOMEM. */
+ * watches its objects, too; and notes what zeroes its objects. ENOMEM. */
 int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const char *name,
                     size_t size, const pyslab_cache_options *options);
 

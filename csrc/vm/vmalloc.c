@@ -539,6 +539,22 @@ bool vm_area_info(struct vm *vm, uint32_t index, pyslab_vm_area *out)
     return area != NULL;
 }
 
+uint32_t vm_list_blocks(struct vm *vm, uint32_t *words, uint32_t nr)
+{
+    uint32_t found = 0;
+
+    lock_acquire(&vm->lock);
+    for (uint32_t i = 0; i < VM_HASH_SIZE; i++)
+        for (const struct vm_area *area = vm->hash[i]; area != NULL; area = area->next)
+            for (uint32_t at = 0; at < area->nr_blocks; at++, found++)
+                if (found < nr) {
+                    words[2 * found] = area->block[at].pfn;
+                    words[2 * found + 1] = area->block[at].nr_pages;
+                }
+    lock_release(&vm->lock);
+    return found;
+}
+
 void vm_stats(struct vm *vm, pyslab_vm_stats *out)
 {
     *out = (pyslab_vm_stats){.struct_size = sizeof *out, .budget = mappings_budget()};

@@ -97,6 +97,9 @@ size_t vm_size(struct vm *vm, const void *p);
 uint64_t vm_purge(struct vm *vm);
 /* Describes the area with this index, in no particular order; false: there are not so many. */
 bool vm_area_info(struct vm *vm, uint32_t index, pyslab_vm_area *out);
+/* Writes the first frame and the length of up to nr blocks that are mapped, two words each; returns
+ * how many there are. vmap may map one more than once. */
+uint32_t vm_list_blocks(struct vm *vm, uint32_t *words, uint32_t nr);
 void vm_stats(struct vm *vm, pyslab_vm_stats *out);
 /* Recounts areas, frames and mappings. Takes the lock; other threads may be at work. */
 bool vm_check(struct vm *vm, struct finding *f);

@@ -150,6 +150,7 @@ cdef extern from "<pyslab.h>" nogil:
     enum:  # pyslab_fork
         PYSLAB_FORK_VIEW
         PYSLAB_FORK_REFUSE
+        PYSLAB_FORK_SHARE
 
     enum:  # pyslab_kmalloc_classes
         PYSLAB_CLASSES_FINE
@@ -173,6 +174,11 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t high_min
         uint32_t high_max
 
+    enum:  # pyslab_init
+        PYSLAB_INIT_DEFAULT
+        PYSLAB_INIT_NO
+        PYSLAB_INIT_YES
+
     ctypedef struct pyslab_arena_options:
         uint32_t struct_size
         uint32_t max_order
@@ -192,6 +198,8 @@ cdef extern from "<pyslab.h>" nogil:
         uint32_t fork
         uint32_t transit_ttl_s
         uint64_t max_transit_bytes
+        uint32_t init_on_alloc
+        uint32_t init_on_free
         uint32_t kfence_sample_ms
         uint32_t kfence_objects
 

@@ -1,18 +1,31 @@
-"""pyslab: the Linux kernel's memory architecture over real memory, for Python.
+"""pyslab: fast memory for programs, shared between processes without copies, and checked.
+
+It is the Linux kernel's memory allocator, rebuilt as a library over memory of the process. An
+arena is one large piece of memory; it gives Buffers, which NumPy and others use in place.
 
 >>> import pyslab
 >>> with pyslab.Arena("64MiB") as arena:
-...     buf = arena.kmalloc(100)
+...     buf = arena.kmalloc(100)  # 100 bytes; they go back with the last reference
 ...     buf[:5] = b"hello"
 ...     print(bytes(buf[:5]), buf.capacity)
 b'hello' 112
 
-Modules by subject, beside the names of this one: pyslab.numpy_handler (NumPy's allocator),
-pyslab.arrow, pyslab.interchange (pickles), pyslab.statistics, pyslab.leaks, pyslab.compat (other
-projects' names), pyslab.cymem and pyslab.cffi_builder (other extensions), pyslab.testing
-(allocations that fail on purpose), pyslab.errors, pyslab.sizes; and what is the kernel's:
-pyslab.zones, pyslab.watermarks, pyslab.slab_limits, pyslab.procfs, pyslab.procfs_parse,
-pyslab.extfrag. A name that begins with an underscore is private.
+Where to begin, each with help() of its own:
+
+    Arena            memory of any size; caches, regions, page frames; figures and reports
+    Buffer           what most calls return: real bytes with the buffer protocol
+    numpy_handler    all of NumPy's arrays from an arena (Arena.numpy_allocator: in a block)
+    share_numpy      arrays that go to other processes without being copied
+    leaks, testing   what was not freed, and by whom; allocations that fail on purpose
+    profiler         what a function allocates (Arena.statistics: a block of code)
+    errors           every exception
+    get_include      the C API, for extensions in C, C++, Cython, Rust
+
+Modules by subject, imported at their first use: arrow, interchange (pickles), statistics, compat
+(other projects' names), shared_memory (the standard library's, without files), dask (its
+workers), cymem and cffi_builder (other extensions), sizes; and what is the kernel's: zones,
+watermarks, slab_limits, procfs, procfs_parse, extfrag. In a terminal there is the command
+``pyslab``. A name that begins with an underscore is private.
 """
 
 from __future__ import annotations
@@ -74,6 +87,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._sharing.numpy import share_numpy, to_shared
     from pyslab.interchange import dump, dumps, load, loads
     from pyslab.leaks import Leak
+    from pyslab.shared_memory import SharedMemory
     from pyslab.statistics import Statistics, StatisticsBlock
     from pyslab.zones import Zone, ZoneLayout, ZonePolicy
 
@@ -111,6 +125,7 @@ __all__ = [
     "Ring",
     "SharedClient",
     "SharedHolders",
+    "SharedMemory",
     "Shrinker",
     "SlabCounts",
     "StaleHandleError",
@@ -156,8 +171,8 @@ __all__ = [
 # in: a program pays for what it uses. __getattr__ imports them at the first use.
 _MODULES = (
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
-    *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("testing", "watermarks", "zones"),
+    *("leaks", "numpy_handler", "procfs", "procfs_parse", "shared_memory", "sizes", "slab_limits"),
+    *("statistics", "testing", "watermarks", "zones"),
 )
 _NAMES_OF_MODULES = {
     "_arena.attaching": ("attach",),
@@ -173,6 +188,7 @@ _NAMES_OF_MODULES = {
     "_sharing.numpy": ("share_numpy", "to_shared"),
     "interchange": ("dump", "dumps", "load", "loads"),
     "leaks": ("Leak",),
+    "shared_memory": ("SharedMemory",),
     "statistics": ("Statistics", "StatisticsBlock"),
     "zones": ("Zone", "ZoneLayout", "ZonePolicy"),
 }

@@ -9,6 +9,7 @@ from pyslab._arena.arena import Arena
 from pyslab._memory.counts import SlabCounts, SupplyCounts
 from pyslab._memory.gfp import GFP
 from pyslab._memory.prefill import PrefilledSheaf
+from pyslab._seeing.slab_map import SlabMap
 
 _Size = int | str  # bytes, or a text such as "64MiB"
 _Kind = type[BaseException] | None
@@ -19,7 +20,6 @@ _C = TypeVar("_C", bound=Callable[[], object])
 
 ffi: Any
 ArraySender: Any  # csrc/python/share/travel.c
-ReceivedBlock: Any
 lib: Any
 _C_API: Any
 tracemalloc_domain: int
@@ -115,6 +115,7 @@ class KmemCache:
     def free_bulk(self, bufs: Sequence[Buffer], /) -> None: ...
     def prefill(self, n: int, /, *, gfp: GFP = ...) -> PrefilledSheaf: ...
     def shrink(self) -> int: ...
+    def slab_map(self) -> SlabMap: ...
     def destroy(self) -> None: ...
 
 @final

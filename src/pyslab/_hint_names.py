@@ -18,6 +18,8 @@ from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
+from pyslab._seeing.page_map import PageMap
+from pyslab._seeing.slab_map import SlabMap
 from pyslab.leaks import Leak
 from pyslab.statistics import StatisticsBlock
 from pyslab.zones import Zone, ZoneLayout
@@ -44,10 +46,12 @@ __all__ = [
     "Leak",
     "NoReturn",
     "Order",
+    "PageMap",
     "Shape",
     "Shared",
     "SharedClient",
     "SharedHolders",
+    "SlabMap",
     "StatisticsBlock",
     "T",
     "Track",
@@ -67,7 +71,7 @@ Hugepages = Literal["try", "no", "require"]
 KmallocClasses = Literal["fine", "linux"]
 Track = Literal["leaks"]
 Shared = Literal["writable"]
-Fork = Literal["view", "refuse"]
+Fork = Literal["view", "refuse", "share"]
 Fallback = Literal["numpy"]
 Order = Literal["C", "F"]
 Shape = SupportsIndex | Sequence[SupportsIndex]

@@ -15,17 +15,29 @@ _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 
 
 def get_include() -> str:
-    """Return the directory of pyslab.h, for a compiler's -I."""
+    """Return the directory of pyslab.h, for a compiler's -I.
+
+    >>> pyslab.get_include()
+    '.../pyslab/include'
+    """
     return os.path.join(_PACKAGE, "include")
 
 
 def get_cmake_dir() -> str:
-    """Return the directory of pyslabConfig.cmake, for CMake's pyslab_DIR."""
+    """Return the directory of pyslabConfig.cmake, for CMake's pyslab_DIR.
+
+    >>> pyslab.get_cmake_dir()
+    '.../pyslab/share/cmake/pyslab'
+    """
     return os.path.join(_PACKAGE, "share", "cmake", "pyslab")
 
 
 def get_pkgconfig_dir() -> str:
-    """Return the directory of pyslab.pc, for PKG_CONFIG_PATH."""
+    """Return the directory of pyslab.pc, for PKG_CONFIG_PATH.
+
+    >>> pyslab.get_pkgconfig_dir()
+    '.../pyslab/share/pkgconfig'
+    """
     return os.path.join(_PACKAGE, "share", "pkgconfig")
 
 
@@ -34,6 +46,10 @@ def api_address() -> int:
 
     For clients without Python.h: pyslab_set_api() takes it. The capsule pyslab._C_API
     holds the same.
+
+    >>> api = pyslab.ffi.cast("pyslab_api *", pyslab.api_address())
+    >>> api.abi_major
+    1
     """
     return int(ffi.cast("uintptr_t", lib.pyslab_get_api()))
 
@@ -43,6 +59,9 @@ def malloc_library() -> str:
 
     Raises FileNotFoundError if the installation lacks it, as a source tree that was never
     built does.
+
+    >>> pyslab.malloc_library()
+    '.../pyslab/lib/libpyslab_malloc.so'
     """
     path = os.path.join(_PACKAGE, "lib", "libpyslab_malloc.so")
     if not os.path.isfile(path):

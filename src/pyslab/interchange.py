@@ -133,6 +133,10 @@ def dumps(obj: object) -> tuple[bytes, list[pickle.PickleBuffer]]:
 
     The buffers are the objects' own memory, not copied: while they live it can be neither
     freed nor resized. Release them (PickleBuffer.release()) or drop them.
+
+    >>> stream, buffers = pyslab.dumps([arena.kmemdup(b"abc"), "text"])
+    >>> len(buffers)
+    1
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
@@ -152,6 +156,10 @@ def loads(data: BytesLike, arena: Arena, *, buffers: Iterable[BytesLike] | None 
 
     Raises OutOfMemoryError when the arena is full, ArenaClosedError, and what pickle.loads()
     raises; the blocks made so far go back.
+
+    >>> stream, buffers = pyslab.dumps([arena.kmemdup(b"abc"), "text"])
+    >>> pyslab.loads(stream, arena, buffers=buffers)[0].tobytes()
+    b'abc'
     """
     moved = None if buffers is None else _moved(buffers, arena)
     token = _target.set(_arena(arena))
@@ -177,6 +185,10 @@ def dump(obj: object, file: IO[bytes]) -> None:
 
     Several may follow each other in one file. The format: a line that names it; the
     buffers, each after its length (64 bits, little-endian); 2**64 - 1; the stream.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> pyslab.dump({"a": arena.kmemdup(b"abc")}, file)
     """
     data, buffers = dumps(obj)
     try:
@@ -217,6 +229,13 @@ def load(file: IO[bytes], arena: Arena) -> Any:
     pickle.load(); readinto() saves a copy.
     Raises pickle.UnpicklingError for another format, EOFError for a file that ends too
     early, and as loads().
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> pyslab.dump({"a": arena.kmemdup(b"abc")}, file)
+    >>> position = file.seek(0)
+    >>> pyslab.load(file, arena)["a"].tobytes()
+    b'abc'
     """
     magic = bytearray(len(_MAGIC))
     if read_into(file, memoryview(magic)) == 0:

@@ -24,6 +24,9 @@ def parse_bytes(text: str) -> int:
     """Return the number of bytes that text stands for, rounded down to a whole byte.
 
     Raises ValueError for a text that is not a byte specification, TypeError for no text.
+
+    >>> pyslab.parse_bytes("1.5 GiB"), pyslab.parse_bytes("64M"), pyslab.parse_bytes("2 kB")
+    (1610612736, 67108864, 2000)
     """
     if not isinstance(text, str):
         raise TypeError(f"a byte specification is a str, not {type(text).__name__}")

@@ -42,6 +42,11 @@ class Statistics:
     peak_count: The most that current_count has been, and at least 0.
     total_bytes: Bytes allocated, freed or not.
     total_count: Allocations.
+
+    >>> with arena.statistics() as block:
+    ...     kept = arena.kmalloc(1000)
+    >>> block.snapshot().current_bytes
+    1024
     """
 
     current_bytes: int
@@ -87,6 +92,12 @@ class StatisticsBlock:
     Blocks nest and overlap as they like: each has counters of its own, so that what an inner
     one sees is also in those around it. The figures can be read inside, and stay what they
     were afterwards. A block keeps its arena's memory mapped until it ends.
+
+    >>> with arena.statistics() as block:
+    ...     kept = arena.kmalloc(1000)
+    ...     arena.kmalloc("1MiB").close()
+    >>> block.current_bytes, block.peak_bytes, block.total_count
+    (1024, 1049600, 2)
     """
 
     def __init__(self, arena: hints.Arena) -> None:

@@ -64,6 +64,9 @@ class Zone:
     name: One of ZONE_NAMES.
     start_pfn: Its first frame.
     nr_pages: Frames.
+
+    >>> pyslab.Zone("NORMAL", 0, 256).nbytes
+    1048576
     """
 
     name: str
@@ -125,6 +128,9 @@ class ZoneLayout:
 
     Raises ValueError for zones that break the rule and numbers out of range, TypeError
     for numbers that are no int.
+
+    >>> [zone.name for zone in pyslab.ZoneLayout.i386("2GiB").zones]
+    ['DMA', 'NORMAL', 'HIGHMEM']
     """
 
     zones: tuple[Zone, ...]

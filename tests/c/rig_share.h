@@ -29,6 +29,19 @@ static inline pyslab_arena *share_rig_arena(uint32_t shared)
     return rig_arena_of(&options);
 }
 
+/* What reap() gives back, which is to be so many bytes. Who has looked at a dead process through
+ * /proc keeps its memory, and with it the sign of its life, for a moment longer. */
+static inline size_t rig_reap(pyslab_arena *arena, size_t expected_bytes)
+{
+    size_t bytes = pyslab_share_reap(arena);
+
+    for (unsigned i = 0; bytes < expected_bytes && i < 3000; i++) {
+        usleep(10000);
+        bytes += pyslab_share_reap(arena);
+    }
+    return bytes;
+}
+
 static inline bool rig_keep_file(void *context, int fd)
 {
     int *kept = context;

@@ -47,7 +47,7 @@ static void check_deferral(pyslab_arena *arena, void *p, size_t bytes, int order
     EXPECT_EQ(stats.nr_deferred, 1);
     EXPECT_EQ(pyslab_share_close(&block), PYSLAB_OK);
     EXPECT_EQ(pyslab_share_close(&block), PYSLAB_EINVAL);
-    EXPECT(pyslab_share_reap(arena) >= bytes);
+    EXPECT(rig_reap(arena, bytes) >= bytes);
     pyslab_share_stats_read(arena, &stats);
     EXPECT_EQ(stats.nr_deferred + stats.nr_exported + stats.deferred_bytes, 0);
     EXPECT(pyslab_arena_used(arena) <= used);
@@ -107,7 +107,7 @@ static void resizing_what_is_held(void)
     EXPECT(rig_is_filled(block.address, MIB, 9));
     EXPECT_EQ(pyslab_share_close(&block), PYSLAB_OK);
     EXPECT_EQ(pyslab_kfree(arena, q), PYSLAB_OK);
-    EXPECT_EQ(pyslab_share_reap(arena), MIB);
+    EXPECT_EQ(rig_reap(arena, MIB), MIB);
     rig_end(arena);
 }
 

@@ -175,7 +175,7 @@ static void check_age(uint32_t option_s, uint32_t ttl_s)
     EXPECT_EQ(stats_of(arena).nr_deaths, 1);
     EXPECT_EQ(stats_of(arena).nr_in_transit, 1);
     clock_ahead_s = ttl_s + 1;
-    EXPECT_EQ(pyslab_share_reap(arena), MIB);
+    EXPECT_EQ(rig_reap(arena, MIB), MIB);
     EXPECT_EQ(stats_of(arena).nr_expired, 1);
     EXPECT_EQ(stats_of(arena).nr_taken_back, 1);
     EXPECT_EQ(stats_of(arena).taken_back_bytes, MIB);
@@ -212,7 +212,7 @@ static void a_handle_of_the_living_stays(void)
     EXPECT_EQ(pyslab_share_open(&second, &block), PYSLAB_OK);
     EXPECT_EQ(pyslab_share_close(&block), PYSLAB_OK);
     client_end(alive);
-    EXPECT_EQ(pyslab_share_reap(arena), MIB);
+    EXPECT_EQ(rig_reap(arena, MIB), MIB);
     rig_end(arena);
 }
 
@@ -243,7 +243,7 @@ static void the_oldest_go_first(void)
     }
     EXPECT_EQ(nr_stale, 0);
     EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
-    EXPECT_EQ(pyslab_share_reap(arena), (nr - 1) * 2 * MIB);
+    EXPECT_EQ(rig_reap(arena, (nr - 1) * 2 * MIB), (nr - 1) * 2 * MIB);
     rig_end(arena);
 }
 

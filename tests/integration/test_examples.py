@@ -38,3 +38,13 @@ def test_out_of_core(tmp_path: object) -> None:
     assert 0 == result.returncode, result.stderr
     assert "data: 256 MiB, limit: 112 MiB resident" in result.stdout
     assert "times its speed" in result.stdout
+
+
+def test_dask_shared() -> None:
+    pytest.importorskip("distributed")
+    script = REPO / "examples" / "dask_shared.py"
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert 0 == result.returncode, result.stderr
+    assert "MiB came without being copied" in result.stdout

@@ -136,17 +136,18 @@ def test_a_report_that_fails(tmp_path: Path) -> None:
     assert "1024 bytes in 1 allocation from 1 place" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals(tmp_path: Path, number: signal.Signals, status: int) -> None:
-    """Ctrl-C, which the terminal sends to both, or SIGTERM: the program ends, and has reported."""
-    program = PROGRAM.replace(
-        "sys.exit({status})", "sys.stdout.flush()\nimport time\ntime.sleep(99)"
-    )
-    (tmp_path / "script.py").write_text(program, encoding="utf-8")
+def run_and_signal(
+    folder: Path, program: str, number: signal.Signals, *, group: bool
+) -> tuple[int, str]:
+    """Send a signal to pyslab leaks, or to all its group, once the program has printed a line.
+
+    Returns the exit status, and what was written to the standard error.
+    """
+    (folder / "script.py").write_text(program, encoding="utf-8")
     command = [sys.executable, "-m", "pyslab", "leaks", "--", sys.executable, "script.py"]
     running = subprocess.Popen(
         command,
-        cwd=tmp_path,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -154,13 +155,54 @@ def test_signals(tmp_path: Path, number: signal.Signals, status: int) -> None:
     )
     assert running.stdout is not None
     running.stdout.readline()
-    if number == signal.SIGINT:
+    if group:
         os.killpg(running.pid, number)
     else:
         running.send_signal(number)
     _, said = running.communicate(timeout=60)
-    assert status == running.returncode, said
+    return running.returncode, said
+
+
+SLEEP = "sys.stdout.flush()\nimport time\ntime.sleep(99)"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    """Ctrl-C, which the terminal sends to both, or SIGTERM: the program ends, and has reported."""
+    program = PROGRAM.replace("sys.exit({status})", SLEEP)
+    ended, said = run_and_signal(tmp_path, program, number, group=number == signal.SIGINT)
+    assert status == ended, said
     assert "3072 bytes in 3 allocations from 1 place" in said
+
+
+def test_sigterm_of_a_program_with_threads(tmp_path: Path) -> None:
+    """The arena is made in another thread than that which gets signals."""
+    body = textwrap.indent(PROGRAM.replace("sys.exit({status})", "sys.stdout.flush()"), "    ")
+    program = f"""
+import threading, pyslab
+def work():
+    global kept
+{body}
+thread = threading.Thread(target=work)
+thread.start()
+threading.Event().wait(99)
+"""
+    ended, said = run_and_signal(tmp_path, program, signal.SIGTERM, group=False)
+    assert 143 == ended, said
+    assert "3072 bytes in 3 allocations from 1 place" in said
+
+
+def test_an_exit_handler_that_fails(tmp_path: Path) -> None:
+    """Python tells of it, and the report is there all the same."""
+    program = """
+        import atexit, pyslab
+        arena = pyslab.Arena("1MiB")
+        kept = arena.kmalloc(1000)
+        atexit.register(lambda: 1 / 0)
+    """
+    done = run(tmp_path, program)
+    assert "ZeroDivisionError" in done.stderr
+    assert "1024 bytes in 1 allocation from 1 place" in done.stderr
 
 
 def test_the_variable_has_a_mistake(tmp_path: Path) -> None:

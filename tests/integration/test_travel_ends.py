@@ -79,7 +79,7 @@ def _send_to(address: Any, array: Any) -> None:
 def test_a_message_is_opened_once(arena: pyslab.Arena) -> None:
     data = bytes(LocalPickler.dumps(filled(arena)))
     assert travelled(pickle.loads(data))
-    with pytest.raises(pyslab.StaleHandleError, match="used up"):
+    with pytest.raises(pyslab.StaleHandleError, match="was used"):
         pickle.loads(data)
 
 

@@ -148,3 +148,38 @@ def test_settings(setting: str, told: list[str]) -> None:
     assert [f'pyslab: PYSLAB_MALLOC: no setting "{word}"' for word in told] == (
         done.stderr.splitlines()
     )
+
+
+_READ_AGAIN = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def again(size):
+    blocks = [libc.malloc(size) for _ in range(100)]
+    for p in blocks:
+        ctypes.memset(p, 90, size)
+    for p in blocks:
+        libc.free(p)
+    p = libc.malloc(size)
+    return ctypes.string_at(p, size) == bytes(size)
+
+print([again(size) for size in (3000, 50_000, 1_000_000)])
+"""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"PYSLAB_MALLOC": "init_on_alloc"},
+        {"PYSLAB_MALLOC": "init_on_free"},
+        {"PYSLAB_INIT_ON_ALLOC": "1"},
+    ],
+)
+def test_zeroed_memory(setting: dict[str, str]) -> None:
+    """The words of the library, and the variables of all arenas."""
+    done = _pyslab("run", "--", sys.executable, "-c", _READ_AGAIN, **setting)
+    assert "[True, True, True]\n" == done.stdout, done.stderr
+    done = _pyslab("run", "--", sys.executable, "-c", _READ_AGAIN)
+    assert "[False, " == done.stdout[:8], done.stderr

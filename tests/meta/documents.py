@@ -70,7 +70,8 @@ def broken_links(path: Path) -> list[str]:
 
 
 @functools.cache
-def _files() -> list[Path]:
+def files() -> list[Path]:
+    """Return the files of the sources and the docs."""
     return [path for folder in SOURCES for path in sorted((REPO / folder).rglob("*.*"))]
 
 
@@ -82,7 +83,7 @@ def _folders(name: str) -> list[Path]:
 def _words() -> set[str]:
     """Return every word of the sources; pages and these tests do not bear witness."""
     words: set[str] = set()
-    for path in _files():
+    for path in files():
         if path.suffix in ENDINGS and path.suffix != ".md" and path.parent != REPO / "tests/meta":
             words.update(re.findall(r"\w+", path.read_text(encoding="utf-8")))
     return words
@@ -97,7 +98,7 @@ def _resolve(name: str) -> list[Path]:
     if name.endswith("/"):
         return [REPO / name] if (REPO / name).is_dir() else _folders(name.rstrip("/"))
     roots = [REPO / name] if (REPO / name).is_file() else []
-    return roots + [path for path in _files() if path.name == name]
+    return roots + [path for path in files() if path.name == name]
 
 
 def _is_path(span: str) -> bool:
@@ -160,6 +161,9 @@ def _leads_to(module: str, names: str) -> bool:
         if not hasattr(found, name):
             try:
                 importlib.import_module(f"{found.__name__}.{name}")
+            except ModuleNotFoundError as error:
+                # of another project, which a module of ours is for: it is not installed here
+                return not (error.name or "").startswith("pyslab")
             except ImportError:
                 return False
         found = getattr(found, name)

@@ -10,8 +10,8 @@ from tests.utils import assert_quiet, run_child
 
 MODULES = [
     *("arrow", "cffi_builder", "compat", "cymem", "errors", "extfrag", "interchange"),
-    *("leaks", "numpy_handler", "procfs", "procfs_parse", "sizes", "slab_limits", "statistics"),
-    *("testing", "watermarks", "zones"),
+    *("leaks", "numpy_handler", "procfs", "procfs_parse", "shared_memory", "sizes", "slab_limits"),
+    *("statistics", "testing", "watermarks", "zones"),
 ]
 
 

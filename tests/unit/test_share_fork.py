@@ -12,7 +12,7 @@ from pyslab import PyslabError
 from tests.utils import assert_alive, run_child
 
 
-def test_fork_is_view_or_refuse() -> None:
+def test_fork_is_view_refuse_or_share() -> None:
     """Other values are errors, and a private arena takes both."""
     with pytest.raises(ValueError, match="fork"):
         pyslab.Arena("1MiB", fork="copy")  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ def _in_child(run: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize(
-    "program", ["heap", "handler", "kept", "pile", "dropped", "refused", "default"]
+    "program", ["heap", "handler", "kept", "pile", "dropped", "refused", "same", "default"]
 )
 def test_children(program: str) -> None:
     """The program lives; see its docstring."""
@@ -186,6 +186,32 @@ def refused() -> None:
     assert 0 == _in_child(child)
     assert -11 == os.waitstatus_to_exitcode(_in_child(lambda: bytes(mine)))
     assert b"mine" == bytes(mine[:4])
+
+
+def same() -> None:
+    """With fork="share" both sides see what either writes; the child gets no more of it."""
+    arena = pyslab.Arena("64MiB", shared="writable", fork="share")
+    mine = arena.kmalloc(1 << 16)
+    view = memoryview(mine)
+    mine[:4] = b"mine"
+
+    def child() -> None:
+        assert b"mine" == bytes(view[:4])
+        view[:4] = b"his!"
+        try:
+            arena.kmalloc(64)
+        except pyslab.OutOfMemoryError:
+            pass
+        else:
+            raise AssertionError("the child got memory")
+
+    assert 0 == _in_child(child)
+    assert b"his!" == bytes(mine[:4])
+    assert 0 == _in_child(lambda: (view.release(), arena.kfree(mine)))
+    assert b"his!" == bytes(mine[:4])
+    view.release()
+    arena.kfree(mine)
+    arena.validate()
 
 
 def default() -> None:

@@ -179,6 +179,8 @@ enum pyslab_fork {
     PYSLAB_FORK_VIEW = 0,   /* a private view of what was in use, and a heap of its own beside */
     PYSLAB_FORK_REFUSE = 1, /* nothing: to touch a block there ends the child (SIGSEGV), and the
                                parent need not keep anything for it */
+    PYSLAB_FORK_SHARE = 2,  /* the blocks themselves: each sees what the other writes. The child
+                               allocates nothing there */
 };
 
 enum pyslab_kmalloc_classes {
@@ -208,6 +210,14 @@ typedef struct pyslab_zone_options {
     uint32_t high_max;          /* page lists: kept at most, in the kernel */
 } pyslab_zone_options;
 
+/* The kernel's boot options init_on_alloc and init_on_free, for an arena. */
+enum pyslab_init {
+    PYSLAB_INIT_DEFAULT = 0, /* as PYSLAB_INIT_ON_ALLOC=1, PYSLAB_INIT_ON_FREE=1 in the environment
+                                say */
+    PYSLAB_INIT_NO = 1,
+    PYSLAB_INIT_YES = 2,
+};
+
 typedef struct pyslab_arena_options {
     uint32_t struct_size;             /* sizeof(pyslab_arena_options) of the caller */
     uint32_t max_order;               /* largest buddy block, 0 (a frame)..PYSLAB_MAX_ORDER */
@@ -231,6 +241,8 @@ typedef struct pyslab_arena_options {
                                          seconds after it was made, if its maker is dead; 0: 600 */
     uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
                                          at most; 0: a quarter of the arena */
+    uint32_t init_on_alloc;           /* enum pyslab_init: all that is allocated reads zero */
+    uint32_t init_on_free;            /* enum pyslab_init: what is freed is zeroed at once */
     uint32_t kfence_sample_ms;        /* about so often an object comes from between guard pages;
                                          0: what PYSLAB_KFENCE in the environment says;
                                          PYSLAB_KFENCE_OFF: never */

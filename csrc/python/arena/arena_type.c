@@ -9,6 +9,7 @@
 
 #include "python/arena/arena_guard.h"
 #include "python/arena/arena_file.h"
+#include "python/arena/arena_map.h"
 #include "python/arena/arena_object.h"
 #include "python/cache/cache_create.h"
 #include "python/kmalloc/family_calls.h"
@@ -206,20 +207,25 @@ GUARD_TWO(arena_set_window, owner_self)
 GUARD_TWO(arena_numpy_handler, owner_self)
 GUARD_TWO(arena_method_tell_lost_file, owner_self)
 GUARD_TWO(arena_close, owner_self)
+GUARD_TWO(arena_page_spans, owner_self)
+GUARD_TWO(arena_page_cells, owner_self)
+GUARD_TWO(arena_cache_layouts, owner_self)
+GUARD_TWO(arena_slab_map, owner_self)
+GUARD_TWO(arena_vm_blocks, owner_self)
 
 static PyMethodDef arena_methods[] = {
     {"kmalloc", FAST(method_kmalloc),
-     "kmalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "kmalloc($self, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer of size bytes, content unspecified.\n\n"
      "size: int bytes or a string such as \"64MiB\"; 0 gives an empty Buffer.\n"
      "align: power of two; 0 means what the size class has: 16 or more (8 for the\n"
      "8-byte objects of the linux classes).\n"
      "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
     {"kzalloc", FAST(GUARDED(method_kzalloc)),
-     "kzalloc($self, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "kzalloc($self, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "As kmalloc(), with every byte zero. Memory known to be zero is not cleared again."},
     {"krealloc", FAST(GUARDED(method_krealloc)),
-     "krealloc($self, buf, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "krealloc($self, buf, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "Resizes buf, keeping min(old, new) bytes, and returns it; in place where it fits.\n\n"
      "With GFP.ZERO new bytes are zero. Raises BufferError while views of buf are alive,\n"
      "OutOfMemoryError (buf is unchanged then), InvalidPointerError."},
@@ -234,17 +240,17 @@ static PyMethodDef arena_methods[] = {
      "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
      "InvalidPointerError for a Buffer of another arena."},
     {"kmalloc_array", FAST(GUARDED(method_kmalloc_array)),
-     "kmalloc_array($self, n, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "kmalloc_array($self, n, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "kmalloc() of n * size bytes. A product that no machine word holds is an\n"
      "OutOfMemoryError, and never a small Buffer. Raises as kmalloc()."},
     {"kcalloc", FAST(GUARDED(method_kcalloc)),
-     "kcalloc($self, n, size, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "kcalloc($self, n, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "As kmalloc_array(), with every byte zero."},
     {"krealloc_array", FAST(GUARDED(method_krealloc_array)),
-     "krealloc_array($self, buf, n, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "krealloc_array($self, buf, n, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "krealloc() to n * size bytes; buf is unchanged if there are not so many."},
     {"kmemdup", FAST(GUARDED(method_kmemdup)),
-     "kmemdup($self, data, /, *, align=0, gfp=GFP.KERNEL)\n--\n\n"
+     "kmemdup($self, data, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer with a copy of the bytes of data, any object with the buffer protocol; what is\n"
      "not contiguous is copied in the order of C.\n\n"
      ">>> bytes(arena.kmemdup(b\"abc\"))\nb'abc'\n\n"
@@ -256,26 +262,27 @@ static PyMethodDef arena_methods[] = {
      "before; else it went back uncleared. Raises as kfree(), and InvalidPointerError for a\n"
      "Buffer that is not from kmalloc(); nothing is written then."},
     {"get_free_pages", FAST(GUARDED(method_get_free_pages)),
-     "get_free_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "get_free_pages($self, order, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer over a block of 2**order frames, aligned to its size."},
     {"get_free_page", FAST(GUARDED(method_get_free_page)),
-     "get_free_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one frame, 4096 bytes."},
+     "get_free_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Buffer over one frame, 4096 "
+     "bytes."},
     {"get_zeroed_page", FAST(GUARDED(method_get_zeroed_page)),
-     "get_zeroed_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Buffer over one zeroed frame."},
+     "get_zeroed_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Buffer over one zeroed frame."},
     {"alloc_pages", FAST(GUARDED(method_alloc_pages)),
-     "alloc_pages($self, order, /, *, gfp=GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
+     "alloc_pages($self, order, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
     {"alloc_page", FAST(GUARDED(method_alloc_page)),
-     "alloc_page($self, /, *, gfp=GFP.KERNEL)\n--\n\nA Page of one frame."},
+     "alloc_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Page of one frame."},
     {"alloc_pages_exact", FAST(GUARDED(method_alloc_pages_exact)),
-     "alloc_pages_exact($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "alloc_pages_exact($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer over whole frames for size bytes and no more: the tail of the block goes\n"
      "back at once. size: int or str, at least 1. Raises OutOfMemoryError, ValueError."},
     {"alloc_pages_bulk", FAST(GUARDED(method_alloc_pages_bulk)),
-     "alloc_pages_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "alloc_pages_bulk($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A list of up to n Pages of one frame each, at least one: as the kernel's, it gives\n"
      "what there is. Raises OutOfMemoryError if there is none."},
     {"alloc_contig", FAST(GUARDED(method_alloc_contig)),
-     "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=GFP.KERNEL)\n--\n\n"
+     "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer over nr_frames frames in a row, any number, also beyond the largest block;\n"
      "with GFP.HIGHMEM a Page of them.\n\n"
      "align: the run starts at a multiple of so many frames (a power of two) in memory; a Page\n"
@@ -300,7 +307,7 @@ static PyMethodDef arena_methods[] = {
     {"get_page", GUARDED(method_get_page), METH_O,
      "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
     {"vmalloc", FAST(GUARDED(method_vmalloc)),
-     "vmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "vmalloc($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer with contiguous addresses over scattered frames of high memory.\n\n"
      "Larger than any block may be, at a price: see docs/which-call.md. An arena without\n"
      "high zones makes one of its own size, outside its limit, at the first call.\n"
@@ -308,7 +315,8 @@ static PyMethodDef arena_methods[] = {
      "Raises OutOfMemoryError, also when the process has too many mappings; ValueError;\n"
      "ArenaForkedError: a forked child gets no high memory."},
     {"vzalloc", FAST(GUARDED(method_vzalloc)),
-     "vzalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte zero."},
+     "vzalloc($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte "
+     "zero."},
     {"vmap", FAST(GUARDED(method_vmap)),
      "vmap($self, pages, /)\n--\n\n"
      "A Buffer over the frames of these Pages, in this order; a Page may come twice. They\n"
@@ -321,7 +329,7 @@ static PyMethodDef arena_methods[] = {
      "As kfree(), for a Buffer of vmalloc() or vmap(). Raises InvalidPointerError for others."},
     {"vunmap", GUARDED(method_vfree), METH_O, "vunmap($self, buf, /)\n--\n\nThe same as vfree()."},
     {"kvmalloc", FAST(GUARDED(method_kvmalloc)),
-     "kvmalloc($self, size, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "kvmalloc($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "kmalloc(), without much trying beyond a page, and then vmalloc()."},
     {"kvfree", method_kfree, METH_O,
      "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind."},
@@ -382,6 +390,11 @@ static PyMethodDef arena_methods[] = {
     {"_unpin", method_unpin, METH_NOARGS, NULL},
     {"_tell_lost_file", GUARDED(arena_method_tell_lost_file), METH_NOARGS, NULL},
     {"_close", GUARDED(arena_close), METH_NOARGS, NULL},
+    {"_page_spans", GUARDED(arena_page_spans), METH_VARARGS, NULL},
+    {"_page_cells", GUARDED(arena_page_cells), METH_VARARGS, NULL},
+    {"_cache_layouts", GUARDED(arena_cache_layouts), METH_NOARGS, NULL},
+    {"_slab_map", GUARDED(arena_slab_map), METH_O, NULL},
+    {"_vm_blocks", GUARDED(arena_vm_blocks), METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

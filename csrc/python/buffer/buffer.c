@@ -372,14 +372,30 @@ size_t buffer_capacity(const BufferObject *self)
     return kmalloc_usable(&self->arena->core->kmalloc, self->p);
 }
 
+/* With init_on_free, zeroes what kfree would free, unless other processes hold it. */
+static void buffer_wipe(const BufferObject *self)
+{
+    struct kmalloc *km = &self->arena->core->kmalloc;
+    const struct kmem_cache *cache;
+
+    if (likely((km->slabs.pages->init & INIT_ON_FREE) == 0) || self->ops->give_back != NULL ||
+        page_is_shown(km->slabs.pages, self->p))
+        return;
+    cache = slab_cache_of(&km->slabs, self->p);
+    if (cache == NULL || cache->init != 0)
+        kmalloc_clear(km, self->p);
+}
+
 void buffer_release_memory(BufferObject *self)
 {
     struct kmem_cache *cache = debug_cache_of(self);
     void *p = self->p;
     int code;
 
-    if (likely(cache == NULL))
+    if (likely(cache == NULL)) {
+        buffer_wipe(self);
         return;
+    }
     code = debug_release(cache, p);
     if (code == PYSLAB_OK) {
         self->marks |= BUFFER_RELEASED;

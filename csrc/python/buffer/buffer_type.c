@@ -15,7 +15,14 @@ static const char buffer_doc[] =
     "reference goes, or at kfree(); a freed Buffer raises ValueError on every access.\n"
     "One that was ever exported (a memoryview, numpy.frombuffer, ...) keeps its memory\n"
     "after kfree() until the Buffer object itself goes, because others may still know the\n"
-    "address: drop the object to have the memory back. repr() says so.";
+    "address: drop the object to have the memory back. repr() says so.\n\n"
+    ">>> buf = arena.kmalloc(100)\n"
+    ">>> buf[:5] = b\"hello\"\n"
+    ">>> bytes(buf[:5]), buf.nbytes, buf.capacity\n"
+    "(b'hello', 100, 112)\n"
+    ">>> arena.kfree(buf)\n"
+    ">>> buf.released\n"
+    "True";
 
 /* --- methods ------------------------------------------------------------- */
 

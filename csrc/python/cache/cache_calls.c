@@ -223,6 +223,19 @@ static PyObject *method_destroy(PyObject *op, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* slab_map(): drawn in Python, like all pictures. */
+static PyObject *method_slab_map(PyObject *op, PyObject *unused)
+{
+    PyObject *module = PyImport_ImportModule("pyslab._seeing.slab_map"), *result;
+
+    (void)unused;
+    if (module == NULL)
+        return NULL;
+    result = PyObject_CallMethod(module, "of_cache", "O", op);
+    Py_DECREF(module);
+    return result;
+}
+
 /* --- the table ----------------------------------------------------------- */
 
 GUARD_FAST(method_alloc, owner_of_member)
@@ -235,23 +248,27 @@ GUARD_TWO(method_destroy, owner_of_member)
 
 PyMethodDef cache_methods[] = {
     {"alloc", FAST(GUARDED(method_alloc)),
-     "alloc($self, /, *, gfp=GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
+     "alloc($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
     {"free", GUARDED(method_free), METH_O,
      "free($self, buf, /)\n--\n\n"
      "Returns an object of this cache; rules and errors as Arena.kfree().\n"
      "Raises InvalidPointerError for a Buffer from elsewhere."},
     {"alloc_bulk", FAST(GUARDED(method_alloc_bulk)),
-     "alloc_bulk($self, n, /, *, gfp=GFP.KERNEL)\n--\n\nA list of n Buffers: all or nothing."},
+     "alloc_bulk($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA list of n Buffers: all or "
+     "nothing."},
     {"free_bulk", GUARDED(method_free_bulk), METH_O,
      "free_bulk($self, bufs, /)\n--\n\n"
      "Frees every Buffer of a sequence; raises the first error after freeing the others."},
     {"prefill", FAST(GUARDED(method_prefill)),
-     "prefill($self, n, /, *, gfp=GFP.KERNEL)\n--\n\n"
+     "prefill($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A PrefilledSheaf: n objects set aside, a context manager whose alloc() cannot fail."},
     {"shrink", GUARDED(method_shrink), METH_NOARGS,
      "shrink($self, /)\n--\n\n"
      "Gives empty slabs back to the buddy, and has the fullest slabs used first from now\n"
      "on. Returns the bytes given back."},
+    {"slab_map", method_slab_map, METH_NOARGS,
+     "slab_map($self, /)\n--\n\n"
+     "A SlabMap: what each object of each slab is, list by list; text, picture, data."},
     {"destroy", GUARDED(method_destroy), METH_NOARGS,
      "destroy($self, /)\n--\n\n"
      "Gives everything back. Raises CacheBusyError while objects are live, or a Mempool is\n"

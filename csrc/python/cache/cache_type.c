@@ -7,6 +7,19 @@
 
 #include <stddef.h>
 
+static const char cache_doc[] =
+    "A cache: a supply of objects of one size, from Arena.kmem_cache_create().\n"
+    "\n"
+    "It cuts blocks of page frames, called slabs, into objects, and keeps free ones at hand for\n"
+    "each thread. Nothing is rounded up to a size class, as kmalloc() does.\n"
+    "\n"
+    ">>> cache = arena.kmem_cache_create(\"inode\", 600, align=64)\n"
+    ">>> inode = cache.alloc()\n"
+    ">>> cache.size, cache.stride, inode.nbytes\n"
+    "(600, 640, 600)\n"
+    ">>> cache.free(inode)\n"
+    ">>> cache.destroy()";
+
 /* The cache's figures, and the class of _memory/counts.py that shows them: a new reference. The
  * class comes first, because another thread may destroy the cache while its module is imported. */
 static PyObject *figures_read(CacheObject *self, const char *name, pyslab_cache_stats *s)
@@ -65,6 +78,15 @@ static PyObject *get_arena(PyObject *op, void *unused)
     return Py_NewRef((PyObject *)cache_of(op)->arena);
 }
 
+/* Its id among the arena's caches, for Arena._slab_map(); None once it is destroyed. */
+static PyObject *get_id(PyObject *op, void *unused)
+{
+    const CacheObject *self = cache_of(op);
+
+    (void)unused;
+    return self->cache == NULL ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(self->cache->id);
+}
+
 static PyObject *cache_repr(PyObject *op)
 {
     CacheObject *self = cache_of(op);
@@ -76,12 +98,14 @@ static PyObject *cache_repr(PyObject *op)
 
 GUARD_ONE(cache_repr, owner_of_member)
 
+GUARD_GET(get_id, owner_of_member)
 GUARD_GET(get_slabs, owner_of_member)
 GUARD_GET(get_supply, owner_of_member)
 
 static PyGetSetDef cache_getset[] = {
     {"name", get_name, NULL, "Name, str.", NULL},
     {"arena", get_arena, NULL, "The Arena it belongs to.", NULL},
+    {"_id", GUARDED(get_id), NULL, NULL, NULL},
     {"slabs", GUARDED(get_slabs), NULL, "Slabs (full, partial, empty), a named tuple of int.",
      NULL},
     {"supply", GUARDED(get_supply), NULL,
@@ -101,7 +125,7 @@ static PyMemberDef cache_members[] = {
 PyTypeObject *cache_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"Objects of one size, from Arena.kmem_cache_create()."},
+        {Py_tp_doc, (void *)(uintptr_t)cache_doc},
         {Py_tp_dealloc, (void *)cache_dealloc},
         {Py_tp_repr, (void *)GUARDED(cache_repr)},
         {Py_tp_methods, cache_methods},

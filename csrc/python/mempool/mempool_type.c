@@ -13,6 +13,18 @@
 #include <stddef.h>
 #include <stdio.h>
 
+static const char mempool_doc[] =
+    "Objects in reserve for when memory is short, from Arena.mempool(); a context manager.\n"
+    "\n"
+    "alloc() asks the cache first, and takes from the reserve only when the cache finds nothing.\n"
+    "What is freed fills the reserve again.\n"
+    "\n"
+    ">>> with arena.mempool(4, 256) as pool:\n"
+    "...     message = pool.alloc()\n"
+    "...     print(pool.min_nr, pool.curr_nr, pool.outstanding)\n"
+    "...     pool.free(message)\n"
+    "4 4 1";
+
 /* --- creation ------------------------------------------------------------ */
 
 /* min_nr, an int of at least 1. -1 with an exception set. */
@@ -180,7 +192,7 @@ GUARD_TWO(method_enter, owner_of_member)
 
 static PyMethodDef mempool_methods[] = {
     {"alloc", FAST(GUARDED(mempool_method_alloc)),
-     "alloc($self, /, *, gfp=GFP.KERNEL, timeout=None)\n--\n\n"
+     "alloc($self, /, *, gfp=pyslab.GFP.KERNEL, timeout=None)\n--\n\n"
      "One object as a Buffer: from the cache without reclaim, then with it if gfp has\n"
      "DIRECT_RECLAIM, then from the reserve.\n\n"
      "timeout: seconds, 0 to 1000000, to wait for a free when the reserve is empty too,\n"
@@ -280,7 +292,7 @@ static PyMemberDef mempool_members[] = {
 PyTypeObject *mempool_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"Objects in reserve, from Arena.mempool()."},
+        {Py_tp_doc, (void *)(uintptr_t)mempool_doc},
         {Py_tp_dealloc, (void *)mempool_dealloc},
         {Py_tp_repr, (void *)GUARDED(mempool_repr)},
         {Py_tp_methods, mempool_methods},

@@ -9,6 +9,17 @@
 
 #include <stddef.h>
 
+static const char page_doc[] =
+    "A block of 2**order page frames, of 4096 bytes each, from Arena.alloc_pages().\n"
+    "\n"
+    "It counts its references. get_page() adds one; put_page(), which is also free_pages(), drops\n"
+    "one; the last one frees the frames, and so does the end of the object.\n"
+    "\n"
+    ">>> page = arena.alloc_pages(3)\n"
+    ">>> page.nr_pages, page.nbytes, page.zone, page.refcount\n"
+    "(8, 32768, 'NORMAL', 1)\n"
+    ">>> arena.free_pages(page)";
+
 static PyObject *method_buffer(PyObject *op, PyObject *unused)
 {
     PageObject *self = (PageObject *)op;
@@ -169,7 +180,7 @@ static PyMemberDef page_members[] = {
 PyTypeObject *page_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"A block of page frames, from Arena.alloc_pages()."},
+        {Py_tp_doc, (void *)(uintptr_t)page_doc},
         {Py_tp_dealloc, (void *)page_dealloc},
         {Py_tp_repr, (void *)GUARDED(page_repr)},
         {Py_tp_methods, page_methods},

@@ -14,6 +14,20 @@
 #include "python/arena/arena_object.h"
 #include "python/call/gil.h"
 
+static const char shrinker_doc[] =
+    "A cache of yours that the arena asks for memory when it is short of it, from\n"
+    "Arena.register_shrinker().\n"
+    "\n"
+    ">>> kept = [arena.kmalloc(4096) for _ in range(8)]\n"
+    ">>> def scan(nr):\n"
+    "...     gone = min(nr, len(kept))\n"
+    "...     del kept[:gone]\n"
+    "...     return gone\n"
+    ">>> shrinker = arena.register_shrinker(lambda: len(kept), scan)\n"
+    ">>> shrinker.registered\n"
+    "True\n"
+    ">>> shrinker.unregister()";
+
 /* What the core knows of a shrinker. */
 struct hook {
     PyObject *count;    /* callable(); borrowed; NULL: unregistered */
@@ -307,7 +321,7 @@ static PyGetSetDef shrinker_getset[] = {
 PyTypeObject *shrinker_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"A registered shrinker, from Arena.register_shrinker()."},
+        {Py_tp_doc, (void *)(uintptr_t)shrinker_doc},
         {Py_tp_dealloc, (void *)shrinker_dealloc},
         {Py_tp_traverse, (void *)shrinker_traverse},
         {Py_tp_clear, (void *)GUARDED(shrinker_clear)},

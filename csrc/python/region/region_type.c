@@ -12,7 +12,14 @@ static const char region_doc[] =
     "Buffers that go together, from Arena.region(); a context manager.\n\n"
     "alloc() moves a pointer; rewind(), reset() and the end of the with give back all that\n"
     "came after a mark, or everything, and release the Buffers. A Region has one owner at a\n"
-    "time: a call in the middle of another one on it, or on a child, is a PyslabError.";
+    "time: a call in the middle of another one on it, or on a child, is a PyslabError.\n\n"
+    ">>> with arena.region() as region:\n"
+    "...     first = region.alloc(32)\n"
+    "...     mark = region.mark()\n"
+    "...     second = region.alloc(32)\n"
+    "...     region.rewind(mark)\n"
+    "...     print(first.released, second.released)\n"
+    "False True";
 
 /* --- attributes ---------------------------------------------------------- */
 

@@ -9,6 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char heap_doc[] =
+    "The shared arena of another process: what attach() gives, and the arena of a Buffer that\n"
+    "came by a handle.\n"
+    "\n"
+    "Its blocks can be read, and written if both sides ask for it. Nothing is allocated in it: "
+    "that\n"
+    "is for the process that made it. A Buffer of its blocks keeps it; detach() ends it here.";
+
 /* --- finding --------------------------------------------------------------- */
 
 static struct pyslab_arena *core_of_own(struct pyslab_heap *heap)
@@ -55,33 +63,37 @@ static ArenaObject *known_owner(const uint64_t id[2])
     return (ArenaObject *)object;
 }
 
-static bool owner_is_writable(const ArenaObject *owner)
+/* A heap that was attached for reading is attached anew where that can help. */
+static bool owner_allows(const ArenaObject *owner, enum shared_access access)
 {
     const struct pyslab_heap *heap = heap_of_owner(owner);
 
-    return heap == NULL || heap->writable;
+    if (access == SHARED_READ || heap == NULL || heap->writable)
+        return true;
+    return access == SHARED_WRITE_IF_ALLOWED && (heap->table.flags & SHARE_WRITABLE) == 0;
 }
 
 /* src/pyslab/_arena/attaching.py knows where heaps are found. */
-static ArenaObject *attach_owner(const uint64_t id[2], bool writable)
+static ArenaObject *attach_owner(const uint64_t id[2], int pid, enum shared_access access)
 {
     PyObject *attach = objects_class("pyslab._arena.attaching", "_attach_owner");
     PyObject *owner = NULL;
 
     if (attach != NULL)
-        owner = PyObject_CallFunction(attach, "y#i", (const char *)id, (Py_ssize_t)16, writable);
+        owner = PyObject_CallFunction(attach, "y#iii", (const char *)id, (Py_ssize_t)16, pid,
+                                      access != SHARED_READ, access == SHARED_WRITE);
     Py_XDECREF(attach);
     return (ArenaObject *)owner;
 }
 
-ArenaObject *heap_owner(const pyslab_handle *handle, bool writable)
+ArenaObject *heap_owner(const pyslab_handle *handle, int pid, enum shared_access access)
 {
     ArenaObject *owner = known_owner(handle->heap_id);
 
-    if (owner != NULL && writable && !owner_is_writable(owner))
+    if (owner != NULL && !owner_allows(owner, access))
         Py_CLEAR(owner);
     if (owner == NULL)
-        owner = attach_owner(handle->heap_id, writable);
+        owner = attach_owner(handle->heap_id, pid, access);
     if (owner == NULL)
         return NULL;
     arena_pin(owner);
@@ -365,7 +377,7 @@ static void heap_dealloc(PyObject *op)
 PyTypeObject *heap_type_new(PyObject *module)
 {
     PyType_Slot slots[] = {
-        {Py_tp_doc, (void *)(uintptr_t)"Another process's shared arena, from pyslab.attach()."},
+        {Py_tp_doc, (void *)(uintptr_t)heap_doc},
         {Py_tp_dealloc, (void *)heap_dealloc},
         {Py_tp_repr, (void *)heap_repr},
         {Py_tp_methods, heap_methods},

@@ -19,10 +19,17 @@ typedef struct {
     struct pyslab_heap *heap; /* NULL: detached */
 } HeapObject;
 
+/* What a receiver wants to do with a block. */
+enum shared_access {
+    SHARED_READ,
+    SHARED_WRITE,           /* or it is an error */
+    SHARED_WRITE_IF_ALLOWED /* by the arena; else to read */
+};
+
 /* The Arena or Heap that Buffers over blocks of this heap belong to, a new reference, pinned
- * (arena_object.h). It is attached if it is not yet, and for writing if that is asked for. NULL
- * with NotAttachedError or another exception set. */
-ArenaObject *heap_owner(const pyslab_handle *handle, bool writable);
+ * (arena_object.h). It is attached if it is not yet. pid: of a process that may have its files, or
+ * 0. NULL with NotAttachedError or another exception set. */
+ArenaObject *heap_owner(const pyslab_handle *handle, int pid, enum shared_access access);
 /* The part that this process has in the heap of such an owner; NULL: it was detached, or is not
  * shared. */
 struct pyslab_heap *heap_of_owner(const ArenaObject *owner);

@@ -1,10 +1,10 @@
 /* shared_buffer.c - see shared_buffer.h. Order of the text: the kind, opening, handles. */
 #include "python/share/shared_buffer.h"
 
+#include "python/arena/arena_guard.h"
 #include "python/call/args.h"
 #include "python/call/errors.h"
 #include "python/pages/page_object.h"
-#include "python/share/heap_object.h"
 
 #include <string.h>
 
@@ -68,8 +68,8 @@ static void raise_not_opened(int code)
 }
 
 /* A Buffer that has the block from now on. */
-static PyObject *buffer_of_block(ArenaObject *owner, const pyslab_shared_block *block,
-                                 uint32_t tail, bool writable)
+static BufferObject *buffer_of_block(ArenaObject *owner, const pyslab_shared_block *block,
+                                     uint32_t tail, enum shared_access access)
 {
     PyObject *keep = PyBytes_FromStringAndSize((const char *)block, sizeof *block);
     uint64_t nbytes = tail < block->bytes ? block->bytes - tail : block->bytes;
@@ -80,15 +80,15 @@ static PyObject *buffer_of_block(ArenaObject *owner, const pyslab_shared_block *
     Py_XDECREF(keep);
     if (self == NULL)
         (void)pyslab_share_close(block);
-    else if (!writable)
+    else if (access == SHARED_READ || block->writable == 0)
         self->marks |= BUFFER_READ_ONLY;
-    return (PyObject *)self;
+    return self;
 }
 
-PyObject *shared_buffer_open(const pyslab_handle *handle, bool writable)
+BufferObject *shared_buffer_open(const pyslab_handle *handle, int pid, enum shared_access access)
 {
-    ArenaObject *owner = heap_owner(handle, writable);
-    PyObject *buffer = NULL;
+    ArenaObject *owner = heap_owner(handle, pid, access);
+    BufferObject *buffer = NULL;
     pyslab_shared_block block;
     int code;
 
@@ -96,7 +96,7 @@ PyObject *shared_buffer_open(const pyslab_handle *handle, bool writable)
         return NULL;
     code = pyslab_share_open(handle, &block);
     if (code == PYSLAB_OK)
-        buffer = buffer_of_block(owner, &block, handle->tail, writable);
+        buffer = buffer_of_block(owner, &block, handle->tail, access);
     else
         raise_not_opened(code);
     arena_unpin(owner);
@@ -131,7 +131,7 @@ static PyObject *method_open_handle(PyObject *module, PyObject *args, PyObject *
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|p:open_handle", names, &arg, &writable) ||
         !read_handle(arg, &handle))
         return NULL;
-    return shared_buffer_open(&handle, writable != 0);
+    return (PyObject *)shared_buffer_open(&handle, 0, writable != 0 ? SHARED_WRITE : SHARED_READ);
 }
 
 /* --- handles ------------------------------------------------------------------ */
@@ -190,15 +190,18 @@ static uint32_t handle_uses(PyObject *const *args, Py_ssize_t nargs, PyObject *k
     return options.pinned ? PYSLAB_USES_PINNED : options.uses;
 }
 
-static PyObject *handle_result(int code, pyslab_handle *handle, uint64_t block_bytes,
-                               Py_ssize_t nbytes)
+/* Notes how many bytes of the block are not in use. */
+static void set_tail(pyslab_handle *handle, uint64_t block_bytes, Py_ssize_t nbytes)
 {
     uint64_t tail = block_bytes > (uint64_t)nbytes ? block_bytes - (uint64_t)nbytes : 0;
 
-    if (code == PYSLAB_OK) {
-        handle->tail = tail <= UINT32_MAX ? (uint32_t)tail : 0;
+    handle->tail = tail <= UINT32_MAX ? (uint32_t)tail : 0;
+}
+
+static PyObject *handle_result(int code, const pyslab_handle *handle)
+{
+    if (code == PYSLAB_OK)
         return PyBytes_FromStringAndSize((const char *)handle, sizeof *handle);
-    }
     if (code == PYSLAB_EINVAL)
         PyErr_SetString(PyExc_ValueError, "a block of less than 4096 bytes, or of no call that "
                                           "gives whole blocks, has no handle: send its bytes");
@@ -210,40 +213,70 @@ static PyObject *handle_result(int code, pyslab_handle *handle, uint64_t block_b
     return NULL;
 }
 
-/* Of a block of the arena's own. */
-static PyObject *export_block(const ArenaObject *arena, const void *p, size_t block_bytes,
-                              Py_ssize_t nbytes, uint32_t uses)
+static bool owner_is_shared(const ArenaObject *arena)
 {
-    pyslab_handle handle;
+    if (arena->core->share != NULL)
+        return true;
+    PyErr_SetString(objects.error,
+                    "the arena is private: only Arena(size, shared=True) has handles");
+    return false;
+}
 
-    if (arena->core->share == NULL) {
-        PyErr_SetString(objects.error,
-                        "the arena is private: only Arena(size, shared=True) has handles");
-        return NULL;
-    }
-    return handle_result(pyslab_share_export(arena->core, p, uses, &handle), &handle, block_bytes,
-                         nbytes);
+/* A block of its own: not a part of a region, of an area, or of a window. */
+static bool is_whole_block(const BufferObject *self)
+{
+    return self->ops == &shared_buffer_ops || (self->ops->is_block && self->nbytes != 0);
+}
+
+/* A code of the core. pre: it is a whole block, of a shared arena or of another process's heap */
+static int export_buffer(const BufferObject *self, uint32_t uses, pyslab_handle *out)
+{
+    int code;
+
+    CHECK(is_whole_block(self));
+    CHECK(self->ops == &shared_buffer_ops || self->arena->core->share != NULL);
+    code = self->ops == &shared_buffer_ops
+               ? pyslab_share_pass_on(block_of(self), uses, out)
+               : pyslab_share_export(self->arena->core, self->p, uses, out);
+    if (code == PYSLAB_OK)
+        set_tail(out, buffer_capacity(self), self->nbytes);
+    return code;
 }
 
 PyObject *buffer_handle(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    BufferObject *self = (BufferObject *)op;
+    const BufferObject *self = (BufferObject *)op;
     uint32_t uses = handle_uses(args, nargs, kwnames);
     pyslab_handle handle;
 
     if (uses == 0 || !buffer_is_usable(self))
         return NULL;
-    if (self->ops == &shared_buffer_ops)
-        return handle_result(pyslab_share_pass_on(block_of(self), uses, &handle), &handle,
-                             block_of(self)->bytes, self->nbytes);
-    if (!self->ops->is_block || self->nbytes == 0) {
+    if (!is_whole_block(self)) {
         PyErr_Format(PyExc_ValueError,
                      "handle: only blocks of kmalloc and of frames have one, "
                      "and this is of %s: send its bytes",
                      self->nbytes == 0 ? "0 bytes" : self->ops->made_by);
         return NULL;
     }
-    return export_block(self->arena, self->p, buffer_capacity(self), self->nbytes, uses);
+    if (self->ops != &shared_buffer_ops && !owner_is_shared(self->arena))
+        return NULL;
+    return handle_result(export_buffer(self, uses, &handle), &handle);
+}
+
+static bool send_buffer(PyObject *op, pyslab_handle *out)
+{
+    const BufferObject *self = (BufferObject *)op;
+
+    return !self->released && is_whole_block(self) &&
+           (self->ops == &shared_buffer_ops || self->arena->core->share != NULL) &&
+           export_buffer(self, 1, out) == PYSLAB_OK;
+}
+
+GUARD(send_buffer, buffer_owner, bool, (PyObject * op, pyslab_handle *out), (op, out))
+
+bool shared_buffer_send(BufferObject *buffer, pyslab_handle *out)
+{
+    return GUARDED(send_buffer)((PyObject *)buffer, out);
 }
 
 PyObject *page_handle(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -251,19 +284,22 @@ PyObject *page_handle(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyO
     const PageObject *self = (PageObject *)op;
     uint32_t uses = handle_uses(args, nargs, kwnames);
     const struct frame_map *map;
-    Py_ssize_t nbytes;
+    pyslab_handle handle;
+    int code;
 
     if (uses == 0 || !page_is_usable(self))
         return NULL;
     map = &page_frames_of(self)->map;
-    nbytes = page_nbytes(self);
     if (!pfn_has_address(map, self->pfn)) {
         PyErr_Format(PyExc_ValueError,
                      "handle: frame %u is high memory, which other processes do not see",
                      self->pfn);
         return NULL;
     }
-    return export_block(self->arena, pfn_to_virt(map, self->pfn), (size_t)nbytes, nbytes, uses);
+    if (!owner_is_shared(self->arena))
+        return NULL;
+    code = pyslab_share_export(self->arena->core, pfn_to_virt(map, self->pfn), uses, &handle);
+    return handle_result(code, &handle);
 }
 
 /* --- the module --------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include "python/share/travel.h"
 
 #include "python/share/numpy_array.h"
-#include "python/share/received.h"
+#include "python/share/shared_buffer.h"
 
 #include "base/config.h"
 #include "share/where.h"
@@ -65,7 +65,8 @@ typedef struct {
 } SenderObject;
 
 static PyTypeObject *sender_type;
-static PyObject *array_open; /* the module's function _array_open */
+static PyObject *array_open;  /* the module's functions _array_open */
+static PyObject *buffer_open; /* and _buffer_open */
 
 static bool sender_reserve(SenderObject *self)
 {
@@ -190,10 +191,25 @@ static PyObject *reduce_subclass(SenderObject *self, PyObject *array)
     return result;
 }
 
+/* A Buffer of less than a page costs less as bytes. */
+static PyObject *reduce_buffer(SenderObject *self, BufferObject *buffer)
+{
+    pyslab_handle handle;
+
+    if (!share_has(buffer->p) || buffer->nbytes < (Py_ssize_t)PAGE_SIZE || !sender_reserve(self) ||
+        !shared_buffer_send(buffer, &handle))
+        return not_implemented();
+    self->handle[self->nr++] = handle;
+    return Py_BuildValue("O(y#i)", buffer_open, (const char *)&handle, (Py_ssize_t)sizeof handle,
+                         share_owner_of(&handle));
+}
+
 static PyObject *reduce(SenderObject *self, PyObject *object)
 {
     PyObject *args, *result;
 
+    if (Py_IS_TYPE(object, objects.buffer_type))
+        return reduce_buffer(self, (BufferObject *)object);
     if (!numpy_arrays_are_known() || !PyObject_TypeCheck(object, numpy_arrays.array_type))
         return not_implemented();
     if (!Py_IS_TYPE(object, numpy_arrays.array_type))
@@ -291,7 +307,7 @@ static PyTypeObject *sender_type_new(PyObject *module)
         {NULL, 0, 0, 0, NULL},
     };
     static PyType_Slot slots[] = {
-        {Py_tp_doc, "A pickler's reducer_override: arrays of shared heaps become handles."},
+        {Py_tp_doc, "A pickler's reducer_override: what lies in shared heaps becomes handles."},
         {Py_tp_new, (void *)sender_new},
         {Py_tp_dealloc, (void *)sender_dealloc},
         {Py_tp_call, (void *)PyVectorcall_Call},
@@ -312,6 +328,11 @@ static PyTypeObject *sender_type_new(PyObject *module)
 /* --- receiving ---------------------------------------------------------------------- */
 
 static bool arrivals_are_writable; /* this process asked for it */
+
+static enum shared_access access_wanted(void)
+{
+    return arrivals_are_writable ? SHARED_WRITE_IF_ALLOWED : SHARED_READ;
+}
 
 static bool unpack(PyObject *bytes, struct parcel *parcel)
 {
@@ -342,20 +363,23 @@ static PyObject *dtype_of_parcel(const struct parcel *parcel, PyObject *given)
 }
 
 /* True if the array lies in the block. */
-static bool fits(const struct parcel *parcel, const PyObject *dtype, const ReceivedObject *block)
+static bool fits(const struct parcel *parcel, const PyObject *dtype, const BufferObject *block)
 {
+    uint64_t bytes = (uint64_t)block->nbytes;
     int64_t before, behind;
 
     return extent(parcel->nd, parcel->dims, parcel->dims + parcel->nd, dtype_itemsize(dtype),
                   &before, &behind) &&
-           parcel->offset <= (uint64_t)block->nbytes && (uint64_t)before <= parcel->offset &&
-           (uint64_t)behind <= (uint64_t)block->nbytes - parcel->offset;
+           parcel->offset <= bytes && (uint64_t)before <= parcel->offset &&
+           (uint64_t)behind <= bytes - parcel->offset;
 }
 
-/* Consumes the references to block and dtype. */
+/* Consumes the references to block and dtype. The array holds no export of its base, so that has
+ * to be a Buffer that keeps its memory after a kfree (buffer.h). */
 static PyObject *array_of(const struct parcel *parcel, PyTypeObject *type, PyObject *dtype,
-                          ReceivedObject *block)
+                          BufferObject *block)
 {
+    bool writable = (block->marks & BUFFER_READ_ONLY) == 0;
     Py_ssize_t dims[2 * ARRAY_MAX_DIMS];
     PyObject *array;
 
@@ -368,8 +392,9 @@ static PyObject *array_of(const struct parcel *parcel, PyTypeObject *type, PyObj
     for (unsigned i = 0; i < 2u * parcel->nd; i++)
         dims[i] = (Py_ssize_t)parcel->dims[i];
     array = numpy_arrays.new_array(type, dtype, parcel->nd, dims, dims + parcel->nd,
-                                   (char *)block->block.address + parcel->offset,
-                                   block->writable ? ARRAY_WRITEABLE : 0, NULL);
+                                   (char *)block->p + parcel->offset,
+                                   writable ? ARRAY_WRITEABLE : 0, NULL);
+    block->ever_exported = true;
     if (array == NULL)
         Py_DECREF(block);
     else if (numpy_arrays.set_base(array, (PyObject *)block) != 0)
@@ -397,7 +422,7 @@ static bool install_hooks(void)
 static PyObject *module_array_open(PyObject *module, PyObject *args)
 {
     PyObject *bytes, *given = NULL, *dtype, *type = NULL;
-    ReceivedObject *block;
+    BufferObject *block;
     struct parcel parcel;
 
     (void)module;
@@ -411,12 +436,31 @@ static PyObject *module_array_open(PyObject *module, PyObject *args)
         return NULL;
     }
     dtype = dtype_of_parcel(&parcel, given);
-    block = dtype == NULL ? NULL : received_open(&parcel.handle, parcel.pid, arrivals_are_writable);
+    block = dtype == NULL ? NULL : shared_buffer_open(&parcel.handle, parcel.pid, access_wanted());
     if (block == NULL) {
         Py_XDECREF(dtype);
         return NULL;
     }
     return array_of(&parcel, (PyTypeObject *)type, dtype, block);
+}
+
+/* _buffer_open(handle, pid) */
+static PyObject *module_buffer_open(PyObject *module, PyObject *args)
+{
+    const char *bytes;
+    Py_ssize_t nr_bytes;
+    pyslab_handle handle;
+    int pid;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y#i:_buffer_open", &bytes, &nr_bytes, &pid) || !install_hooks())
+        return NULL;
+    if (nr_bytes != sizeof handle) {
+        PyErr_SetString(PyExc_ValueError, "these bytes are no handle of this version");
+        return NULL;
+    }
+    memcpy(&handle, bytes, sizeof handle);
+    return (PyObject *)shared_buffer_open(&handle, pid, access_wanted());
 }
 
 static PyObject *module_arrivals_writable(PyObject *module, PyObject *value)
@@ -442,16 +486,17 @@ bool travel_add(PyObject *module)
 {
     static PyMethodDef functions[] = {
         {"_array_open", module_array_open, METH_VARARGS, NULL},
+        {"_buffer_open", module_buffer_open, METH_VARARGS, NULL},
         {"_arrivals_writable", module_arrivals_writable, METH_O, NULL},
         {"_array_is_shared", module_array_is_shared, METH_O, NULL},
         {NULL, NULL, 0, NULL},
     };
-    PyTypeObject *received = received_type_new(module);
 
-    sender_type = received == NULL ? NULL : sender_type_new(module);
-    if (sender_type == NULL || PyModule_AddType(module, received) < 0 ||
-        PyModule_AddType(module, sender_type) < 0 || PyModule_AddFunctions(module, functions) < 0)
+    sender_type = sender_type_new(module);
+    if (sender_type == NULL || PyModule_AddType(module, sender_type) < 0 ||
+        PyModule_AddFunctions(module, functions) < 0)
         return false;
     array_open = PyObject_GetAttrString(module, "_array_open");
-    return array_open != NULL;
+    buffer_open = PyObject_GetAttrString(module, "_buffer_open");
+    return array_open != NULL && buffer_open != NULL;
 }

@@ -170,3 +170,24 @@ PyObject *window_next_free(PyObject *op, PyObject *arg)
         slot = pkmap_next_free(&window_of(op)->pkmap, (uint32_t)start);
     return PyLong_FromLong(slot == PKMAP_NONE ? -1 : (long)slot);
 }
+
+/* _shown(): [(first frame, frames, somebody uses the slot)] of the slots that are mapped. */
+PyObject *window_shown(PyObject *op, PyObject *unused)
+{
+    const struct pkmap *pk = &window_of(op)->pkmap;
+    unsigned order = pk->remap.order;
+    PyObject *result = PyList_New(0);
+
+    (void)unused;
+    for (uint32_t slot = 0; result != NULL && pk->counts != NULL && slot < pk->nr_slots; slot++) {
+        PyObject *row;
+
+        if (pk->counts[slot] == 0)
+            continue;
+        row = Py_BuildValue("(IIi)", pk->runs[slot] << order, 1u << order, pk->counts[slot] > 1);
+        if (row == NULL || PyList_Append(result, row) != 0)
+            Py_CLEAR(result);
+        Py_XDECREF(row);
+    }
+    return result;
+}

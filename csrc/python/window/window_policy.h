@@ -5,9 +5,10 @@
 
 #include "python/module/objects.h"
 
-/* _wait(seconds), _map(slot, page, index, nr_ahead), _next_free(start) */
+/* _wait(seconds), _map(slot, page, index, nr_ahead), _next_free(start), _shown() */
 PyObject *window_wait(PyObject *op, PyObject *arg);
 PyObject *window_map(PyObject *op, PyObject *args);
 PyObject *window_next_free(PyObject *op, PyObject *arg);
+PyObject *window_shown(PyObject *op, PyObject *unused);
 
 #endif

@@ -261,6 +261,7 @@ GUARD_TWO(window_open, window_owner)
 GUARD_TWO(window_map, window_owner)
 GUARD_TWO(window_next_free, window_owner)
 GUARD_TWO(window_wait, window_owner)
+GUARD_TWO(window_shown, window_owner)
 
 static PyMethodDef window_methods[] = {
     {"kmap", FAST(GUARDED(window_kmap)),
@@ -287,6 +288,7 @@ static PyMethodDef window_methods[] = {
     {"_map", GUARDED(window_map), METH_VARARGS, NULL},
     {"_next_free", GUARDED(window_next_free), METH_O, NULL},
     {"_wait", GUARDED(window_wait), METH_O, NULL},
+    {"_shown", GUARDED(window_shown), METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -18,7 +18,7 @@ from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
 from pyslab._arena.refusals import create_arena
 from pyslab._arena.sharing import Sharing
-from pyslab._arguments import size_option
+from pyslab._arena.shortage import Shortage
 from pyslab._core import Shrinker, ffi, lib
 from pyslab._memory.closing import Closing
 from pyslab._memory.slots import LAST_PKMAP, window_slots
@@ -27,8 +27,11 @@ from pyslab.errors import ArenaClosedError, PyslabError
 __all__ = ["Arena"]
 
 
-class Arena(Sharing, Closing):
-    """One mmap'd region with page frames, buddy, slab caches and kmalloc of its own.
+class Arena(Sharing, Shortage, Closing):
+    """One large piece of memory with an allocator of its own; nothing in it is any other arena's.
+
+    >>> with pyslab.Arena("64MiB") as arena:
+    ...     buf = arena.kmalloc(100)
 
     size: bytes as an int or a string such as ``"1GiB"``; rounded up to whole frames.
     hugepages: ``"try"`` asks for transparent huge pages beyond the first 32 MiB,
@@ -40,7 +43,8 @@ class Arena(Sharing, Closing):
     operating system; None: only release_unused() gives it back.
     background_purge: a thread does so while the program is idle. Without it, memory goes back
     only while calls come by. Python 3.12 and later warn at a fork of such a process.
-    prefault: make every frame resident at once; mlock: and keep it in memory.
+    prefault: make every frame resident at once.
+    mlock: the same, and keep it in physical memory.
     zones: a ZoneLayout of the same size, with the kernel's watermarks and reserves; None:
     one zone NORMAL that keeps nothing back.
     on_oom: see the attribute.
@@ -51,11 +55,12 @@ class Arena(Sharing, Closing):
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
-    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. See
-    docs/debugging.md.
-    shared: other processes may read its blocks by handles, and arrays travel there; ``"writable"``:
-    and write, if they ask for it. See docs/sharing.md. fork: what a forked child has of it:
-    ``"view"``, what was in use, and room of its own; or ``"refuse"``: docs/fork.md.
+    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says.
+    shared: other processes may read its blocks (docs/sharing.md); ``"writable"``: and write.
+    fork: what a forked child has of a shared arena: ``"view"``, ``"share"`` or ``"refuse"``
+    (docs/fork.md).
+    init_on_alloc: all memory reads zero when it is allocated; init_on_free: it is zeroed when it
+    is freed; None: what PYSLAB_INIT_ON_ALLOC and PYSLAB_INIT_ON_FREE say, 1 or 0.
     track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
     kfence_sample: ``"100ms"``: about so often an allocation lies between pages without access, one
     of kfence_objects at most; None: what PYSLAB_KFENCE says; 0: none. See docs/kfence.md.
@@ -84,6 +89,8 @@ class Arena(Sharing, Closing):
         debug: str | None = None,
         shared: bool | hints.Shared = False,
         fork: hints.Fork = "view",
+        init_on_alloc: bool | None = None,
+        init_on_free: bool | None = None,
         kfence_sample: str | float | None = None,
         kfence_objects: int = lib.PYSLAB_KFENCE_OBJECTS,
     ) -> None:
@@ -104,6 +111,8 @@ class Arena(Sharing, Closing):
             debug=debug,
             shared=shared,
             fork=fork,
+            init_on_alloc=init_on_alloc,
+            init_on_free=init_on_free,
             kfence=(kfence_sample, kfence_objects),
         )
         if not self.closed or self._counts != (0, 0, 0):
@@ -136,9 +145,9 @@ class Arena(Sharing, Closing):
         self._max_order = int(lib.pyslab_arena_max_order(handle))
         self._layout = layout
         self._local_windows = _local()
-        self._limit: int | None = int(lib.pyslab_arena_limit(handle)) or None
+        self._limit = int(lib.pyslab_arena_limit(handle)) or None
         self._shrinkers: set[Shrinker] = set()
-        self._on_oom: OomCallback | None = None
+        self._on_oom = None
 
     # --- properties ----------------------------------------------------------
 
@@ -178,44 +187,6 @@ class Arena(Sharing, Closing):
 
             self._layout = ZoneLayout.flat(self._size, min_free_kbytes=0, watermark_scale_factor=0)
         return self._layout
-
-    # --- when memory is short ------------------------------------------------
-
-    @property
-    def limit(self) -> int | None:
-        """At most so many bytes outside the buddy: in use, in slabs and on page lists.
-
-        Assign bytes (int or str) or None. It may be below what is in use: then requests for
-        more frames fail until enough has come back; what this thread's page lists and
-        sheaves hold, which counts as used, is still handed out. In whole frames, rounded
-        down.
-        """
-        return self._limit
-
-    @limit.setter
-    def limit(self, value: int | str | None) -> None:
-        nbytes = None if value is None else size_option("limit", value)
-        with reports.CoreArena(self) as handle:
-            lib.pyslab_arena_set_limit(handle, nbytes or 0)
-        self._limit = nbytes
-
-    @property
-    def on_oom(self) -> OomCallback | None:
-        """on_oom(nbytes, zone) is asked before a request fails: true means try again.
-
-        zone: name of the highest zone that the request may use. Asked at most 16 times a
-        request, and not with GFP.NORETRY, RETRY_MAYFAIL or without DIRECT_RECLAIM. What it
-        raises comes out of the call that allocates.
-        """
-        return self._on_oom
-
-    @on_oom.setter
-    def on_oom(self, callback: OomCallback | None) -> None:
-        self._set_on_oom(callback)  # which sets _on_oom as well
-
-    drop_inherited = forking.drop_inherited
-    register_shrinker = reclaim.register_shrinker
-    failing = reclaim.failing
 
     # --- high memory: windows.py, and window.py of the folder _memory ----------
 
@@ -258,6 +229,8 @@ class Arena(Sharing, Closing):
     vm_events = reports.vm_events
     fragmentation = reports.fragmentation
     address_map = reports.address_map
+    page_map = reports.page_map
+    slab_map = reports.slab_map
     vmallocinfo = reports.vmallocinfo
     _repr_html_ = reports.html
     statistics = reports.statistics
@@ -275,9 +248,10 @@ class Arena(Sharing, Closing):
     slabinfo = kernel_reports.slabinfo
     vmstat = kernel_reports.vmstat
 
-    # --- giving back ---------------------------------------------------------
+    # --- giving back, and the end; when memory is short: shortage.py --------------
 
     release_unused = reclaim.release_unused
+    drop_inherited = forking.drop_inherited
 
     def close(self) -> None:
         """End allocation; calling it again does nothing.

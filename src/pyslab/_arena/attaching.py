@@ -64,19 +64,25 @@ def attach(
     return made
 
 
-def _attach_owner(raw_id: bytes, writable: bool) -> object:
-    """Return the Heap, or own Arena, that a handle names (for open_handle())."""
-    made = _attach_anywhere(raw_id, writable)
+def _attach_owner(raw_id: bytes, pid: int, writable: bool, must: bool) -> object:
+    """Return the Heap, or own Arena, that a handle names (for open_handle() and arrays).
+
+    pid: where to look first, or 0. writable: for writing; unless it must be, for reading instead
+    where that is not allowed.
+    """
+    made = _attach_anywhere(raw_id, writable, pid)
+    if writable and not must and isinstance(made, tuple):
+        made = _attach_anywhere(raw_id, False, pid)
     if isinstance(made, tuple):
         raise _refusal(*made)
     return made
 
 
-def _attach_anywhere(raw_id: bytes, writable: bool) -> object:
+def _attach_anywhere(raw_id: bytes, writable: bool, pid: int = 0) -> object:
     if not os.path.isdir("/proc/self"):
         raise NotAttachedError(f"the heap is not attached, and /proc is not mounted: {_HOW}")
-    for pid in _processes():
-        made = _attach_process(pid, raw_id, writable)
+    for each in _processes(pid):
+        made = _attach_process(each, raw_id, writable)
         if not isinstance(made, tuple) or made[0] not in (lib.PYSLAB_ESTALE, lib.PYSLAB_EOS):
             return made
         if made[0] == lib.PYSLAB_EOS and made[1] in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
@@ -87,10 +93,10 @@ def _attach_anywhere(raw_id: bytes, writable: bool) -> object:
     )
 
 
-def _processes() -> Iterator[int]:
-    """Yield pids: this process, its parent, and all others that /proc shows."""
-    first = (os.getpid(), os.getppid())
-    yield from (pid for pid in first if pid > 0)
+def _processes(pid: int) -> Iterator[int]:
+    """Yield pids: that one, this process, its parent, and all others that /proc shows."""
+    first = dict.fromkeys((pid, os.getpid(), os.getppid()))
+    yield from (each for each in first if each > 0)
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) not in first:
             yield int(name)

@@ -10,7 +10,11 @@ from pyslab._arena.reports import CoreArena
 from pyslab._core import lib
 from pyslab.errors import PyslabError
 
-FORKS = {"view": lib.PYSLAB_FORK_VIEW, "refuse": lib.PYSLAB_FORK_REFUSE}
+FORKS = {
+    "view": lib.PYSLAB_FORK_VIEW,
+    "refuse": lib.PYSLAB_FORK_REFUSE,
+    "share": lib.PYSLAB_FORK_SHARE,
+}
 
 
 def drop_inherited(arena: hints.Arena) -> None:

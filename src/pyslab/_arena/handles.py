@@ -36,6 +36,9 @@ def default_arena() -> Arena:
     process's cgroup may use less, and half of what its own limits (RLIMIT_AS, RLIMIT_DATA)
     leave at the first call. It cannot be closed. Raises OutOfMemoryError if not even 1 MiB of
     addresses is to be had.
+
+    >>> pyslab.default_arena() is pyslab.default_arena()
+    True
     """
     global _default
     with _lock:

@@ -45,6 +45,8 @@ def arena_options(
     debug: str | None,
     shared: bool | str,
     fork: str,
+    init_on_alloc: bool | None,
+    init_on_free: bool | None,
     kfence: tuple[str | float | None, int],
 ) -> tuple[hints.Any, hints.Any]:
     """Return a pyslab_arena_options and what must live as long as it.
@@ -63,6 +65,8 @@ def arena_options(
     options.mlock = bool(mlock)
     options.fork = _choice("fork", fork, FORKS)
     options.background_purge = bool(background_purge)
+    options.init_on_alloc = _init_option("init_on_alloc", init_on_alloc)
+    options.init_on_free = _init_option("init_on_free", init_on_free)
     _set_shared(options, shared)
     if kfence != (None, lib.PYSLAB_KFENCE_OBJECTS):
         from pyslab._arena.kfence import set_kfence  # which few use
@@ -80,6 +84,14 @@ def arena_options(
         kept.append(ffi.new("char[]", path))
         options.highmem_path = kept[-1]
     return options, kept
+
+
+def _init_option(name: str, value: bool | None) -> int:
+    if value is None:
+        return int(lib.PYSLAB_INIT_DEFAULT)
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True, False or None, not {type(value).__name__}")
+    return int(lib.PYSLAB_INIT_YES if value else lib.PYSLAB_INIT_NO)
 
 
 def _set_shared(options: hints.Any, shared: bool | str) -> None:

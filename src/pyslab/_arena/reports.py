@@ -131,6 +131,31 @@ def address_map(self: hints.Arena) -> hints.AddressMap:
     return figure.address_map(self)
 
 
+def page_map(
+    self: hints.Arena, order: int | None = None, *, start: int = 0, nr_pages: int | None = None
+) -> hints.PageMap:
+    """Return what every frame is used for; str(), svg() and notebooks draw it.
+
+    order: a cell of the map is 2**order frames; 0: every block by itself, of 65536 frames at
+    most. None: 0 for maps of up to 4096 frames (16 MiB), else as many as make 4096 cells.
+    start, nr_pages: which frames; all of them by default. Raises ValueError, ArenaClosedError.
+    """
+    from pyslab._seeing import page_map as seeing
+
+    return seeing.page_map(self, order, start, nr_pages)
+
+
+def slab_map(self: hints.Arena, name: str) -> hints.SlabMap:
+    """Return what each object of the cache of this name is, such as "kmalloc-96".
+
+    Of caches made by kmem_cache_create(), slab_map() is a method too. Raises KeyError,
+    ArenaClosedError.
+    """
+    from pyslab._seeing import slab_map as seeing
+
+    return seeing.of_name(self, name)
+
+
 def vm_events(self: hints.Arena) -> hints.VmEvents:
     """Return how often each step of the slow path was taken since creation."""
     from pyslab._figures import vm_records

@@ -177,4 +177,6 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 # Registered when pyslab is imported, so that it runs after what the program registers later.
 atexit.register(_at_exit)
+if _environment()[1]:
+    _report_at_sigterm()  # now, for a program whose arenas are made in other threads
 os.register_at_fork(after_in_child=_tracked.clear)

@@ -15,7 +15,10 @@ from pyslab.sizes import format_bytes
 __all__ = ["LOOKS"]
 
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc", "snmalloc", "rpmalloc", "hoard", "scudo")
-_SETTINGS = ("PYSLAB_DEBUG", "PYSLAB_KFENCE", "PYSLAB_MALLOC", "PYSLAB_TRACK")
+_SETTINGS = (
+    *("PYSLAB_DEBUG", "PYSLAB_INIT_ON_ALLOC", "PYSLAB_INIT_ON_FREE", "PYSLAB_KFENCE"),
+    *("PYSLAB_MALLOC", "PYSLAB_TRACK"),
+)
 _FEW_DESCRIPTORS = 256
 _LITTLE = 4 << 30
 

@@ -118,6 +118,11 @@ class profiler:
 
     One object may decorate several functions, and be entered again and from several threads.
     A closed arena raises ArenaClosedError at the call.
+
+    >>> with pyslab.profiler(arena=arena, name="load", records=(mine := pyslab.ProfilerRecords())):
+    ...     kept = arena.kmalloc(4096)
+    >>> mine.records["load"].memory_peak
+    4096
     """
 
     def __init__(

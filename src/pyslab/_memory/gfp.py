@@ -14,7 +14,19 @@ __all__ = ["GFP"]
 
 
 class GFP(enum.IntFlag):
-    """How an allocation may be served; combine with ``|``."""
+    """How a request may be served; combine with ``|``. The names and bits are the kernel's.
+
+    KERNEL: an ordinary request: it may wait while memory is looked for. The default.
+    NOWAIT: it may not wait; ATOMIC: nor that, and it may use a part of the reserves.
+    HIGHUSER: it may have high memory, which has no address until it is mapped.
+    DMA, DMA32: it must have memory of that zone.
+    ZERO: the memory reads zero.
+    NORETRY, RETRY_MAYFAIL: it fails sooner, without on_oom; NOFAIL: it never fails, and waits.
+
+    >>> buf = arena.kmalloc(64, gfp=pyslab.GFP.KERNEL | pyslab.GFP.ZERO)
+    >>> buf.tobytes() == bytes(64)
+    True
+    """
 
     DMA = lib.PYSLAB_GFP_DMA
     HIGHMEM = lib.PYSLAB_GFP_HIGHMEM

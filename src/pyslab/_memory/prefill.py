@@ -17,7 +17,14 @@ __all__ = ["PrefilledSheaf"]
 
 
 class PrefilledSheaf:
-    """n guaranteed objects of one cache; what is left goes back at the end of the with."""
+    """n guaranteed objects of one cache; what is left goes back at the end of the with.
+
+    >>> cache = arena.kmem_cache_create("node", 48)
+    >>> with cache.prefill(2) as sheaf:
+    ...     nodes = [sheaf.alloc(), sheaf.alloc()]
+    >>> len(nodes)
+    2
+    """
 
     def __init__(self, buffers: list[hints.Buffer]) -> None:
         self._buffers = buffers

@@ -16,7 +16,16 @@ __all__ = ["Ring"]
 
 
 class Ring(Closing):
-    """A queue of up to nbytes bytes, every part of it contiguous in memory."""
+    """A queue of up to nbytes bytes, from Arena.ring(); what is in it is always one piece.
+
+    Its memory is mapped twice in a row, so that what runs over the end goes on at the start.
+
+    >>> ring = arena.ring("64KiB")
+    >>> ring.write(b"hello world")
+    11
+    >>> ring.read(5), len(ring), ring.free
+    (b'hello', 6, 65530)
+    """
 
     def __init__(self, buffer: Buffer) -> None:
         self._buffer: Buffer | None = buffer

@@ -57,6 +57,14 @@ class Window(WindowBase, Closing):
     Over a file on disk let the high zones begin at a multiple of the slot's size (and of
     2 MiB): then the system maps the file's large pages whole, many times as fast.
     Raises ValueError, TypeError, OutOfMemoryError, ArenaClosedError.
+
+    >>> zones = pyslab.ZoneLayout.i386("64MiB", scale=1 / 16)
+    >>> arena = pyslab.Arena("64MiB", zones=zones)
+    >>> pages = arena.alloc_pages(3, gfp=pyslab.GFP.HIGHUSER)
+    >>> window = arena.window(slots=4, order=3)
+    >>> with window.kmap(pages) as view:
+    ...     print(view.nbytes)
+    32768
     """
 
     def __init__(self, arena: ArenaBase, slots: int = LAST_PKMAP, order: int = 0) -> None:

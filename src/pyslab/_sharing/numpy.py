@@ -176,6 +176,10 @@ def to_shared(array: Any) -> Any:
 
     The copy has its type, dtype and order of axes, and travels without being copied again. Raises
     TypeError for dtypes that refer to Python objects; OutOfMemoryError; ImportError without NumPy.
+
+    >>> image = pyslab.to_shared(np.zeros((1080, 1920, 3), "u1"))
+    >>> image.shape, pyslab.to_shared(image) is image
+    ((1080, 1920, 3), True)
     """
     import numpy as np
 

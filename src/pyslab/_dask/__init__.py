@@ -1,0 +1,1 @@
+"""How Dask's workers of one machine send arrays as handles: docs/scale-out.md, pyslab.dask."""

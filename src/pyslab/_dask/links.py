@@ -1,0 +1,99 @@
+"""Which peers are sent handles, and what becomes of handles whose connection ended.
+
+Both sides of a connection say in Dask's handshake on which host they are, and which form of
+message they know (announcement()). If host and form are the same the connection gets a Link.
+A host is a kernel that booted, a namespace of processes and a user: who shares these can open the
+heap of another by /proc. PYSLAB_DASK_HOST names it otherwise (to try out several hosts on one).
+
+A Link remembers the senders of its messages. Handles that were not opened when the connection
+ended are taken back a while later: their receiver may have died. A handle that was opened is not
+touched by that. Lock: _lock for the list of ended links.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from pyslab._core import ArraySender
+
+__all__ = ["Link", "agree", "announcement", "stop_receiving", "take_back"]
+
+logger = logging.getLogger("distributed.pyslab")
+
+_FORM = 1  # of messages: frames.py
+_REMEMBERED = 4096  # senders of a link; older ones are left to the heap's own rules for age
+_GRACE_S = 30.0  # a receiver may still read what has come before the connection ended
+
+_lock = threading.Lock()
+_ended: list[tuple[float, deque[ArraySender]]] = []
+_receives = True
+
+
+def _host() -> str:
+    named = os.environ.get("PYSLAB_DASK_HOST")
+    if named:
+        return named
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return ""  # without /proc no heap of another process can be found
+    return f"{boot}/{namespace}/{os.getuid()}"
+
+
+def announcement() -> dict[str, Any]:
+    """Return what the handshake says of this process."""
+    return {"form": _FORM, "host": _host(), "receives": _receives}
+
+
+def agree(local: Any, remote: Any) -> Link | None:
+    """Return the Link of a connection whose sides announced these; None: bytes only."""
+    if not isinstance(local, dict) or not isinstance(remote, dict):
+        return None
+    same = all(local.get(key) == remote.get(key) for key in ("form", "host"))
+    return Link() if same and local.get("host") and remote.get("receives") else None
+
+
+class Link:
+    """A connection on which frames go as handles."""
+
+    def __init__(self) -> None:
+        self._sent: deque[ArraySender] = deque(maxlen=_REMEMBERED)
+
+    def remember(self, sender: ArraySender) -> None:
+        """Have the sender's handles taken back once the connection has ended."""
+        self._sent.append(sender)
+
+    def __del__(self) -> None:
+        if self._sent:
+            with _lock:
+                _ended.append((time.monotonic() + _GRACE_S, self._sent))
+
+
+def take_back(now: float | None = None) -> None:
+    """End the handles of connections that ended a while ago (or before now, a monotonic time)."""
+    now = time.monotonic() if now is None else now
+    with _lock:
+        due = [sent for at, sent in _ended if at <= now]
+        _ended[:] = [(at, sent) for at, sent in _ended if at > now]
+    for sent in due:
+        for sender in sent:
+            sender.revoke()
+
+
+def stop_receiving(why: str) -> None:
+    """Announce from now on that this process takes bytes only."""
+    global _receives
+    if _receives:
+        _receives = False
+        logger.warning(
+            "pyslab: arrays come as copies from now on, because this process cannot open the "
+            "heaps of others: %s. Run `pyslab doctor` for what is in the way.",
+            why,
+        )

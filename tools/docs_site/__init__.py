@@ -1,0 +1,23 @@
+"""What the site needs beside Sphinx's own extensions (docs/site/conf.py lists it as one).
+
+    toctrees.py    the sidebar, from the links in the pages that are indexes
+    docstrings.py  docstrings as reStructuredText (plain_text.py); signatures from the stub
+    header.py      the directive that shows the functions of pyslab.h (header_text.py reads it)
+    commands.py    the directive that shows the help of a command
+    links.py       links to folders, and the page that leads to the first one
+
+plain_text.py, header_text.py, links.py and toctrees.py need no Sphinx: tests/meta reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Tell Sphinx what there is."""
+    from docs_site import commands, docstrings, header, links, toctrees
+
+    for part in (toctrees, docstrings, header, commands, links):
+        part.setup(app)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

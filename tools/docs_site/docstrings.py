@@ -1,0 +1,59 @@
+"""Docstrings for the site: their text as reStructuredText, and signatures with types.
+
+Types written in C have their signatures in the stub, src/pyslab/_core.pyi.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+from docs_site.plain_text import as_restructured_text
+
+_STUB = Path(__file__).resolve().parents[2] / "src" / "pyslab" / "_core.pyi"
+
+
+@functools.cache
+def _stub_signatures() -> dict[str, tuple[str, str]]:
+    """Return the arguments and the result of each function of the stub, by its dotted name."""
+    found: dict[str, tuple[str, str]] = {}
+    tree = ast.parse(_STUB.read_text(encoding="utf-8"))
+    for node in tree.body:
+        members = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for member in members:
+            if isinstance(member, ast.FunctionDef):
+                result = ast.unparse(member.returns) if member.returns else ""
+                found[prefix + member.name] = (f"({_arguments(member)})", result)
+    return found
+
+
+def _arguments(function: ast.FunctionDef) -> str:
+    text = ast.unparse(function.args)
+    text = re.sub(r"^self(, /)?(, )?", "", text)
+    return text.replace("_Size", "int | str").replace("_BufferProtocol", "Buffer")
+
+
+def _signature(
+    _app: Any, what: str, name: str, _object: Any, _options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    owner, _, member = name.removeprefix("pyslab.").rpartition(".")
+    key = f"{'ArenaBase' if owner == 'Arena' else owner}.{member}" if owner else member
+    if what in ("method", "function") and key in _stub_signatures():
+        return _stub_signatures()[key]
+    return None
+
+
+def _docstring(
+    _app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
+) -> None:
+    lines[:] = as_restructured_text(lines)
+
+
+def setup(app: Any) -> None:
+    """Have docstrings and signatures pass by."""
+    app.connect("autodoc-process-docstring", _docstring)
+    app.connect("autodoc-process-signature", _signature)

@@ -1,0 +1,55 @@
+"""Links that Sphinx does not follow by itself, and the first page's other name.
+
+A folder that a page links to is shown by its README where it has one; else the link is to the
+list of examples. index.html leads to the first page, without a script.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+_EXAMPLES = "docs/examples.md"
+_LINK = re.compile(r"(\[[^\]]*\])\(([^()\s#:]+)\)")
+_INDEX = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url={page}">
+<title>pyslab</title>
+<p><a href="{page}">The documentation of pyslab</a></p>
+</html>
+"""
+
+
+def with_pages_for_folders(docname: str, text: str, repo: Path) -> str:
+    """Return a page's text in which links to folders are links to pages."""
+    folder = posixpath.dirname(docname)
+
+    def replaced(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, match[2]))
+        if not (repo / target).is_dir():
+            return match[0]
+        page = f"{target}/README.md"
+        page = page if (repo / page).exists() else _EXAMPLES
+        return f"{match[1]}({posixpath.relpath(page, folder or '.')})"
+
+    return _LINK.sub(replaced, text)
+
+
+def _read(app: Any, docname: str, source: list[str]) -> None:
+    source[0] = with_pages_for_folders(docname, source[0], Path(app.srcdir))
+
+
+def _write_index(app: Any, exception: Exception | None) -> None:
+    if exception is None and app.builder.name == "html":
+        page = f"{app.config.root_doc}.html"
+        Path(app.outdir, "index.html").write_text(_INDEX.format(page=page), encoding="utf-8")
+
+
+def setup(app: Any) -> None:
+    """Have pages pass by, before the toctrees are made of their links."""
+    app.connect("source-read", _read, priority=400)
+    app.connect("build-finished", _write_index)
