@@ -482,6 +482,7 @@ static int side_create(const struct pyslab_arena *arena, struct pyslab_arena **o
         .init_on_free = init_option(pages, INIT_ON_FREE),
         .uncached = pages->uncached,
         .guard = PYSLAB_GUARD_NO,
+        .kfence_sample_ms = PYSLAB_KFENCE_OFF,
         .purge_delay_ms = arena->purge_delay_ms};
 
     return arena_create(&options, out);
