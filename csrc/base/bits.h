@@ -1,6 +1,6 @@
-/* bits.h - powers of two, orders and rounding.
+/* bits.h - powers of two, orders, rounding, and runs of set bits.
  *
- * Not here: size classes (kmalloc/size_class.h). All functions are pure.
+ * Not here: size classes (kmalloc/size_class.h). All but bits_take_run are pure.
  */
 #ifndef BASE_BITS_H
 #define BASE_BITS_H
@@ -73,6 +73,22 @@ static inline unsigned min_uint(unsigned a, unsigned b)
 static inline unsigned max_uint(unsigned a, unsigned b)
 {
     return a > b ? a : b;
+}
+
+/* Takes the lowest bits that are set and follow each other off *word, at most nr: returns how many,
+ * and in *at the number of the first. pre: *word != 0 */
+static inline uint32_t bits_take_run(uint64_t *word, uint32_t nr, uint32_t *at)
+{
+    uint64_t shifted, behind;
+    uint32_t run;
+
+    CHECK(*word != 0 && nr != 0);
+    *at = ctz64(*word);
+    shifted = *word >> *at;
+    behind = ~shifted;
+    run = min_uint(behind != 0 ? ctz64(behind) : 64, nr);
+    *word &= ~(UINT64_MAX >> (64 - run) << *at);
+    return run;
 }
 
 #endif

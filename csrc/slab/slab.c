@@ -218,22 +218,6 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 
 /* --- batches of objects ------------------------------------------------- */
 
-/* Takes the lowest bits that are set and follow each other off *word, at most nr: returns how many,
- * and in *at the number of the first. pre: *word != 0 */
-static uint32_t word_take_run(uint64_t *word, uint32_t nr, uint32_t *at)
-{
-    uint64_t shifted, behind;
-    uint32_t run;
-
-    CHECK(*word != 0 && nr != 0);
-    *at = ctz64(*word);
-    shifted = *word >> *at;
-    behind = ~shifted;
-    run = min_uint(behind != 0 ? ctz64(behind) : 64, nr);
-    *word &= ~(UINT64_MAX >> (64 - run) << *at);
-    return run;
-}
-
 /* Moves the bits of up to nr free objects, with the lowest addresses, to the caller: writes these
  * to objects and returns how many there are. Free objects mostly are neighbours. */
 static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
@@ -251,7 +235,7 @@ static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, v
         if (word == 0)
             continue;
         while (word != 0 && taken < nr) {
-            uint32_t at, run = word_take_run(&word, nr - taken, &at);
+            uint32_t at, run = bits_take_run(&word, nr - taken, &at);
             char *p = start + (64 * i + at) * stride;
 
             for (; run > 0; run--, p += stride)
