@@ -61,6 +61,8 @@ def test_console(number: int, folder: Path) -> None:
     environment = {**os.environ, "PATH": path()}
     for name in ("PYTHONPATH", "PYSLAB_DEBUG"):
         environment.pop(name, None)
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        environment["PYTHON_GIL"] = "1"  # else the page's extension is warned about
     for command, shown in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", CONSOLES[number], re.MULTILINE):
         done = subprocess.run(
             ["sh", "-c", f"{command} 2>&1"],
