@@ -178,7 +178,7 @@ static void constants(void)
                                      PYSLAB_GFP_KSWAPD_RECLAIM);
     EXPECT_EQ(PYSLAB_GFP_ATOMIC, PYSLAB_GFP_HIGH | PYSLAB_GFP_KSWAPD_RECLAIM);
     EXPECT_EQ(PYSLAB_GFP_NOWAIT, PYSLAB_GFP_KSWAPD_RECLAIM | PYSLAB_GFP_NOWARN);
-    EXPECT_EQ(sizeof(pyslab_arena_options), 120);
+    EXPECT_EQ(sizeof(pyslab_arena_options), 128);
     EXPECT_EQ(offsetof(pyslab_arena_options, background_purge), 64); /* of the first version */
     EXPECT_EQ(sizeof(((pyslab_cache_stats *)0)->name), PYSLAB_NAME_MAX);
 }
