@@ -48,6 +48,7 @@ class SharedFuzz(Fuzz):
         self.sending = threading.Lock()
         self.handles: list[bytes] = []
         self.received = 0
+        self.default = pyslab.default_arena()
         self.safe = pyslab.Arena(4 << 20, shared=True)
         self.shown = [self.safe.kmalloc(SHOWN_BYTES) for _ in range(NR_SHOWN)]
         for number, buf in enumerate(self.shown):
@@ -106,7 +107,7 @@ class SharedFuzz(Fuzz):
 
     def keep(self, rng: random.Random, result: Any) -> None:
         """Keep a result, but not the default arena, where Buffers that came as bytes are."""
-        if result is not pyslab.default_arena():
+        if result is not self.default:
             super().keep(rng, result)
 
     def check(self) -> None:
