@@ -46,6 +46,7 @@ static void tell_frontier(const struct walk *walk, const struct zone *zone)
     while (pfn < zone->end_pfn) {
         unsigned order = frontier_order(zone, pfn);
 
+        CHECK(order <= MAX_ORDER);
         tell(walk, (struct frame_span){pfn, 1u << order, pfn, order, use_of_free(zone->fresh)});
         pfn += 1u << order;
     }
