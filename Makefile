@@ -119,7 +119,7 @@ $(VENV)/.stamp-install: $(VENV)/.stamp-tools $(SOURCES)
 CMAKE = $(BIN)/cmake
 C_TESTS = $(CMAKE) -S . -DPYSLAB_BUILD_TESTS=ON -DPYSLAB_BUILD_DRIVER=OFF -DPYSLAB_WERROR=ON \
           -DCMAKE_BUILD_TYPE=RelWithDebInfo
-RUN_C_TESTS = $(BIN)/ctest --output-on-failure --test-dir
+RUN_C_TESTS = $(BIN)/ctest -j2 --output-on-failure --test-dir
 
 c-tests: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/c -DPYSLAB_CHECK_LEVEL=2 >/dev/null
