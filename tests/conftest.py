@@ -4,6 +4,7 @@ What it is: arenas for tests, and the rule that a test leaves each of them valid
 idle. What it is not: helpers (tests/utils.py) or models (tests/model.py).
 """
 
+import signal
 from collections.abc import Callable, Generator
 from typing import Literal
 
@@ -20,6 +21,10 @@ from tests.utils import assert_idle  # noqa: E402
 ArenaFactory = Callable[..., pyslab.Arena]
 
 _passed = pytest.StashKey[bool]()
+
+# A shell's background jobs begin with SIGINT ignored, and so would the programs of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -70,6 +70,7 @@ static int debugging(void)
     pyslab_arena *arena = make_arena(16 * MIB);
     pyslab_cache_options options;
     pyslab_debug_stats stats;
+    pyslab_kfence_stats kfence;
     pyslab_kmem_cache *cache = NULL;
     struct told told = {0, ""};
     unsigned char *p;
@@ -88,6 +89,8 @@ static int debugging(void)
     CHECK(strncmp(told.text, "BUG checked: right red zone overwritten", 39) == 0);
     pyslab_arena_debug_stats(arena, &stats);
     CHECK(stats.nr_found == 1);
+    pyslab_arena_kfence_stats(arena, &kfence);
+    CHECK(kfence.nr_found == 0);
     CHECK(pyslab_kmem_cache_free(cache, p) == PYSLAB_OK);
     CHECK(pyslab_kmem_cache_destroy(cache) == PYSLAB_OK);
     CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);

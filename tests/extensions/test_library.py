@@ -78,7 +78,7 @@ def test_cmake(tmp_path: Path, prefix: Path) -> None:
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.18)\n"
         "project(user C)\n"
-        "find_package(libpyslab 0.1 REQUIRED CONFIG)\n"
+        "find_package(libpyslab 1.0 REQUIRED CONFIG)\n"
         f'add_executable(user "{HERE}/linked.c")\n'
         "target_link_libraries(user PRIVATE pyslab::libpyslab)\n",
         encoding="utf-8",

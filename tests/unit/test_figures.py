@@ -17,7 +17,8 @@ RECORDS = [
     *(pyslab.ZonePolicy, pyslab.ZoneLayout, watermarks.Watermarks, watermarks.PageSets),
     *(procfs.BuddyInfo, procfs.ZoneInfo, procfs.SlabInfo, procfs.PageSetInfo),
     *(pyslab.SlabCounts, pyslab.SupplyCounts, pyslab.Leak),
-    *(pyslab.SharedClient, pyslab.SharedHolders),
+    *(pyslab.SharedClient, pyslab.SharedHolders, pyslab.DebugStats, pyslab.KfenceStats),
+    *(pyslab.PageMap, pyslab.SlabMap),
 ]
 
 
