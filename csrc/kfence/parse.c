@@ -1,5 +1,5 @@
 /* parse.c - the text that asks for a KFENCE, in an environment variable or a setting.
- * What it is not: the option of Arena, which Python reads (src/pyslab/_arena/options.py). */
+ * What it is not: the option of Arena, which Python reads (src/pyslab/_arena/kfence.py). */
 #include "kfence/kfence.h"
 
 #include <string.h>

@@ -375,9 +375,9 @@ size_t kmalloc_usable(struct kmalloc *km, const void *p)
         return guarded_usable(&km->slabs, p);
     if (cache->debug != NULL)
         return debug_usable(cache, p);
-    return cache != NULL && !object_is_marked(cache, (void *)(uintptr_t)p)
-               ? open_bytes(km, p, cache->desc->object_size)
-               : 0;
+    return object_is_marked(cache, (void *)(uintptr_t)p)
+               ? 0
+               : open_bytes(km, p, cache->desc->object_size);
 }
 
 void kmalloc_clear(struct kmalloc *km, void *p)

@@ -314,10 +314,7 @@ bool large_debug_validate(struct kmalloc *km, struct finding *f)
 
         done = page_alloc_each_block(km->slabs.pages, look_at_block, &look);
         add_relaxed(&km->slabs.debug.nr_repaired, look.nr);
-        for (uint32_t i = 0; i < look.nr; i++) {
-            debug_tell_finding(&look.found[i], f);
-            debug_report(&km->slabs.debug, &look.found[i], true);
-        }
+        debug_report_all(&km->slabs.debug, look.found, look.nr, f);
         ok &= look.nr == 0;
     } while (!done);
     return ok;

@@ -26,7 +26,7 @@
 #include "page_alloc/pcp_list.h"
 #include "page_alloc/record.h"
 
-/* --- set-up: zones.c, access.c, pcp.c ----------------------------------------------- */
+/* --- set-up: zones.c, access.c, init_on.c, pcp.c ------------------------------- */
 
 /* domain is where the caller lets threads keep their page lists. zones describe the whole map;
  * none: the map is one NORMAL zone without reserves. pre: page_alloc_zones_valid. */

@@ -170,7 +170,7 @@ static void set_limits(struct page_alloc *pa, const struct zone *zone)
         uint32_t share = (zone_managed_pages(zone) / PCP_ZONE_SHARE) >> order;
         uint32_t high = min_uint(max_uint(zone->high_min >> order, 1), capacities[order]);
 
-        high = order > zone->max_order || blocks_are_looked_at(pa) ? 0 : min_uint(high, share);
+        high = order > zone->max_order || blocks_are_not_kept(pa) ? 0 : min_uint(high, share);
         pa->pcp_high[zone->index][order] = high;
         pa->pcp_batch[zone->index][order] = max_uint(min_uint(zone->batch >> order, high / 2), 1);
     }
@@ -188,8 +188,7 @@ void page_alloc_set_uncached(struct page_alloc *pa)
 {
     CHECK(page_alloc_used(pa) == 0);
     pa->uncached = true;
-    memset(pa->pcp_high, 0, sizeof pa->pcp_high);
-    memset(pa->pcp_batch, 0, sizeof pa->pcp_batch);
+    pcp_set_up(pa);
 }
 
 /* --- exchanges ---------------------------------------------------------- */

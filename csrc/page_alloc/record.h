@@ -159,11 +159,16 @@ struct page_alloc {
     struct reclaim reclaim; /* when memory is short: reclaim.c, shrinker.c */
 };
 
-/* Each block is looked at on its way to a caller and back, so that no page list and no shelf may
- * keep one. */
+/* Each block is looked at on its way to a caller and back. */
 static inline bool blocks_are_looked_at(const struct page_alloc *pa)
 {
     return pa->watch != SANITIZE_NONE || pa->init != 0;
+}
+
+/* Each block goes to the buddy and comes from there: no page list and no shelf may keep one. */
+static inline bool blocks_are_not_kept(const struct page_alloc *pa)
+{
+    return blocks_are_looked_at(pa) || pa->uncached;
 }
 
 #endif

@@ -102,8 +102,8 @@ bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     struct page *page = pfn_to_page(&pa->map, pfn);
     uint32_t nr_puts;
 
-    if (!fits_shelf(pa, nr_pages) || page_zone(page) != pa->normal || blocks_are_looked_at(pa) ||
-        load_relaxed(&pa->limit_pages) != LIMIT_NONE || pa->uncached)
+    if (!fits_shelf(pa, nr_pages) || page_zone(page) != pa->normal || blocks_are_not_kept(pa) ||
+        load_relaxed(&pa->limit_pages) != LIMIT_NONE)
         return false;
     CHECK(page_block_pages(page) == nr_pages);
     store_relaxed(&page->word, shelved_word(pa, nr_pages));

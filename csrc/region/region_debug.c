@@ -302,10 +302,7 @@ bool region_debug_validate(struct region_set *set, struct finding *f)
         lock_acquire(&set->lock);
         done = look_at_all_locked(set, &look);
         lock_release(&set->lock);
-        for (uint32_t i = 0; i < look.nr; i++) {
-            debug_tell_finding(&look.found[i], f);
-            debug_report(set->debug, &look.found[i], true);
-        }
+        debug_report_all(set->debug, look.found, look.nr, f);
         ok &= done;
     } while (!done);
     return ok;

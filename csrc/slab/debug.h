@@ -109,6 +109,11 @@ void debug_report_fault(struct arena_debug *debug, const pyslab_corruption *foun
 void debug_copy_dump(struct debug_found *found, const char *start, const char *end);
 /* Writes the first line of the report to f, unless that is NULL or has a finding already. */
 void debug_tell_finding(const struct debug_found *found, struct finding *f);
+/* Tells f of what a validation has found, and reports it all. The caller holds no lock. */
+void debug_report_all(struct arena_debug *debug, struct debug_found *found, uint32_t nr,
+                      struct finding *f);
+/* What a free that failed with this error is in a report. */
+uint32_t debug_kind_of_free(int error);
 /* See pyslab_corruption_text. */
 size_t debug_report_text(const pyslab_corruption *found, char *out, size_t bytes);
 

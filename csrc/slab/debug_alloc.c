@@ -239,7 +239,7 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
 {
     const struct kmem_cache *owner;
     struct debug_found found = {.what.kind = 0};
-    uint32_t flags = sa->debug.flags, kind = PYSLAB_CORRUPTION_INVALID_FREE;
+    uint32_t flags = sa->debug.flags, kind = debug_kind_of_free(error);
     bool is_watched = sa->pages->watch != SANITIZE_NONE;
 
     if (likely(!sa->debug.any) && (cache == NULL || cache->debug == NULL) && !is_watched)
@@ -251,10 +251,6 @@ int debug_wrong_free(struct slab_alloc *sa, const struct kmem_cache *cache, cons
         flags |= cache->debug->flags;
     if ((flags & PYSLAB_DEBUG_CHECKS) == 0 && !is_watched)
         return error;
-    if (error == PYSLAB_ECACHE)
-        kind = PYSLAB_CORRUPTION_WRONG_CACHE;
-    else if (error == PYSLAB_EDOUBLE)
-        kind = PYSLAB_CORRUPTION_DOUBLE_FREE;
     found.what = (pyslab_corruption){.kind = kind, .address = p, .cache = "no object"};
     if (owner != NULL)
         debug_describe_free(owner, debug_object_around(owner, p), p, kind, &found);

@@ -252,10 +252,7 @@ uint64_t debug_walk(struct kmem_cache *cache, struct finding *f)
         lock_acquire(&cache->lock);
         walk_lists_locked(&walk);
         lock_release(&cache->lock);
-        for (uint32_t i = 0; i < walk.nr; i++) {
-            debug_tell_finding(&walk.found[i], f);
-            debug_report(&cache->owner->debug, &walk.found[i], true);
-        }
+        debug_report_all(&cache->owner->debug, walk.found, walk.nr, f);
         nr += walk.nr;
     } while (walk.nr == WALK_BATCH);
     return nr;

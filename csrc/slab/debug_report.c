@@ -251,3 +251,19 @@ void debug_tell_finding(const struct debug_found *found, struct finding *f)
     (void)debug_report_text(&found->what, text, sizeof text);
     (void)finding_report(f, "%.*s", (int)strcspn(text, "\n"), text);
 }
+
+void debug_report_all(struct arena_debug *debug, struct debug_found *found, uint32_t nr,
+                      struct finding *f)
+{
+    for (uint32_t i = 0; i < nr; i++) {
+        debug_tell_finding(&found[i], f);
+        debug_report(debug, &found[i], true);
+    }
+}
+
+uint32_t debug_kind_of_free(int error)
+{
+    if (error == PYSLAB_EDOUBLE)
+        return PYSLAB_CORRUPTION_DOUBLE_FREE;
+    return error == PYSLAB_ECACHE ? PYSLAB_CORRUPTION_WRONG_CACHE : PYSLAB_CORRUPTION_INVALID_FREE;
+}

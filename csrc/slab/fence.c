@@ -180,13 +180,6 @@ slow_path void *fence_alloc_slow(struct kmem_cache *cache, size_t asked)
 
 /* --- free --------------------------------------------------------------------- */
 
-static uint32_t kind_of(int error)
-{
-    if (error == PYSLAB_EDOUBLE)
-        return PYSLAB_CORRUPTION_DOUBLE_FREE;
-    return error == PYSLAB_ECACHE ? PYSLAB_CORRUPTION_WRONG_CACHE : PYSLAB_CORRUPTION_INVALID_FREE;
-}
-
 static void report(struct slab_alloc *sa, struct debug_found *found)
 {
     if (found->what.kind != 0)
@@ -204,7 +197,7 @@ slow_path int fence_free(struct slab_alloc *sa, const struct kmem_cache *cache, 
     CHECK(fence_has(sa, p));
     if (error != PYSLAB_OK) {
         kfence_describe(object, p, &found.what);
-        found.what.kind = kind_of(error);
+        found.what.kind = debug_kind_of_free(error);
         report(sa, &found);
         return error;
     }

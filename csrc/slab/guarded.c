@@ -381,14 +381,10 @@ static int wrong_free(const struct slab_alloc *sa, const struct block *b,
 static void report_wrong_free(struct slab_alloc *sa, const struct block *b, const void *p,
                               int error)
 {
-    struct debug_found found = {.what = {.kind = PYSLAB_CORRUPTION_INVALID_FREE, .address = p}};
+    struct debug_found found = {.what = {.kind = debug_kind_of_free(error), .address = p}};
 
     if ((sa->debug.flags & PYSLAB_DEBUG_CHECKS) == 0)
         return;
-    if (error == PYSLAB_EDOUBLE)
-        found.what.kind = PYSLAB_CORRUPTION_DOUBLE_FREE;
-    else if (error == PYSLAB_ECACHE)
-        found.what.kind = PYSLAB_CORRUPTION_WRONG_CACHE;
     describe(sa, b, &found);
     debug_report(&sa->debug, &found, false);
 }

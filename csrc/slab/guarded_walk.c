@@ -68,10 +68,7 @@ bool guarded_validate(struct slab_alloc *sa, struct finding *f)
 
         done = page_alloc_each_block(sa->pages, look_at_block, &look);
         add_relaxed(&sa->debug.nr_repaired, look.nr);
-        for (uint32_t i = 0; i < look.nr; i++) {
-            debug_tell_finding(&look.found[i], f);
-            debug_report(&sa->debug, &look.found[i], true);
-        }
+        debug_report_all(&sa->debug, look.found, look.nr, f);
         ok &= look.nr == 0;
     } while (!done);
     return ok;

@@ -355,9 +355,10 @@ void *cache_alloc_any(struct kmem_cache *cache, uint32_t gfp)
 
 void *cache_alloc_sized(struct kmem_cache *cache, uint32_t gfp, size_t asked)
 {
-    void *p = fence_alloc(cache, asked);
+    void *p;
 
     CHECK(asked <= cache->desc->object_size);
+    p = fence_alloc(cache, asked);
     if (unlikely(p != NULL))
         return p;
     return likely(cache->debug == NULL) ? cache_alloc_any(cache, gfp)

@@ -26,7 +26,8 @@
  * the barn, and at last to the slabs.
  * A cache with debug flags has no sheaves, and what debug.h says around its objects; one that
  * AddressSanitizer or memcheck watches has no sheaves, and red zones (watch.c). So has none in an
- * arena that zeroes or guards objects (init_on_alloc, init_on_free; guarded.h).
+ * arena that zeroes or guards objects (init_on_alloc, init_on_free; guarded.h), or that shows each
+ * step (page_alloc_set_uncached).
  * Invariant (cache_inuse_adds_up in slab_check.c): the sum of slab.inuse == desc.nr_inuse ==
  * objects in callers' hands + in sheaves + in the barn + held back by debug.h.
  * Lock: cache->lock guards its desc's lists and counters, its slabs' records, the free objects in

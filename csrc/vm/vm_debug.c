@@ -102,10 +102,7 @@ bool vm_debug_validate(struct vm *vm, struct finding *f)
         nr = look_locked(vm, found);
         lock_release(&vm->lock);
         add_relaxed(&vm->debug->nr_repaired, nr);
-        for (uint32_t i = 0; i < nr; i++) {
-            debug_tell_finding(&found[i], f);
-            debug_report(vm->debug, &found[i], true);
-        }
+        debug_report_all(vm->debug, found, nr, f);
         ok &= nr == 0;
     } while (nr == LOOK_BATCH);
     return ok;

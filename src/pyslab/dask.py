@@ -11,16 +11,14 @@ docs/scale-out.md.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from distributed import Worker, WorkerPlugin
 
-from pyslab._dask import hooks, worker
+from pyslab._dask import hooks
+from pyslab._dask import worker as in_worker
 
 __all__ = ["PyslabPlugin", "dask_setup", "install", "uninstall"]
-
-logger = logging.getLogger("distributed.pyslab")
 
 
 def install() -> None:
@@ -52,26 +50,17 @@ class PyslabPlugin(WorkerPlugin):
     idempotent = True
 
     def __init__(self, size: int | str = "50%", *, writable: bool = False) -> None:
-        worker.check_size(size)
+        in_worker.check_size(size)
         self.size = size
         self.writable = writable
 
     async def setup(self, worker: Worker) -> None:
         """Run by Dask in each worker."""
-        await _begin(worker, self.size, self.writable)
+        await in_worker.begin(worker, self.size, self.writable)
 
     def teardown(self, worker: Worker) -> None:
         """Run by Dask when the worker closes or the plugin is taken away."""
-        _end(worker)
-
-
-async def _begin(server: Any, size: int | str, writable: bool) -> None:
-    install()
-    await worker.begin(server, size, writable)
-
-
-def _end(server: Any) -> None:
-    worker.end(server)
+        in_worker.end(worker)
 
 
 async def dask_setup(server: Any) -> None:
@@ -80,7 +69,7 @@ async def dask_setup(server: Any) -> None:
     In a scheduler or a nanny the import is enough.
     """
     if isinstance(server, Worker):
-        await _begin(server, "50%", False)
+        await in_worker.begin(server, "50%", False)
 
 
 install()

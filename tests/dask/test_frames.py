@@ -30,9 +30,13 @@ def _view(array: Any) -> memoryview:
     return memoryview(array.reshape(-1).view("u1"))
 
 
+def _shorten(sent: list[Any]) -> tuple[list[Any], Any]:
+    return frames.shorten(sent, frames.runs_of(sent))
+
+
 def test_what_lies_in_no_heap_and_is_small_stays(arena: Arena) -> None:
     plain: list[Any] = [b"head", bytearray(100_000), memoryview(b"x" * 100_000), memoryview(b"")]
-    kept, sender = frames.shorten(plain)
+    kept, sender = _shorten(plain)
     assert kept is plain
     assert sender is None
     assert frames.restore(plain) == (plain, 0)
@@ -40,7 +44,7 @@ def test_what_lies_in_no_heap_and_is_small_stays(arena: Arena) -> None:
 
 def test_arrays_of_a_heap_become_parcels_of_a_few_bytes(arena: Arena) -> None:
     array = arena.from_array(np.arange(MIB, dtype="u1"))
-    short, sender = frames.shorten([b"head", _view(array), b"tail", memoryview(b"y" * 5000)])
+    short, sender = _shorten([b"head", _view(array), b"tail", memoryview(b"y" * 5000)])
     assert sender is not None
     assert sum(map(len, short)) < 6000
     back, without_copy = frames.restore(short)
@@ -53,7 +57,7 @@ def test_shards_of_an_array_are_one_piece_again(arena: Arena) -> None:
     array = arena.from_array(np.random.default_rng(1).integers(0, 256, MIB + 10, dtype="u1"))
     view = _view(array)
     shards = [view[start : start + 300_000] for start in range(0, len(view), 300_000)]
-    short, _ = frames.shorten([b"head", *shards, memoryview(b"z")])
+    short, _ = _shorten([b"head", *shards, memoryview(b"z")])
     assert len(short) == 3
     back, _ = frames.restore(short)
     assert {id(frame.obj) for frame in back[1:-1]} == {id(back[1].obj)}
@@ -62,8 +66,8 @@ def test_shards_of_an_array_are_one_piece_again(arena: Arena) -> None:
 
 def test_a_large_frame_from_elsewhere_is_copied_once() -> None:
     data = np.random.default_rng(2).bytes(frames.COPY_MIN_BYTES)
-    assert frames.copied_bytes([memoryview(data)]) == len(data)
-    short, sender = frames.shorten([memoryview(data), memoryview(data[:-1])])
+    assert frames.copied_bytes(frames.runs_of([memoryview(data)])) == len(data)
+    short, sender = _shorten([memoryview(data), memoryview(data[:-1])])
     assert sender is not None
     assert len(short) == 2  # the second goes as bytes
     back, _ = frames.restore(short)
@@ -77,20 +81,20 @@ def test_a_full_heap_sends_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "to_shared", full)
     before = counters.snapshot()["pyslab_refused_bytes"]
     plain: list[Any] = [memoryview(bytes(MIB))]
-    assert frames.shorten(plain) == (plain, None)
+    assert _shorten(plain) == (plain, None)
     assert counters.snapshot()["pyslab_refused_bytes"] == before + MIB
 
 
 def test_odd_frames_go_as_bytes(arena: Arena) -> None:
     array = arena.zeros((1000, 1000))
     strided = memoryview(array)[::2]
-    assert frames.shorten([strided])[1] is None
-    assert frames.shorten([])[0] == []
+    assert _shorten([strided])[1] is None
+    assert _shorten([])[0] == []
     assert frames.restore([]) == ([], 0)
 
 
 def test_lost_handles_are_a_broken_connection(arena: Arena) -> None:
-    short, sender = frames.shorten([_view(arena.zeros(100_000)), _view(arena.zeros(100_000))])
+    short, sender = _shorten([_view(arena.zeros(100_000)), _view(arena.zeros(100_000))])
     assert sender is not None
     sender.revoke()
     before = counters.snapshot()["pyslab_lost_messages"]
@@ -102,8 +106,8 @@ def test_lost_handles_are_a_broken_connection(arena: Arena) -> None:
 
 def test_one_lost_handle_keeps_no_other_block(arena: Arena) -> None:
     first, second = arena.zeros(100_000), arena.zeros(100_000)
-    lost, sender = frames.shorten([_view(first)])
-    good, _ = frames.shorten([_view(second)])
+    lost, sender = _shorten([_view(first)])
+    good, _ = _shorten([_view(second)])
     assert sender is not None
     sender.revoke()
     both = [msgpack.unpackb(made[0][len(frames._MARK) :])[1][0][0] for made in (lost, good)]
@@ -119,7 +123,7 @@ def test_damaged_messages_are_errors(arena: Arena) -> None:
     array = arena.from_array(np.arange(200_000, dtype="u1"))
     rng = random.Random(3)
     for _ in range(1000):
-        short, sender = frames.shorten([b"head", _view(array)])
+        short, sender = _shorten([b"head", _view(array)])
         assert sender is not None
         damaged = bytearray(short[0])
         for _ in range(rng.randrange(1, 4)):
@@ -132,7 +136,7 @@ def test_damaged_messages_are_errors(arena: Arena) -> None:
 
 def test_another_process_reads_in_place(arena: Arena) -> None:
     array = arena.from_array(np.arange(MIB, dtype="u1"))
-    short, _ = frames.shorten([_view(array)])
+    short, _ = _shorten([_view(array)])
     peer = Peer()
     try:
         peer.ask("from pyslab._dask import frames")
@@ -167,10 +171,10 @@ def test_ended_connections_take_their_handles_back(arena: Arena) -> None:
     link = links.agree(mine, mine)
     assert link is not None
     for _ in range(3):
-        _, sender = frames.shorten([_view(arena.zeros(100_000))])
+        _, sender = _shorten([_view(arena.zeros(100_000))])
         assert sender is not None
         link.remember(sender)
-    opened, sender = frames.shorten([_view(arena.zeros(100_000))])
+    opened, sender = _shorten([_view(arena.zeros(100_000))])
     assert sender is not None
     link.remember(sender)
     held = frames.restore(opened)

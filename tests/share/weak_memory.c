@@ -1,5 +1,6 @@
 /* weak_memory.c - the memory of weak.h: words with histories, the heap, and what the compiler
  * calls. Compiled without the sanitizer. */
+#include "plain_calls.h"
 #include "weak_machine.h"
 
 struct word words[MAX_WORDS];
@@ -228,50 +229,14 @@ static void on_fence(void)
 
 /* --- what the compiler calls ------------------------------------------------------------ */
 
-void __tsan_init(void);
-void __tsan_func_entry(void *caller);
-void __tsan_func_exit(void);
 void __tsan_atomic_thread_fence(int order);
 
-void __tsan_init(void) {}
-void __tsan_func_entry(void *caller)
-{
-    (void)caller;
-}
-void __tsan_func_exit(void) {}
 void __tsan_atomic_thread_fence(int order)
 {
     (void)order;
     if (run.exploring)
         on_fence();
 }
-
-/* Plain accesses are to the process's own memory: in the table all is atomic. */
-#define PLAIN(name)                                                                                \
-    void name(void *address);                                                                      \
-    void name(void *address)                                                                       \
-    {                                                                                              \
-        (void)address;                                                                             \
-    }
-PLAIN(__tsan_read1)
-PLAIN(__tsan_read2)
-PLAIN(__tsan_read4)
-PLAIN(__tsan_read8)
-PLAIN(__tsan_read16)
-PLAIN(__tsan_write1)
-PLAIN(__tsan_write2)
-PLAIN(__tsan_write4)
-PLAIN(__tsan_write8)
-PLAIN(__tsan_write16)
-
-#define RANGE(name)                                                                                \
-    void name(void *address, unsigned long bytes);                                                 \
-    void name(void *address, unsigned long bytes)                                                  \
-    {                                                                                              \
-        (void)address, (void)bytes;                                                                \
-    }
-RANGE(__tsan_read_range)
-RANGE(__tsan_write_range)
 
 #define ATOMIC(bits, type)                                                                         \
     type __tsan_atomic##bits##_load(const volatile type *address, int order);                      \

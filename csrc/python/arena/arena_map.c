@@ -25,58 +25,68 @@ static bool map_arguments(const ArenaObject *self, PyObject *args, const char *f
     return false;
 }
 
-PyObject *arena_page_spans(PyObject *op, PyObject *args)
+static void map_free(struct page_map *map)
 {
-    ArenaObject *self = (ArenaObject *)op;
+    PyMem_Free(map->spans);
+    PyMem_Free(map->cells);
+    PyMem_Free(map);
+}
+
+/* A map of the frames that the arguments say, without its arrays; NULL with an exception. */
+static struct page_map *map_new(const ArenaObject *self, PyObject *args, const char *format)
+{
     struct page_map *map;
-    PyObject *result = NULL;
 
     if (!arena_is_mapped(self))
         return NULL;
     map = PyMem_Calloc(1, sizeof *map);
     if (map == NULL)
-        return PyErr_NoMemory();
-    if (map_arguments(self, args, "II|I:_page_spans", map)) {
-        map->spans = PyMem_Calloc(map->end - map->start, sizeof *map->spans);
-        if (map->spans == NULL) {
-            PyErr_NoMemory();
-        } else {
-            page_map_read(self->core, map);
-            result = PyBytes_FromStringAndSize((char *)map->spans,
-                                               (Py_ssize_t)(map->nr_spans * sizeof *map->spans));
-        }
-    }
-    PyMem_Free(map->spans);
+        PyErr_NoMemory();
+    else if (map_arguments(self, args, format, map))
+        return map;
     PyMem_Free(map);
+    return NULL;
+}
+
+PyObject *arena_page_spans(PyObject *op, PyObject *args)
+{
+    ArenaObject *self = (ArenaObject *)op;
+    struct page_map *map = map_new(self, args, "II|I:_page_spans");
+    PyObject *result = NULL;
+
+    if (map == NULL)
+        return NULL;
+    map->spans = PyMem_Calloc(map->end - map->start, sizeof *map->spans);
+    if (map->spans == NULL) {
+        PyErr_NoMemory();
+    } else {
+        page_map_read(self->core, map);
+        result = PyBytes_FromStringAndSize((char *)map->spans,
+                                           (Py_ssize_t)(map->nr_spans * sizeof *map->spans));
+    }
+    map_free(map);
     return result;
 }
 
 PyObject *arena_page_cells(PyObject *op, PyObject *args)
 {
     ArenaObject *self = (ArenaObject *)op;
-    struct page_map *map;
+    struct page_map *map = map_new(self, args, "III:_page_cells");
     PyObject *result = NULL;
+    size_t nr;
 
-    if (!arena_is_mapped(self))
-        return NULL;
-    map = PyMem_Calloc(1, sizeof *map);
     if (map == NULL)
-        return PyErr_NoMemory();
-    if (map_arguments(self, args, "III:_page_cells", map)) {
-        size_t nr = (map->end - map->start - 1) / (1u << map->order) + 1;
-
-        map->cells = PyMem_Calloc(nr, sizeof *map->cells);
-        if (map->cells == NULL) {
-            PyErr_NoMemory();
-        } else {
-            page_map_read(self->core, map);
-            result = Py_BuildValue("y#y#", (char *)map->cells,
-                                   (Py_ssize_t)(nr * sizeof *map->cells), (char *)map->nr_free,
-                                   (Py_ssize_t)sizeof map->nr_free);
-        }
+        return NULL;
+    nr = (map->end - map->start - 1) / (1u << map->order) + 1;
+    map->cells = PyMem_Calloc(nr, sizeof *map->cells);
+    if (map->cells == NULL) {
+        PyErr_NoMemory();
+    } else {
+        page_map_read(self->core, map);
+        result = Py_BuildValue("y#y#", (char *)map->cells, (Py_ssize_t)(nr * sizeof *map->cells),
+                               (char *)map->nr_free, (Py_ssize_t)sizeof map->nr_free);
     }
-    PyMem_Free(map->cells);
-    PyMem_Free(map);
+    map_free(map);
     return result;
 }
 

@@ -28,7 +28,16 @@ from pyslab._dask import counters
 from pyslab._sharing.numpy import to_shared
 from pyslab.errors import NotAttachedError, PyslabError
 
-__all__ = ["COPY_MIN_BYTES", "LostFrames", "UnreachableHeap", "copied_bytes", "restore", "shorten"]
+__all__ = [
+    "COPY_MIN_BYTES",
+    "LostFrames",
+    "Run",
+    "UnreachableHeap",
+    "copied_bytes",
+    "restore",
+    "runs_of",
+    "shorten",
+]
 
 logger = logging.getLogger("distributed.pyslab")
 
@@ -48,7 +57,7 @@ class UnreachableHeap(LostFrames):
 
 
 @dataclass
-class _Run:
+class Run:
     """Frames behind one another in memory: one array, or shards of one."""
 
     address: int
@@ -64,25 +73,26 @@ class _Run:
         return as_strided(self.first, (self.nbytes,), (1,), writeable=False)
 
 
-def _runs(frames: list[Frame]) -> list[_Run]:
-    runs: list[_Run] = []
+def runs_of(frames: list[Frame]) -> list[Run]:
+    """Return what of the frames may go as parcels."""
+    runs: list[Run] = []
     for index, frame in enumerate(frames):
         if not isinstance(frame, memoryview) or not frame.nbytes or not frame.c_contiguous:
             continue
         array = np.frombuffer(frame, "u1")
         address = array.__array_interface__["data"][0]
         if not runs or runs[-1].parts[-1][0] != index - 1 or not runs[-1].takes(address, frame.obj):
-            runs.append(_Run(address, frame.obj, array))
+            runs.append(Run(address, frame.obj, array))
         runs[-1].nbytes += frame.nbytes
         runs[-1].parts.append((index, frame.nbytes))
     return [run for run in runs if run.nbytes >= _PAGE_BYTES]
 
 
-def copied_bytes(frames: list[Frame]) -> int:
+def copied_bytes(runs: list[Run]) -> int:
     """Return how many bytes shorten() would copy into a heap: that may take a while."""
     return sum(
         run.nbytes
-        for run in _runs(frames)
+        for run in runs
         if run.nbytes >= COPY_MIN_BYTES and not _array_is_shared(run.first)
     )
 
@@ -98,7 +108,7 @@ def _refused(nbytes: int) -> None:
     counters.count("pyslab_refused_bytes", nbytes)
 
 
-def _parcel(sender: ArraySender, run: _Run) -> bytes | None:
+def _parcel(sender: ArraySender, run: Run) -> bytes | None:
     """Return the parcel of a run; None: it goes as bytes."""
     array = run.array()
     if not _array_is_shared(run.first):
@@ -116,8 +126,8 @@ def _parcel(sender: ArraySender, run: _Run) -> bytes | None:
     return parcel
 
 
-def shorten(frames: list[Frame]) -> tuple[list[Frame], ArraySender | None]:
-    """Return the frames with parcels in the place of large ones, and who can take them back.
+def shorten(frames: list[Frame], runs: list[Run]) -> tuple[list[Frame], ArraySender | None]:
+    """Return the frames with parcels in the place of their runs, and who can take them back.
 
     Without any parcel the frames are returned as they are, and None.
     """
@@ -125,7 +135,7 @@ def shorten(frames: list[Frame]) -> tuple[list[Frame], ArraySender | None]:
     parcels: list[tuple[bytes, list[tuple[int, int]]]] = []
     gone: set[int] = set()
     try:
-        for run in _runs(frames):
+        for run in runs:
             parcel = _parcel(sender, run)
             if parcel is not None:
                 parcels.append((parcel, run.parts))

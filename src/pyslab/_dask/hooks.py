@@ -53,10 +53,11 @@ async def _to_frames(msg: Any, allow_offload: bool = True, **kwargs: Any) -> lis
     if link is None:
         return frames
     links.take_back()
-    if allow_offload and frames_of.copied_bytes(frames) >= _OFFLOAD_COPY_BYTES:
-        frames, sender = await offload(frames_of.shorten, frames)
+    runs = frames_of.runs_of(frames)
+    if allow_offload and frames_of.copied_bytes(runs) >= _OFFLOAD_COPY_BYTES:
+        frames, sender = await offload(frames_of.shorten, frames, runs)
     else:
-        frames, sender = frames_of.shorten(frames)
+        frames, sender = frames_of.shorten(frames, runs)
     if sender is not None:
         link.remember(sender)
     return frames

@@ -17,6 +17,7 @@ import os
 import threading
 import time
 from collections import deque
+from functools import cache
 from typing import Any
 
 from pyslab._core import ArraySender
@@ -34,6 +35,7 @@ _ended: list[tuple[float, deque[ArraySender]]] = []
 _receives = True
 
 
+@cache
 def _host() -> str:
     named = os.environ.get("PYSLAB_DASK_HOST")
     if named:

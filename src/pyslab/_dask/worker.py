@@ -97,6 +97,7 @@ def _make_heap(size: int | str, writable: bool) -> sharing.NumpySharing | None:
 
 async def begin(server: Any, size: int | str, writable: bool) -> None:
     """Make the worker's heap and all that belongs to it; again: nothing."""
+    hooks.install()
     if id(server) in _begun:
         return
     _begun[id(server)] = _Begun(server, _make_heap(size, writable))

@@ -75,17 +75,7 @@ class MapRow(NamedTuple):
 
 @dataclass(frozen=True)
 class MapData:
-    """Frames of an arena by use; see PageMap.
-
-    order: A cell is 2**order frames; 0: the map is exact, and has spans.
-    start: Its first frame.
-    end: The frame behind its last.
-    zones: Lowest first.
-    spans: Every block, and parts of free ones that differ; empty unless the map is exact.
-    cells: Summed up; empty if the map is exact.
-    mapped: (pfn, nr_pages) of high frames that vmalloc, vmap, a ring or a window shows.
-    free_blocks: By zone the number of free blocks of each order, of the whole arena.
-    """
+    """What PageMap (page_map.py) shows; its text has the fields."""
 
     order: int
     start: int

@@ -15,9 +15,8 @@ from typing import Any
 
 from pyslab import numpy_handler
 from pyslab._arena.arena import Arena
-from pyslab._arena.reports import CoreArena
 from pyslab._arguments import size_option
-from pyslab._core import _array_is_shared, _arrivals_writable, _numpy_process_arena, ffi, lib
+from pyslab._core import _array_is_shared, _arrivals_writable, _numpy_process_arena
 from pyslab._sharing import hooks
 
 __all__ = ["NumpySharing", "share_numpy", "to_shared"]
@@ -90,18 +89,11 @@ class NumpySharing:
         return f"<pyslab.share_numpy size={self.nbytes} writable={self.writable}, {state}>"
 
 
-def _in_transit(arena: Arena) -> int:
-    stats = ffi.new("pyslab_share_stats *")
-    with CoreArena(arena) as handle:
-        lib.pyslab_share_stats_read(handle, stats)
-    return int(stats.nr_in_transit)
-
-
 def _wait_for_receivers(arena: Arena) -> None:
     """Give receivers time to open what is on its way, since the heap goes with its process."""
     end = time.monotonic() + _EXIT_WAIT_S
     pause = 0.001
-    while not arena.closed and _in_transit(arena) and time.monotonic() < end:
+    while not arena.closed and arena.in_transit() and time.monotonic() < end:
         time.sleep(pause)
         pause = min(2 * pause, 0.05)
 

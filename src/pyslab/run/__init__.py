@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         help="stop at the very overrun or use after a free, with SIGSEGV; slower still",
     )
     parser.add_argument(
-        "--kfence", action="store_true", help="find misuse of a few blocks, at no cost in speed"
+        "--kfence", action="store_true", help="find misuse of a few blocks, at little cost in speed"
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
