@@ -409,7 +409,7 @@ void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
     out->cached_objects = count.nr;
     /* Other threads move objects meanwhile, so that the sheaves may seem to have more than all. */
     out->live_objects = inuse > count.nr ? inuse - count.nr : 0;
-    out->live_objects += fence_live_objects(cache, NULL, 0);
+    out->live_objects += fence_live_objects(cache, NULL, 0) + load_relaxed(&cache->nr_guarded);
 }
 
 /* --- set-up ------------------------------------------------------------- */

@@ -127,6 +127,23 @@ def test_bytes_in_the_same_frame() -> None:
         assert ("kmalloc-112", 101) == (found.value.cache, found.value.size)
 
 
+@pytest.mark.parametrize("mode", ["no", "all", "below"])
+def test_figures_count_guarded_objects(mode: Any) -> None:
+    """A cache tells how many of its objects are live, with a guard and without."""
+    with pyslab.Arena("64MiB", guard=mode) as arena:
+        cache = arena.kmem_cache_create("figures", 64)
+
+        def live() -> int:
+            return next(c.live_objects for c in arena.caches() if c.name == "figures")
+
+        objects = [cache.alloc() for _ in range(5)]
+        assert 5 == live()
+        objects.pop()
+        assert 4 == live()
+        del objects
+        assert 0 == live()
+
+
 def test_leaks_are_told() -> None:
     """Of a guarded block as of others, by the bytes of its class."""
     with pyslab.Arena("1MiB", guard="all", track="leaks") as arena:
