@@ -5,7 +5,8 @@
 # All build and install the package first, if anything it is made of has changed.
 # Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
 #       make install-c | clean
-#       make pythons | test-pythons   other interpreters;  aarch64 | musl   other machines
+#       make pythons | test-pythons   other interpreters
+#       make aarch64 | musl | large-pages   other machines
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
 PYTHON ?= python3
@@ -19,7 +20,8 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
-        wheels release install-c pythons test-pythons aarch64 musl bench-dask dask-deaths clean
+        wheels release install-c pythons test-pythons aarch64 musl large-pages bench-dask \
+        dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -151,6 +153,16 @@ musl: $(VENV)/.stamp-tools
 	$(C_TESTS) -B build/musl -DPYSLAB_CHECK_LEVEL=2 -DCMAKE_C_COMPILER=musl-gcc >/dev/null
 	$(CMAKE) --build build/musl -j2 >/dev/null
 	$(RUN_C_TESTS) build/musl
+
+# The C tests as on a system with pages of 16 and 64 KiB; not in CI. What is refused there is in a
+# list.
+large-pages: $(VENV)/.stamp-tools
+	for kib in 16 64; do \
+	  $(C_TESTS) -B build/pages-$$kib -DPYSLAB_CHECK_LEVEL=2 -DPYSLAB_PRETEND_PAGE_KIB=$$kib \
+	    >/dev/null && $(CMAKE) --build build/pages-$$kib -j2 >/dev/null && \
+	  PATH="$(abspath $(BIN)):$$PATH" \
+	    $(BIN)/python tools/c_tests_elsewhere.py build/pages-$$kib tests/c/large_pages.txt || exit 1; \
+	done
 
 # Ten thousand deaths of processes that share arenas; not in CI.
 deaths: c-tests

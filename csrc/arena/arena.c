@@ -53,6 +53,9 @@ static int options_check(const pyslab_arena_options *options)
     if (options->shared != PYSLAB_SHARE_NO &&
         (options->hugepages != PYSLAB_HUGEPAGES_NO || os_page_bytes() > PAGE_SIZE))
         return PYSLAB_EINVAL;
+    /* Guards lie between frames, access is a matter of pages. */
+    if (options->guard >= PYSLAB_GUARD_ALL && os_page_bytes() > PAGE_SIZE)
+        return PYSLAB_EINVAL;
     if (options->background_purge != 0 && options->purge_delay_ms == PURGE_NEVER)
         return PYSLAB_EINVAL;
     if (options->size_bytes > (uint64_t)MAX_ARENA_PAGES << PAGE_SHIFT)
@@ -81,6 +84,8 @@ static size_t arena_align(size_t bytes, unsigned max_order)
     unsigned order = min_uint(order_for_pages(bytes >> PAGE_SHIFT), max_order);
     size_t align = PAGE_SIZE << order;
 
+    if (align < os_page_bytes())
+        align = os_page_bytes();
     return bytes >= MIN_ARENA_ALIGN && align < MIN_ARENA_ALIGN ? MIN_ARENA_ALIGN : align;
 }
 
@@ -271,13 +276,14 @@ static uint32_t init_bit(uint32_t option, const char *variable, uint32_t bit)
     return option == PYSLAB_INIT_YES ? bit : 0;
 }
 
-/* ALL or BELOW, else NO: other processes that use blocks of a shared arena know no guards. */
+/* ALL or BELOW, else NO: other processes that use blocks of a shared arena know no guards, and
+ * larger host pages can have none. */
 static uint32_t guard_mode(const pyslab_arena_options *options)
 {
     char text[8];
 
     if (options->guard != PYSLAB_GUARD_DEFAULT || options->shared != PYSLAB_SHARE_NO ||
-        !os_environment("PYSLAB_GUARD", text, sizeof text))
+        os_page_bytes() > PAGE_SIZE || !os_environment("PYSLAB_GUARD", text, sizeof text))
         return options->shared == PYSLAB_SHARE_NO ? options->guard : PYSLAB_GUARD_NO;
     if (strcmp(text, "below") == 0)
         return PYSLAB_GUARD_BELOW;

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -30,13 +31,23 @@ static bool is_whole_pages(const void *p, size_t bytes)
     return bytes != 0 && (((uintptr_t)p | bytes) & (os_page_bytes() - 1)) == 0;
 }
 
+/* Of frames that are smaller than the host's pages, a range may end inside a page. The system would
+ * round its length up, over what lies behind: so it is refused here. */
+static bool is_refused(const void *p, size_t bytes)
+{
+    CHECK(bytes != 0 && (((uintptr_t)p | bytes) & (PAGE_SIZE - 1)) == 0);
+    if (is_whole_pages(p, bytes))
+        return false;
+    errno = EINVAL;
+    return true;
+}
+
 /* Replaces what is mapped in the range. */
 static int map_fixed_as(void *p, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
     void *got;
 
-    CHECK(is_whole_pages(p, bytes));
-    if (fault_here())
+    if (is_refused(p, bytes) || fault_here())
         return PYSLAB_EOS;
     got = mmap(p, bytes, protection, flags | MAP_FIXED, fd, offset);
     return got == MAP_FAILED ? PYSLAB_EOS : PYSLAB_OK;
@@ -92,60 +103,54 @@ int os_uncommit(void *p, size_t bytes)
 
 int os_deny(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
-    return mprotect(p, bytes, PROT_NONE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+    return !is_refused(p, bytes) && mprotect(p, bytes, PROT_NONE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_allow(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
-    if (fault_here())
+    if (is_refused(p, bytes) || fault_here())
         return PYSLAB_EOS;
     return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_deny_writes(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
-    if (fault_here())
+    if (is_refused(p, bytes) || fault_here())
         return PYSLAB_EOS;
     return mprotect(p, bytes, PROT_READ) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 void os_dump(void *p, size_t bytes, bool wanted)
 {
-    CHECK(is_whole_pages(p, bytes));
-    (void)madvise(p, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);
+    if (!is_refused(p, bytes))
+        (void)madvise(p, bytes, wanted ? MADV_DODUMP : MADV_DONTDUMP);
 }
 
 void os_release(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
+    CHECK(is_whole_pages(p, (size_t)align_up(bytes, os_page_bytes())));
     munmap(p, bytes);
 }
 
 int os_discard(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
-    return madvise(p, bytes, MADV_DONTNEED) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+    return !is_refused(p, bytes) && madvise(p, bytes, MADV_DONTNEED) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 void os_advise_hugepages(void *p, size_t bytes, bool wanted)
 {
-    CHECK(is_whole_pages(p, bytes));
-    (void)madvise(p, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    if (!is_refused(p, bytes))
+        (void)madvise(p, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 int os_prefault(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
-    return madvise(p, bytes, MADV_POPULATE_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+    return !is_refused(p, bytes) && madvise(p, bytes, MADV_POPULATE_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_lock_memory(void *p, size_t bytes)
 {
-    CHECK(is_whole_pages(p, bytes));
-    return mlock(p, bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+    return !is_refused(p, bytes) && mlock(p, bytes) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 uint64_t os_physical_bytes(void)
@@ -172,6 +177,11 @@ size_t os_page_bytes(void)
     long bytes = sysconf(_SC_PAGESIZE);
 
     return bytes > 0 ? (size_t)bytes : PAGE_SIZE;
+}
+
+size_t os_statm_page_bytes(void)
+{
+    return getauxval(AT_PAGESZ);
 }
 
 size_t os_hugepage_bytes(void)

@@ -31,7 +31,10 @@ int os_commit(void *p, size_t bytes, bool overcommit);
  * pre: both multiples of the huge page; inside a reservation (unchecked: as os_commit) */
 int os_commit_hugetlb(void *p, size_t bytes);
 
-/* Makes a range what os_reserve gave: address space without memory and without access.
+/* From here on: a range of whole frames that are not whole pages of the host is refused (EOS, and
+ * EINVAL in errno), where the host's pages are larger.
+ *
+ * Makes a range what os_reserve gave: address space without memory and without access.
  * pre: whole pages; inside a reservation (unchecked: as os_commit). EOS */
 int os_uncommit(void *p, size_t bytes);
 
@@ -98,6 +101,8 @@ void os_stdio_release(void);
 void os_stdio_reset(void);
 /* Bytes of one host page. */
 size_t os_page_bytes(void);
+/* What /proc/PID/statm counts in: the same, but for builds that pretend larger pages. */
+size_t os_statm_page_bytes(void);
 /* Bytes of one huge page of the host, 0 if it has none. */
 size_t os_hugepage_bytes(void);
 /* CPUs that were online at the first call. */

@@ -52,7 +52,7 @@ static uint64_t read_number(const char *path)
 
 uint64_t os_mapped_bytes(void)
 {
-    return read_number("/proc/self/statm") * os_page_bytes();
+    return read_number("/proc/self/statm") * os_statm_page_bytes();
 }
 
 uint64_t os_max_mappings(void)

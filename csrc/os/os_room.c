@@ -50,8 +50,8 @@ uint64_t os_room_bytes(void)
     if (read_text("/proc/self/statm", text, sizeof text) &&
         sscanf(text, "%llu %*u %*u %*u %*u %llu", &addresses, &data) != 2)
         addresses = data = 0;
-    return min_bytes(limit_room(RLIMIT_AS, addresses * os_page_bytes()),
-                     limit_room(RLIMIT_DATA, data * os_page_bytes()));
+    return min_bytes(limit_room(RLIMIT_AS, addresses * os_statm_page_bytes()),
+                     limit_room(RLIMIT_DATA, data * os_statm_page_bytes()));
 }
 
 /* --- the limit of the cgroup -------------------------------------------- */

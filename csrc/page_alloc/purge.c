@@ -11,19 +11,29 @@
 
 /* --- purging ------------------------------------------------------------ */
 
+/* The smallest block that the system takes: 0 unless its pages are larger than a frame. */
+static unsigned host_page_order(void)
+{
+    unsigned order = 0;
+
+    while (PAGE_SIZE << order < os_page_bytes())
+        order++;
+    return order;
+}
+
 /* The lowest order that a block is taken from. Orders of which no block was taken lately go first;
  * if there are whole huge pages among these, only such are taken: to give back less would cost the
  * run its huge pages (hugepage.h) and more faults. NR_ORDERS: what is left to go is less than one,
  * so nothing more does. */
 static unsigned lowest_victim_locked(const struct zone *zone, uint64_t max_pages)
 {
-    unsigned huge = min_uint(PCP_HUGE_ORDER, zone->max_order);
+    unsigned huge = min_uint(PCP_HUGE_ORDER, zone->max_order), least = host_page_order();
     uint32_t dirty = zone->free_orders[FREE_DIRTY], cold = dirty & ~zone->hot_orders;
 
     lock_assert_held(&zone->lock);
     if ((cold != 0 ? cold : dirty) >> huge == 0)
-        return 0;
-    return max_pages >> huge != 0 ? huge : NR_ORDERS;
+        return max_pages >> least != 0 ? least : NR_ORDERS;
+    return max_pages >> huge != 0 && huge >= least ? huge : NR_ORDERS;
 }
 
 /* Takes one dirty free block out of the buddy, so that nobody gets it while the system works on
@@ -73,8 +83,7 @@ uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages
     unsigned order = 0;
     uint32_t pfn, nr_dirty = 0;
 
-    /* A host page larger than a frame would take its neighbours along. */
-    if (pa->purge.fixed || PAGE_SIZE % os_page_bytes() != 0)
+    if (pa->purge.fixed)
         return 0;
     /* A file on disk keeps what was in its free frames; the parent's are not ours. */
     if ((pa->forked || frame_map_is_on_disk(&pa->map)) && zone->type >= PYSLAB_ZONE_HIGHMEM)

@@ -7,6 +7,8 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 
+#include <errno.h>
+
 #define GUARD_BYTES PAGE_SIZE
 #define LAZY_PAGES_PER_CPU_BIT ((uint64_t)(32u << 20) >> PAGE_SHIFT) /* the kernel's 32 MiB */
 
@@ -374,17 +376,30 @@ static int area_open_fitted(struct vm *vm, const struct vm_area *area, size_t by
     return PYSLAB_OK;
 }
 
+/* Frames are mapped one by one, which a system with larger pages cannot do. */
+static int can_map(const struct page_alloc *pa)
+{
+    if (pa->forked)
+        return PYSLAB_EFORKED;
+    if (os_page_bytes() <= PAGE_SIZE)
+        return PYSLAB_OK;
+    errno = ENOTSUP;
+    return PYSLAB_EOS;
+}
+
 static int alloc_copies(struct vm *vm, size_t bytes, uint32_t nr_copies, uint32_t gfp, void **out)
 {
     struct page_alloc *pa = vm->pages;
     uint64_t nr_pages = bytes_to_pages(bytes);
     struct vm_area *area;
-    int error = PYSLAB_ENOMEM;
+    int error;
 
     if (!gfp_valid(gfp) || bytes == 0)
         return PYSLAB_EINVAL;
-    if (pa->forked)
-        return PYSLAB_EFORKED;
+    error = can_map(pa);
+    if (error != PYSLAB_OK)
+        return error;
+    error = PYSLAB_ENOMEM;
     if (nr_pages > pa->map.nr_pages - pa->map.nr_mapped ||
         should_fail(pa->faults, NULL, nr_pages << PAGE_SHIFT, gfp))
         return PYSLAB_ENOMEM;
@@ -447,8 +462,9 @@ int vm_map(struct vm *vm, const uint32_t *pfns, uint32_t nr, void **out)
 
     if (nr == 0)
         return PYSLAB_EINVAL;
-    if (pa->forked)
-        return PYSLAB_EFORKED;
+    error = can_map(pa);
+    if (error != PYSLAB_OK)
+        return error;
     area = os_heap_alloc(area_record_bytes(nr));
     if (area == NULL)
         return PYSLAB_ENOMEM;

@@ -27,8 +27,12 @@ static inline void rig_expect_check(bool ok, const struct finding *f)
 
 static inline void *rig_map(size_t bytes, size_t align)
 {
+    size_t page = os_page_bytes(); /* may be larger than a frame: csrc/os/os_pretend.c */
     void *p = NULL;
 
+    bytes = (size_t)align_up(bytes, page);
+    if (align < page)
+        align = page;
     if (os_reserve(bytes, align, &p) != PYSLAB_OK || os_commit(p, bytes, true) != PYSLAB_OK)
         abort();
     return p;

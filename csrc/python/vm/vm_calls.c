@@ -11,6 +11,8 @@
 #include "python/pages/page_object.h"
 #include "python/tracing/tracing.h"
 
+#include <errno.h>
+
 /* --- Buffers of an area -------------------------------------------------- */
 
 /* In a forked child the area is the parent's: there the Buffer dies and gives nothing back. */
@@ -42,6 +44,7 @@ static const struct buffer_ops vm_buffer_ops = {
 static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t gfp)
 {
     pyslab_vm_stats stats;
+    int system = errno;
 
     if (code == PYSLAB_ENOMEM)
         return raise_out_of_high_memory(self, nbytes, gfp);
@@ -63,6 +66,11 @@ static PyObject *raise_vm(ArenaObject *self, int code, size_t nbytes, uint32_t g
             "memory, and its limit of addresses left no room for a second way; hint: close "
             "descriptors before making arenas, or raise the limit (ulimit -v)",
             nbytes);
+    else if (code == PYSLAB_EOS && system == ENOTSUP)
+        PyErr_Format(objects.error,
+                     "cannot map %zu bytes: this system has pages of more than 4 KiB, and vmalloc, "
+                     "vmap and rings map frames of 4 KiB one by one",
+                     nbytes);
     else if (code == PYSLAB_EOS || code == PYSLAB_ELIMIT)
         PyErr_Format(objects.out_of_memory, "cannot map %zu bytes: %s", nbytes,
                      pyslab_strerror(code));

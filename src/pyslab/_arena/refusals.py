@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 
 from pyslab import _hints as hints
@@ -49,6 +50,11 @@ def _creation_error(code: int, error: int, options: hints.Any) -> Exception:
         return ValueError(
             "this arena cannot have these zones: with hugepages='require' the zones with "
             "addresses must be whole huge pages, and high zones need host pages of 4 KiB"
+        )
+    if code == lib.PYSLAB_EINVAL and mmap.PAGESIZE > 4096:
+        return ValueError(
+            f"this system has pages of {mmap.PAGESIZE} bytes: shared arenas, guards and high "
+            "zones need pages of 4096"
         )
     if code != lib.PYSLAB_EOS:
         return OutOfMemoryError(f"cannot make an arena of {size} bytes: {_strerror(code)}")
