@@ -163,25 +163,18 @@ EXPORTED void *pvalloc(size_t size)
 
 /* --- C++'s operators ---------------------------------------------------------------- */
 
-/* They may throw: the guard ends then too (-fexceptions). */
-static inline void calls_leave(const bool *entered)
+/* Those of the C++ runtime call malloc and free, whose hooks see them. */
+static always_inline bool calls_own_operators(void)
 {
-    (void)entered;
-    interpose_leave();
+    return load_relaxed(&interpose_own_operators);
 }
 
-#define CALLS_GUARDED                                                                              \
-    bool calls_entered __attribute__((cleanup(calls_leave), unused)) = (interpose_enter(), true)
-
+/* One that throws comes back to the caller, not here. */
 #define CALLS_NEW_OF(returns, name, parameters, arguments, align)                                  \
-    static returns calls_##name parameters                                                         \
-    {                                                                                              \
-        CALLS_GUARDED;                                                                             \
-        return NEXT(name) arguments;                                                               \
-    }                                                                                              \
     EXPORTED returns name parameters                                                               \
     {                                                                                              \
-        return calls_allocated(INTERPOSE_NEW, calls_##name arguments, size, align);                \
+        void *p = NEXT(name) arguments;                                                            \
+        return calls_own_operators() ? calls_allocated(INTERPOSE_NEW, p, size, align) : p;         \
     }
 #define CALLS_NEW(returns, name, parameters, arguments)                                            \
     CALLS_NEW_OF(returns, name, parameters, arguments, 0)
@@ -190,10 +183,8 @@ static inline void calls_leave(const bool *entered)
 #define CALLS_DELETE(returns, name, parameters, arguments)                                         \
     EXPORTED returns name parameters                                                               \
     {                                                                                              \
-        if (calls_freeing(p)) {                                                                    \
-            CALLS_GUARDED;                                                                         \
+        if (!calls_own_operators() || calls_freeing(p))                                            \
             NEXT(name) arguments;                                                                  \
-        }                                                                                          \
     }
 
 INTERPOSE_NEWS(CALLS_NEW)

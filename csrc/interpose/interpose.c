@@ -268,6 +268,7 @@ enum search {
 };
 
 static _Atomic int search;
+_Atomic bool interpose_own_operators;
 
 /* The library that an address lies in; NULL: none. */
 static const void *library_of(const void *address)
@@ -304,8 +305,11 @@ static void *next_in(const void *library, const char *name)
 #define FIND_OPERATOR(returns, name, parameters, arguments)                                        \
     STORE_OR_MADE(name, dlsym(RTLD_NEXT, #name));
 
-static void find_operators(void)
+static void find_operators(const void *library)
 {
+    const void *runtime = library_of(dlsym(RTLD_NEXT, "_Znwm"));
+
+    store_relaxed(&interpose_own_operators, runtime == NULL || runtime == library);
     INTERPOSE_OPERATORS(FIND_OPERATOR)
 }
 
@@ -336,7 +340,7 @@ static void find_all(void)
     STORE_OR_MADE(malloc_usable_size, next_in(library, "malloc_usable_size"));
     STORE_OR_MADE(free_sized, next_in(library, "free_sized"));
     STORE_OR_MADE(free_aligned_sized, next_in(library, "free_aligned_sized"));
-    find_operators();
+    find_operators(library);
     STORE(calloc, dlsym(RTLD_NEXT, "calloc"));
     STORE(realloc, dlsym(RTLD_NEXT, "realloc"));
     STORE(free, dlsym(RTLD_NEXT, "free"));

@@ -86,6 +86,10 @@ struct interpose_next {
 
 extern struct interpose_next interpose_next INTERPOSE_HIDDEN;
 
+/* The operators beneath are the allocator's own, and so are seen by no other function. False: they
+ * are those of the C++ runtime, which calls malloc, where they are seen. Constant too. */
+extern _Atomic bool interpose_own_operators INTERPOSE_HIDDEN;
+
 /* NEXT(malloc)(size) calls the malloc beneath. */
 #define NEXT(name) load_relaxed(&interpose_next.name)
 
@@ -95,7 +99,7 @@ enum interpose_call {
     INTERPOSE_CALLOC,
     INTERPOSE_REALLOC,  /* realloc and reallocarray */
     INTERPOSE_MEMALIGN, /* every function that takes an alignment, or means the page's */
-    INTERPOSE_NEW,      /* operator new; of an alignment too */
+    INTERPOSE_NEW,      /* operator new, of an alignment too, if it is the allocator's own */
 };
 
 /* Depth of the guard in this thread; 0: what is called now is the program's own call. */
