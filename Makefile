@@ -4,7 +4,7 @@
 #
 # All build and install the package first, if anything it is made of has changed.
 # Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
-#       make install-c | clean
+#       make damaged-records | install-c | clean
 #       make pythons | test-pythons   other interpreters
 #       make aarch64 | musl | large-pages   other machines
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
@@ -20,7 +20,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
-        wheels release install-c pythons test-pythons aarch64 musl large-pages bench-dask \
+        wheels release install-c pythons test-pythons aarch64 musl large-pages damaged-records bench-dask \
         dask-deaths clean
 .DELETE_ON_ERROR:
 
@@ -167,6 +167,12 @@ large-pages: $(VENV)/.stamp-tools
 # Ten thousand deaths of processes that share arenas; not in CI.
 deaths: c-tests
 	build/c/test_random_death 10000
+
+# Ten thousand damaged record files, read under the address sanitizer; not in CI.
+damaged-records: $(VENV)/.stamp-tools
+	$(C_TESTS) -B build/asan -DPYSLAB_CHECK_LEVEL=1 -DPYSLAB_SANITIZE=address,undefined >/dev/null
+	$(CMAKE) --build build/asan -j2 --target test_read >/dev/null
+	DAMAGED_FILES=10000 build/asan/test_read
 
 # --- instructions, locks, page faults, system calls: counted, with bounds -------
 

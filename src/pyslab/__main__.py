@@ -1,6 +1,7 @@
 """python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
-has a program's arenas tracked, `doctor` looks at the machine, `slabinfo` has slabtop show an
-arena, `bench` measures, the options tell where things are."""
+has a program's arenas tracked, `record` and `replay` compare allocators for a program, `doctor`
+looks at the machine, `slabinfo` has slabtop show an arena, `bench` measures, the options tell
+where things are."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
            ... and find its memory errors:  pyslab run --hardened -- COMMAND
   leaks    tell what a Python program leaks:  pyslab leaks -- COMMAND
+  record   write each allocation and free of a program to a file
+  replay   do the same again on several allocators, and compare them
   doctor   tell what this machine offers, and what is in the way
   slabinfo slabtop over an arena:  pyslab slabinfo --as-proc -- slabtop -o
   bench    measure pyslab against other allocators:  pyslab bench --quick
@@ -91,6 +94,18 @@ def _leaks(arguments: Sequence[str]) -> int:
     return leaks_main(arguments)
 
 
+def _record(arguments: Sequence[str]) -> int:
+    from pyslab.record import main as record_main
+
+    return record_main(arguments)
+
+
+def _replay(arguments: Sequence[str]) -> int:
+    from pyslab.replay import main as replay_main
+
+    return replay_main(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from pyslab.doctor import main as doctor_main
 
@@ -116,6 +131,8 @@ def _help(arguments: Sequence[str]) -> int:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "leaks": _leaks,
+    "record": _record,
+    "replay": _replay,
     "doctor": _doctor,
     "slabinfo": _slabinfo,
     "bench": _bench,

@@ -63,7 +63,21 @@ def malloc_library() -> str:
     >>> pyslab.malloc_library()
     '.../pyslab/lib/libpyslab_malloc.so'
     """
-    path = os.path.join(_PACKAGE, "lib", "libpyslab_malloc.so")
+    return _in_lib("libpyslab_malloc.so")
+
+
+def record_library() -> str:
+    """Return the path of the library that `pyslab record` preloads; raises as malloc_library."""
+    return _in_lib("libpyslab_record.so")
+
+
+def replay_program() -> str:
+    """Return the path of the program that `pyslab replay` runs; raises as malloc_library."""
+    return _in_lib("pyslab_replay")
+
+
+def _in_lib(name: str) -> str:
+    path = os.path.join(_PACKAGE, "lib", name)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: install pyslab-alloc from a wheel or sdist")
     return path

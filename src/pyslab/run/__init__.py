@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from pyslab._installed import malloc_library
 from pyslab.run.program import preload_obstacle
 
-_NOT_FOUND = 127  # the shells' exit status for a command that is not there
-_NOT_STARTED = 126  # and for one that is there but cannot be started
+NOT_FOUND = 127  # the shells' exit status for a command that is not there
+NOT_STARTED = 126  # and for one that is there but cannot be started
+# Libraries that watch a malloc come before it, or they would see nothing.
+_INTERPOSERS = ("libpyslab_record.so", "libpyslab_profile.so")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,11 +56,14 @@ def preload_environment(
 ) -> dict[str, str]:
     """Return a copy of environment in which programs start on the library.
 
-    It is put before what LD_PRELOAD names already, and words are added to PYSLAB_MALLOC.
+    It is put before what LD_PRELOAD names already, but behind recorders and profilers, and words
+    are added to PYSLAB_MALLOC.
     """
     result = dict(environment)
     others = result.get("LD_PRELOAD", "").replace(":", " ").split()
-    result["LD_PRELOAD"] = ":".join([library, *(name for name in others if name != library)])
+    first = [name for name in others if os.path.basename(name) in _INTERPOSERS]
+    rest = [name for name in others if name != library and name not in first]
+    result["LD_PRELOAD"] = ":".join([*first, library, *rest])
     words = [word for word in result.get("PYSLAB_MALLOC", "").split(",") if word]
     wanted_words = {"stats": stats, "hardened": hardened, "guard": guard, "kfence": kfence}
     for word, wanted in wanted_words.items():
@@ -67,6 +72,18 @@ def preload_environment(
     if words:
         result["PYSLAB_MALLOC"] = ",".join(words)
     return result
+
+
+def start(prog: str, command: list[str], environment: Mapping[str, str]) -> int:
+    """Replace this process by the command; return an exit status only if that fails."""
+    try:
+        os.execvpe(command[0], command, environment)
+    except FileNotFoundError:
+        print(f"{prog}: {command[0]}: command not found", file=sys.stderr)
+        return NOT_FOUND
+    except (OSError, ValueError) as error:
+        print(f"{prog}: {command[0]}: {error}", file=sys.stderr)
+        return NOT_STARTED
 
 
 def main(argv: Sequence[str]) -> int:
@@ -82,13 +99,13 @@ def main(argv: Sequence[str]) -> int:
         library = malloc_library()
     except FileNotFoundError as error:
         print(f"pyslab run: {error}", file=sys.stderr)
-        return _NOT_STARTED
+        return NOT_STARTED
     if " " in library or ":" in library:
         print(f"pyslab run: LD_PRELOAD cannot name {library!r}: space or colon", file=sys.stderr)
-        return _NOT_STARTED
+        return NOT_STARTED
     if not command[0]:
         print("pyslab run: '': command not found", file=sys.stderr)
-        return _NOT_FOUND
+        return NOT_FOUND
     path = shutil.which(command[0])
     obstacle = None if path is None else preload_obstacle(path, library)
     if obstacle is not None:
@@ -105,11 +122,4 @@ def main(argv: Sequence[str]) -> int:
         guard=options.guard,
         kfence=options.kfence,
     )
-    try:
-        os.execvpe(command[0], command, environment)
-    except FileNotFoundError:
-        print(f"pyslab run: {command[0]}: command not found", file=sys.stderr)
-        return _NOT_FOUND
-    except (OSError, ValueError) as error:
-        print(f"pyslab run: {command[0]}: {error}", file=sys.stderr)
-        return _NOT_STARTED
+    return start("pyslab run", command, environment)

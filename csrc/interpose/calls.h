@@ -1,0 +1,213 @@
+/* calls.h - the functions that an interposer exports. Included once by each, in one file, below
+ * the definitions of its five hooks:
+ *
+ *   static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
+ *                                            size_t align);
+ *       A block was handed out. size: as the program asked. align: 0 where it asked for none.
+ *   static always_inline void hook_freeing(void *p);
+ *       Before a block goes back, while no other thread can get its address.
+ *   static always_inline uint64_t hook_resizing(void *p);
+ *   static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_t size);
+ *       Before and after realloc of a block, which may move: what the first returns is given to
+ *       the second. p is NULL if size is 0 and the block is gone, or if the old block stays.
+ *   static always_inline bool hook_wanted(void);
+ *       False: none of the above is called. Asked before each; a constant costs nothing.
+ *
+ * Hooks are called for what the program itself does: not for blocks of the early buffer, nor for
+ * what an interposer or an operator allocates in its turn. They keep errno as it is.
+ * Pointers are never NULL but where it is said.
+ * What it is not: a choice of what is exported: that is exports.map, the same for all interposers.
+ */
+#ifndef INTERPOSE_CALLS_H
+#define INTERPOSE_CALLS_H
+
+#include "interpose/interpose.h"
+
+#include <string.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+/* In no header of the C library, or not in each one's. */
+#define INTERPOSE_DECLARE(returns, name, parameters, arguments) EXPORTED returns name parameters;
+INTERPOSE_FUNCTIONS(INTERPOSE_DECLARE)
+INTERPOSE_OPERATORS(INTERPOSE_DECLARE)
+
+static always_inline bool calls_hooked(void)
+{
+    return likely(interpose_is_programs()) && hook_wanted();
+}
+
+static always_inline void *calls_allocated(enum interpose_call call, void *p, size_t size,
+                                           size_t align)
+{
+    if (likely(p != NULL) && calls_hooked() && likely(!interpose_is_early(p)))
+        hook_allocated(call, p, size, align);
+    return p;
+}
+
+/* True: the malloc beneath is to free it. */
+static always_inline bool calls_freeing(void *p)
+{
+    if (unlikely(interpose_is_early(p)))
+        return false;
+    if (likely(p != NULL) && calls_hooked())
+        hook_freeing(p);
+    return true;
+}
+
+EXPORTED void *malloc(size_t size)
+{
+    return calls_allocated(INTERPOSE_MALLOC, NEXT(malloc)(size), size, 0);
+}
+
+/* A size that does not fit is refused beneath. */
+EXPORTED void *calloc(size_t nr, size_t size)
+{
+    return calls_allocated(INTERPOSE_CALLOC, NEXT(calloc)(nr, size), nr * size, 0);
+}
+
+EXPORTED void free(void *p)
+{
+    if (calls_freeing(p))
+        NEXT(free)(p);
+}
+
+EXPORTED void free_sized(void *p, size_t size)
+{
+    if (calls_freeing(p))
+        NEXT(free_sized)(p, size);
+}
+
+EXPORTED void free_aligned_sized(void *p, size_t align, size_t size)
+{
+    if (calls_freeing(p))
+        NEXT(free_aligned_sized)(p, align, size);
+}
+
+EXPORTED size_t malloc_usable_size(void *p)
+{
+    if (unlikely(interpose_is_early(p)))
+        return interpose_early_bytes(p);
+    return NEXT(malloc_usable_size)(p);
+}
+
+/* --- realloc ---------------------------------------------------------------------- */
+
+/* Moves an early block to the malloc beneath. */
+static slow_path void *calls_move_early(void *p, size_t size)
+{
+    size_t old = interpose_early_bytes(p);
+    void *moved = NEXT(malloc)(size);
+
+    if (moved != NULL)
+        memcpy(moved, p, old < size ? old : size);
+    return calls_allocated(INTERPOSE_REALLOC, moved, size, 0);
+}
+
+EXPORTED void *realloc(void *p, size_t size)
+{
+    uint64_t begun;
+    void *moved;
+
+    if (p == NULL)
+        return calls_allocated(INTERPOSE_REALLOC, NEXT(realloc)(p, size), size, 0);
+    if (unlikely(interpose_is_early(p)))
+        return calls_move_early(p, size);
+    if (!calls_hooked())
+        return NEXT(realloc)(p, size);
+    begun = hook_resizing(p);
+    moved = NEXT(realloc)(p, size);
+    hook_resized(begun, p, moved, size);
+    return moved;
+}
+
+/* What does not fit is refused beneath, by a function that may call realloc in its turn. */
+EXPORTED void *reallocarray(void *p, size_t nr, size_t size)
+{
+    size_t bytes;
+
+    return __builtin_mul_overflow(nr, size, &bytes) ? NEXT(reallocarray)(p, nr, size)
+                                                    : realloc(p, bytes);
+}
+
+/* --- alignment -------------------------------------------------------------------- */
+
+EXPORTED void *memalign(size_t align, size_t size)
+{
+    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(memalign)(align, size), size, align);
+}
+
+EXPORTED void *aligned_alloc(size_t align, size_t size)
+{
+    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(aligned_alloc)(align, size), size, align);
+}
+
+EXPORTED int posix_memalign(void **out, size_t align, size_t size)
+{
+    int error = NEXT(posix_memalign)(out, align, size);
+
+    if (error == 0)
+        (void)calls_allocated(INTERPOSE_MEMALIGN, *out, size, align);
+    return error;
+}
+
+EXPORTED void *valloc(size_t size)
+{
+    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(valloc)(size), size, interpose_page_bytes());
+}
+
+EXPORTED void *pvalloc(size_t size)
+{
+    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(pvalloc)(size), size, interpose_page_bytes());
+}
+
+/* --- C++'s operators ---------------------------------------------------------------- */
+
+/* Those of the C++ runtime call malloc and free, whose hooks see them. */
+static always_inline bool calls_own_operators(void)
+{
+    return load_relaxed(&interpose_own_operators);
+}
+
+/* One that throws comes back to the caller, not here. */
+#define CALLS_NEW_OF(returns, name, parameters, arguments, align)                                  \
+    EXPORTED returns name parameters                                                               \
+    {                                                                                              \
+        void *p = NEXT(name) arguments;                                                            \
+        return calls_own_operators() ? calls_allocated(INTERPOSE_NEW, p, size, align) : p;         \
+    }
+#define CALLS_NEW(returns, name, parameters, arguments)                                            \
+    CALLS_NEW_OF(returns, name, parameters, arguments, 0)
+#define CALLS_ALIGNED_NEW(returns, name, parameters, arguments)                                    \
+    CALLS_NEW_OF(returns, name, parameters, arguments, align)
+#define CALLS_DELETE(returns, name, parameters, arguments)                                         \
+    EXPORTED returns name parameters                                                               \
+    {                                                                                              \
+        if (!calls_own_operators() || calls_freeing(p))                                            \
+            NEXT(name) arguments;                                                                  \
+    }
+
+INTERPOSE_NEWS(CALLS_NEW)
+INTERPOSE_ALIGNED_NEWS(CALLS_ALIGNED_NEW)
+INTERPOSE_DELETES(CALLS_DELETE)
+
+/* --- glibc's second names -------------------------------------------------------------- */
+
+/* Programs mix them with the first names, so that all must be of one heap. */
+#ifdef __clang__
+#define CALLS_COPY(of) /* Clang has no such attribute, nor the warning that it is there for */
+#else
+#define CALLS_COPY(of) , copy(of)
+#endif
+#define CALLS_ALIAS(returns, name, parameters, of)                                                 \
+    EXPORTED returns name parameters __attribute__((alias(#of) CALLS_COPY(of)));
+CALLS_ALIAS(void *, __libc_malloc, (size_t size), malloc)
+CALLS_ALIAS(void, __libc_free, (void *p), free)
+CALLS_ALIAS(void *, __libc_calloc, (size_t nr, size_t size), calloc)
+CALLS_ALIAS(void *, __libc_realloc, (void *p, size_t size), realloc)
+CALLS_ALIAS(void *, __libc_memalign, (size_t align, size_t size), memalign)
+CALLS_ALIAS(void *, __libc_valloc, (size_t size), valloc)
+CALLS_ALIAS(void *, __libc_pvalloc, (size_t size), pvalloc)
+CALLS_ALIAS(void, cfree, (void *p), free)
+
+#endif

@@ -1,0 +1,365 @@
+/* play.c - see play.h. */
+#include "record/play.h"
+
+#include "base/atomic.h"
+#include "record/room.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+#define FIRST_BYTES 64u
+#define SPINS 200u
+#define NOTHING_BYTES 65536u
+
+/* Stands in a slot for a block that was refused. */
+static char refused[FIRST_BYTES];
+#define REFUSED ((void *)refused)
+
+struct player {
+    const struct plan *plan;
+    _Atomic(void *) *slots;
+    _Atomic uint64_t *reached;    /* for each thread, the epoch of its next operation */
+    _Atomic uint64_t all_reached; /* an epoch that every thread has reached, maybe not the newest */
+    _Atomic uint64_t nr_refused;
+    enum play_touch touch;
+    size_t mask; /* of offsets into a block: PLAY_NOTHING's are all one small piece of memory */
+    void *(*malloc)(size_t size);
+    void *(*calloc)(size_t nr, size_t size);
+    void *(*memalign)(size_t align, size_t size);
+    void *(*realloc)(void *p, size_t size);
+    void (*free)(void *p);
+};
+
+static struct player player;
+
+/* --- no allocator ------------------------------------------------------------------ */
+
+static char nothing[NOTHING_BYTES] __attribute__((aligned(4096)));
+
+static void *nothing_malloc(size_t size)
+{
+    (void)size;
+    return nothing;
+}
+
+static void *nothing_calloc(size_t nr, size_t size)
+{
+    (void)nr;
+    (void)size;
+    return nothing;
+}
+
+static void *nothing_memalign(size_t align, size_t size)
+{
+    (void)align;
+    (void)size;
+    return nothing;
+}
+
+static void *nothing_realloc(void *p, size_t size)
+{
+    (void)size;
+    return p;
+}
+
+static void nothing_free(void *p)
+{
+    (void)p;
+}
+
+/* --- one thread's operations ----------------------------------------------------------- */
+
+static void touch_more(char *p, size_t from, size_t size)
+{
+    size_t mask = player.mask;
+
+    if (player.touch == PLAY_TOUCH_ALL) {
+        for (size_t at = from; at < size; at++)
+            p[at & mask] = 1;
+        return;
+    }
+    for (size_t at = (from + PAGE - 1) & ~(size_t)(PAGE - 1); at < size; at += PAGE)
+        p[at & mask] = 1;
+    p[(size - 1) & mask] = 1;
+}
+
+static always_inline void touch(char *p, size_t size)
+{
+    if (player.touch == PLAY_TOUCH_NONE || size == 0)
+        return;
+    memset(p, 1, size < FIRST_BYTES ? size : FIRST_BYTES);
+    if (size > FIRST_BYTES)
+        touch_more(p, FIRST_BYTES, size);
+}
+
+static slow_path void *refuse(void)
+{
+    add_relaxed(&player.nr_refused, 1);
+    return REFUSED;
+}
+
+/* What a slot holds; waits until another thread has filled it. Reached epochs see to it that this
+ * one will. */
+static always_inline void *filled(uint32_t slot, bool is_foreign)
+{
+    void *p = load_relaxed(&player.slots[slot]);
+
+    if (is_foreign)
+        for (unsigned i = 0; (p = load_acquire(&player.slots[slot])) == NULL; i++)
+            if (i > SPINS)
+                sched_yield();
+    return p;
+}
+
+static always_inline void fill(uint32_t slot, void *p, size_t size)
+{
+    if (unlikely(p == NULL))
+        p = refuse();
+    else
+        touch(p, size);
+    store_release(&player.slots[slot], p);
+}
+
+static void resize(const struct plan_op *op)
+{
+    void *old = filled(op->from, op->is_foreign), *p;
+
+    store_relaxed(&player.slots[op->from], NULL);
+    if (old == REFUSED)
+        old = NULL;
+    p = player.realloc(old, op->size);
+    if (p == NULL && op->size != 0) {
+        (void)refuse();
+        p = old != NULL ? old : REFUSED;
+    } else if (p == NULL) {
+        p = REFUSED; /* the old block is gone, and there is no new one */
+    } else if (player.touch != PLAY_TOUCH_NONE && op->size != 0) {
+        touch_more(p, op->size < FIRST_BYTES ? 0 : FIRST_BYTES, op->size);
+    }
+    store_release(&player.slots[op->slot], p);
+}
+
+/* True: every thread has reached the epoch. */
+static bool have_all_reached(uint64_t epoch)
+{
+    uint64_t lowest = UINT64_MAX;
+
+    if (load_acquire(&player.all_reached) >= epoch)
+        return true;
+    for (uint32_t i = 0; i < player.plan->nr_threads; i++) {
+        uint64_t reached = load_acquire(&player.reached[i]);
+
+        lowest = reached < lowest ? reached : lowest;
+    }
+    store_release(&player.all_reached, lowest);
+    return lowest >= epoch;
+}
+
+static void wait_for_epoch(uint64_t epoch)
+{
+    for (unsigned i = 0; epoch > 0 && !have_all_reached(epoch - 1); i++)
+        if (i > SPINS)
+            sched_yield();
+}
+
+static void give_back(const struct plan_op *op)
+{
+    void *p = filled(op->slot, op->is_foreign);
+
+    store_relaxed(&player.slots[op->slot], NULL);
+    if (likely(p != REFUSED))
+        player.free(p);
+}
+
+static void play_thread(uint32_t thread)
+{
+    for (const struct plan_op *op = player.plan->threads[thread].ops;; op++) {
+        size_t size = op->size;
+
+        switch ((enum plan_kind)op->kind) {
+        case PLAN_MALLOC:
+            fill(op->slot, player.malloc(size), size);
+            break;
+        case PLAN_CALLOC:
+            fill(op->slot, player.calloc(1, size), size);
+            break;
+        case PLAN_MEMALIGN:
+            fill(op->slot, player.memalign((size_t)1 << op->align, size), size);
+            break;
+        case PLAN_REALLOC:
+            resize(op);
+            break;
+        case PLAN_FREE:
+            give_back(op);
+            break;
+        case PLAN_EPOCH:
+            store_release(&player.reached[thread], size);
+            wait_for_epoch(size);
+            break;
+        case PLAN_END:
+            store_release(&player.reached[thread], UINT64_MAX);
+            return;
+        }
+    }
+}
+
+/* --- threads ------------------------------------------------------------------------------ */
+
+static void *run_thread(void *argument)
+{
+    play_thread((uint32_t)(uintptr_t)argument);
+    return NULL;
+}
+
+static void start(pthread_t *thread, void *(*run)(void *argument), void *argument)
+{
+    if (pthread_create(thread, NULL, run, argument) != 0) {
+        perror("pyslab replay: no thread");
+        _Exit(3);
+    }
+}
+
+/* Starts each of the others when its first epoch comes, in the order of these. */
+static void *start_threads(void *argument)
+{
+    const struct plan *plan = player.plan;
+    uint32_t *order = argument;
+    pthread_t *threads = room_take(plan->nr_threads * sizeof *threads);
+
+    for (uint32_t i = 1; i < plan->nr_threads; i++) {
+        wait_for_epoch(plan->threads[order[i]].first_epoch);
+        start(&threads[i], run_thread, (void *)(uintptr_t)order[i]);
+    }
+    for (uint32_t i = 1; i < plan->nr_threads; i++)
+        pthread_join(threads[i], NULL);
+    room_drop(threads, plan->nr_threads * sizeof *threads);
+    return NULL;
+}
+
+/* Threads have their numbers in the order of their first events, but for damaged files. */
+static void order_threads(const struct plan *plan, uint32_t *order)
+{
+    for (uint32_t i = 0; i < plan->nr_threads; i++) {
+        uint32_t at = i;
+
+        for (; at > 1 && plan->threads[order[at - 1]].first_epoch > plan->threads[i].first_epoch;
+             at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+}
+
+static void play_threads(const struct plan *plan)
+{
+    uint32_t *order;
+    pthread_t starter;
+
+    if (plan->nr_threads == 0)
+        return;
+    if (plan->nr_threads == 1) {
+        play_thread(0);
+        return;
+    }
+    order = room_take(plan->nr_threads * sizeof *order);
+    order_threads(plan, order);
+    start(&starter, start_threads, order);
+    play_thread(0);
+    pthread_join(starter, NULL);
+    room_drop(order, plan->nr_threads * sizeof *order);
+}
+
+/* --- what is measured ------------------------------------------------------------------------ */
+
+static uint64_t now_ns(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A line of /proc/self/status, in bytes; no stdio, which allocates. */
+static uint64_t status_bytes(const char *name)
+{
+    char text[8192] = "";
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    const char *at = got > 0 ? strstr(text, name) : NULL;
+
+    if (fd >= 0)
+        close(fd);
+    return at != NULL ? strtoull(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+/* Makes VmHWM what is resident now, where the kernel can. */
+static void reset_peak(void)
+{
+    int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (write(fd, "5", 1) < 0)
+        perror("pyslab replay: /proc/self/clear_refs");
+    close(fd);
+}
+
+static uint64_t above(uint64_t bytes, uint64_t baseline)
+{
+    return bytes > baseline ? bytes - baseline : 0;
+}
+
+static void prepare(const struct plan *plan, enum play_on on, enum play_touch how)
+{
+    player = (struct player){.plan = plan, .touch = how, .mask = SIZE_MAX};
+    player.malloc = malloc;
+    player.calloc = calloc;
+    player.memalign = memalign;
+    player.realloc = realloc;
+    player.free = free;
+    if (on == PLAY_NOTHING) {
+        player.mask = NOTHING_BYTES - 1;
+        player.malloc = nothing_malloc;
+        player.calloc = nothing_calloc;
+        player.memalign = nothing_memalign;
+        player.realloc = nothing_realloc;
+        player.free = nothing_free;
+    }
+    player.slots = room_take(plan->nr_slots * sizeof *player.slots);
+    memset((void *)player.slots, 0, plan->nr_slots * sizeof *player.slots); /* resident */
+    player.reached = room_take(plan->nr_threads * sizeof *player.reached);
+    for (uint32_t i = 0; i < plan->nr_threads; i++)
+        store_relaxed(&player.reached[i], plan->threads[i].first_epoch);
+    memset(nothing, 0, sizeof nothing);
+    free(malloc(1)); /* what an allocator takes for itself is not the program's */
+}
+
+void play(const struct plan *plan, enum play_on on, enum play_touch how, struct play_result *result)
+{
+    struct rusage before, after;
+    uint64_t wall, cpu;
+
+    prepare(plan, on, how);
+    reset_peak();
+    result->baseline_bytes = status_bytes("VmRSS:");
+    getrusage(RUSAGE_SELF, &before);
+    cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+    wall = now_ns(CLOCK_MONOTONIC);
+    play_threads(plan);
+    result->wall_ns = now_ns(CLOCK_MONOTONIC) - wall;
+    result->cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    getrusage(RUSAGE_SELF, &after);
+    result->nr_faults = (uint64_t)(after.ru_minflt - before.ru_minflt);
+    result->peak_bytes = above(status_bytes("VmHWM:"), result->baseline_bytes);
+    result->end_bytes = above(status_bytes("VmRSS:"), result->baseline_bytes);
+    result->nr_refused = atomic_load(&player.nr_refused);
+    room_drop((void *)player.slots, plan->nr_slots * sizeof *player.slots);
+    room_drop((void *)player.reached, plan->nr_threads * sizeof *player.reached);
+}

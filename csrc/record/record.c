@@ -1,0 +1,138 @@
+/* record.c - libpyslab_record.so: writes each allocation and free of a program to a file.
+ *
+ * What it is: an interposer (interpose/interpose.h). Each thread writes events (format.h) into
+ * blocks of the file, which are mapped: a store is all that it takes, and what is stored is in
+ * the file whatever becomes of the process.
+ * What it is not: the file (file.h), or a reader of it (read.h).
+ *
+ * Order between threads: a free is timed before the block goes back, an allocation after it was
+ * handed out. So of two blocks at one address the first one's free is before the second's
+ * allocation, by a clock that all processors share.
+ *
+ * Data structure: struct writer, one for each thread.
+ * Invariant: the bytes from writer.at to the block's end are zero.
+ * Fork: the child's page of file_shared reads zero, so that its next event finds a generation which
+ * is not its writer's, and begins a file of its own. The parent's blocks stay as they are.
+ * Lock: none in this file; a writer is its thread's.
+ */
+#include "record/file.h"
+
+#include "interpose/interpose.h"
+
+#include <errno.h>
+
+static __thread struct writer writer __attribute__((tls_model("initial-exec")));
+
+static slow_path bool next_block(uint64_t ticks)
+{
+    int saved = errno;
+    bool ready = file_next_block(&writer, ticks);
+
+    errno = saved;
+    return ready;
+}
+
+static always_inline unsigned bytes_of(uint64_t n)
+{
+    return (71u - (unsigned)__builtin_clzll(n | 1)) >> 3;
+}
+
+/* Eight bytes at once: those above the number's own are zero, and the next number takes their
+ * place. */
+static always_inline unsigned char *put(unsigned char *at, uint64_t n)
+{
+    memcpy(at, &n, sizeof n);
+    return at + bytes_of(n);
+}
+
+/* To read the clock takes longer than to write an event. As long as there is one thread, so that
+ * times order nothing, it is read for each 16th event, and those after it have the same time. What
+ * another thread frees it has had from this one, or writes itself: this one sees `many` by then. */
+static always_inline uint64_t now(void)
+{
+    const struct writer *w = &writer;
+
+    return likely(!load_relaxed(&file_shared.many)) && w->nr_events % 16 != 0 ? w->ticks
+                                                                              : file_ticks();
+}
+
+/* size: not written for events that have none. */
+static always_inline void write_event(enum record_event event, uint64_t ticks, const void *p,
+                                      uint64_t size, bool has_size)
+{
+    struct writer *w = &writer;
+    unsigned char *tag_at, *at;
+    uint64_t time, address;
+    unsigned tag;
+
+    interpose_enter();
+    if (likely(file_is_current(w) && w->at < w->last) || next_block(ticks)) {
+        tag_at = w->at;
+        time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
+        address = record_zigzag((uintptr_t)p - w->address);
+        w->ticks += time;
+        w->address = (uintptr_t)p;
+        at = put(put(tag_at + sizeof(uint16_t), time), address);
+        tag = (unsigned)event | (bytes_of(time) - 1) << 3 | (bytes_of(address) - 1) << 6;
+        if (has_size) {
+            at = put(at, size);
+            tag |= (bytes_of(size) - 1) << 9;
+        }
+        w->at = at;
+        w->nr_events++;
+        atomic_signal_fence(memory_order_seq_cst); /* the tag after the rest */
+        memcpy(tag_at, &(uint16_t){(uint16_t)tag}, sizeof(uint16_t));
+    }
+    interpose_leave();
+}
+
+/* --- the hooks of interpose/calls.h --------------------------------------------- */
+
+static always_inline bool hook_wanted(void)
+{
+    return true;
+}
+
+static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
+                                         size_t align)
+{
+    if (align != 0)
+        write_event(RECORD_MEMALIGN, now(), p, size << 6 | (uint64_t)__builtin_ctzll(align), true);
+    else
+        write_event((enum record_event)(RECORD_MALLOC + call), now(), p, size, true);
+}
+
+static always_inline void hook_freeing(void *p)
+{
+    write_event(RECORD_FREE, now(), p, 0, false);
+}
+
+static always_inline uint64_t hook_resizing(void *p)
+{
+    (void)p;
+    return now();
+}
+
+static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_t size)
+{
+    if (p != NULL) {
+        write_event(RECORD_RESIZE, begun, old, 0, false);
+        write_event(RECORD_REALLOC, now(), p, size, true);
+    } else if (size == 0) {
+        write_event(RECORD_FREE, begun, old, 0, false);
+    }
+}
+
+#include "interpose/calls.h"
+
+_Static_assert((int)RECORD_CALLOC == RECORD_MALLOC + INTERPOSE_CALLOC &&
+                   (int)RECORD_REALLOC == RECORD_MALLOC + INTERPOSE_REALLOC &&
+                   (int)RECORD_NEW == RECORD_MALLOC + INTERPOSE_NEW,
+               "events are numbered as calls are");
+
+__attribute__((destructor)) static void at_exit(void)
+{
+    interpose_enter();
+    file_end(&writer);
+    interpose_leave();
+}

@@ -1,0 +1,133 @@
+/* asks.c - asks malloc for things, so that a recording of it is known in advance.
+ *   asks rounds N     N rounds: see round_of_calls
+ *   asks kill N       the same, then SIGKILL
+ *   asks threads N    two pairs of threads: one allocates N blocks, the other frees them
+ *   asks fork N       N rounds in the parent, and N in a child
+ *   asks close N      closes every descriptor, fills a file of its own with ones, then N rounds
+ * A round is 2 allocations of 100 bytes, 1 of 300 bytes zeroed, 1 aligned to 256; a realloc of one
+ * to 5000 bytes; and the frees of all 4. Nothing else is allocated after the first call of main.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void round_of_calls(void)
+{
+    char *a = malloc(100), *b = malloc(100), *c = calloc(3, 100), *d = aligned_alloc(256, 512);
+
+    if (a == NULL || b == NULL || c == NULL || d == NULL)
+        _exit(3);
+    b = realloc(b, 5000);
+    memset(b, 1, 5000);
+    free(a);
+    free(b);
+    free(c);
+    free(d);
+}
+
+static void rounds(int nr)
+{
+    for (int i = 0; i < nr; i++)
+        round_of_calls();
+}
+
+/* --- two threads ---------------------------------------------------------- */
+
+#define RING 64
+
+struct pair {
+    void *_Atomic ring[RING];
+    int nr;
+};
+
+static void *make(void *argument)
+{
+    struct pair *pair = argument;
+
+    for (int i = 0; i < pair->nr; i++) {
+        while (pair->ring[i % RING] != NULL)
+            sched_yield();
+        pair->ring[i % RING] = malloc(50 + i % 200);
+    }
+    return NULL;
+}
+
+static void *take(void *argument)
+{
+    struct pair *pair = argument;
+
+    for (int i = 0; i < pair->nr; i++) {
+        while (pair->ring[i % RING] == NULL)
+            sched_yield();
+        free(pair->ring[i % RING]);
+        pair->ring[i % RING] = NULL;
+    }
+    return NULL;
+}
+
+static void threads(int nr)
+{
+    static struct pair pairs[2];
+    pthread_t made[4];
+
+    for (int i = 0; i < 4; i++) {
+        pairs[i / 2].nr = nr;
+        if (pthread_create(&made[i], NULL, i % 2 == 0 ? make : take, &pairs[i / 2]) != 0)
+            _exit(3);
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(made[i], NULL);
+}
+
+/* --- processes and descriptors ------------------------------------------------ */
+
+static void fork_and_wait(int nr)
+{
+    pid_t child = fork();
+
+    rounds(nr);
+    if (child == 0)
+        exit(0);
+    if (child < 0 || waitpid(child, NULL, 0) != child)
+        _exit(3);
+}
+
+static void close_all(int nr)
+{
+    static char ones[8192];
+    int fd;
+
+    rounds(1);
+    for (fd = 3; fd < 65536; fd++)
+        close(fd);
+    memset(ones, '1', sizeof ones);
+    for (int i = 0; i < 1000; i++) { /* so that the recorder's number is taken, too */
+        fd = open("own", O_RDWR | O_CREAT, 0644);
+        if (fd < 0 || pwrite(fd, ones, sizeof ones, 0) != sizeof ones)
+            _exit(3);
+    }
+    rounds(nr);
+}
+
+int main(int argc, char **argv)
+{
+    int nr = argc == 3 ? atoi(argv[2]) : 0;
+    const char *what = argc == 3 ? argv[1] : "";
+
+    if (strcmp(what, "threads") == 0)
+        threads(nr);
+    else if (strcmp(what, "fork") == 0)
+        fork_and_wait(nr);
+    else if (strcmp(what, "close") == 0)
+        close_all(nr);
+    else
+        rounds(nr);
+    if (strcmp(what, "kill") == 0)
+        kill(getpid(), SIGKILL);
+    return 0;
+}

@@ -1,0 +1,467 @@
+/* test_read.c - record files that are read back, whole and damaged: whatever is done to the bytes,
+ * reading ends with an error, or with what is intact and a count of what is not.
+ *
+ * DAMAGED_FILES=10000 in the environment: so many files are damaged (make damaged-records); 400
+ * otherwise.
+ */
+#include "check.h"
+
+#include "record/plan.h"
+#include "record/room.h"
+
+#define MOST_BLOCKS 40
+#define NR_THREADS 3
+
+/* A file in the making. Threads fill blocks of their own, as the recorder's do. */
+struct made {
+    struct record_block blocks[MOST_BLOCKS];
+    size_t nr_blocks;
+    struct record_block *current[NR_THREADS];
+    size_t at[NR_THREADS];
+    uint64_t ticks[NR_THREADS], address[NR_THREADS];
+    uint32_t nr[NR_THREADS]; /* of the thread's next block */
+};
+
+static struct made made, copy;
+
+static void make_head(uint64_t id)
+{
+    struct record_head *head = (void *)&made.blocks[0];
+
+    memset(&made, 0, sizeof made);
+    memcpy(head->magic, RECORD_MAGIC, 8);
+    head->version = RECORD_VERSION;
+    head->block_bytes = RECORD_BLOCK_BYTES;
+    head->id = id;
+    strcpy(head->command, "made by a test");
+    head->sum = record_head_sum(head);
+    made.nr_blocks = 1;
+}
+
+static uint64_t id_of_made(void)
+{
+    return ((struct record_head *)(void *)&made.blocks[0])->id;
+}
+
+static void seal(unsigned thread, uint32_t nr_events)
+{
+    struct record_block *block = made.current[thread];
+
+    block->nr_events = nr_events;
+    block->used = (uint32_t)made.at[thread];
+    block->sum = record_block_sum(block);
+}
+
+static struct record_block *begin(unsigned thread, enum record_block_kind kind, uint64_t ticks)
+{
+    struct record_block *block = &made.blocks[made.nr_blocks++];
+
+    block->id = id_of_made();
+    block->kind = kind;
+    block->thread = thread;
+    block->number = made.nr[thread]++;
+    block->ticks = block->ns = ticks;
+    block->address = made.address[thread];
+    block->head_sum = record_block_head_sum(block);
+    made.current[thread] = block;
+    made.ticks[thread] = ticks;
+    made.at[thread] = 0;
+    return block;
+}
+
+static size_t put(unsigned char *at, uint64_t n)
+{
+    size_t bytes = 1;
+
+    while (bytes < 8 && n >> (8 * bytes) != 0)
+        bytes++;
+    memcpy(at, &n, bytes);
+    return bytes;
+}
+
+static void write_event(unsigned thread, enum record_event event, uint64_t ticks, uint64_t address,
+                        uint64_t size)
+{
+    unsigned char *events = made.current[thread]->events, *at = events + made.at[thread] + 2;
+    size_t time = put(at, ticks - made.ticks[thread]);
+    size_t place = put(at + time, record_zigzag(address - made.address[thread]));
+    size_t last = event != RECORD_FREE && event != RECORD_RESIZE ? put(at + time + place, size) : 0;
+    unsigned tag = (unsigned)event | (unsigned)(time - 1) << 3 | (unsigned)(place - 1) << 6;
+
+    if (last != 0)
+        tag |= (unsigned)(last - 1) << 9;
+    memcpy(events + made.at[thread], &(uint16_t){(uint16_t)tag}, 2);
+    made.at[thread] += 2 + time + place + last;
+    made.ticks[thread] = ticks;
+    made.address[thread] = address;
+}
+
+static void make_end(uint64_t ticks)
+{
+    struct record_block *block = begin(0, RECORD_BLOCK_END, ticks);
+    struct record_end end = {.nr_blocks = made.nr_blocks - 1};
+
+    memcpy(block->events, &end, sizeof end);
+    made.at[0] = sizeof end;
+    seal(0, 0);
+}
+
+#define EVENTS_A_BLOCK 90u
+
+/* Each thread allocates, and frees what the one before it allocated. */
+static void make_many(uint64_t id, unsigned blocks_each)
+{
+    uint64_t ticks = 1000;
+
+    make_head(id);
+    for (unsigned round = 0; round < blocks_each; round++)
+        for (unsigned thread = 0; thread < NR_THREADS; thread++) {
+            uint64_t base = 0x7f0000000000 + round * 0x100000;
+
+            begin(thread, RECORD_BLOCK_EVENTS, ticks);
+            for (unsigned i = 0; i < EVENTS_A_BLOCK; i++, ticks += 50) {
+                uint64_t place = base + thread * 0x10000 + i * 48;
+
+                if (i % 3 == 2 && thread > 0)
+                    write_event(thread, RECORD_FREE, ticks,
+                                base + (thread - 1) * 0x10000 + (i - 1) * 48, 0);
+                else if (i % 7 == 6)
+                    write_event(thread, RECORD_MEMALIGN, ticks, place, 100 << 6 | 6);
+                else
+                    write_event(thread, RECORD_MALLOC, ticks, place, 16 + i * 1000);
+            }
+            seal(thread, EVENTS_A_BLOCK);
+        }
+    make_end(ticks);
+}
+
+static size_t bytes_of_made(void)
+{
+    return made.nr_blocks * RECORD_BLOCK_BYTES;
+}
+
+/* NULL, or the error. *plan is to be dropped if NULL. */
+static const char *read_into(struct plan *plan, struct read_faults *faults, const void *data,
+                             size_t bytes)
+{
+    struct recording recording;
+    const char *wrong = recording_open(&recording, data, bytes);
+
+    if (wrong != NULL)
+        return wrong;
+    *faults = recording.faults;
+    plan_make(plan, &recording);
+    recording_close(&recording);
+    return NULL;
+}
+
+static bool has_faults(const struct read_faults *faults)
+{
+    return faults->nr_damaged != 0 || faults->nr_foreign != 0 || faults->nr_doubled != 0 ||
+           faults->nr_missing != 0 || faults->nr_unsure != 0 || !faults->has_end;
+}
+
+/* --- whole files ---------------------------------------------------------------------- */
+
+static void whole_file(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_many(77, 4);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT(!has_faults(&faults));
+    EXPECT_EQ(plan.nr_threads, NR_THREADS);
+    EXPECT_EQ(plan.counts.nr_frees, 4 * 2 * 30 - plan.counts.nr_unknown);
+    EXPECT_EQ(plan.counts.nr_allocs + plan.counts.nr_frees + plan.counts.nr_unknown,
+              4 * 3 * EVENTS_A_BLOCK);
+    EXPECT_EQ(plan.counts.nr_between, plan.counts.nr_frees);
+    plan_drop(&plan);
+}
+
+/* realloc moves a block; one that has not ended freed it. Another thread frees the moved one. */
+static void reallocs(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+    const struct plan_op *op;
+
+    make_head(5);
+    begin(0, RECORD_BLOCK_EVENTS, 100);
+    write_event(0, RECORD_MALLOC, 100, 0x1000, 10);
+    write_event(0, RECORD_RESIZE, 110, 0x1000, 0);
+    write_event(0, RECORD_REALLOC, 120, 0x2000, 20);
+    write_event(0, RECORD_MALLOC, 140, 0x3000, 30);
+    write_event(0, RECORD_RESIZE, 150, 0x3000, 0);
+    seal(0, 5);
+    begin(1, RECORD_BLOCK_EVENTS, 130);
+    write_event(1, RECORD_FREE, 135, 0x2000, 0);
+    seal(1, 1);
+    make_end(200);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT(!has_faults(&faults));
+    EXPECT_EQ(plan.counts.nr_allocs, 2);
+    EXPECT_EQ(plan.counts.nr_reallocs, 1);
+    EXPECT_EQ(plan.counts.nr_frees, 2);
+    EXPECT_EQ(plan.counts.live_bytes, 0);
+    EXPECT_EQ(plan.counts.peak_bytes, 30);
+    op = plan.threads[0].ops;
+    EXPECT_EQ(op[1].kind, PLAN_REALLOC);
+    EXPECT_EQ(op[1].from, op[0].slot);
+    EXPECT_NE(op[1].slot, op[0].slot);
+    EXPECT_EQ(plan.threads[1].ops[0].slot, op[1].slot);
+    EXPECT(plan.threads[1].ops[0].is_foreign);
+    plan_drop(&plan);
+}
+
+/* Two events so close that their order was lost: the address is handed out before it is free. */
+static void order_that_was_lost(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_head(6);
+    begin(0, RECORD_BLOCK_EVENTS, 100);
+    write_event(0, RECORD_MALLOC, 100, 0x1000, 10);
+    write_event(0, RECORD_FREE, 130, 0x1000, 0);
+    seal(0, 2);
+    begin(1, RECORD_BLOCK_EVENTS, 120);
+    write_event(1, RECORD_MALLOC, 120, 0x1000, 20);
+    write_event(1, RECORD_FREE, 50000, 0x1000, 0);
+    seal(1, 2);
+    make_end(60000);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT_EQ(plan.counts.nr_implied, 1);
+    EXPECT_EQ(plan.counts.nr_unknown, 0);
+    EXPECT_EQ(plan.counts.nr_frees, 2);
+    EXPECT_EQ(plan.counts.peak_bytes, 20);
+    EXPECT_EQ(plan.counts.live_bytes, 0);
+    plan_drop(&plan);
+}
+
+/* The other way round: another thread's free comes a moment before the allocation. Later, or by the
+ * same thread, such a free is of a block that is not in the recording. */
+static void free_that_came_early(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_head(6);
+    begin(0, RECORD_BLOCK_EVENTS, 100);
+    write_event(0, RECORD_MALLOC, 100, 0x1000, 10);
+    write_event(0, RECORD_FREE, 110, 0x2000, 0);
+    write_event(0, RECORD_MALLOC, 120, 0x2000, 10);
+    write_event(0, RECORD_MALLOC, 900000, 0x3000, 10);
+    seal(0, 4);
+    begin(1, RECORD_BLOCK_EVENTS, 90);
+    write_event(1, RECORD_FREE, 95, 0x1000, 0);
+    write_event(1, RECORD_FREE, 96, 0x3000, 0);
+    seal(1, 2);
+    make_end(1000000);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT_EQ(plan.counts.nr_unknown, 2);
+    EXPECT_EQ(plan.counts.nr_frees, 1);
+    EXPECT_EQ(plan.counts.nr_between, 1);
+    EXPECT_EQ(plan.counts.nr_live, 2);
+    plan_drop(&plan);
+}
+
+/* A process that was killed: its last blocks have no sum, and are read to their last event. */
+static void killed(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_many(7, 3);
+    begin(2, RECORD_BLOCK_EVENTS, 1000000);
+    write_event(2, RECORD_MALLOC, 1000001, 0x9000, 123);
+    write_event(2, RECORD_CALLOC, 1000002, 0x9100, 200);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT_EQ(faults.nr_open, 1);
+    EXPECT_EQ(faults.nr_unsure, 2);
+    EXPECT_EQ(faults.nr_damaged, 0);
+    plan_drop(&plan);
+}
+
+/* --- damaged files ---------------------------------------------------------------------- */
+
+static uint64_t nr_wanted(void)
+{
+    const char *text = getenv("DAMAGED_FILES");
+
+    return text != NULL ? strtoull(text, NULL, 10) : 400;
+}
+
+static void flip_bits(struct rng *rng, unsigned char *data, size_t *bytes)
+{
+    for (uint32_t i = 1 + rng_below(rng, 8); i > 0; i--)
+        data[rng_below(rng, (uint32_t)*bytes)] ^= (unsigned char)(1u << rng_below(rng, 8));
+}
+
+static void cut(struct rng *rng, unsigned char *data, size_t *bytes)
+{
+    (void)data;
+    *bytes = rng_below(rng, (uint32_t)*bytes);
+}
+
+/* Blocks, or any bytes, in another place. */
+static void splice(struct rng *rng, unsigned char *data, size_t *bytes)
+{
+    size_t unit = rng_below(rng, 2) != 0 ? RECORD_BLOCK_BYTES : 1;
+    size_t length = unit == 1 ? 1 + rng_below(rng, 9000) : unit * (1 + rng_below(rng, 3));
+    size_t from = rng_below(rng, (uint32_t)((*bytes - length) / unit)) * unit;
+    size_t to = rng_below(rng, (uint32_t)((*bytes - length) / unit)) * unit;
+
+    memmove(data + to, data + from, length);
+}
+
+/* What a field says is as large as can be, and the sums above it are right. */
+static void huge_numbers(struct rng *rng, unsigned char *data, size_t *bytes)
+{
+    struct record_block *block = (struct record_block *)(void *)data + 1 +
+                                 rng_below(rng, (uint32_t)(*bytes / RECORD_BLOCK_BYTES - 1));
+    uint32_t huge = rng_below(rng, 2) != 0 ? UINT32_MAX : 1u << rng_below(rng, 32);
+
+    switch (rng_below(rng, 4)) {
+    case 0:
+        block->used = huge;
+        break;
+    case 1:
+        block->number = huge;
+        break;
+    case 2:
+        block->nr_events = huge;
+        break;
+    default:
+        memset(block->events + rng_below(rng, 3000), 0xff, 64);
+        block->used = 0; /* as if the process had been killed in it */
+        block->nr_events = 0;
+        block->sum = 0;
+    }
+    block->head_sum = record_block_head_sum(block);
+}
+
+/* Zeros in a whole block: a hole in the file. */
+static void hole(struct rng *rng, unsigned char *data, size_t *bytes)
+{
+    size_t block = rng_below(rng, (uint32_t)(*bytes / RECORD_BLOCK_BYTES));
+
+    memset(data + block * RECORD_BLOCK_BYTES, 0, RECORD_BLOCK_BYTES);
+}
+
+static void (*const damages[])(struct rng *rng, unsigned char *data, size_t *bytes) = {
+    flip_bits, cut, splice, huge_numbers, hole,
+};
+
+/* Each slot is filled and emptied in turn, by operations that are there. */
+static void expect_sound(const struct plan *plan)
+{
+    uint64_t frees = 0, allocs = 0;
+
+    for (uint32_t i = 0; i < plan->nr_threads; i++)
+        for (const struct plan_op *op = plan->threads[i].ops; op->kind != PLAN_END; op++) {
+            EXPECT_LE(op->kind, PLAN_EPOCH);
+            EXPECT(op->kind == PLAN_EPOCH || op->slot < plan->nr_slots);
+            frees += op->kind == PLAN_FREE;
+            allocs += op->kind != PLAN_FREE && op->kind != PLAN_REALLOC && op->kind != PLAN_EPOCH;
+        }
+    EXPECT_EQ(frees, plan->counts.nr_frees);
+    EXPECT_EQ(allocs, plan->counts.nr_allocs);
+    EXPECT_EQ(allocs - frees, plan->counts.nr_live);
+}
+
+static void damaged_files(void)
+{
+    struct rng rng = {4711};
+    struct plan plan, whole;
+    struct read_faults faults;
+    uint64_t nr_errors = 0, nr_told = 0;
+
+    make_many(1234, 8);
+    REQUIRE(read_into(&whole, &faults, &made, bytes_of_made()) == NULL);
+    for (uint64_t i = 0; i < nr_wanted(); i++) {
+        size_t bytes = bytes_of_made();
+
+        copy = made;
+        damages[i % ARRAY_SIZE(damages)](&rng, (unsigned char *)&copy, &bytes);
+        if (memcmp(&copy, &made, bytes_of_made()) == 0 && bytes == bytes_of_made())
+            continue;
+        if (read_into(&plan, &faults, &copy, bytes) != NULL) {
+            nr_errors++;
+            continue;
+        }
+        /* Told, or the same: a block may have been moved to where there was a copy of it. */
+        nr_told += has_faults(&faults);
+        EXPECT(has_faults(&faults) || memcmp(&plan.counts, &whole.counts, sizeof plan.counts) == 0);
+        expect_sound(&plan);
+        plan_drop(&plan);
+    }
+    EXPECT_GE(nr_errors, nr_wanted() / 50);
+    EXPECT_GE(nr_told, nr_wanted() / 2);
+    plan_drop(&whole);
+}
+
+/* Blocks of another recording of the same program: left out, and counted. */
+static void blocks_of_another(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_many(1, 4);
+    copy = made;
+    make_many(2, 4);
+    made.blocks[3] = copy.blocks[3];
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT_EQ(faults.nr_foreign, 1);
+    EXPECT_EQ(faults.nr_missing, 1);
+    plan_drop(&plan);
+}
+
+/* Every bit of a head and of a block, one after the other. */
+static void every_bit(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+    size_t head = sizeof(struct record_head), last = 2 * RECORD_BLOCK_BYTES;
+
+    make_many(99, 1);
+    for (size_t bit = 0; bit < last * 8; bit++) {
+        if (bit / 8 >= head && bit / 8 < RECORD_BLOCK_BYTES)
+            continue; /* between the head and the first block is nothing */
+        ((unsigned char *)&made)[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        if (read_into(&plan, &faults, &made, bytes_of_made()) == NULL) {
+            EXPECT(has_faults(&faults));
+            plan_drop(&plan);
+        }
+        ((unsigned char *)&made)[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    }
+}
+
+static void no_record_files(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_many(3, 1);
+    EXPECT(read_into(&plan, &faults, &made, 0) != NULL);
+    EXPECT(read_into(&plan, &faults, &made, 7) != NULL);
+    EXPECT(read_into(&plan, &faults, &made, 100) != NULL);
+    EXPECT(read_into(&plan, &faults, "no such thing....", 17) != NULL);
+    ((struct record_head *)(void *)&made)->version = 2;
+    ((struct record_head *)(void *)&made)->sum = record_head_sum((void *)&made);
+    EXPECT(read_into(&plan, &faults, &made, bytes_of_made()) != NULL);
+}
+
+static const struct test tests[] = {
+    TEST(whole_file),
+    TEST(reallocs),
+    TEST(order_that_was_lost),
+    TEST(killed),
+    TEST(free_that_came_early),
+    TEST(damaged_files),
+    TEST(every_bit),
+    TEST(blocks_of_another),
+    TEST(no_record_files),
+};
+
+TEST_MAIN(tests)
