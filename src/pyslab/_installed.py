@@ -63,7 +63,16 @@ def malloc_library() -> str:
     >>> pyslab.malloc_library()
     '.../pyslab/lib/libpyslab_malloc.so'
     """
-    path = os.path.join(_PACKAGE, "lib", "libpyslab_malloc.so")
+    return _library("libpyslab_malloc.so")
+
+
+def profiler_library() -> str:
+    """Return the path of the library that `pyslab profile` preloads; errors as above."""
+    return _library("libpyslab_profiler.so")
+
+
+def _library(name: str) -> str:
+    path = os.path.join(_PACKAGE, "lib", name)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path} is missing: install pyslab-alloc from a wheel or sdist")
     return path
