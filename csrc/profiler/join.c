@@ -10,7 +10,7 @@
 
 #define FIRST_LOOKS 256u /* a look at each of the first samples; */
 #define LOOK_EVERY 64u   /* then at one of so many */
-#define MOST_ASKED 64u   /* how often an interpreter is asked that has not answered */
+#define MOST_ASKED 1000u /* how often an interpreter is asked that has not answered */
 
 static _Atomic uint32_t nr_looks, nr_asked;
 static _Atomic bool waits; /* a call is pending */
@@ -23,13 +23,18 @@ static struct {
     int (*run)(const char *code, void *flags);
 } python;
 
-/* In a scope of its own; whatever goes wrong is nobody's business. The module finds the folder of
- * this pyslab in the environment, where it is not on the path. */
+/* In a scope of its own; whatever goes wrong is nobody's business. Not in the middle of an import:
+ * importlib's locks are not made for one that comes in between. The module finds the folder of this
+ * pyslab in the environment, where it is not on the path. */
 static const char code[] = "exec('''\n"
-                           "import os, sys\n"
-                           "path = os.environ.get('PYSLAB_PROFILE_PACKAGE', '')\n"
                            "try:\n"
-                           "    if 'pyslab' not in sys.modules:\n"
+                           "    import sys\n"
+                           "    frame = sys._getframe()\n"
+                           "    while frame and 'importlib' not in frame.f_code.co_filename:\n"
+                           "        frame = frame.f_back\n"
+                           "    if not frame and 'pyslab' not in sys.modules:\n"
+                           "        import os\n"
+                           "        path = os.environ['PYSLAB_PROFILE_PACKAGE']\n"
                            "        sys.path.append(path)\n"
                            "        try:\n"
                            "            import pyslab\n"

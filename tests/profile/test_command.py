@@ -169,6 +169,21 @@ def test_python_and_c(tmp_path: Path) -> None:
     assert best[1] == pytest.approx(5_000_000 * 10, rel=0.5)
 
 
+def test_a_program_that_imports(tmp_path: Path) -> None:
+    """The interpreter is not asked to import pyslab in the middle of an import."""
+    code = (
+        "import ast, argparse, asyncio, collections, email.message, http.client, json, logging\n"
+        "import sys, unittest.mock, xml.dom.minidom\n"
+        "def take(): return [bytes(10_000) for _ in range(1000)]\n"
+        "kept = [take(), take()]\n"
+    )
+    path = tmp_path / "x.txt"
+    done = profile("-o", str(path), "--every", "4KiB", "--", sys.executable, "-c", code)
+    assert 0 == done.returncode, done.stderr
+    assert done.stderr.startswith("pyslab profile: ")  # and nothing of the interpreter's
+    assert any("take (<string>:3)" in line for line in stacks(path))
+
+
 def test_arenas_of_a_program(tmp_path: Path) -> None:
     """What Python takes from arenas is in it too."""
     code = (
