@@ -17,6 +17,7 @@
 #include "kfence/kfence.h"
 #include "os/os.h"
 #include "os/os_heap.h"
+#include "profile/profile.h"
 #include "slab/mempool.h"
 #include "vm/remap.h"
 #include "vm/vm_fork.h"
@@ -144,6 +145,7 @@ static void fork_prepare(void)
     heaps_each(share_fork_mark_locked);
     fault_attrs_fork_prepare();
     kfence_fork_prepare();
+    profile_fork_prepare();
     os_heap_fork_prepare();
 }
 
@@ -152,6 +154,7 @@ static void fork_release(void)
 {
     lock_assert_held(&arena_list.lock);
     os_heap_fork_done();
+    profile_fork_done();
     kfence_fork_release();
     fault_attrs_fork_release();
     for (size_t rank = NR_RANKS; rank > 0; rank--)

@@ -7,8 +7,9 @@
  * What it is not: recursive, or fair.
  *
  * Order: fork > thread registry > window > vm > regions > shared heaps > cache table > cache >
- * shrinkers > limit > background > zone > track > fault > fence > heap, from the outermost to the
- * innermost. A thread that holds a lock may take only locks that stand further right, which are
+ * shrinkers > limit > background > zone > track > profile > fault > fence > heap, from the
+ * outermost to the innermost. A thread that holds a lock may take only locks that stand further
+ * right, which are
  * those of a greater number in enum lock_rank.
  * Several locks of one rank are held at once by the fork handlers alone, in index order.
  */
@@ -33,6 +34,7 @@ enum lock_rank {
     LOCK_RANK_BACKGROUND, /* what an arena's own thread is to do */
     LOCK_RANK_ZONE,       /* one zone's free areas */
     LOCK_RANK_TRACK,      /* a tracked arena's table of live allocations */
+    LOCK_RANK_PROFILE,    /* samples of the process's profile, and its file */
     LOCK_RANK_FAULT,      /* which calls of the process are made to fail */
     LOCK_RANK_FENCE,      /* an arena's KFENCE; and the list of all of them */
     LOCK_RANK_HEAP,       /* the process-local heap; innermost */

@@ -91,6 +91,8 @@ uint64_t os_cgroup_bytes(const char *groups, const char *mount);
  * before the C library has set up its own copy. False: the variable is not set, or the process
  * runs with other rights than its user's (set-user-id), and then no variable is believed. */
 bool os_environment(const char *name, char *value, size_t bytes);
+/* Copies the arguments that the process was started with, a NUL behind each, as far as they fit. */
+void os_command_line(char *out, size_t bytes);
 /* For fork handlers: the C library's list of open FILEs stays still from os_stdio_hold, which
  * comes before the first lock of ours, to os_stdio_release in the parent and os_stdio_reset in
  * the child. fork() itself takes that list, but only after the handlers: by then a thread may

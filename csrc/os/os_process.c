@@ -62,6 +62,19 @@ uint64_t os_max_mappings(void)
     return nr != 0 ? nr : 65530; /* the kernel's own default */
 }
 
+void os_command_line(char *out, size_t bytes)
+{
+    int state = cancel_disable();
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+
+    memset(out, 0, bytes);
+    if (fd >= 0) {
+        (void)!read_some(fd, out, bytes - 1);
+        close(fd);
+    }
+    cancel_restore(state);
+}
+
 /* --- the environment ---------------------------------------------------- */
 
 /* A search through text that is read in pieces: entries "name=value", each ended by a NUL. */

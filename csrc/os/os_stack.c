@@ -4,9 +4,11 @@
 #include "base/compiler.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 #include <unwind.h>
 
 static struct {
@@ -71,23 +73,32 @@ struct module_search {
     struct os_module found; /* its range, once it was met */
 };
 
-static int module_is_it(struct dl_phdr_info *info, size_t bytes, void *context)
+/* The range of a module's segments; *inside: whether the address is in one of them. */
+static struct os_module module_range(const struct dl_phdr_info *info, uintptr_t address,
+                                     bool *inside)
 {
-    struct module_search *search = context;
     struct os_module module = {.start = UINTPTR_MAX};
-    bool inside = false;
 
-    (void)bytes;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
 
         if (segment->p_type != PT_LOAD)
             continue;
-        inside = inside || (search->address >= start && search->address < end);
+        *inside = *inside || (address >= start && address < end);
         module.start = start < module.start ? start : module.start;
         module.end = end > module.end ? end : module.end;
     }
+    return module;
+}
+
+static int module_is_it(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+    struct module_search *search = context;
+    bool inside = false;
+    struct os_module module = module_range(info, search->address, &inside);
+
+    (void)bytes;
     if (inside)
         search->found = module;
     return inside;
@@ -104,6 +115,39 @@ struct os_module os_module_of(uintptr_t address)
 struct os_module os_module_of_program(void)
 {
     return os_module_of((uintptr_t)getauxval(AT_ENTRY));
+}
+
+struct module_visit {
+    os_loaded_fn fn; /* what is called */
+    void *context;   /* with this */
+};
+
+/* The program itself has no name in the loader's list. */
+static int module_visit(struct dl_phdr_info *info, size_t bytes, void *context)
+{
+    const struct module_visit *visit = context;
+    bool inside = false;
+    char path[PATH_MAX];
+    struct os_loaded loaded = {
+        .range = module_range(info, 0, &inside), .bias = info->dlpi_addr, .path = info->dlpi_name};
+
+    (void)bytes;
+    if (info->dlpi_name == NULL || info->dlpi_name[0] == '\0') {
+        ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+
+        path[length > 0 ? length : 0] = '\0';
+        loaded.path = path;
+    }
+    if (loaded.range.end != 0)
+        visit->fn(&loaded, visit->context);
+    return 0;
+}
+
+void os_modules_each(os_loaded_fn fn, void *context)
+{
+    struct module_visit visit = {fn, context};
+
+    dl_iterate_phdr(module_visit, &visit);
 }
 
 bool os_symbol_find(uintptr_t address, struct os_symbol *out)

@@ -24,6 +24,14 @@ struct os_module {
     uintptr_t end;   /* behind the last one; 0: not known */
 };
 
+/* A program or library as it is loaded. */
+struct os_loaded {
+    struct os_module range; /* of its segments */
+    uintptr_t bias;         /* added to the addresses in its file */
+    const char *path;       /* of the file */
+};
+typedef void (*os_loaded_fn)(const struct os_loaded *loaded, void *context);
+
 /* Loads the unwinder, which allocates; without this call os_backtrace finds nothing. Once, and
  * before any other thread calls os_backtrace. */
 void os_backtrace_load(void);
@@ -36,6 +44,8 @@ bool os_module_has(const struct os_module *module, uintptr_t address);
 struct os_module os_module_of(uintptr_t address);
 /* The module of the program itself. */
 struct os_module os_module_of_program(void);
+/* Calls fn for the program and each library that is loaded, under the loader's lock. */
+void os_modules_each(os_loaded_fn fn, void *context);
 /* False: the address is in no module, or in none that is still loaded. */
 bool os_symbol_find(uintptr_t address, struct os_symbol *out);
 /* The same for a signal handler: system calls only, and no name. out's module lasts until the next

@@ -52,6 +52,8 @@ void stack_start(void)
 void stack_set_python_hook(stack_python_hook hook, uintptr_t interpreter)
 {
     atomic_store(&python.interpreter, interpreter);
+    if (load_acquire(&modules.known)) /* who reads it has seen the hook */
+        modules.interpreter = os_module_of(interpreter);
     atomic_store(&python.hook, hook);
 }
 

@@ -30,6 +30,8 @@ watermarks, slab_limits, procfs, procfs_parse, extfrag. In a terminal there is t
 
 from __future__ import annotations
 
+from os import environ as _environ
+
 from pyslab import _interpreter  # noqa: F401  # first: it refuses a subinterpreter
 from pyslab._arena.arena import Arena
 from pyslab._arena.handles import default_arena
@@ -78,6 +80,7 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._figures.address_map import AddressMap, AddressRange
     from pyslab._figures.debug_records import DebugStats
     from pyslab._figures.kfence_records import KfenceStats
+    from pyslab._figures.metrics import metrics
     from pyslab._figures.profiler import profiler
     from pyslab._figures.profiler_records import MemoryRecord, ProfilerRecords, profiler_records
     from pyslab._figures.records import ArenaStats, CacheStats, ZoneStats
@@ -85,6 +88,8 @@ if TYPE_CHECKING:  # what __getattr__, below, imports at the first use
     from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats, WindowStats
     from pyslab._memory.counts import SlabCounts, SupplyCounts
     from pyslab._memory.window import Window
+    from pyslab._profile.block import profile
+    from pyslab._profile.records import MemoryProfile, ProfileFrame, ProfileModule, ProfileSite
     from pyslab._seeing.page_map import PageMap
     from pyslab._seeing.slab_map import SlabMap
     from pyslab._sharing.numpy import share_numpy, to_shared
@@ -117,6 +122,7 @@ __all__ = [
     "KfenceStats",
     "KmemCache",
     "Leak",
+    "MemoryProfile",
     "MemoryRecord",
     "Mempool",
     "NotAttachedError",
@@ -124,6 +130,9 @@ __all__ = [
     "Page",
     "PageMap",
     "PrefilledSheaf",
+    "ProfileFrame",
+    "ProfileModule",
+    "ProfileSite",
     "ProfilerRecords",
     "PyslabError",
     "Region",
@@ -163,9 +172,11 @@ __all__ = [
     "load",
     "loads",
     "malloc_library",
+    "metrics",
     "numpy_handler",
     "open_handle",
     "parse_bytes",
+    "profile",
     "profiler",
     "profiler_records",
     "share_numpy",
@@ -184,6 +195,7 @@ _NAMES_OF_MODULES = {
     "_arena.attaching": ("attach",),
     "_figures.address_map": ("AddressMap", "AddressRange"),
     "_figures.kfence_records": ("KfenceStats",),
+    "_figures.metrics": ("metrics",),
     "_figures.profiler": ("profiler",),
     "_figures.profiler_records": ("MemoryRecord", "ProfilerRecords", "profiler_records"),
     "_figures.records": ("ArenaStats", "CacheStats", "ZoneStats"),
@@ -192,6 +204,8 @@ _NAMES_OF_MODULES = {
     "_figures.vm_records": ("Fragmentation", "VmArea", "VmEvents", "VmStats", "WindowStats"),
     "_memory.counts": ("SlabCounts", "SupplyCounts"),
     "_memory.window": ("Window",),
+    "_profile.block": ("profile",),
+    "_profile.records": ("MemoryProfile", "ProfileFrame", "ProfileModule", "ProfileSite"),
     "_seeing.page_map": ("PageMap",),
     "_seeing.slab_map": ("SlabMap",),
     "_sharing.numpy": ("share_numpy", "to_shared"),
@@ -233,3 +247,9 @@ def _version() -> str:
 def __dir__() -> list[str]:
     """List what is public, and only that."""
     return sorted({*__all__, *_MODULES})
+
+
+if _environ.get("PYSLAB_PROFILE") or _environ.get("PYSLAB_PROFILE_PARTS"):
+    from pyslab._profile.environment import begin as _begin_profile
+
+    _begin_profile()

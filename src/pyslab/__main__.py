@@ -1,7 +1,7 @@
 """python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
-has a program's arenas tracked, `record` and `replay` compare allocators for a program, `doctor`
-looks at the machine, `slabinfo` has slabtop show an arena, `bench` measures, the options tell
-where things are."""
+has a program's arenas tracked, `profile` finds where its memory comes from, `record` and `replay`
+compare allocators for it, `doctor` looks at the machine, `slabinfo` has slabtop show an arena,
+`bench` measures, the options tell where things are."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
            ... and find its memory errors:  pyslab run --hardened -- COMMAND
   leaks    tell what a Python program leaks:  pyslab leaks -- COMMAND
+  profile  tell where a program's memory comes from:  pyslab profile -- COMMAND
   record   write each allocation and free of a program to a file
   replay   do the same again on several allocators, and compare them
   doctor   tell what this machine offers, and what is in the way
@@ -106,6 +107,12 @@ def _replay(arguments: Sequence[str]) -> int:
     return replay_main(arguments)
 
 
+def _profile(arguments: Sequence[str]) -> int:
+    from pyslab._profile.command import main as profile_main
+
+    return profile_main(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from pyslab.doctor import main as doctor_main
 
@@ -133,6 +140,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "leaks": _leaks,
     "record": _record,
     "replay": _replay,
+    "profile": _profile,
     "doctor": _doctor,
     "slabinfo": _slabinfo,
     "bench": _bench,

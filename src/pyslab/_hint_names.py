@@ -19,6 +19,7 @@ from pyslab._figures.share_records import SharedClient, SharedHolders
 from pyslab._figures.vm_records import Fragmentation, VmArea, VmEvents, VmStats
 from pyslab._memory.failing import Failing
 from pyslab._memory.window import Window
+from pyslab._profile.records import MemoryProfile, ProfileSite
 from pyslab._seeing.page_map import PageMap
 from pyslab._seeing.slab_map import SlabMap
 from pyslab.leaks import Leak
@@ -47,9 +48,11 @@ __all__ = [
     "KfenceStats",
     "KmallocClasses",
     "Leak",
+    "MemoryProfile",
     "NoReturn",
     "Order",
     "PageMap",
+    "ProfileSite",
     "Shape",
     "Shared",
     "SharedClient",

@@ -76,6 +76,11 @@ def replay_program() -> str:
     return _in_lib("pyslab_replay")
 
 
+def profiler_library() -> str:
+    """Return the path of the library that `pyslab profile` preloads; raises as malloc_library."""
+    return _in_lib("libpyslab_profiler.so")
+
+
 def _in_lib(name: str) -> str:
     path = os.path.join(_PACKAGE, "lib", name)
     if not os.path.isfile(path):

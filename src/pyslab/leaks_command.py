@@ -10,19 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pyslab.leaks import Leak, from_json, table
+from pyslab.run.child import NOT_FOUND, NOT_STARTED, exit_status
 
 __all__ = ["main"]
-
-_NOT_FOUND = 127  # the shells' exit status for a command that is not there
-_NOT_STARTED = 126  # and for one that is there but cannot be started
 
 
 class _Report(NamedTuple):
@@ -64,31 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wait(command: Sequence[str], environment: dict[str, str]) -> int:
-    """Run the program to its end, whatever signals come; return its returncode."""
-    with subprocess.Popen(command, env=environment) as program:
-        old = [
-            signal.signal(signal.SIGINT, lambda number, frame: None),
-            signal.signal(signal.SIGTERM, lambda number, frame: program.send_signal(number)),
-        ]
-        try:
-            return program.wait()
-        finally:
-            signal.signal(signal.SIGINT, old[0])
-            signal.signal(signal.SIGTERM, old[1])
-
-
 def _run(command: Sequence[str], path: str) -> int:
-    """Return the exit status of the program, as a shell would have it."""
     environment = {**os.environ, "PYSLAB_TRACK": f"leaks:{path}"}
-    try:
-        status = _wait(command, environment)
-    except (FileNotFoundError, PermissionError, OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        text = "command not found" if missing else str(error)
-        print(f"pyslab leaks: {command[0]}: {text}", file=sys.stderr)
-        return _NOT_FOUND if missing else _NOT_STARTED
-    return status if status >= 0 else 128 - status
+    return exit_status("pyslab leaks", command, environment)
 
 
 def _print(reports: Sequence[_Report], missing: int) -> None:
@@ -140,7 +114,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="pyslab-leaks-") as folder:
         path = os.path.join(folder, "reports")
         status = _run(command, path)
-        if status in (_NOT_FOUND, _NOT_STARTED) and not os.path.exists(path):
+        if status in (NOT_FOUND, NOT_STARTED) and not os.path.exists(path):
             return status
         lines, missing = _read(path)
     if options.json is not None:

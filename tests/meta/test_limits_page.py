@@ -50,6 +50,8 @@ CALLS = {
     "sched_yield": ["sched_yield"],
     "syscall": ["prlimit64"],
     "sysconf": ["sysinfo"],
+    "truncate": ["truncate"],
+    "unlink": ["unlink"],
     "write": ["write"],
 }
 # These make none.

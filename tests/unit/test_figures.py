@@ -18,7 +18,8 @@ RECORDS = [
     *(procfs.BuddyInfo, procfs.ZoneInfo, procfs.SlabInfo, procfs.PageSetInfo),
     *(pyslab.SlabCounts, pyslab.SupplyCounts, pyslab.Leak),
     *(pyslab.SharedClient, pyslab.SharedHolders, pyslab.DebugStats, pyslab.KfenceStats),
-    *(pyslab.PageMap, pyslab.SlabMap),
+    *(pyslab.PageMap, pyslab.SlabMap, pyslab.MemoryProfile, pyslab.ProfileSite),
+    *(pyslab.ProfileFrame, pyslab.ProfileModule),
 ]
 
 

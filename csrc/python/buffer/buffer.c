@@ -14,9 +14,10 @@
 
 /* --- freelist ------------------------------------------------------------ */
 
-/* Dead Buffers keep their reference to the type. While tracemalloc is on there is neither room in
- * the list nor anything to take: then all Buffers are made by buffer_new_slow(), which tells
- * tracemalloc of them. */
+/* Dead Buffers keep their reference to the type. While tracemalloc or a profile is on there is
+ * neither room in the list nor anything to take: then all Buffers are made by buffer_new_slow(),
+ * which tells them. A profile takes note of few Buffers, so that buffer_new_slow() and
+ * buffer_object_free() go on with the list under another count. */
 #ifndef Py_GIL_DISABLED
 #define MAX_FREE_BUFFERS 1024u
 /* A count of free Buffers that means: none to take. Read as unsigned it is above the maximum,
@@ -25,10 +26,13 @@
 
 static BufferObject *free_buffers[MAX_FREE_BUFFERS];
 static int nr_free_buffers = NO_FREELIST;
+static int nr_kept_buffers = NO_FREELIST; /* the same while a profile alone is on */
 
-/* tracemalloc was switched on or off: empties the freelist, and opens it if it is off now. */
-static void buffers_set_traced(bool on)
+/* Empties the freelist, and opens it again for the state that is new. */
+static void buffers_set_traced(enum trace_state state)
 {
+    if (nr_kept_buffers > 0)
+        nr_free_buffers = nr_kept_buffers;
     while (nr_free_buffers > 0) {
         BufferObject *self = free_buffers[--nr_free_buffers];
         PyTypeObject *type = Py_TYPE(self);
@@ -36,7 +40,8 @@ static void buffers_set_traced(bool on)
         PyObject_Free(self);
         Py_DECREF(type);
     }
-    nr_free_buffers = on ? NO_FREELIST : 0;
+    nr_free_buffers = state == TRACE_OFF ? 0 : NO_FREELIST;
+    nr_kept_buffers = state == TRACE_SAMPLED ? 0 : NO_FREELIST;
 }
 #else
 /* Without a GIL each thread has a list of its own, linked by `p`. A look at trace_on stands for the
@@ -86,9 +91,9 @@ static slow_path void free_buffers_adopt(void)
     pthread_mutex_unlock(&left.mutex);
 }
 
-static void buffers_set_traced(bool on)
+static void buffers_set_traced(enum trace_state state)
 {
-    (void)on;
+    (void)state;
 }
 #endif
 
@@ -97,20 +102,27 @@ void buffers_watch_tracing(void)
     tracing_on_change(buffers_set_traced);
 }
 
+#ifndef Py_GIL_DISABLED
+/* The last of a list with *nr of them, which are more than 0. */
+static always_inline BufferObject *buffer_object_pop(int *nr)
+{
+    BufferObject *self = free_buffers[--*nr];
+
+#ifdef Py_REF_DEBUG
+    _Py_NewReference((PyObject *)self);
+#else
+    Py_SET_REFCNT((PyObject *)self, 1);
+#endif
+    return self;
+}
+#endif
+
 /* A dead Buffer to use again; NULL: there is none. */
 static always_inline BufferObject *buffer_object_take(void)
 {
 #ifndef Py_GIL_DISABLED
-    if (likely(nr_free_buffers > 0)) {
-        BufferObject *self = free_buffers[--nr_free_buffers];
-
-#ifdef Py_REF_DEBUG
-        _Py_NewReference((PyObject *)self);
-#else
-        Py_SET_REFCNT((PyObject *)self, 1);
-#endif
-        return self;
-    }
+    if (likely(nr_free_buffers > 0))
+        return buffer_object_pop(&nr_free_buffers);
 #else
     if (likely(python_thread.free_buffers != NULL && !trace_is_on())) {
         BufferObject *self = python_thread.free_buffers;
@@ -130,6 +142,16 @@ static always_inline BufferObject *buffer_object_take(void)
     return NULL;
 }
 
+/* The same for who tells a profile of it. */
+static BufferObject *buffer_object_new(void)
+{
+#ifndef Py_GIL_DISABLED
+    if (nr_kept_buffers > 0)
+        return buffer_object_pop(&nr_kept_buffers);
+#endif
+    return PyObject_New(BufferObject, objects.buffer_type);
+}
+
 /* The object itself is not needed any more; its memory has gone back. */
 static always_inline void buffer_object_free(BufferObject *self)
 {
@@ -138,6 +160,10 @@ static always_inline void buffer_object_free(BufferObject *self)
 #ifndef Py_GIL_DISABLED
     if (likely((unsigned)nr_free_buffers < MAX_FREE_BUFFERS)) {
         free_buffers[nr_free_buffers++] = self;
+        return;
+    }
+    if ((unsigned)nr_kept_buffers < MAX_FREE_BUFFERS) {
+        free_buffers[nr_kept_buffers++] = self;
         return;
     }
 #else
@@ -256,14 +282,14 @@ void buffer_trace(BufferObject *self)
 {
     if (likely(!trace_is_on()))
         return;
-    self->marks |= BUFFER_TRACED;
-    trace_track(self->p, (size_t)self->nbytes);
+    if (trace_track(self->p, (size_t)self->nbytes))
+        self->marks |= BUFFER_TRACED;
 }
 
 static slow_path PyObject *buffer_new_slow(ArenaObject *arena, void *p, Py_ssize_t nbytes,
                                            const struct buffer_ops *ops, PyObject *keep)
 {
-    BufferObject *self = PyObject_New(BufferObject, objects.buffer_type);
+    BufferObject *self = buffer_object_new();
 
     if (self == NULL) {
         /* give_back takes a Buffer: this one stands in for the one that could not be made. */
@@ -297,7 +323,7 @@ BufferObject *buffer_new_view(ArenaObject *arena, void *p, Py_ssize_t nbytes,
     BufferObject *self = buffer_object_take();
 
     if (unlikely(self == NULL))
-        self = PyObject_New(BufferObject, objects.buffer_type);
+        self = buffer_object_new();
     if (likely(self != NULL)) {
         buffer_fill(self, arena, p, nbytes, ops, keep);
     }

@@ -24,7 +24,7 @@
 
 enum buffer_mark {
     BUFFER_HIDDEN = 1,    /* memory that krealloc left: in the arena's nr_live, in no other count */
-    BUFFER_TRACED = 2,    /* tracemalloc may know of it */
+    BUFFER_TRACED = 2,    /* tracemalloc, or the profile, may know of it */
     BUFFER_RELEASED = 4,  /* its object is released (debug_release in slab/debug.h) */
     BUFFER_READ_ONLY = 8, /* its bytes are not to be written to */
 };

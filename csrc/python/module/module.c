@@ -19,6 +19,7 @@
 #include "python/share/shared_buffer.h"
 #include "python/share/travel.h"
 #include "python/stack/stack_hook.h"
+#include "python/tracing/profile_calls.h"
 #include "python/tracing/tracing.h"
 #include "python/usage/usage_type.h"
 #include "python/window/window_type.h"
@@ -46,7 +47,8 @@ static bool module_fill(PyObject *module)
            add_type(module, usage_type_new(module), &objects.usage_type) &&
            add_type(module, heap_type_new(module), &objects.heap_type) &&
            share_functions_add(module) && travel_add(module) && numpy_handler_add(module) &&
-           c_api_add(module) && tracing_add(module) && stack_hook_add();
+           c_api_add(module) && tracing_add(module) && profile_calls_add(module) &&
+           stack_hook_add();
 }
 
 PyMODINIT_FUNC PyInit__core(void)

@@ -36,7 +36,7 @@ PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)
     self->nr_refs = 1;
     arena_count_new(arena, page_nbytes(self));
     if (unlikely(trace_is_on()))
-        trace_track(page_place(self), (size_t)page_nbytes(self));
+        (void)trace_track(page_place(self), (size_t)page_nbytes(self));
     return (PyObject *)self;
 }
 

@@ -13,29 +13,39 @@
 
 #include "os/os_stack.h"
 #include "python/stack/frames.h"
-#include "stack/depot.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define NAME_BYTES 1024 /* of a name that is not ASCII; longer ones are cut */
+
 static char own_folder[1024]; /* of pyslab's Python files, with a slash behind */
 
-/* The text of a name; "?" if it is no valid text, or needs the GIL that the thread does not have:
- * then the text is not made yet, and nobody may make it. */
-static const char *name_text(PyObject *name)
+/* One character as UTF-8; where its bytes end. */
+static char *character_put(char *out, uint32_t c)
 {
-    PyObject *type, *value, *traceback;
-    const char *text;
+    static const uint8_t heads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    unsigned nr = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+    for (unsigned i = nr - 1; i > 0; i--, c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)(heads[nr > 1 ? nr : 0] | c);
+    return out + nr;
+}
+
+/* The text of a name, cut where it does not fit. Written by hand: nothing may be allocated here,
+ * for the call may come from malloc, and the thread may not have the GIL. */
+static const char *name_text(PyObject *name, char room[NAME_BYTES])
+{
+    Py_ssize_t length = PyUnicode_GET_LENGTH(name);
+    char *at = room;
 
     if (PyUnicode_IS_COMPACT_ASCII(name))
         return PyUnicode_DATA(name);
-    if (!PyGILState_Check())
-        return "?";
-    PyErr_Fetch(&type, &value, &traceback);
-    text = PyUnicode_AsUTF8(name);
-    PyErr_Clear();
-    PyErr_Restore(type, value, traceback);
-    return text != NULL ? text : "?";
+    for (Py_ssize_t i = 0; i < length && at < room + NAME_BYTES - 4; i++)
+        at = character_put(at, PyUnicode_READ_CHAR(name, i));
+    *at = '\0';
+    return room;
 }
 
 static bool is_own(const char *file)
@@ -43,23 +53,28 @@ static bool is_own(const char *file)
     return strncmp(file, own_folder, strlen(own_folder)) == 0;
 }
 
-static unsigned frames_collect(struct stack_packed *out, unsigned max)
+unsigned stack_hook_collect(struct stack_packed *out, unsigned max, stack_pack_fn pack)
 {
     PyThreadState *thread = Py_IsInitialized() ? PyGILState_GetThisThreadState() : NULL;
     running_frame *frame = thread != NULL ? frame_of_thread(thread) : NULL;
+    char file_room[NAME_BYTES], name_room[NAME_BYTES];
     unsigned nr = 0;
 
     for (; frame != NULL && nr < max; frame = frame_caller(frame)) {
         PyCodeObject *code = frame_code(frame);
-        const char *file = name_text(code->co_filename);
+        const char *file = name_text(code->co_filename, file_room);
         int line = frame_line(frame);
 
         if (nr == 0 && is_own(file))
             continue;
-        out[nr++] = stack_pack_python(file, name_text(code->co_name),
-                                      line > 0 ? (uint32_t)line : 1);
+        out[nr++] = pack(file, name_text(code->co_name, name_room), line > 0 ? (uint32_t)line : 1);
     }
     return nr;
+}
+
+static unsigned frames_collect(struct stack_packed *out, unsigned max)
+{
+    return stack_hook_collect(out, max, stack_pack_python);
 }
 
 /* --- stacks as Python objects ------------------------------------------------- */

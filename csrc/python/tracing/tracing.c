@@ -1,4 +1,4 @@
-/* tracing.c - whether tracemalloc is on, and what it is told of arenas' blocks.
+/* tracing.c - whether tracemalloc or a profile is on, and what they are told of arenas' blocks.
  *
  * PyTraceMalloc_Track() tests a flag of the interpreter that extensions cannot read.
  * Calling it to find out costs 27 instructions a block, about a tenth of kmalloc and
@@ -8,10 +8,11 @@
  * reference to start and stop, whenever taken, goes through that table.
  * An interpreter whose entries look different is not touched: trace_on stays true there,
  * and each block asks.
- * Invariant: trace_on is true while tracemalloc traces (trace_flag_is_right).
+ * Invariant: trace_on is true while one of the two is on (trace_flag_is_right).
  */
 #include "python/tracing/tracing.h"
 
+#include "profile/profile.h"
 #include "python/call/gil.h"
 
 shared_bool trace_on = true;
@@ -20,7 +21,9 @@ typedef PyObject *(*fast_function)(PyObject *, PyObject *const *, Py_ssize_t);
 
 static fast_function real_start;
 static PyCFunction real_stop;
-static void (*on_change)(bool on); /* who is told; see tracing_on_change */
+static shared_bool traced = true;                 /* tracemalloc may be on */
+static shared_bool profiled;                      /* a profile is on */
+static void (*on_change)(enum trace_state state); /* who is told; see tracing_on_change */
 
 /* tracemalloc's untrack function answers -2 when it is off, whatever the address. */
 static bool tracemalloc_is_on(void)
@@ -30,33 +33,63 @@ static bool tracemalloc_is_on(void)
 
 bool trace_flag_is_right(void)
 {
-    return trace_on || !tracemalloc_is_on();
+    return trace_on || (!profiled && !tracemalloc_is_on());
 }
 
-void trace_track(const void *p, size_t nbytes)
+/* A block that was known under this address has another size now. */
+static bool profile_track(const void *p, size_t nbytes)
 {
+    profile_free(p);
+    profile_thread_renew();
+    profile_alloc(p, nbytes);
+    return profile_may_have(p);
+}
+
+bool trace_track(const void *p, size_t nbytes)
+{
+    bool noted = profiled && nbytes != 0 && profile_track(p, nbytes);
+
     gil_assert_held();
+    if (!traced)
+        return noted;
     if (nbytes == 0) /* blocks of 0 bytes have no addresses of their own */
         trace_untrack(p);
     else
         (void)PyTraceMalloc_Track(TRACE_DOMAIN, (uintptr_t)p, nbytes);
+    return true;
 }
 
 void trace_untrack(const void *p)
 {
     gil_assert_held();
-    (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
+    if (profiled)
+        profile_free(p);
+    if (traced)
+        (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
+}
+
+/* The invariant of tracing.h holds again, and who makes Buffers is told. */
+static void update(void)
+{
+    trace_on = traced || profiled;
+    if (on_change != NULL)
+        on_change(traced ? TRACE_ON : profiled ? TRACE_SAMPLED : TRACE_OFF);
 }
 
 /* tracemalloc was perhaps switched on or off. */
 static void look(void)
 {
-    trace_on = tracemalloc_is_on();
-    if (on_change != NULL)
-        on_change(trace_on);
+    traced = tracemalloc_is_on();
+    update();
 }
 
-void tracing_on_change(void (*changed)(bool on))
+void tracing_set_profiled(bool on)
+{
+    profiled = on;
+    update();
+}
+
+void tracing_on_change(void (*changed)(enum trace_state state))
 {
     on_change = changed;
 }

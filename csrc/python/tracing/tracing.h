@@ -1,11 +1,13 @@
-/* tracing.h - blocks of arenas as tracemalloc sees them, in a domain of their own.
+/* tracing.h - blocks of arenas as tracemalloc sees them, in a domain of their own, and as the
+ * process's profile does (profile/profile.h).
  *
  * What it is: whoever hands out memory to Python calls trace_new(), whoever takes it back
- * trace_gone(): one test of one flag while tracing is off. Making and dropping a Buffer costs
+ * trace_gone(): one test of one flag while both are off. Making and dropping a Buffer costs
  * not even that: buffer.c is told when the flag changes (tracing_on_change), and makes Buffers
  * the slow way while it is on. Reporting a block gone that was never reported does nothing.
  * What it is not: blocks that C code takes from an arena; they are not traced.
- * Invariant: trace_on is true while tracemalloc traces; the reverse need not be so.
+ * Invariant: trace_on is true while tracemalloc traces, and while a profile is on; the reverse need
+ * not be so.
  * Lock: none; callers hold the GIL.
  */
 #ifndef PYTHON_TRACING_H
@@ -19,7 +21,7 @@
 /* The number of the domain, chosen as NumPy chose its own: four letters. */
 #define TRACE_DOMAIN 0x70736c62u /* "pslb" */
 
-/* False: tracemalloc is off. True: it may be on, and checks that itself. */
+/* False: tracemalloc and the profile are off. True: one may be on, and checks that itself. */
 extern __attribute__((visibility("hidden"))) shared_bool trace_on;
 
 /* The flag. With a GIL it is a plain bool: behind an atomic load the compiler would compute once
@@ -35,8 +37,9 @@ static always_inline bool trace_is_on(void)
 
 /* The invariant above. */
 bool trace_flag_is_right(void);
-/* Reports a block, whatever trace_on is; tracemalloc may be off. */
-void trace_track(const void *p, size_t nbytes);
+/* Reports a block, whatever trace_on is; tracemalloc may be off. False: nobody took note of it, and
+ * trace_untrack would do nothing. */
+bool trace_track(const void *p, size_t nbytes);
 void trace_untrack(const void *p);
 
 /* Memory at p was handed out, or has another size now. */
@@ -44,7 +47,7 @@ static always_inline void trace_new(const void *p, size_t nbytes)
 {
     CHECK_WALK(trace_flag_is_right());
     if (unlikely(trace_is_on()))
-        trace_track(p, nbytes);
+        (void)trace_track(p, nbytes);
 }
 
 /* Memory at p went back. */
@@ -55,9 +58,17 @@ static always_inline void trace_gone(const void *p)
         trace_untrack(p);
 }
 
-/* Has changed(trace_on) called whenever trace_on may have changed, and for the first time by
+enum trace_state {
+    TRACE_OFF,
+    TRACE_SAMPLED, /* a profile is on, which takes note of few blocks; tracemalloc is off */
+    TRACE_ON,      /* tracemalloc may be on */
+};
+
+/* Has changed() called whenever the state may have changed, and for the first time by
  * tracing_add(). There is one such function. */
-void tracing_on_change(void (*changed)(bool on));
+void tracing_on_change(void (*changed)(enum trace_state state));
+/* A profile has begun, or ended. */
+void tracing_set_profiled(bool on);
 /* Adds tracemalloc_domain to the module, and watches tracemalloc's start() and stop(). */
 bool tracing_add(PyObject *module);
 

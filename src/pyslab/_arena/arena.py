@@ -224,6 +224,7 @@ class Arena(Sharing, Shortage, Closing):
     caches = reports.caches
     zone_stats = reports.zone_stats
     vm_stats = reports.vm_stats
+    metrics = reports.metrics
     kfence_stats = reports.kfence_stats
     vm_areas = reports.vm_areas
     vm_events = reports.vm_events

@@ -47,6 +47,16 @@ def stats(self: hints.Arena) -> hints.ArenaStats:
     return records.arena_stats(raw, self._counts, self._array_counts, vmalloc_pages)
 
 
+def metrics(self: hints.Arena, name: str = "arena") -> str:
+    """Return stats(), caches() and zone_stats() as text for Prometheus, under this name.
+
+    ``pyslab.metrics(name=arena, ...)`` has several arenas in one text. Raises ArenaClosedError.
+    """
+    from pyslab._figures import metrics as text
+
+    return text.metrics(**{name: self})
+
+
 def caches(self: hints.Arena) -> list[hints.CacheStats]:
     """Return the figures of every kmem_cache, kmalloc's size classes first."""
     from pyslab._figures import records

@@ -1,0 +1,176 @@
+/* profiler.c - libpyslab_profiler.so: a profile of a whole program's calls of malloc.
+ *
+ * What it is: an interposer (interpose/calls.h) that tells the profile (profile/profile.h) of each
+ * call, whichever malloc serves it. PYSLAB_PROFILE_PARTS=BYTES:FOLDER says where the files go, one
+ * for each process, which `pyslab profile` puts together; without it nothing is done.
+ * What it is not: an allocator, or a part of the malloc library.
+ *
+ * Cost: a call costs a subtraction and a jump, a free a load and a compare; a sample some
+ * microseconds.
+ * Fork: the child begins a file of its own, with nothing in it.
+ * Lock: that of the profile.
+ */
+#include "interpose/interpose.h"
+#include "os/os.h"
+#include "os/os_heap.h"
+#include "profile/profile.h"
+#include "profiler/join.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Atomic bool wanted; /* the profile is on */
+static uint64_t every;      /* bytes between samples */
+static char folder[3072];   /* where the files go */
+
+/* --- hooks ------------------------------------------------------------------------ */
+
+static always_inline bool hook_wanted(void)
+{
+    return load_relaxed(&wanted);
+}
+
+static slow_path void take_sample(void *p, size_t size)
+{
+    int error = errno;
+
+    interpose_enter();
+    profile_alloc_slow(p, size);
+    join_ask();
+    interpose_leave();
+    errno = error;
+}
+
+static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
+                                         size_t align)
+{
+    (void)call;
+    (void)align;
+    if (sampler_takes(&profile_thread, size))
+        take_sample(p, size);
+}
+
+static slow_path void free_sample(void *p)
+{
+    int error = errno;
+
+    interpose_enter();
+    profile_free_slow(p);
+    interpose_leave();
+    errno = error;
+}
+
+static always_inline void hook_freeing(void *p)
+{
+    if (unlikely(profile_may_have(p)))
+        free_sample(p);
+}
+
+/* The sample that realloc has in hand. No realloc is in another one. */
+static _Thread_local struct profile_moving moving __attribute__((tls_model("initial-exec")));
+
+static slow_path bool detach(void *p)
+{
+    bool found;
+
+    interpose_enter();
+    found = profile_detach(p, &moving);
+    interpose_leave();
+    return found;
+}
+
+static always_inline uint64_t hook_resizing(void *p)
+{
+    return unlikely(profile_may_have(p)) && detach(p);
+}
+
+static slow_path void settle(void *old, bool stays)
+{
+    int error = errno;
+
+    interpose_enter();
+    if (stays)
+        profile_attach(old, &moving);
+    else
+        profile_gone(&moving);
+    interpose_leave();
+    errno = error;
+}
+
+static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_t size)
+{
+    if (unlikely(begun))
+        settle(old, p == NULL && size != 0);
+    if (p != NULL)
+        hook_allocated(INTERPOSE_REALLOC, p, size, 0);
+}
+
+#include "interpose/calls.h"
+
+/* --- start and end ---------------------------------------------------------------- */
+
+static void part_begin(void)
+{
+    char path[sizeof folder + 64];
+
+    snprintf(path, sizeof path, "%s/%ld-%llx.malloc", folder, (long)getpid(),
+             (unsigned long long)os_time_ns());
+    store_relaxed(&wanted, profile_start(path, every, 0) == PYSLAB_OK);
+}
+
+static void before_fork(void)
+{
+    interpose_enter();
+    profile_fork_prepare();
+    os_heap_fork_prepare();
+}
+
+static void after_fork(void)
+{
+    os_heap_fork_done();
+    profile_fork_done();
+    interpose_leave();
+}
+
+static void in_child(void)
+{
+    os_heap_fork_done();
+    profile_fork_done();
+    profile_stop();
+    part_begin();
+    interpose_leave();
+}
+
+/* BYTES:FOLDER. False: it is not like that. */
+static bool settings_read(void)
+{
+    char value[sizeof folder + 32], *colon;
+
+    if (!os_environment("PYSLAB_PROFILE_PARTS", value, sizeof value))
+        return false;
+    every = strtoull(value, &colon, 10);
+    if (every == 0 || *colon != ':' || colon[1] != '/' || strlen(colon + 1) >= sizeof folder)
+        return false;
+    strcpy(folder, colon + 1);
+    return true;
+}
+
+__attribute__((constructor)) static void profiler_load(void)
+{
+    interpose_enter();
+    if (settings_read() && pthread_atfork(before_fork, after_fork, in_child) == 0)
+        part_begin();
+    interpose_leave();
+}
+
+__attribute__((destructor)) static void profiler_end(void)
+{
+    interpose_enter();
+    store_relaxed(&wanted, false);
+    profile_stop();
+    interpose_leave();
+}

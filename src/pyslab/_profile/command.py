@@ -1,0 +1,167 @@
+"""pyslab profile: run a program and find out where its memory comes from.
+
+The program is a child process under two preloaded libraries: the profiler (csrc/profiler/), and
+behind it the malloc library. Each process that it starts writes a part in a folder, and so do
+arenas in Python processes; the profile is made of them at the end, however they ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from glob import glob
+
+from pyslab._installed import malloc_library, profiler_library
+from pyslab._profile import formats, raw
+from pyslab._profile.block import EVERY, parse_every
+from pyslab._profile.records import MemoryProfile, merged
+from pyslab._profile.table import human
+from pyslab.run import preload_environment
+from pyslab.run.child import NOT_STARTED, exit_status
+
+__all__ = ["main"]
+
+_USAGE = """pyslab profile [-o FILE] [--every BYTES] [--format FORMAT] -- COMMAND [ARGUMENT ...]
+       pyslab profile --convert PART ... [-o FILE] [--format FORMAT]"""
+
+
+def _every(text: str) -> int:
+    try:
+        return parse_every(text)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pyslab profile",
+        usage=_USAGE,
+        description="Run a program on pyslab's malloc, and tell where its memory comes from: bytes "
+        "at the peak, live bytes, allocations and lifetimes by the calls of C and Python that led "
+        "to them; of its child processes too. Arenas in Python programs are in it.",
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE",
+        help="write it there, in the format of the name: .pb.gz (pprof, Speedscope), .collapsed "
+        "or .txt (flame graphs), .table; without it a table goes to the standard error",
+    )
+    parser.add_argument("--format", choices=formats.FORMATS, help="whatever the name of FILE is")
+    parser.add_argument(
+        "--every",
+        metavar="BYTES",
+        type=_every,
+        default=parse_every(EVERY),
+        help=f"bytes between samples, on average ({EVERY}), or all: each allocation",
+    )
+    parser.add_argument(
+        "--own-malloc", action="store_true", help="leave the program the malloc that it has"
+    )
+    parser.add_argument(
+        "--convert",
+        action="store_true",
+        help="make a profile of parts that a program left which was killed, FILE.part-*",
+    )
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Make sure that there is something to do, and that the file can be written."""
+    if options.command[:1] == ["--"]:
+        del options.command[0]
+    if not options.command:
+        what = "PART" if options.convert else "COMMAND"
+        parser.error(f"no {what}: what is to be profiled? (pyslab profile -o run.pb.gz -- ls)")
+    if options.output is not None:
+        try:
+            options.format = formats.format_of(options.output, options.format)
+            formats.check_writable(options.output)
+        except ValueError as error:
+            parser.error(str(error))
+        except OSError as error:
+            parser.error(f"-o {options.output}: {error.strerror}")
+
+
+def _environment(folder: str, options: argparse.Namespace) -> dict[str, str]:
+    environment = dict(os.environ)
+    if not options.own_malloc:
+        environment = preload_environment(environment, malloc_library())
+    environment = preload_environment(environment, profiler_library())
+    environment["PYSLAB_PROFILE_PARTS"] = f"{options.every}:{folder}"
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    environment["PYSLAB_PROFILE_PACKAGE"] = package
+    return environment
+
+
+def _read(paths: Sequence[str]) -> MemoryProfile:
+    """Return the profile of the parts; those that are none are told."""
+    found: dict[tuple[int, str], list[MemoryProfile]] = {}
+    for path in paths:
+        try:
+            part = raw.read(path)
+        except (OSError, ValueError) as error:
+            print(f"pyslab profile: {path}: {error}", file=sys.stderr)
+            continue
+        (process,) = part.processes
+        of_process = found.setdefault((process, os.path.splitext(path)[1]), [])
+        for before in of_process:  # which ended by exec: this one goes on
+            before.cut_off.clear()
+        of_process.append(part)
+    return merged(part for parts in found.values() for part in parts)
+
+
+def _begun(path: str) -> int:
+    """Return when a part was begun; its name says so: PROCESS-TIME.KIND."""
+    return int(os.path.basename(path).partition("-")[2].partition(".")[0], 16)
+
+
+def _tell(profile: MemoryProfile, options: argparse.Namespace) -> bool:
+    """Write the file, or the table; whether that could be done."""
+    if options.output is None:
+        print(profile, file=sys.stderr)
+        return True
+    try:
+        formats.write(profile, options.output, options.format)
+    except OSError as error:
+        print(f"pyslab profile: {options.output}: {error.strerror}", file=sys.stderr)
+        return False
+    text = f"{profile.nr_samples} samples, peak {human(profile.peak_bytes)}"
+    print(f"pyslab profile: {text}: {options.output}", file=sys.stderr)
+    for note in profile.notes():
+        print(f"pyslab profile: {note}", file=sys.stderr)
+    return True
+
+
+def _convert(options: argparse.Namespace) -> int:
+    profile = _read(options.command)
+    return 0 if profile.processes and _tell(profile, options) else 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="pyslab-profile-") as folder:
+        try:
+            environment = _environment(folder, options)
+        except FileNotFoundError as error:
+            print(f"pyslab profile: {error}", file=sys.stderr)
+            return NOT_STARTED
+        status = exit_status("pyslab profile", options.command, environment)
+        profile = _read(sorted(glob(os.path.join(folder, "*")), key=_begun))
+    if not profile.processes:
+        if status not in (126, 127):
+            text = "nothing was seen: it is statically linked, or runs with other rights"
+            print(f"pyslab profile: {text}", file=sys.stderr)
+        return status
+    return status if _tell(profile, options) else status or 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and write its profile, or convert parts; return an exit status."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    _check(options, parser)
+    return _convert(options) if options.convert else _run(options)

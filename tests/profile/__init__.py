@@ -1,0 +1,1 @@
+"""Profiles: what is seen of memory, the formats, the command, metrics."""
