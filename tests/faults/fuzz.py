@@ -39,8 +39,19 @@ LEFT_OUT = {
     *("save", "dump", "record", "flush", "profile", "cast", "ctypes", "tofile"),
     "descriptors",
 }
+
+
+def iterate(target: Any) -> Any:
+    """Return iter(target), but for a memoryview, because of a fault of CPython 3.11.
+
+    Of a released one iter() gives an iterator and leaves an exception behind, which the next
+    ``with lock:`` of the thread meets after the lock was taken: then nobody gives it back.
+    """
+    return None if isinstance(target, memoryview) else iter(target)
+
+
 OPERATORS = (
-    *(len, repr, hash, bytes, memoryview, iter, bool, str),
+    *(len, repr, hash, bytes, memoryview, iterate, bool, str),
     *(lambda a: a[0], lambda a: a[-1], lambda a: a[1:5], lambda a: a[::2], lambda a: a == a),
 )
 
@@ -118,6 +129,8 @@ class Fuzz:
             for name in dir(type(target))
             if name not in LEFT_OUT and (not name.startswith("_") or name.startswith("__"))
         ]
+        if isinstance(target, memoryview) and "__iter__" in names:
+            names.remove("__iter__")  # see iterate()
         name = rng.choice(names)
         self.doing[number] = f"{type(target).__name__}.{name}"
         found = getattr(target, name)
