@@ -1,15 +1,19 @@
 """Dask's workers of one machine, with and without pyslab.dask: time, and memory at its peak.
 
-Four workers of one thread each, as processes. Each job runs in a cluster of its own, both ways in
-turn, `--rounds` times; the smallest time counts, and the smallest peak. Memory is the
-proportional set size (PSS) of all processes of the cluster and of the client, read every 50 ms:
-shared pages count once. `--size` is the bytes of the array that the job is about.
+Four workers of one thread each, as processes. Each job runs in a cluster of its own that has done
+a small one before, both ways in turn, `--rounds` times; of each figure the smallest counts. Memory
+is the proportional set size (PSS) of all processes of the cluster and of the client, read every
+50 ms: shared pages count once. Reading it takes the processes' time, so it has rounds of its own
+(`--memory-rounds`). CPU seconds and page faults are those of all these processes during the job,
+and say where time goes. `--size` is the bytes of the array that the job is about.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import operator
+import os
 import subprocess
 import sys
 import threading
@@ -20,16 +24,43 @@ from typing import Any
 
 import psutil
 
+WARM_UP_BYTES = 32 << 20
+# Of a result: its unit in the table, and how many digits of it.
+FIGURES = (
+    *(("seconds", 1, 2), ("user_s", 1, 2), ("system_s", 1, 2)),
+    *(("faults", 1000, 0), ("peak_bytes", 1 << 20, 0), ("begin_bytes", 1 << 20, 0)),
+)
 JOBS = ("scatter", "rechunk", "rechunk-memory", "transpose", "overlap")
 
 
-class Peak:
-    """The largest sum of PSS while it is open."""
+def _pids() -> list[int]:
+    me = psutil.Process()
+    return [me.pid, *(child.pid for child in me.children(recursive=True))]
 
-    def __init__(self) -> None:
-        self.nbytes = 0
+
+def _pss(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            return sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
+    except OSError:
+        return 0
+
+
+def _used(pid: int) -> tuple[float, float, int]:
+    """Return user and system seconds of a process, and its page faults."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / ticks, int(fields[12]) / ticks, int(fields[7])
+
+
+class Peak:
+    """The largest sum of PSS while it is open; not looking, nothing."""
+
+    def __init__(self, look: bool) -> None:
+        self._pids = _pids()
+        self.begin_bytes = self.nbytes = sum(map(_pss, self._pids)) if look else 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run if look else self._stop.wait)
 
     def __enter__(self) -> Peak:
         self._thread.start()
@@ -40,18 +71,27 @@ class Peak:
         self._thread.join()
 
     def _run(self) -> None:
-        me = psutil.Process()
         while not self._stop.wait(0.05):
-            pids = [me.pid, *(child.pid for child in me.children(recursive=True))]
-            self.nbytes = max(self.nbytes, sum(map(_pss, pids)))
+            self.nbytes = max(self.nbytes, sum(map(_pss, self._pids)))
 
 
-def _pss(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/smaps_rollup") as file:
-            return sum(int(line.split()[1]) << 10 for line in file if line.startswith("Pss:"))
-    except OSError:
-        return 0
+def _sums() -> list[float]:
+    return [sum(each) for each in zip(*map(_used, _pids()), strict=True)]
+
+
+def timed(run: Callable[[], Any], look: bool) -> dict[str, float]:
+    """Run a job; return its seconds and what all processes used, or (looking) its memory."""
+    with Peak(look) as peak:
+        before, begin = _sums(), time.perf_counter()
+        kept = run()
+        seconds = time.perf_counter() - begin
+        used = map(operator.sub, _sums(), before)
+        time.sleep(0.2)
+    del kept
+    if look:
+        return {"peak_bytes": peak.nbytes, "begin_bytes": peak.begin_bytes}
+    names = ("user_s", "system_s", "faults")
+    return {"seconds": seconds, **dict(zip(names, used, strict=True))}
 
 
 def _scatter(client: Any, nbytes: int) -> Callable[[], Any]:
@@ -92,8 +132,8 @@ def _overlap(client: Any, nbytes: int) -> Callable[[], Any]:
     return lambda: mapped.sum().compute()
 
 
-def one(job: str, nbytes: int, with_pyslab: bool) -> dict[str, float]:
-    """Run one job in a cluster of its own; print and return seconds and bytes."""
+def one(job: str, nbytes: int, with_pyslab: bool, look: bool) -> dict[str, float]:
+    """Run one job in a cluster of its own; return its figures."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -122,57 +162,63 @@ def one(job: str, nbytes: int, with_pyslab: bool) -> dict[str, float]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        run = prepare(client, nbytes)
-        with Peak() as peak:
-            begin = time.perf_counter()
-            kept = run()
-            seconds = time.perf_counter() - begin
-            time.sleep(0.2)
-        del kept
-    return {"seconds": seconds, "peak_bytes": peak.nbytes}
+        prepare(client, WARM_UP_BYTES)()  # workers import what the job needs
+        return timed(prepare(client, nbytes), look)
 
 
-def _child(job: str, nbytes: int, with_pyslab: bool) -> dict[str, float]:
+def _child(job: str, nbytes: int, with_pyslab: bool, look: bool) -> dict[str, float]:
     command = [sys.executable, "-W", "ignore", __file__, "--one", job, "--size", str(nbytes)]
-    done = subprocess.run(
-        command + ["--pyslab"] * with_pyslab, stdout=subprocess.PIPE, text=True, check=True
-    )
+    command += ["--pyslab"] * with_pyslab + ["--look"] * look
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
 def _best(results: list[dict[str, float]]) -> dict[str, float]:
-    return {key: min(result[key] for result in results) for key in results[0]}
+    best: dict[str, float] = {}
+    for result in results:
+        for key, value in result.items():
+            best[key] = min(value, best.get(key, value))
+    return best
+
+
+def both(job: str, args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Run a job both ways in turn; return the best figures of each."""
+    runs: dict[bool, list[dict[str, float]]] = {False: [], True: []}
+    for number in range(args.rounds + args.memory_rounds):
+        for with_pyslab in (False, True):
+            runs[with_pyslab].append(_child(job, args.size, with_pyslab, number >= args.rounds))
+    return {"plain": _best(runs[False]), "pyslab": _best(runs[True])}
+
+
+def row(job: str, plain: dict[str, float], ours: dict[str, float]) -> str:
+    """Return a line of the table."""
+    line = f"{job:14}"
+    for key, unit, digits in FIGURES:
+        line += f" {plain[key] / unit:8.{digits}f} {ours[key] / unit:8.{digits}f}"
+        line += f" {plain[key] / ours[key]:5.2f} "
+    return line
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=1 << 30, help="bytes of the array")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory-rounds", type=int, default=1)
     parser.add_argument("--jobs", nargs="*", default=JOBS, choices=JOBS)
     parser.add_argument("--json", type=Path, help="also write the results here")
     parser.add_argument("--one", choices=JOBS, help=argparse.SUPPRESS)
     parser.add_argument("--pyslab", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--look", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(one(args.one, args.size, args.pyslab)))
+        print(json.dumps(one(args.one, args.size, args.pyslab, args.look)))
         return
+    print(f"{'job':14}" + "".join(f" {key:>10} pyslab ratio " for key, _, _ in FIGURES))
     table = {}
-    print(f"{'job':16} {'plain s':>8} {'pyslab s':>9} {'ratio':>6}   peak MiB: plain pyslab ratio")
     for job in args.jobs:
-        runs: dict[bool, list[dict[str, float]]] = {False: [], True: []}
-        for _ in range(args.rounds):
-            for with_pyslab in (False, True):
-                runs[with_pyslab].append(_child(job, args.size, with_pyslab))
-        plain, ours = _best(runs[False]), _best(runs[True])
-        table[job] = {"plain": plain, "pyslab": ours}
-        print(
-            f"{job:16} {plain['seconds']:8.2f} {ours['seconds']:9.2f} "
-            f"{plain['seconds'] / ours['seconds']:6.2f}   "
-            f"{plain['peak_bytes'] / 2**20:15.0f} {ours['peak_bytes'] / 2**20:6.0f} "
-            f"{ours['peak_bytes'] / plain['peak_bytes']:5.2f}",
-            flush=True,
-        )
+        table[job] = both(job, args)
+        print(row(job, table[job]["plain"], table[job]["pyslab"]), flush=True)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"size": args.size, "jobs": table}, indent=1) + "\n")

@@ -503,6 +503,7 @@ int share_create(struct kmalloc *km, struct os_file *frames, char *base,
     share_fork_init(&share->fork, share->nr_pages);
     share->transit.max_bytes = options->max_transit_bytes != 0 ? options->max_transit_bytes
                                                                : frames->bytes / 4;
+    share->transit.lone_passes = options->max_transit_bytes == 0;
     share->heap.base = base;
     share->heap.table_fd = -1;
     share->heap.writable = share->heap.is_own = true;

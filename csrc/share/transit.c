@@ -54,7 +54,8 @@ int share_transit_admit_locked(struct share *share, uint32_t slot, uint64_t byte
         if (slot != SHARE_NONE && share->known[slot].walk == transit->walk)
             return PYSLAB_OK; /* it is on its way already */
     }
-    if (transit->bound_bytes + bytes > transit->max_bytes) {
+    if (transit->bound_bytes + bytes > transit->max_bytes &&
+        !(transit->lone_passes && transit->bound_bytes == 0)) {
         transit->nr_refused++;
         return PYSLAB_ELIMIT;
     }

@@ -1,8 +1,9 @@
 /* transit.h - blocks of an own heap that are on their way: sent, and not opened yet.
  *
- * What it is: how many bytes they are at most (max_transit_bytes), and which of them go when an
- * allocation fails otherwise. A block counts once, however many tickets name it; a pin is no
- * transit, because its maker holds the block.
+ * What it is: how many bytes they are at most (max_transit_bytes; without that option a quarter
+ * of the heap, or one block of any size), and which of them go when an allocation fails otherwise.
+ * A block counts once, however many tickets name it; a pin is no transit, because its maker holds
+ * the block.
  * What it is not: the end of tickets by age (share_tickets_expire).
  *
  * Data structure: an upper bound, raised with each export. Tickets are used up by other processes,
@@ -17,7 +18,8 @@
 struct share;
 
 struct share_transit {
-    uint64_t max_bytes;   /* more are refused */
+    uint64_t max_bytes;   /* more are refused, */
+    bool lone_passes;     /* but for a block of any size, if it is the only one */
     uint64_t bound_bytes; /* no more are in transit */
     uint64_t nr_refused;  /* exports */
     uint64_t nr_expired;  /* tickets ended by age, or for want of memory */

@@ -99,6 +99,29 @@ static void a_block_above_the_maximum(void)
     rig_end(arena);
 }
 
+/* Half of the arena, while nothing else is on its way; and nothing more before it was received. */
+static void a_large_block_alone(void)
+{
+    pyslab_arena *arena = transit_arena(0, 0);
+    void *large = pyslab_kmalloc(arena, 16 * MIB, KERNEL);
+    void *small = pyslab_kmalloc(arena, MIB, KERNEL);
+    pyslab_handle first = export(arena, small, 1), second;
+    pyslab_shared_block block;
+
+    EXPECT_EQ(pyslab_share_export(arena, large, 1, &second), PYSLAB_ELIMIT);
+    EXPECT_EQ(pyslab_share_revoke(&first), PYSLAB_OK);
+    second = export(arena, large, 1);
+    EXPECT_EQ(stats_of(arena).transit_bytes, 16 * MIB);
+    EXPECT_EQ(pyslab_share_export(arena, small, 1, &first), PYSLAB_ELIMIT);
+    EXPECT_EQ(pyslab_share_open(&second, &block), PYSLAB_OK);
+    first = export(arena, small, 1);
+    EXPECT_EQ(pyslab_share_revoke(&first), PYSLAB_OK);
+    EXPECT_EQ(pyslab_share_close(&block), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(arena, large), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(arena, small), PYSLAB_OK);
+    rig_end(arena);
+}
+
 /* Ten times the maximum, each opened before the next: none is refused. */
 static void what_was_opened_counts_no_more(void)
 {
@@ -297,11 +320,12 @@ static void what_is_held_stays(void)
 }
 
 static const struct test tests[] = {
-    TEST(a_quarter_of_the_arena),           TEST(a_maximum_of_ones_own),
-    TEST(a_block_above_the_maximum),        TEST(what_was_opened_counts_no_more),
-    TEST(a_handle_of_the_dead_ends_by_age), TEST(an_age_of_ones_own),
-    TEST(a_handle_of_the_living_stays),     TEST(the_oldest_go_first),
-    TEST(a_long_block_among_short_ones),    TEST(what_is_held_stays),
+    TEST(a_quarter_of_the_arena),    TEST(a_maximum_of_ones_own),
+    TEST(a_block_above_the_maximum), TEST(what_was_opened_counts_no_more),
+    TEST(a_large_block_alone),       TEST(a_handle_of_the_dead_ends_by_age),
+    TEST(an_age_of_ones_own),        TEST(a_handle_of_the_living_stays),
+    TEST(the_oldest_go_first),       TEST(a_long_block_among_short_ones),
+    TEST(what_is_held_stays),
 };
 
 TEST_MAIN(tests)

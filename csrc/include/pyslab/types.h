@@ -248,7 +248,7 @@ typedef struct pyslab_arena_options {
     uint32_t transit_ttl_s;           /* shared: a handle that nobody has opened ends so many
                                          seconds after it was made, if its maker is dead; 0: 600 */
     uint64_t max_transit_bytes;       /* shared: blocks that are on their way, sent and not opened,
-                                         at most; 0: a quarter of the arena */
+                                         at most; 0: a quarter of the arena, or one block */
     uint32_t init_on_alloc;           /* enum pyslab_init: all that is allocated reads zero */
     uint32_t init_on_free;            /* enum pyslab_init: what is freed is zeroed at once */
     uint32_t uncached;                /* non-zero: no sheaves, no page lists, no shelf, so that each

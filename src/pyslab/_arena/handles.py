@@ -1,7 +1,8 @@
 """Arena objects over arenas that were not made by Arena(): the process's own, and C's.
 
 Invariant: an open Arena is the only one over its core arena; the C layer finds it from the
-handle. The lock makes looking for it and making it one step.
+handle. The lock makes looking for it and making it one step; who finds it does not take the lock,
+which a thread with an exception that C code of others left behind would not give back.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def default_arena() -> Arena:
     True
     """
     global _default
+    if _default is not None:
+        return _default
     with _lock:
         if _default is None:
             handle = lib.pyslab_default_arena()
@@ -55,8 +58,11 @@ def default_arena() -> Arena:
 
 def _arena_of_handle(address: int) -> Arena:
     """Return the open Arena over the pyslab_arena at address, made if there is none."""
+    known: Arena | None = _known_arena(address)
+    if known is not None:
+        return known
     with _lock:
-        known: Arena | None = _known_arena(address)
+        known = _known_arena(address)
         if known is not None:
             return known
         handle: hints.Any = ffi.cast("pyslab_arena *", address)

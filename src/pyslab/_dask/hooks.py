@@ -1,8 +1,9 @@
 """Where this is put into distributed, and taken out again.
 
-Five places: the handshake of connections (links.py); the frames that a TCP or TLS connection
-writes and reads (frames.py); the two deserializers that would copy what came read-only; and the
-two readings of a process's memory (memory.py). Other transports carry bytes, as before.
+Six places: the handshake of connections (links.py); the frames that a TCP or TLS connection
+writes and reads (frames.py); the two deserializers that would copy what came read-only; the shards
+of a rechunk (parts.py); and the two readings of a process's memory (memory.py). Other transports
+carry bytes, as before.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import numpy as np
 from distributed import system_monitor, worker_memory
 from distributed.comm import core, tcp
 from distributed.protocol import numpy as numpy_protocol
-from distributed.protocol.serialize import dask_deserialize, families, pickle_loads
+from distributed.protocol.serialize import dask_deserialize, families, pickle_dumps, pickle_loads
+from distributed.shuffle._rechunk import ArrayRechunkRun
 from distributed.utils import nbytes, offload
 
 from pyslab._core import _array_is_shared
 from pyslab._dask import frames as frames_of
-from pyslab._dask import links, memory
+from pyslab._dask import links, memory, parts
 
 __all__ = ["install", "uninstall"]
 
@@ -98,6 +100,11 @@ def _array_loads(header: dict[str, Any], frames: list[Any]) -> Any:
     return _plain_array_loads(header, frames)
 
 
+def _pickle_dumps(x: Any, context: Any = None) -> Any:
+    with parts.pickling_for_handles((context or {}).get(_KEY) is not None):
+        return pickle_dumps(x, context)
+
+
 def _pickle_loads(header: dict[str, Any], frames: list[Any]) -> Any:
     writeable = header["writeable"]
     kept = tuple(w and not _came_as_handle(f) for f, w in zip(frames[1:], writeable, strict=False))
@@ -131,8 +138,9 @@ def install() -> None:
         _put(tcp, "to_frames", _to_frames)
         _put(tcp, "from_frames", _from_frames)
         _put(numpy_protocol, "deserialize_numpy_ndarray", _array_loads)
-        dumps, _, wants_context = families["pickle"]
-        _put(families, "pickle", (dumps, _pickle_loads, wants_context))
+        _put(families, "pickle", (_pickle_dumps, _pickle_loads, True))
+        sharding = parts.sharding_in_place(ArrayRechunkRun._shard_partition)
+        _put(ArrayRechunkRun, "_shard_partition", sharding)
         _put_array_loads(_array_loads)
         _undo.append(lambda: _put_array_loads(_plain_array_loads))
         _put(system_monitor.SystemMonitor, "get_process_memory", memory.of_monitor)

@@ -23,7 +23,9 @@ _CODE = (
 )
 
 
-def call_in_child(function: Callable[..., JsonObject], *arguments: Any) -> JsonObject:
+def call_in_child(
+    function: Callable[..., JsonObject], *arguments: Any, timeout_s: float = _TIMEOUT_S
+) -> JsonObject:
     """The result of function(*arguments), all of it JSON; BenchError if there is none.
 
     The function is one that its module has by name.
@@ -35,14 +37,14 @@ def call_in_child(function: Callable[..., JsonObject], *arguments: Any) -> JsonO
             [sys.executable, "-c", code, *where, json.dumps(arguments)],
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
             check=True,
         )
     except subprocess.CalledProcessError as error:
         last_line = (error.stderr.strip() or "no message").splitlines()[-1]
         raise BenchError(last_line) from error
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"no answer within {_TIMEOUT_S} s") from error
+        raise BenchError(f"no answer within {timeout_s:g} s") from error
     result: JsonObject = json.loads(child.stdout)
     return result
 

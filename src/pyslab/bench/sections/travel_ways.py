@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -185,13 +185,16 @@ def _executor(shared: Any, plain: Any) -> list[Contender]:
 _OPEN = dict(zip(WAYS, (_pipe, _queue, _executor), strict=True))
 
 
-def round_trips(way: str, size: int, rounds: int, round_s: float) -> dict[str, Any]:
-    """In a fresh interpreter: nanoseconds of each round trip by contender."""
+def round_trips(
+    way: str, size: int, rounds: int, round_s: float, only: Collection[str] = ()
+) -> dict[str, Any]:
+    """In a fresh interpreter: nanoseconds of each round trip by contender (only: of these)."""
     numpy = required_numpy()
     plain = numpy.ones(size, "u1")
     with pyslab.Arena(8 * size + 64 * MIB, shared=True, overcommit=True) as arena:
         contenders = _OPEN[way](arena.from_array(plain), plain)
-        if size >= LARGE:
+        contenders = [item for item in contenders if not only or item.name in only]
+        if size >= LARGE and not only:
             return _time(contenders, min(rounds, LARGE_ROUNDS), round_s)
         _time(contenders, 1, 0)  # which starts processes
         return _time(contenders, rounds, round_s)
