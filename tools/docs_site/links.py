@@ -1,7 +1,8 @@
 """Links that Sphinx does not follow by itself, and the first page's other name.
 
 A folder that a page links to is shown by its README where it has one; else the link is to the
-list of examples. index.html leads to the first page, without a script.
+list of examples, and a link to the notebook is one to its page. index.html leads to the first
+page, without a script.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 _EXAMPLES = "docs/examples.md"
+_SHOWN_BY = {"examples/tour.ipynb": "docs/tour.md"}
 _LINK = re.compile(r"(\[[^\]]*\])\(([^()\s#:]+)\)")
 _INDEX = """\
 <!doctype html>
@@ -30,10 +32,13 @@ def with_pages_for_folders(docname: str, text: str, repo: Path) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, match[2]))
-        if not (repo / target).is_dir():
+        if target in _SHOWN_BY:
+            page = _SHOWN_BY[target]
+        elif (repo / target).is_dir():
+            page = f"{target}/README.md"
+            page = page if (repo / page).exists() else _EXAMPLES
+        else:
             return match[0]
-        page = f"{target}/README.md"
-        page = page if (repo / page).exists() else _EXAMPLES
         return f"{match[1]}({posixpath.relpath(page, folder or '.')})"
 
     return _LINK.sub(replaced, text)
