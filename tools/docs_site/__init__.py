@@ -8,7 +8,8 @@
     pictures.py    which pictures a telephone shows in full width
     links.py       links to folders, and the page that leads to the first one
 
-cells.py, plain_text.py, header_text.py, links.py and toctrees.py need no Sphinx: tests/meta reads them.
+cells.py, plain_text.py, header_text.py, links.py and toctrees.py need no Sphinx: tests/meta reads
+them.
 """
 
 from __future__ import annotations
