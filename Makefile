@@ -18,7 +18,7 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
+.PHONY: bench bench-malloc test docs docs-check docs-pictures programs lint c-tests asan tsan deaths counts \
         wheels release install-c pythons test-pythons aarch64 musl bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
@@ -85,6 +85,11 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
 	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
 	@echo "build/site/index.html"
+
+# Headings, links, words for pictures; and in chromium, if it is here: search from file:, telephones,
+# no JavaScript, with screenshots in build/site-check. A minute; not in CI.
+docs-check: docs
+	$(BIN)/python tools/site_check $(DOCS_CHECK_ARGS)
 
 # The committed drawings, by tools/drawings/; and docs/pictures/*.svg, of arenas, with PNGs of them
 # in build/pictures to look at.

@@ -153,6 +153,19 @@ def test_a_notebook_becomes_a_page() -> None:
     assert "# Title\n\n" + page == notebook.as_markdown(text, with_title=True)
 
 
+@pytest.mark.usefixtures("_tools")
+def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
+    """Headings that leave one out, pictures without words, links to nothing, what is fetched."""
+    from site_check import pages
+
+    good = '<html lang="en"><h1 id="a">A</h1><a href="#a">a</a><img src="x" alt="x"></html>'
+    bad = '<html><h1>A</h1><h3>B</h3><a href="#b"></a><a href="no.html"></a><img src="//x.org/y">'
+    for name, text, count in (("good", good, 0), ("bad", bad, 6)):
+        path = tmp_path / f"{name}.html"
+        path.write_text(text, encoding="utf-8")
+        assert count == len(pages.faults(path)), pages.faults(path)
+
+
 _SHOWN = """\
 class Map:
     def _repr_html_(self):
