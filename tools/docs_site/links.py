@@ -1,4 +1,4 @@
-"""Links that Sphinx does not follow by itself, and the first page's other name.
+"""What GitHub shows and Sphinx does not: links to folders; and the first page's other name.
 
 A folder that a page links to is shown by its README where it has one; else the link is to the
 list of examples, and a link to the notebook is one to its page. index.html leads to the first
@@ -15,6 +15,8 @@ from typing import Any
 _EXAMPLES = "docs/examples.md"
 _SHOWN_BY = {"examples/tour.ipynb": "docs/tour.md"}
 _LINK = re.compile(r"(\[[^\]]*\])\(([^()\s#:]+)\)")
+# A session ends with an empty line for doctest, which is not for the eye.
+_SESSION = re.compile(r"^(```python\n(?:(?!```).*\n)*?)\n```$", re.MULTILINE)
 _INDEX = """\
 <!doctype html>
 <html lang="en">
@@ -45,7 +47,8 @@ def with_pages_for_folders(docname: str, text: str, repo: Path) -> str:
 
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
-    source[0] = with_pages_for_folders(docname, source[0], Path(app.srcdir))
+    text = _SESSION.sub(r"\1```", source[0])
+    source[0] = with_pages_for_folders(docname, text, Path(app.srcdir))
 
 
 def _write_index(app: Any, exception: Exception | None) -> None:
