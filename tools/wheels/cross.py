@@ -64,10 +64,9 @@ def fetch(work: Path, log: Path) -> tuple[str, Path]:
     match = re.search(r"Depends: python(3\.\d+)-minimal", shown)
     if match is None:
         raise WheelError("apt knows no Python for arm64")
-    packages = [
-        f"python{match[1]}-minimal",
-        *(f"libpython{match[1]}-{p}" for p in ("stdlib", "dev")),
-    ]
+    python = f"python{match[1]}"
+    packages = [f"{python}-minimal", f"lib{python}-stdlib", f"lib{python}-dev"]
+    packages += ["libstdc++6"]  # NumPy's wheels need it
     options = ("-q", "-y", "--no-install-recommends", "--download-only")
     _apt(folder, log, "apt-get", "install", *options, *packages)
     for package in sorted((folder / "cache" / "archives").glob("*.deb")):
