@@ -83,7 +83,7 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 # --- the site, in build/site: warnings are errors, links between pages are checked -----
 
 docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
-	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html -c docs/site -d build/site-cache . build/site
 	@echo "build/site/index.html"
 
 # Headings, links, words for pictures; and in chromium, if it is here: search from file:, telephones,

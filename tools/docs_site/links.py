@@ -15,6 +15,8 @@ from typing import Any
 _EXAMPLES = "docs/examples.md"
 _SHOWN_BY = {"examples/tour.ipynb": "docs/tour.md"}
 _LINK = re.compile(r"(\[[^\]]*\])\(([^()\s#:]+)\)")
+# "(see.md)" after a sentence is a page's title on the site, where there is no such file.
+_FILE = re.compile(r"(?<=\()\[[\w./-]+\.md\](?=\([^()\s:]+\)\))")
 # A session ends with an empty line for doctest, which is not for the eye.
 _SESSION = re.compile(r"^(```python\n(?:(?!```).*\n)*?)\n```$", re.MULTILINE)
 _INDEX = """\
@@ -47,7 +49,7 @@ def with_pages_for_folders(docname: str, text: str, repo: Path) -> str:
 
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
-    text = _SESSION.sub(r"\1```", source[0])
+    text = _FILE.sub("[]", _SESSION.sub(r"\1```", source[0]))
     source[0] = with_pages_for_folders(docname, text, Path(app.srcdir))
 
 
