@@ -19,9 +19,9 @@ BENCH_MALLOC_ARGS ?= --json bench/results/malloc.json --svg bench/results/malloc
 SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -type f \
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
-.PHONY: bench bench-malloc test docs docs-pictures programs lint c-tests asan tsan deaths counts \
-        wheels release install-c pythons test-pythons aarch64 musl large-pages damaged-records bench-dask \
-        dask-deaths clean
+.PHONY: bench bench-malloc test docs docs-check docs-pictures programs lint c-tests asan tsan \
+        deaths counts damaged-records wheels release install-c pythons test-pythons aarch64 musl \
+        large-pages bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -85,8 +85,13 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-tools
 # --- the site, in build/site: warnings are errors, links between pages are checked -----
 
 docs: $(VENV)/.stamp-docs $(VENV)/.stamp-install
-	$(BIN)/sphinx-build -q -W --keep-going -b html -c docs/site -d build/site-cache . build/site
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html -c docs/site -d build/site-cache . build/site
 	@echo "build/site/index.html"
+
+# Headings, links, words for pictures; and in chromium, if it is here: search from file:, telephones,
+# no JavaScript, with screenshots in build/site-check. A minute; not in CI.
+docs-check: docs
+	$(BIN)/python tools/site_check $(DOCS_CHECK_ARGS)
 
 # The committed drawings, by tools/drawings/; and docs/pictures/*.svg, of arenas, with PNGs of them
 # in build/pictures to look at.
@@ -187,7 +192,9 @@ counts: $(VENV)/.stamp-install
 
 release: $(VENV)/.stamp-tools
 	$(BIN)/python tools/release.py check
-	$(MAKE) wheels docs
+	rm -rf dist
+	$(MAKE) wheels WHEELS_ARGS="$(WHEELS_ARGS) --aarch64"
+	$(MAKE) docs
 	$(BIN)/python tools/release.py collect
 
 # --- wheels for the Pythons of this machine, in dist/ ----------------------------

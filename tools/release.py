@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,11 +23,14 @@ else:
 
 REPO = Path(__file__).resolve().parents[1]
 DIST = REPO / "dist"
+MACHINES = ("x86_64", "aarch64")
 SITE = REPO / "build" / "site"
 _SECTION = r"^## \[{version}\](?: - (\S+))?\n(.*?)(?=^## \[|\Z)"
 
 LEFT = """\
-dist/ has the release {version}. What is left is yours:
+dist/ has the release {version}.
+{missing}
+What is left is yours:
 
     git tag -a v{version} -F dist/{notes}
     git push origin v{version}
@@ -35,10 +39,15 @@ dist/ has the release {version}. What is left is yours:
 """
 
 
+def _project() -> dict[str, Any]:
+    text = (REPO / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
+
+
 def project_version() -> str:
     """Return the version in pyproject.toml."""
-    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return str(project["version"])
+    return str(_project()["version"])
 
 
 def notes(changelog: str, version: str) -> tuple[str, str]:
@@ -72,6 +81,22 @@ def obstacles(changelog: str, version: str, status: str, tags: str) -> list[str]
     return found
 
 
+def without_wheel(classifiers: list[str], made: list[str]) -> list[str]:
+    """Return what pyslab supports and has no wheel: a line for each kind of machine."""
+    pythons = [re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", c) for c in classifiers]
+    lines = []
+    for machine in MACHINES:
+        minors = [found[1] for found in pythons if found]
+        lacking = [
+            f"3.{minor}"
+            for minor in minors
+            if not any(f"-cp3{minor}-cp3{minor}-" in name and machine in name for name in made)
+        ]
+        if lacking:
+            lines.append(f"{machine}: no wheel for Python {', '.join(lacking)}")
+    return lines
+
+
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(REPO), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -102,7 +127,10 @@ def _collect(version: str) -> int:
         for path in [*made, *(DIST / name for name in names.values())]
     ]
     (DIST / f"pyslab-{version}-sha256.txt").write_text("".join(sums), encoding="utf-8")
-    print(LEFT.format(version=version, **names))
+    lacking = without_wheel(_project()["classifiers"], [path.name for path in made])
+    if lacking:
+        lacking.insert(0, "This machine could not make all; those who want these take the sdist:")
+    print(LEFT.format(version=version, missing="\n    ".join(lacking), **names))
     return 0
 
 

@@ -19,8 +19,9 @@ version = release = pyslab.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docs_site"]
 root_doc = "docs/README"
-source_suffix = {".md": "markdown"}
-include_patterns = ["*.md", "docs/*.md", "docs/**/*.md", "bench/README.md", "examples/*/README.md"]
+source_suffix = {".md": "markdown", ".ipynb": "markdown"}  # notebooks: tools/docs_site/
+include_patterns = ["*.md", "docs/*.md", "docs/**/*.md", "docs/lesson/*.ipynb"]
+include_patterns += ["bench/README.md", "examples/*/README.md"]
 exclude_patterns = ["build", ".*", "**/node_modules"]
 
 myst_heading_anchors = 4  # the anchors that GitHub makes, too

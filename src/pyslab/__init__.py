@@ -25,7 +25,8 @@ Modules by subject, imported at their first use: arrow, interchange (pickles), s
 (other projects' names), shared_memory (the standard library's, without files), dask (its
 workers), cymem and cffi_builder (other extensions), sizes; and what is the kernel's: zones,
 watermarks, slab_limits, procfs, procfs_parse, extfrag. In a terminal there is the command
-``pyslab``. A name that begins with an underscore is private.
+``pyslab``. A name that begins with an underscore is private. Names are there since version 1.0,
+unless their own text says "Since" another.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Frozen records of buddyinfo, zoneinfo, slabinfo and vmstat, and their texts, byte for
 byte those of Linux 6.18. Not here: the way back (procfs_parse.py), and the figures of an
-arena (arena.py, stats.py). Counts are numbers of frames, blocks, objects or slabs.
+arena (_arena/kernel_reports.py). Counts are numbers of frames, blocks, objects or slabs.
 """
 
 from __future__ import annotations

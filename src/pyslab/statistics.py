@@ -2,7 +2,7 @@
 
 What it is: a record of current, peak and total, each in bytes and in allocations, and the
 context manager of ``arena.statistics()`` that measures it. What it is not: the arena's own
-figures at a moment (stats.py).
+figures at a moment (Arena.stats).
 
 Counted is every allocation and free in the arena, from Python, from C and by NumPy, of any
 thread: objects of kmalloc, caches and mempools with their usable bytes (``ksize``), large

@@ -187,9 +187,9 @@ class ZoneLayout:
     ) -> ZoneLayout:
         """Return a layout with these ends of zones, lowest first: {"DMA": "1MiB", ...}.
 
-        An end is in bytes from the start of the arena. policy as in ZoneLayout.
-
-        Raises ValueError also for an end that is no multiple of 4 KiB.
+        An end is in bytes from the start of the arena: a zone's size is its end less that of the
+        zone before. policy as in ZoneLayout. Raises ValueError also for ends that are no
+        multiples of 4 KiB.
         """
         pairs = boundaries.items() if isinstance(boundaries, Mapping) else boundaries
         zones: list[Zone] = []

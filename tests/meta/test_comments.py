@@ -1,5 +1,6 @@
 """What the comments of C files name, files and functions, is there."""
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -86,3 +87,15 @@ def test_comments_name_what_there_is() -> None:
 def test_the_rule_itself(text: str, expected: list[str]) -> None:
     """Files are found by their names, functions by an underscore."""
     assert expected == missing(text)
+
+
+PYTHON = sorted((REPO / "src").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(REPO / "src")))
+def test_files_that_a_module_text_names_exist(path: Path) -> None:
+    """Those of Python and C; programs of users are called script.py."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    names = {found.name for found in _files()} | FOREIGN_FILES | {"script.py"}
+    named = re.findall(r"[\w./-]*\w\.(?:c|h|hpp|py|pyi|pyx)\b", text)
+    assert [] == [name for name in named if name.rpartition("/")[2] not in names]

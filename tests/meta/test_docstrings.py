@@ -2,13 +2,16 @@
 
 import dataclasses
 import doctest
+import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 import pyslab
+from tests.utils import REPO
 
 CLASSES = [
     kind
@@ -111,6 +114,19 @@ def _failures(text: str) -> str:
         test = doctest.DocTestParser().get_doctest(text, names, "text", None, 0)
         doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
     return "".join(report)
+
+
+def test_every_name_tells_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What 1.0 had is in a file, and is still there; what came later says "Since 1.1."."""
+    monkeypatch.setattr(sys, "path", [str(REPO / "tools"), *sys.path])
+    public_names = importlib.import_module("public_names")
+    names, first = public_names.public_names(), public_names.first_names()
+    assert len(first) > 300
+    later = {name: inspect.getdoc(names[name]) or "" for name in set(names) - first}
+    silent = [name for name, text in later.items() if not re.search(r"Since \d+\.\d+\.", text)]
+    remedy = "python tools/public_names.py" if "1.0.0rc" in pyslab.__version__ else "Since X.Y."
+    assert [] == sorted(silent), remedy
+    assert [] == sorted(first - set(names)), remedy
 
 
 def test_the_first_page_is_true() -> None:

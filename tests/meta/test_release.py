@@ -57,3 +57,13 @@ def test_obstacles(release: ModuleType, wanted: str, status: str, tags: str, tol
     found = release.obstacles(CHANGELOG, wanted, status, tags)
     assert (1 if told else 0) == len(found)
     assert told in "".join(found)
+
+
+def test_what_could_not_be_made_is_told(release: ModuleType) -> None:
+    """A line for each kind of machine, with the Pythons that have no wheel there."""
+    pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11)]
+    made = [f"p-1-cp3{m}-cp3{m}-manylinux_2_27_x86_64.whl" for m in (10, 11)]
+    told = release.without_wheel([*pythons, "Programming Language :: C"], made)
+    assert ["aarch64: no wheel for Python 3.10, 3.11"] == told
+    made.append("p-1-cp311-cp311-manylinux_2_27_aarch64.whl")
+    assert ["aarch64: no wheel for Python 3.10"] == release.without_wheel(pythons, made)

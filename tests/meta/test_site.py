@@ -137,7 +137,7 @@ def test_docstrings_become_lists_and_keep_their_stars() -> None:
 
 
 @pytest.mark.usefixtures("_tools")
-def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+def test_a_notebook_becomes_a_page() -> None:
     """Its texts, its cells, and what these print; the value of a cell's last line, too."""
     from docs_site import notebook
 
@@ -146,7 +146,44 @@ def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
         {"cell_type": "code", "source": ["a = 1\n", "print(a)\n", "a + 1"]},
         {"cell_type": "code", "source": ["a = 2"]},
     ]
-    path = tmp_path / "n.ipynb"
-    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    text = json.dumps({"cells": cells})
     first = "Words.\n\n```python\na = 1\nprint(a)\na + 1\n```\n\n```text\n1\n2\n```\n\n"
-    assert first + "```python\na = 2\n```" == notebook.as_markdown(path)
+    page = first + "```python\na = 2\n```"
+    assert page == notebook.as_markdown(text, with_title=False)
+    assert "# Title\n\n" + page == notebook.as_markdown(text, with_title=True)
+
+
+@pytest.mark.usefixtures("_tools")
+def test_faults_of_a_page_are_found(tmp_path: Path) -> None:
+    """Headings that leave one out, pictures without words, links to nothing, what is fetched."""
+    from site_check import pages
+
+    good = '<html lang="en"><h1 id="a">A</h1><a href="#a">a</a><img src="x" alt="x"></html>'
+    bad = '<html><h1>A</h1><h3>B</h3><a href="#b"></a><a href="no.html"></a><img src="//x.org/y">'
+    for name, text, count in (("good", good, 0), ("bad", bad, 6)):
+        path = tmp_path / f"{name}.html"
+        path.write_text(text, encoding="utf-8")
+        assert count == len(pages.faults(path)), pages.faults(path)
+
+
+_SHOWN = """\
+class Map:
+    def _repr_html_(self):
+        return '<svg xmlns="http://www.w3.org/2000/svg"><title>Frames</title></svg>'
+Map()
+"""
+
+
+@pytest.mark.usefixtures("_tools")
+def test_pictures_of_a_notebook_are_on_the_page() -> None:
+    """The picture of a value with its title as words, and the figures of matplotlib."""
+    from docs_site import cells, notebook
+
+    text = json.dumps({"cells": [{"cell_type": "code", "source": _SHOWN}]})
+    assert '<img alt="Frames" src="data:image/svg+xml;base64,' in notebook.as_markdown(text, True)
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    names = {"pyplot": pyplot}
+    plot = "axes = pyplot.figure().add_subplot()\naxes.set_xlabel('seconds')\nn = 0"
+    [part] = cells.run(plot, names)
+    assert part["png"]
+    assert "seconds" in part["alt"]

@@ -4,10 +4,12 @@
     docstrings.py  docstrings as reStructuredText (plain_text.py); signatures from the stub
     header.py      the directive that shows the functions of pyslab.h (header_text.py reads it)
     commands.py    the directive that shows the help of a command
-    notebook.py    a notebook as a page, with what its cells print
+    notebook.py    a notebook as a page, with what its cells show (cells.py runs them)
+    pictures.py    which pictures a telephone shows in full width
     links.py       links to folders, and the page that leads to the first one
 
-plain_text.py, header_text.py, links.py and toctrees.py need no Sphinx: tests/meta reads them.
+cells.py, plain_text.py, header_text.py, links.py and toctrees.py need no Sphinx: tests/meta reads
+them.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from typing import Any
 
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx what there is."""
-    from docs_site import commands, docstrings, header, links, notebook, toctrees
+    from docs_site import commands, docstrings, header, links, notebook, pictures, toctrees
 
-    for part in (toctrees, docstrings, header, commands, notebook, links):
+    for part in (toctrees, docstrings, header, commands, notebook, pictures, links):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

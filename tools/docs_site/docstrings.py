@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from public_names import FIRST, first_names
+
 from docs_site.plain_text import as_restructured_text
 
 _STUB = Path(__file__).resolve().parents[2] / "src" / "pyslab" / "_core.pyi"
@@ -48,9 +50,15 @@ def _signature(
 
 
 def _docstring(
-    _app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]
+    _app: Any, what: str, name: str, _object: Any, _options: Any, lines: list[str]
 ) -> None:
     lines[:] = as_restructured_text(lines)
+    if what in ("class", "exception", "function") and _is_first(name.removeprefix("pyslab.")):
+        lines += ["", f"*Since {FIRST}.*", ""]
+
+
+def _is_first(name: str) -> bool:
+    return name in first_names() or name.rpartition(".")[2] in first_names()
 
 
 def setup(app: Any) -> None:

@@ -1,7 +1,8 @@
-"""Links that Sphinx does not follow by itself, and the first page's other name.
+"""What GitHub shows and Sphinx does not: links to folders; and the first page's other name.
 
 A folder that a page links to is shown by its README where it has one; else the link is to the
-list of examples. index.html leads to the first page, without a script.
+list of examples, and a link to the notebook is one to its page. index.html leads to the first
+page, without a script.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 _EXAMPLES = "docs/examples.md"
+_SHOWN_BY = {"examples/tour.ipynb": "docs/tour.md"}
 _LINK = re.compile(r"(\[[^\]]*\])\(([^()\s#:]+)\)")
+# "(see.md)" after a sentence is a page's title on the site, where there is no such file.
+_FILE = re.compile(r"(?<=\()\[[\w./-]+\.md\](?=\([^()\s:]+\)\))")
+# A session ends with an empty line for doctest, which is not for the eye.
+_SESSION = re.compile(r"^(```python\n(?:(?!```).*\n)*?)\n```$", re.MULTILINE)
 _INDEX = """\
 <!doctype html>
 <html lang="en">
@@ -30,17 +36,21 @@ def with_pages_for_folders(docname: str, text: str, repo: Path) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, match[2]))
-        if not (repo / target).is_dir():
+        if target in _SHOWN_BY:
+            page = _SHOWN_BY[target]
+        elif (repo / target).is_dir():
+            page = f"{target}/README.md"
+            page = page if (repo / page).exists() else _EXAMPLES
+        else:
             return match[0]
-        page = f"{target}/README.md"
-        page = page if (repo / page).exists() else _EXAMPLES
         return f"{match[1]}({posixpath.relpath(page, folder or '.')})"
 
     return _LINK.sub(replaced, text)
 
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
-    source[0] = with_pages_for_folders(docname, source[0], Path(app.srcdir))
+    text = _FILE.sub("[]", _SESSION.sub(r"\1```", source[0]))
+    source[0] = with_pages_for_folders(docname, text, Path(app.srcdir))
 
 
 def _write_index(app: Any, exception: Exception | None) -> None:

@@ -17,8 +17,9 @@ _FOLDERS = {  # the other indexes, and where the pages are that each is the inde
     "docs/design/README": "docs/design/",
     "docs/explanation/README": "docs/explanation/",
     "docs/extensions/README": "docs/extensions/",
+    "docs/lesson/README": "docs/lesson/",
 }
-_LINK = re.compile(r"\]\(([^()\s#]+)\.md(?:#[^()\s]*)?\)")
+_LINK = re.compile(r"\]\(([^()\s#]+)\.(?:md|ipynb)(?:#[^()\s]*)?\)")
 
 
 def _linked(docname: str, text: str, known: set[str]) -> list[str]:

@@ -3,6 +3,7 @@
     make wheels                              all that are here and supported
     make wheels WHEELS_ARGS="3.11 3.13"      these alone
     make wheels WHEELS_ARGS=--no-check       made and judged, not installed
+    make wheels WHEELS_ARGS=--aarch64        and one for aarch64, on a machine of another kind
 
 First an sdist is made, and each wheel from it. `zig cc` of PyPI compiles: it brings the headers and
 the symbols of an old C library along (compiler.py), so that the wheels work on old systems too.
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import check
 import compiler
+import cross
 import objects
 import places
 from places import Place, WheelError
@@ -138,6 +140,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="wheels", description=__doc__.split("\n")[0])
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="such as 3.13 or 3.13t")
     parser.add_argument("--no-check", action="store_true", help="do not install and use them")
+    parser.add_argument("--aarch64", action="store_true", help="one for aarch64, too, if possible")
     return parser.parse_args(argv)
 
 
@@ -154,6 +157,30 @@ def make_one(place: Place, sdist: Path, zig: Path, checked: bool) -> str:
     return f"dist/{wheel.name}  {wheel.stat().st_size >> 10} KiB  {said or 'not checked'}  " + (
         f"{time.monotonic() - start:.0f} s"
     )
+
+
+def make_for_aarch64(found: Mapping[str, Place], sdist: Path, zig: Path, checked: bool) -> str:
+    """Make, judge and check the wheel for aarch64; return what is said of it."""
+    reason = cross.obstacle()
+    if platform.machine() == cross.MACHINE or reason:
+        return f"no other wheel for aarch64: {reason or 'this is one'}"
+    start, log = time.monotonic(), WORK / cross.MACHINE / "log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    version, root = cross.fetch(WORK, log)
+    place = found.get(version)
+    if place is None or place.root is not None:
+        return f"no wheel for aarch64: Debian's Python for it is {version}, which is not here"
+    python = str(prepare_tools(place, check.environment(place), log))
+    shutil.rmtree(WORK / cross.MACHINE / "out", ignore_errors=True)
+    raw = cross.make(place, root, zig, sdist, python, log)
+    wheel = cross.tagged(raw, WORK / cross.MACHINE / "out")
+    judge(wheel)
+    smoke = REPO / "tools" / "wheels" / "smoke.py"
+    said = cross.use(place, root, wheel, smoke, python, log) if checked else "not checked"
+    shutil.copyfile(wheel, DIST / wheel.name)
+    size = f"{wheel.stat().st_size >> 10} KiB"
+    return f"dist/{wheel.name}  {size}  {said}  {time.monotonic() - start:.0f} s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,12 +201,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     shutil.copyfile(sdist, DIST / sdist.name)
     print(f"dist/{sdist.name}", flush=True)
+    checked = not options.no_check
+    jobs = [(f"Python {one.version}", make_one, one) for one in chosen]
+    jobs += [("aarch64", make_for_aarch64, found)] if options.aarch64 else []
     status = 0
-    for place in chosen:
+    for name, job, argument in jobs:
         try:
-            print(make_one(place, sdist, zig, not options.no_check), flush=True)
+            print(job(argument, sdist, zig, checked), flush=True)
         except WheelError as error:
-            print(f"wheels: Python {place.version}: {error}", file=sys.stderr, flush=True)
+            print(f"wheels: {name}: {error}", file=sys.stderr, flush=True)
             status = 1
     return status
 

@@ -27,8 +27,17 @@ def write(place: Place, zig: Path) -> Path:
     link.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(f"/usr/include/{multiarch}")
-    flags = f"-target {multiarch}.{BASELINE} {FLAGS} -idirafter '{place.path(link.parent)}'"
+    return _script(own, place.path(zig), multiarch, place.path(link.parent))
+
+
+def write_cross(own: Path, zig: Path, machine: str, include: Path) -> Path:
+    """Write the same for another machine, whose Python's headers are in a folder include."""
+    return _script(own, str(zig), f"{machine}-linux-gnu", str(include))
+
+
+def _script(own: Path, zig: str, multiarch: str, include: str) -> Path:
+    flags = f"-target {multiarch}.{BASELINE} {FLAGS} -idirafter '{include}'"
     script = own / "cc"
-    script.write_text(f"#!/bin/sh\nexec '{place.path(zig)}' cc {flags} \"$@\"\n", encoding="utf-8")
+    script.write_text(f"#!/bin/sh\nexec '{zig}' cc {flags} \"$@\"\n", encoding="utf-8")
     script.chmod(0o755)
     return script

@@ -15,6 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+PYTHON = os.environ.get("SMOKE_PYTHON", sys.executable)  # under qemu: what starts it
 COMPILERS = ("cc", "gcc", "clang", "c99", "c++", "g++", "tcc", "zig", "ld", "as", "make", "cmake")
 
 
@@ -84,17 +85,7 @@ def malloc_library() -> None:
     """A program runs on the malloc library, plain and hardened, and it reports."""
     program = "import pyslab, json; print(sum(len(str(i)) for i in range(1000)))"
     for option in ("--stats", "--hardened"):
-        command = [
-            sys.executable,
-            "-m",
-            "pyslab",
-            "run",
-            option,
-            "--",
-            sys.executable,
-            "-c",
-            program,
-        ]
+        command = [PYTHON, "-m", "pyslab", "run", option, "--", PYTHON, "-c", program]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout == "2890\n", done.stdout

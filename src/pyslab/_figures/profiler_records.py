@@ -1,6 +1,6 @@
 """Records of the profiler: what the calls of each name allocated, and the report.
 
-The names and columns are RMM's. Not here: what measures (profiling.py).
+The names and columns are RMM's. Not here: what measures (profiler.py).
 """
 
 from __future__ import annotations
