@@ -5,7 +5,9 @@
  * shrinks. An object of a size class moves to a smaller class when it shrinks to less than half.
  * One that outgrows its class gets room for a fifth more than it had, if it asks for less: what
  * grows by a few bytes does so again soon, and the classes are only a seventh apart at the end of
- * a doubling. So it moves three times while it doubles, and not four.
+ * a doubling. So it moves three times while it doubles, and not four. From 32 KiB on it gets a
+ * large block, which then mostly grows where it is: objects of the large classes that come and go
+ * while strings grow would leave slabs behind with a few objects each.
  * What it is not: hardened mode, in which every resize moves (hardened.c). Lock: none of its own.
  */
 #include "malloc/hardened.h"
@@ -17,6 +19,7 @@
 #include <string.h>
 
 #define GROWTH_SHARE 5u /* of an object's bytes: the least by which it grows when it must move */
+#define GROWS_AS_FRAMES ((size_t)32 << 10) /* what grows to so much gets a large block */
 
 /* Bytes to allocate for an object that moves because it is to have size bytes. */
 static size_t move_bytes(size_t usable, size_t size)
@@ -26,11 +29,22 @@ static size_t move_bytes(size_t usable, size_t size)
     return size > usable && size < least && least <= SIZE_CLASS_MAX ? least : size;
 }
 
+/* Room for an object that moves. NULL: errno is ENOMEM. */
+static void *new_place(size_t usable, size_t bytes)
+{
+    void *p = NULL;
+
+    if (bytes > usable && bytes >= GROWS_AS_FRAMES && bytes <= SIZE_CLASS_MAX &&
+        !malloc_settings.hardened && malloc_arena.kmalloc.slabs.guard.mode == 0)
+        p = kmalloc_exact_pages(&malloc_arena.kmalloc, bytes, PYSLAB_GFP_KERNEL);
+    return p != NULL ? p : heap_alloc(bytes);
+}
+
 static void *move(void *p, size_t usable, size_t size)
 {
     size_t bytes = move_bytes(usable, size);
     int saved = errno;
-    void *moved = heap_alloc(bytes);
+    void *moved = new_place(usable, bytes);
 
     if (moved == NULL && bytes != size) {
         errno = saved;
@@ -55,7 +69,19 @@ static void *resize_large(void *p, size_t usable, size_t size)
                              : NULL;
 }
 
-slow_path void *heap_realloc_slow(void *p, size_t size)
+/* The frames of the large block that starts at p; 0 if none does. */
+static uint32_t large_pages(const void *p)
+{
+    const struct frame_map *map = &malloc_arena.kmalloc.slabs.map;
+    size_t offset = (uintptr_t)p - (uintptr_t)map->base, pfn = offset >> PAGE_SHIFT;
+
+    if (offset >= map->bytes || offset % PAGE_SIZE != 0 ||
+        frame_class(map->classes, pfn) != CLASS_LARGE)
+        return 0;
+    return load_relaxed(&pfn_to_page(map, (uint32_t)pfn)->large.nr_pages);
+}
+
+static slow_path void *resize_or_move(void *p, size_t size)
 {
     size_t usable;
     void *same;
@@ -69,15 +95,24 @@ slow_path void *heap_realloc_slow(void *p, size_t size)
         heap_free(p);
         return NULL;
     }
-    if (usable <= SIZE_CLASS_MAX && size <= usable && size >= usable / 2)
-        return p;
-    if (usable > SIZE_CLASS_MAX) {
+    if (large_pages(p) != 0) {
         int saved = errno;
 
         same = resize_large(p, usable, size);
         errno = saved;
         if (same != NULL)
             return same;
+    } else if (size <= usable && size >= usable / 2) {
+        return p;
     }
     return move(p, usable, size);
+}
+
+slow_path void *heap_realloc_slow(void *p, size_t size)
+{
+    uint32_t nr_pages = large_pages(p);
+
+    return nr_pages != 0 && nr_pages == bytes_to_pages(size) && !malloc_settings.hardened
+               ? p
+               : resize_or_move(p, size);
 }

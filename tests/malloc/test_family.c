@@ -371,6 +371,29 @@ static void realloc_grows_by_bytes(void)
     test_free(p);
 }
 
+/* From 32 KiB on what grows is a large block: by whole frames, in place while those behind it are
+ * free, and what is trimmed goes back. */
+static void realloc_grows_by_frames(void)
+{
+    char *p = test_realloc(test_malloc(25000), 33000), *q;
+    size_t usable = test_malloc_usable_size(p);
+    unsigned nr_moves = 0;
+
+    EXPECT(is_hardened() || (usable % 4096 == 0 && (uintptr_t)p % 4096 == 0));
+    memset(p, 9, 33000);
+    for (size_t size = 33000; size <= 250000; size += 1000, p = q) {
+        q = test_realloc(p, size);
+        REQUIRE(q != NULL);
+        nr_moves += q != p;
+    }
+    EXPECT(is_hardened() || nr_moves <= 20); /* it has 53 frames more than at the start */
+    q = test_realloc(p, 40000);
+    EXPECT(is_hardened() || (q == p && test_malloc_usable_size(q) == 40960));
+    for (size_t i = 0; i < 33000; i++)
+        EXPECT_EQ(q[i], 9);
+    test_free(q);
+}
+
 /* In place: from half of the class to all of it. Beyond, on both sides, it moves. */
 static void realloc_within_a_class(void)
 {
@@ -404,6 +427,7 @@ static const struct test tests[] = {
     TEST(realloc_keeps_content),
     TEST(realloc_in_steps),
     TEST(realloc_grows_by_bytes),
+    TEST(realloc_grows_by_frames),
     TEST(realloc_within_a_class),
     TEST(beyond_the_largest_block),
     TEST(sparse_calloc),
