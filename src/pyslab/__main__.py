@@ -1,6 +1,6 @@
 """python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
-has a program's arenas tracked, `doctor` looks at the machine, `slabinfo` has slabtop show an
-arena, `bench` measures, the options tell where things are."""
+has a program's arenas tracked, `top` shows those of one that runs, `doctor` looks at the machine,
+`slabinfo` has slabtop show an arena, `bench` measures, the options tell where things are."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ commands:
   run      run a program with its malloc on pyslab:  pyslab run -- COMMAND
            ... and find its memory errors:  pyslab run --hardened -- COMMAND
   leaks    tell what a Python program leaks:  pyslab leaks -- COMMAND
+  top      show the memory of a program that runs:  pyslab top PID
   doctor   tell what this machine offers, and what is in the way
   slabinfo slabtop over an arena:  pyslab slabinfo --as-proc -- slabtop -o
   bench    measure pyslab against other allocators:  pyslab bench --quick
@@ -91,6 +92,12 @@ def _leaks(arguments: Sequence[str]) -> int:
     return leaks_main(arguments)
 
 
+def _top(arguments: Sequence[str]) -> int:
+    from pyslab.top import main as top_main
+
+    return top_main(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from pyslab.doctor import main as doctor_main
 
@@ -116,6 +123,7 @@ def _help(arguments: Sequence[str]) -> int:
 _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": _run,
     "leaks": _leaks,
+    "top": _top,
     "doctor": _doctor,
     "slabinfo": _slabinfo,
     "bench": _bench,
