@@ -14,6 +14,7 @@
 #ifndef ARENA_ARENA_H
 #define ARENA_ARENA_H
 
+#include "arena/arena_publish.h"
 #include "arena/background.h"
 #include "kmalloc/kmalloc.h"
 #include "region/region.h"
@@ -30,6 +31,7 @@ struct pyslab_arena {
     struct region_set regions;           /* bump regions */
     _Atomic(struct pyslab_arena *) side; /* high zones for vmalloc where there are none */
     struct background background;        /* its thread, if background_purge was asked for */
+    struct arena_publish publish;        /* its figures, for other processes */
     struct thread_domain domain;         /* the threads' page lists and sheaves */
     struct pyslab_arena *next;           /* in the process's list of arenas, under its lock */
     struct pyslab_arena *prev;           /* likewise */

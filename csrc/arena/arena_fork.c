@@ -18,6 +18,7 @@
 #include "os/os.h"
 #include "os/os_heap.h"
 #include "profile/profile.h"
+#include "publish/publish.h"
 #include "slab/mempool.h"
 #include "vm/remap.h"
 #include "vm/vm_fork.h"
@@ -214,10 +215,12 @@ static void fork_child(void)
 {
     child_make_private();
     share_fork_child();
+    publish_fork_child();
     fork_release();
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next) {
         child_set_up(&a->pages);
         background_after_fork(&a->background);
+        arena_publish_after_fork(a);
         child_recount(a);
     }
     for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
@@ -249,12 +252,14 @@ void arena_list_add(struct pyslab_arena *arena)
     arena_list.arenas = arena;
     for (uint32_t i = 0; i < arena_list.nr_failing; i++)
         arena_divert_failing(arena);
+    arena_publish_start(arena);
     lock_release(&arena_list.lock);
 }
 
 void arena_list_remove(struct pyslab_arena *arena)
 {
     lock_acquire(&arena_list.lock);
+    arena_publish_end(arena);
     if (arena->next != NULL)
         arena->next->prev = arena->prev;
     if (arena->prev != NULL)

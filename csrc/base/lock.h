@@ -88,6 +88,16 @@ static inline void lock_acquire(struct lock *lock)
     lock_note_acquired(lock);
 }
 
+/* False: somebody holds it, perhaps this thread. Never waits, so that it may be taken out of
+ * order; what is taken after it is in order. */
+static inline bool lock_try_acquire(struct lock *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0)
+        return false;
+    lock_note_acquired(lock);
+    return true;
+}
+
 static inline void lock_release(struct lock *lock)
 {
     lock_note_released(lock);

@@ -33,8 +33,7 @@ static bool is_inside(const struct os_file *file, uint64_t offset, uint64_t byte
 
 /* --- opening ------------------------------------------------------------ */
 
-/* The same open file under a number out of the way, if the limits allow one; else fd itself. */
-static int moved_up(int fd)
+int os_fd_moved_up(int fd)
 {
     struct rlimit limit;
     int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_NUMBER);
@@ -78,7 +77,7 @@ static int adopt(struct os_file *file, int fd, uint64_t bytes, bool is_disk)
 {
     struct stat status;
 
-    fd = moved_up(fd);
+    fd = os_fd_moved_up(fd);
     if (fstat(fd, &status) != 0) {
         close(fd);
         return PYSLAB_EOS;

@@ -40,6 +40,8 @@ enum os_file_map {
 
 #define OS_FILE_NONE ((struct os_file){.fd = -1})
 
+/* The same open file under a number out of the way, if the limits allow one; else fd itself. */
+int os_fd_moved_up(int fd);
 /* A file in memory without a name, of this size, all zero. EOS. */
 int os_file_open_memory(struct os_file *file, const char *name, uint64_t bytes);
 /* Opens, or makes, a file on disk of exactly this size with all its blocks allocated, and locks

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/fault.h"
 #include "os/os.h"
+#include "os/os_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -42,26 +43,13 @@ int os_share_look(int fd, struct os_share_file *out)
     return PYSLAB_OK;
 }
 
-/* Programs that close "all" descriptors mostly stop there. */
-#define HIGH_NUMBER 1024
-
-static int moved_up(int fd)
-{
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_NUMBER);
-
-    if (high < 0)
-        return fd;
-    close(fd);
-    return high;
-}
-
 static int open_path(const char *path, int flags, int *out)
 {
     int fd = fault_here() ? -1 : open(path, flags | O_CLOEXEC | O_NOCTTY);
 
     if (fd < 0)
         return PYSLAB_EOS;
-    *out = moved_up(fd);
+    *out = os_fd_moved_up(fd);
     return PYSLAB_OK;
 }
 
@@ -75,7 +63,7 @@ int os_share_create(const char *name, uint64_t bytes, int *out)
         os_share_close(fd);
         return PYSLAB_EOS;
     }
-    *out = moved_up(fd);
+    *out = os_fd_moved_up(fd);
     return PYSLAB_OK;
 }
 

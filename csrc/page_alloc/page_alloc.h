@@ -89,6 +89,8 @@ static inline struct zone *page_alloc_zone_of(struct page_alloc *pa, uint32_t pf
 void page_alloc_reset_peak(struct page_alloc *pa);
 /* Frames on all threads' page lists, and on the shelf, by zone; takes the registry lock. */
 void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES]);
+/* The same for a caller that holds it. */
+void pcp_count_pages_locked(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES]);
 
 /* Calls visit for the head of each block below the zones' frontiers, until it says false;
  * what the last call said. Quiescence: no other thread in the arena. */
@@ -286,6 +288,8 @@ void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed);
 /* Ends the interval of the working set if it is over: purges what was surplus in it, and asks
  * every thread to drain. For slow paths; no lock held. */
 void page_alloc_tick(struct page_alloc *pa);
+/* The part of a tick that lets the arena show its figures. */
+void page_alloc_show(struct page_alloc *pa);
 /* Has an allocation become due as a sample every so often, as page_alloc_tick sees it; the first
  * one is due at once. Before the first allocation. */
 void page_alloc_set_sample(struct page_alloc *pa, uint32_t interval_ms);

@@ -327,13 +327,21 @@ static void pcp_add_pages(void *slot, void *context)
     }
 }
 
-void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES])
+void pcp_count_pages_locked(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES])
 {
     struct pcp_count count = {.pa = pa, .nr_pages = nr_pages};
 
+    lock_assert_held(thread_registry_mutex());
     memset(nr_pages, 0, MAX_NR_ZONES * sizeof nr_pages[0]);
-    thread_domain_visit(pa->domain, THREAD_SLOT_PCP, pcp_add_pages, &count);
+    thread_domain_visit_locked(pa->domain, THREAD_SLOT_PCP, pcp_add_pages, &count);
     nr_pages[pa->normal] += shelf_pages(pa);
+}
+
+void pcp_count_pages(struct page_alloc *pa, uint64_t nr_pages[MAX_NR_ZONES])
+{
+    thread_registry_lock();
+    pcp_count_pages_locked(pa, nr_pages);
+    thread_registry_unlock();
 }
 
 struct pcp_check_context {

@@ -148,13 +148,27 @@ static slow_path void sample_look(struct sample *sample, uint32_t now)
     store_release(&sample->due, true);
 }
 
+static inline void show_look(struct page_alloc *pa, uint32_t now)
+{
+    if (pa->show.call != NULL && unlikely((int32_t)(now - load_relaxed(&pa->show.due_ms)) >= 0))
+        pa->show.call(pa->show.context, now);
+}
+
+void page_alloc_show(struct page_alloc *pa)
+{
+    if (pa->show.call != NULL)
+        show_look(pa, os_time_ms());
+}
+
 void page_alloc_tick(struct page_alloc *pa)
 {
     uint32_t now;
 
-    if (pa->purge.interval_ms == PURGE_NEVER && pa->sample.interval_ms == 0)
+    if (pa->purge.interval_ms == PURGE_NEVER && pa->sample.interval_ms == 0 &&
+        pa->show.call == NULL)
         return;
     now = os_time_ms();
+    show_look(pa, now);
     if (pa->sample.interval_ms != 0)
         sample_look(&pa->sample, now);
     if (pa->purge.interval_ms == PURGE_NEVER)

@@ -68,6 +68,14 @@ struct purge {
     void *note_context;              /* its argument; constant */
 };
 
+/* Called by a tick once the time has come: the arena shows its figures to other processes
+ * (arena/arena_publish.h). */
+struct show {
+    void (*call)(void *context, uint32_t now_ms); /* NULL: it does not */
+    void *context;                                /* its first argument */
+    _Atomic uint32_t due_ms;                      /* os_time_ms of that time */
+};
+
 /* Of KFENCE (slab/fence.h): when an allocation is to be looked at more closely. */
 struct sample {
     uint32_t interval_ms;      /* 0: never; constant once an allocation may be made */
@@ -154,6 +162,7 @@ struct page_alloc {
     struct shelf shelf;     /* large blocks freed a moment ago: shelf.h */
     struct purge purge;     /* giving memory back: purge.c */
     struct sample sample;   /* looked at with the same clock */
+    struct show show;       /* likewise */
     struct hugepages huge;  /* asking for huge pages: hugepage.c */
     struct keeper keeper;   /* who may hold blocks that their owner frees */
     struct reclaim reclaim; /* when memory is short: reclaim.c, shrinker.c */

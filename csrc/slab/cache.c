@@ -377,11 +377,19 @@ static uint64_t barn_nr_objects_locked(const struct kmem_cache *cache)
 
 void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out)
 {
+    thread_registry_lock();
+    cache_stats_locked(cache, out);
+    thread_registry_unlock();
+}
+
+void cache_stats_locked(struct kmem_cache *cache, pyslab_cache_stats *out)
+{
     struct cached_count count = {.cache = cache};
     const struct cache_desc *desc = cache->desc;
     uint64_t inuse, exchanges;
 
-    thread_domain_visit(cache->owner->domain, THREAD_SLOT_SLAB, count_slot, &count);
+    lock_assert_held(thread_registry_mutex());
+    thread_domain_visit_locked(cache->owner->domain, THREAD_SLOT_SLAB, count_slot, &count);
     memset(out, 0, sizeof *out);
     memcpy(out->name, desc->name, sizeof out->name);
     out->object_size = desc->object_size;

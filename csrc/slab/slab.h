@@ -235,6 +235,8 @@ int cache_destroy(struct kmem_cache *cache);
 /* Gives back what this thread's sheaves, the barn and the empty slabs hold; returns frames. */
 uint64_t cache_shrink(struct kmem_cache *cache);
 void cache_stats(struct kmem_cache *cache, pyslab_cache_stats *out);
+/* The same for a caller that holds the registry lock. */
+void cache_stats_locked(struct kmem_cache *cache, pyslab_cache_stats *out);
 /* Sets what is called, without locks, when the cache's record is deleted. That may be later than
  * cache_destroy, in a thread that has a pin on the cache, and that may still run the destructor;
  * so what the destructor needs can go only then. */

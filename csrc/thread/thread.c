@@ -46,6 +46,12 @@ void thread_registry_lock(void)
     lock_acquire(&registry.lock);
 }
 
+bool thread_registry_try_lock(void)
+{
+    pthread_once(&registry_once, registry_init);
+    return lock_try_acquire(&registry.lock);
+}
+
 void thread_registry_unlock(void)
 {
     lock_release(&registry.lock);
@@ -458,9 +464,16 @@ void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
                          void (*visit)(void *slot, void *context), void *context)
 {
     thread_registry_lock();
+    thread_domain_visit_locked(domain, slot, visit, context);
+    thread_registry_unlock();
+}
+
+void thread_domain_visit_locked(struct thread_domain *domain, enum thread_slot slot,
+                                void (*visit)(void *slot, void *context), void *context)
+{
+    lock_assert_held(&registry.lock);
     for (struct thread_member *m = domain->members; m != NULL; m = m->next_of_domain)
         visit(m->slot[slot], context);
-    thread_registry_unlock();
 }
 
 /* --- fork --------------------------------------------------------------- */

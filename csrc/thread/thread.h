@@ -114,6 +114,9 @@ void thread_domain_destroy(struct thread_domain *domain);
 /* While a thread holds the registry lock, no other ends, and no member comes or goes. */
 void thread_registry_lock(void);
 void thread_registry_unlock(void);
+/* For slow paths, which may come from a thread that holds that lock already, or a lock of a later
+ * rank: does not wait. False: somebody has it. */
+bool thread_registry_try_lock(void);
 /* The lock itself, for lock_assert_held; in checked builds only. */
 const struct lock *thread_registry_mutex(void);
 
@@ -127,6 +130,9 @@ uint64_t thread_nr_ended(void);
 /* Calls visit with each thread's slot of the domain; the registry lock is held meanwhile. */
 void thread_domain_visit(struct thread_domain *domain, enum thread_slot slot,
                          void (*visit)(void *slot, void *context), void *context);
+/* The same for a caller that holds it. */
+void thread_domain_visit_locked(struct thread_domain *domain, enum thread_slot slot,
+                                void (*visit)(void *slot, void *context), void *context);
 
 /* Around fork(), whose child has the calling thread only. The members of the other threads
  * stay on their domains' lists in the child, so that what lies in their slots is still

@@ -1,7 +1,7 @@
 """python -m pyslab: the command line. `run` starts a program on the malloc library, `leaks`
-has a program's arenas tracked, `profile` finds where its memory comes from, `record` and `replay`
-compare allocators for it, `doctor` looks at the machine, `slabinfo` has slabtop show an arena,
-`bench` measures, the options tell where things are."""
+has a program's arenas tracked, `profile` finds where its memory comes from, `top` shows the arenas
+of one that runs, `record` and `replay` compare allocators for it, `doctor` looks at the machine,
+`slabinfo` has slabtop show an arena, `bench` measures, the options tell where things are."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ commands:
   profile  tell where a program's memory comes from:  pyslab profile -- COMMAND
   record   write each allocation and free of a program to a file
   replay   do the same again on several allocators, and compare them
+  top      show the memory of a program that runs:  pyslab top PID
   doctor   tell what this machine offers, and what is in the way
   slabinfo slabtop over an arena:  pyslab slabinfo --as-proc -- slabtop -o
   bench    measure pyslab against other allocators:  pyslab bench --quick
@@ -113,6 +114,12 @@ def _profile(arguments: Sequence[str]) -> int:
     return profile_main(arguments)
 
 
+def _top(arguments: Sequence[str]) -> int:
+    from pyslab.top import main as top_main
+
+    return top_main(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from pyslab.doctor import main as doctor_main
 
@@ -141,6 +148,7 @@ _COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "record": _record,
     "replay": _replay,
     "profile": _profile,
+    "top": _top,
     "doctor": _doctor,
     "slabinfo": _slabinfo,
     "bench": _bench,

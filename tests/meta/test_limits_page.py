@@ -11,6 +11,7 @@ CALLS = {
     "clock_gettime": ["clock_gettime"],
     "close": ["close"],
     "closedir": ["close"],
+    "dup3": ["dup3"],
     "dlopen": ["open", "read", "fstat", "mmap", "mprotect", "close"],
     "fallocate": ["fallocate"],
     "fchmod": ["fchmod"],

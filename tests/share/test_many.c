@@ -116,7 +116,7 @@ static void check_held(pyslab_arena *arena, const uint32_t *p)
 
     /* One, of which the system lists what is left out of core dumps on a line of its own. */
     EXPECT_LE(nr_mappings("memfd:pyslab-heap"), 2);
-    EXPECT_EQ(nr_descriptors("memfd:pyslab-"), 2); /* the owner's: the heap, and the table */
+    EXPECT_EQ(nr_descriptors("memfd:pyslab-"), 3); /* the heap, the table, and the figures */
     for (unsigned i = 0; i < NR_BLOCKS; i += 997) {
         EXPECT_EQ(
             pyslab_share_holders(arena, pyslab_page_address(arena, p[i]), &nr_clients, &nr_handles),

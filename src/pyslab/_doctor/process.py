@@ -17,7 +17,7 @@ __all__ = ["LOOKS"]
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc", "snmalloc", "rpmalloc", "hoard", "scudo")
 _SETTINGS = (
     *("PYSLAB_DEBUG", "PYSLAB_GUARD", "PYSLAB_INIT_ON_ALLOC", "PYSLAB_INIT_ON_FREE"),
-    *("PYSLAB_KFENCE", "PYSLAB_MALLOC", "PYSLAB_TRACK"),
+    *("PYSLAB_KFENCE", "PYSLAB_MALLOC", "PYSLAB_TOP", "PYSLAB_TRACK"),
 )
 _FEW_DESCRIPTORS = 256
 _LITTLE = 4 << 30

@@ -1,0 +1,1 @@
+"""What `pyslab top` is made of; pyslab.top has its command line."""
