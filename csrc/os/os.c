@@ -145,7 +145,9 @@ void os_advise_hugepages(void *p, size_t bytes, bool wanted)
 
 int os_prefault(void *p, size_t bytes)
 {
-    return !is_refused(p, bytes) && madvise(p, bytes, MADV_POPULATE_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
+    if (is_refused(p, bytes))
+        return PYSLAB_EOS;
+    return madvise(p, bytes, MADV_POPULATE_WRITE) == 0 ? PYSLAB_OK : PYSLAB_EOS;
 }
 
 int os_lock_memory(void *p, size_t bytes)

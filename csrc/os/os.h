@@ -31,10 +31,10 @@ int os_commit(void *p, size_t bytes, bool overcommit);
  * pre: both multiples of the huge page; inside a reservation (unchecked: as os_commit) */
 int os_commit_hugetlb(void *p, size_t bytes);
 
-/* From here on: a range of whole frames that are not whole pages of the host is refused (EOS, and
- * EINVAL in errno), where the host's pages are larger.
- *
- * Makes a range what os_reserve gave: address space without memory and without access.
+/* From here on a range is whole frames. Where the host's pages are larger, one that is not whole
+ * pages is refused (EOS, and EINVAL in errno), or nothing is done if no error can be returned. */
+
+/* Makes a range what os_reserve gave: address space without memory and without access.
  * pre: whole pages; inside a reservation (unchecked: as os_commit). EOS */
 int os_uncommit(void *p, size_t bytes);
 
@@ -48,8 +48,7 @@ int os_allow(void *p, size_t bytes);
 int os_deny_writes(void *p, size_t bytes);
 
 /* Leaves a range out of core dumps, the kernel's and gcore's, or takes it in again. The range
- * becomes a mapping of its own, unless its neighbour is like it in this and in its access.
- * pre: whole pages */
+ * becomes a mapping of its own, unless its neighbour is like it in this and in its access. */
 void os_dump(void *p, size_t bytes, bool wanted);
 
 /* Ends a reservation, or a part of one.
@@ -62,8 +61,7 @@ void os_release(void *p, size_t bytes);
 int os_discard(void *p, size_t bytes);
 
 /* Asks for transparent huge pages on a range, or forbids them there. A kernel
- * without them is not an error.
- * pre: whole pages */
+ * without them is not an error. */
 void os_advise_hugepages(void *p, size_t bytes, bool wanted);
 
 /* Makes every page of a range resident now, writable, all zero.

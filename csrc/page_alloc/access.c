@@ -30,8 +30,8 @@ slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
     uint32_t wanted = (uint32_t)align_up(min_uint(pa->open_end + step, pa->map.nr_mapped), host);
     char *start = pfn_to_virt(&pa->map, pa->open_end);
 
-    wanted = max_uint(wanted, least);
     lock_assert_held(&pa->zone[0].lock); /* such an arena has one zone */
+    wanted = max_uint(wanted, least);
     if (os_open_fresh(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK) {
         wanted = least;
         if (os_open_fresh(start, (size_t)(wanted - pa->open_end) << PAGE_SHIFT) != PYSLAB_OK)

@@ -13,8 +13,8 @@ from tests.utils import REPO
 
 LAYERS = (
     *("include", "base", "sanitize", "os", "stack", "profile", "thread", "page", "buddy"),
-    *("page_alloc", "kfence", "slab", "kmalloc", "vm", "region", "share", "publish", "arena", "api"),
-    *("library", "pool", "malloc", "interpose", "record", "profiler", "python"),
+    *("page_alloc", "kfence", "slab", "kmalloc", "vm", "region", "share", "publish", "arena"),
+    *("api", "library", "pool", "malloc", "interpose", "record", "profiler", "python"),
 )
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^">]+)[">]', re.MULTILINE)
 PYTHON_HEADERS = {"Python.h", "structmember.h"}
