@@ -103,6 +103,7 @@ def program_in_turns(command: list[str], rounds: int) -> tuple[float, float]:
     """Return the least time under the malloc library, and with the profiler before it."""
     plain = preload_environment({**os.environ, "PYTHONMALLOC": "malloc"}, malloc_library())
     profiled = preload_environment(plain, profiler_library())
+    profiled["PYSLAB_PROFILE_PACKAGE"] = os.path.dirname(os.path.dirname(pyslab.__file__))
     without = with_profile = float("inf")
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
