@@ -3,10 +3,10 @@
     python bench/profile/cost.py [--rounds N] [--program FILE ...]
 
 Python's part is in one process, the profile switched on and off between rounds; programs run under
-`pyslab run` and `pyslab profile`'s libraries in turns; those in Python take their objects from
-malloc, and time what comes after their start (where `pyslab profile` imports pyslab). Figures are
-the least CPU time of the rounds. A program of bench/workloads is given as a file: make one with the
-target `workloads` of -DPYSLAB_BUILD_WORKLOADS=ON.
+`pyslab run` and `pyslab profile`'s libraries in turns. Those in Python time what comes after their
+start, where `pyslab profile` imports pyslab. Figures are the least CPU time of the rounds. Programs
+of bench/workloads are given as files: make them with the target `workloads` of
+-DPYSLAB_BUILD_WORKLOADS=ON.
 """
 
 from __future__ import annotations
@@ -29,11 +29,21 @@ from pyslab.run import preload_environment
 EVERY = 512 << 10
 BEGIN = "import sys, time, json\nx = [bytes(100000) for i in range(500)]\n"
 TIMED = "\nstart = time.process_time(); work(); print(time.process_time() - start)\n"
-PROGRAMS = {
-    "python: json": "d = {str(i): list(range(20)) for i in range(3000)}\n"
-    "def work():\n for i in range(80): json.loads(json.dumps(d))",
-    "python: strings": "def work():\n for i in range(120): [str(n) * 30 for n in range(20000)]",
-    "python: lists": "def work():\n for i in range(120): [[n, n] for n in range(20000)]",
+JSON = (
+    "d = {str(i): list(range(20)) for i in range(3000)}\n"
+    "def work():\n for i in range(80): json.loads(json.dumps(d))"
+)
+STRINGS = "def work():\n for i in range(120): [str(n) * 30 for n in range(20000)]"
+NUMPY = (
+    "import numpy as np\na = np.ones(1 << 17)\n"
+    "def work():\n for i in range(300): np.sqrt(a * a + a).sum()"
+)
+PROGRAMS = {  # code, and whether Python's small objects come from malloc
+    "python: json": (JSON, False),
+    "python: strings": (STRINGS, False),
+    "python: numpy, 1 MiB": (NUMPY, False),
+    "json on malloc": (JSON, True),
+    "strings on malloc": (STRINGS, True),
 }
 
 
@@ -99,10 +109,13 @@ def cpu_of_program(command: list[str], environment: dict[str, str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def program_in_turns(command: list[str], rounds: int) -> tuple[float, float]:
+def program_in_turns(command: list[str], rounds: int, on_malloc: bool) -> tuple[float, float]:
     """Return the least time under the malloc library, and with the profiler before it."""
-    plain = preload_environment({**os.environ, "PYTHONMALLOC": "malloc"}, malloc_library())
+    plain = preload_environment(os.environ, malloc_library())
+    if on_malloc:
+        plain["PYTHONMALLOC"] = "malloc"
     profiled = preload_environment(plain, profiler_library())
+    profiled["PYSLAB_PROFILE_PACKAGE"] = os.path.dirname(os.path.dirname(pyslab.__file__))
     without = with_profile = float("inf")
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
@@ -122,10 +135,11 @@ def main() -> None:
     arena = pyslab.Arena("512MiB")
     for make in (arrays, small_arrays, buffers):
         rows[f"arenas: {make.__name__}"] = in_turns(make(arena), options.rounds)
-    for name, code in PROGRAMS.items():
-        rows[name] = program_in_turns([sys.executable, "-c", BEGIN + code + TIMED], options.rounds)
+    for name, (code, on_malloc) in PROGRAMS.items():
+        command = [sys.executable, "-c", BEGIN + code + TIMED]
+        rows[name] = program_in_turns(command, options.rounds, on_malloc)
     for file in options.program:
-        rows[os.path.basename(file)] = program_in_turns([file], options.rounds)
+        rows[os.path.basename(file)] = program_in_turns([file], options.rounds, False)
     print(f"{'work':24} {'without':>10} {'profiled':>10} {'more':>7}")
     for name, (without, profiled) in rows.items():
         print(

@@ -13,6 +13,11 @@
  *   static always_inline bool hook_wanted(void);
  *       False: none of the above is called. Asked before each; a constant costs nothing.
  *
+ * Two more may be macros, asked before anything else is, with what is known then; the hook is not
+ * called where they are false. They are for interposers that look at few calls:
+ *
+ *   CALLS_ALLOCATED_WANTED(size)    CALLS_FREEING_WANTED(p)
+ *
  * Hooks are called for what the program itself does: not for blocks of the early buffer, nor for
  * what an interposer or an operator allocates in its turn. They keep errno as it is.
  * Pointers are never NULL but where it is said.
@@ -27,6 +32,13 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
+#ifndef CALLS_ALLOCATED_WANTED
+#define CALLS_ALLOCATED_WANTED(size) true
+#endif
+#ifndef CALLS_FREEING_WANTED
+#define CALLS_FREEING_WANTED(p) true
+#endif
+
 /* In no header of the C library, or not in each one's. */
 #define INTERPOSE_DECLARE(returns, name, parameters, arguments) EXPORTED returns name parameters;
 INTERPOSE_FUNCTIONS(INTERPOSE_DECLARE)
@@ -40,7 +52,8 @@ static always_inline bool calls_hooked(void)
 static always_inline void *calls_allocated(enum interpose_call call, void *p, size_t size,
                                            size_t align)
 {
-    if (likely(p != NULL) && calls_hooked() && likely(!interpose_is_early(p)))
+    if (CALLS_ALLOCATED_WANTED(size) && likely(p != NULL) && calls_hooked() &&
+        likely(!interpose_is_early(p)))
         hook_allocated(call, p, size, align);
     return p;
 }
@@ -50,7 +63,7 @@ static always_inline bool calls_freeing(void *p)
 {
     if (unlikely(interpose_is_early(p)))
         return false;
-    if (likely(p != NULL) && calls_hooked())
+    if (CALLS_FREEING_WANTED(p) && likely(p != NULL) && calls_hooked())
         hook_freeing(p);
     return true;
 }

@@ -21,6 +21,7 @@ static struct {
     int (*is_initialized)(void);
     int (*add_pending_call)(int (*call)(void *), void *context);
     int (*run)(const char *code, void *flags);
+    void *(*get)(const char *name); /* of sys */
 } python;
 
 /* In a scope of its own; whatever goes wrong is nobody's business. Not in the middle of an import:
@@ -38,6 +39,8 @@ static const char code[] = "exec('''\n"
                            "        sys.path.append(path)\n"
                            "        try:\n"
                            "            import pyslab\n"
+                           "        except ImportError:\n"
+                           "            sys._has_no_pyslab = True\n"
                            "        finally:\n"
                            "            sys.path.remove(path)\n"
                            "except BaseException:\n"
@@ -50,6 +53,8 @@ static int import_pyslab(void *unused)
     (void)unused;
     profile_thread.busy = true;
     (void)python.run(code, NULL);
+    if (python.get("_has_no_pyslab") != NULL)
+        store_relaxed(&nr_asked, MOST_ASKED);
     profile_thread.busy = false;
     atomic_store(&waits, false);
     return 0;
@@ -67,10 +72,11 @@ static bool is_ready(void)
     if (python.run == NULL) {
         find(&python.is_initialized, "Py_IsInitialized");
         find(&python.add_pending_call, "Py_AddPendingCall");
+        find(&python.get, "PySys_GetObject");
         find(&python.run, "PyRun_SimpleStringFlags");
     }
     return python.is_initialized != NULL && python.add_pending_call != NULL && python.run != NULL &&
-           python.is_initialized() != 0;
+           python.get != NULL && python.is_initialized() != 0;
 }
 
 static bool is_time(void)
@@ -82,7 +88,7 @@ static bool is_time(void)
 
 void join_ask(void)
 {
-    if (load_relaxed(&joined) != NULL || load_relaxed(&nr_asked) > MOST_ASKED ||
+    if (load_relaxed(&joined) != NULL || load_relaxed(&nr_asked) >= MOST_ASKED ||
         load_relaxed(&waits) || !is_time() || !is_ready())
         return;
     add_relaxed(&nr_asked, 1);

@@ -5,8 +5,8 @@
  * for each process, which `pyslab profile` puts together; without it nothing is done.
  * What it is not: an allocator, or a part of the malloc library.
  *
- * Cost: a call costs a subtraction and a jump, a free a load and a compare; a sample some
- * microseconds.
+ * Cost: some twelve instructions for an allocation with its free, that of forwarding them as much
+ * again; a sample takes some microseconds.
  * Fork: the child begins a file of its own, with nothing in it.
  * Lock: that of the profile.
  */
@@ -23,15 +23,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static _Atomic bool wanted; /* the profile is on */
-static uint64_t every;      /* bytes between samples */
-static char folder[3072];   /* where the files go */
+static uint64_t every;    /* bytes between samples */
+static char folder[3072]; /* where the files go */
 
 /* --- hooks ------------------------------------------------------------------------ */
 
 static always_inline bool hook_wanted(void)
 {
-    return load_relaxed(&wanted);
+    return true;
 }
 
 static slow_path void take_sample(void *p, size_t size)
@@ -50,8 +49,7 @@ static always_inline void hook_allocated(enum interpose_call call, void *p, size
 {
     (void)call;
     (void)align;
-    if (sampler_takes(&profile_thread, size))
-        take_sample(p, size);
+    take_sample(p, size);
 }
 
 static slow_path void free_sample(void *p)
@@ -66,8 +64,7 @@ static slow_path void free_sample(void *p)
 
 static always_inline void hook_freeing(void *p)
 {
-    if (unlikely(profile_may_have(p)))
-        free_sample(p);
+    free_sample(p);
 }
 
 /* The sample that realloc has in hand. No realloc is in another one. */
@@ -105,9 +102,14 @@ static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_
 {
     if (unlikely(begun))
         settle(old, p == NULL && size != 0);
-    if (p != NULL)
-        hook_allocated(INTERPOSE_REALLOC, p, size, 0);
+    if (p != NULL && sampler_takes(&profile_thread, size))
+        take_sample(p, size);
 }
+
+/* All that a call costs which is no sample. An allocation of the profiler's own, as there is hardly
+ * one, may use up the distance and make the program's next one a sample. */
+#define CALLS_ALLOCATED_WANTED(size) sampler_takes(&profile_thread, size)
+#define CALLS_FREEING_WANTED(p) unlikely(profile_may_have(p))
 
 #include "interpose/calls.h"
 
@@ -119,7 +121,7 @@ static void part_begin(void)
 
     snprintf(path, sizeof path, "%s/%ld-%llx.malloc", folder, (long)getpid(),
              (unsigned long long)os_time_ns());
-    store_relaxed(&wanted, profile_start(path, every, 0) == PYSLAB_OK);
+    (void)profile_start(path, every, 0); /* if it fails, there is no part */
 }
 
 static void before_fork(void)
@@ -170,7 +172,6 @@ __attribute__((constructor)) static void profiler_load(void)
 __attribute__((destructor)) static void profiler_end(void)
 {
     interpose_enter();
-    store_relaxed(&wanted, false);
     profile_stop();
     interpose_leave();
 }

@@ -102,3 +102,16 @@ def test_split_and_merge(tmp_path: Path) -> None:
     """The free blocks are those that the page shows."""
     (expected,) = [text for text in TEXTS if "free blocks" in text]
     assert expected == _run(tmp_path, str(_write(tmp_path, "split.py")))
+
+
+def test_the_line_with_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest place at the peak is the one that the page says."""
+    monkeypatch.setenv("PYTHONMALLOC", "malloc")
+    _write(tmp_path, "report.py")
+    output = _run(
+        tmp_path,
+        *("-m", "pyslab", "profile", "--every", "64KiB", "--"),
+        *(sys.executable, "report.py"),
+    )
+    rows = output.partition("where\n")[2].splitlines()
+    assert "read_rows" in "".join(rows[:3])

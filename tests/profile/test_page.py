@@ -30,3 +30,13 @@ def test_the_examples(tmp_path: Path) -> None:
         re.findall(r"`([a-z_]+)`", re.findall(r"^\| sample type.*?\n\n", PAGE, re.M | re.S)[0])
     )
     assert types == told
+
+
+def test_the_example(tmp_path: Path) -> None:
+    """examples/where_memory_comes_from.py asserts what it says, and prints it."""
+    path = REPO / "examples" / "where_memory_comes_from.py"
+    done = subprocess.run(
+        [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    assert ["51 MiB at", "17 MiB wi"] == [line[:9] for line in done.stdout.splitlines()]

@@ -97,7 +97,7 @@ class _Message:
         if number is None:
             number = self._functions[name, file] = len(self._functions) + 1
             text = self.string(name)
-            content = _number(1, number) + _number(2, text) + _number(3, text)
+            content = _number(1, number) + _number(2, text)
             self.tables.append(_bytes(5, content + _number(4, self.string(file))))
         return number
 
