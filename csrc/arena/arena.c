@@ -455,10 +455,7 @@ slow_path void arena_look(struct pyslab_arena *arena)
 {
     struct pyslab_arena *side = atomic_load_explicit(&arena->side, memory_order_acquire);
 
-    page_alloc_show(&arena->pages);
-    if (arena->pages.purge.interval_ms == PURGE_NEVER)
-        return;
-    if (unlikely(page_alloc_interval_left(&arena->pages) == 0)) {
+    if (unlikely(page_alloc_look(&arena->pages))) {
         slab_trim_plain(&arena->kmalloc.slabs);
         page_alloc_tick(&arena->pages);
     }

@@ -71,8 +71,9 @@ int arena_zone_stats(struct pyslab_arena *arena, uint32_t index, pyslab_zone_sta
 /* Recounts every layer, and the invariant above. Quiescence: no other thread in the arena. */
 bool arena_check(struct pyslab_arena *arena, struct finding *f);
 uint64_t arena_release_unused(struct pyslab_arena *arena);
-/* For a thread whose caches serve all that it asks for, so that it comes to no slow path: if an
- * interval of page_alloc/purge.h is over, ends it and trims the caches. Runs no code of users. */
+/* For a thread whose caches serve all that it asks for, so that it comes to no slow path: shows
+ * the arena's figures if that is due; if an interval of page_alloc/purge.h is over, ends it and
+ * trims the caches. Runs no code of users. */
 void arena_look(struct pyslab_arena *arena);
 /* The arena's vmalloc areas. An arena without high memory keeps them in a side arena that has
  * some. make: the side arena is made if there is none yet. NULL: there is none. */

@@ -288,8 +288,8 @@ void page_alloc_set_purge(struct page_alloc *pa, uint32_t delay_ms, bool fixed);
 /* Ends the interval of the working set if it is over: purges what was surplus in it, and asks
  * every thread to drain. For slow paths; no lock held. */
 void page_alloc_tick(struct page_alloc *pa);
-/* The part of a tick that lets the arena show its figures. */
-void page_alloc_show(struct page_alloc *pa);
+/* The part of a tick that lets the arena show its figures; true: the interval is over. */
+bool page_alloc_look(struct page_alloc *pa);
 /* Has an allocation become due as a sample every so often, as page_alloc_tick sees it; the first
  * one is due at once. Before the first allocation. */
 void page_alloc_set_sample(struct page_alloc *pa, uint32_t interval_ms);

@@ -154,10 +154,16 @@ static inline void show_look(struct page_alloc *pa, uint32_t now)
         pa->show.call(pa->show.context, now);
 }
 
-void page_alloc_show(struct page_alloc *pa)
+bool page_alloc_look(struct page_alloc *pa)
 {
-    if (pa->show.call != NULL)
-        show_look(pa, os_time_ms());
+    uint32_t now;
+
+    if (pa->purge.interval_ms == PURGE_NEVER && pa->show.call == NULL)
+        return false;
+    now = os_time_ms();
+    show_look(pa, now);
+    return pa->purge.interval_ms != PURGE_NEVER &&
+           now - load_relaxed(&pa->purge.interval_start) >= pa->purge.interval_ms;
 }
 
 void page_alloc_tick(struct page_alloc *pa)
