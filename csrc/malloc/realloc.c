@@ -57,14 +57,16 @@ static void *resize_large(void *p, size_t usable, size_t size)
 
 slow_path void *heap_realloc_slow(void *p, size_t size)
 {
+    static const struct claim claim = {"realloc", SIZE_UNKNOWN, ALIGN_UNKNOWN, DEBUG_KIND_MALLOC};
     size_t usable;
     void *same;
 
     if (p == NULL)
         return heap_alloc(size);
     if (unlikely(malloc_settings.hardened) && !zero_size_is_live(p))
-        return hardened_realloc(p, size);
+        return hardened_realloc(p, size, &claim);
     usable = heap_usable(p);
+    heap_check_claim(p, &claim);
     if (size == 0) {
         heap_free(p);
         return NULL;
