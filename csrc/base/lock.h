@@ -104,6 +104,26 @@ static inline void lock_release(struct lock *lock)
     pthread_mutex_unlock(&lock->mutex);
 }
 
+/* Where the C library says that the process has no other thread (its __libc_single_threaded); at
+ * first a place that never says so. */
+extern const char *lock_single_threaded;
+
+/* For stretches that start no thread and wait for none: takes the lock unless there is no other
+ * thread, as the C library's own malloc does. Returns what lock_release_if wants. */
+static inline bool lock_acquire_if_shared(struct lock *lock)
+{
+    if (PYSLAB_CHECK_LEVEL == 0 && *(const volatile char *)lock_single_threaded != 0)
+        return false;
+    lock_acquire(lock);
+    return true;
+}
+
+static inline void lock_release_if(struct lock *lock, bool taken)
+{
+    if (taken)
+        lock_release(lock);
+}
+
 /* --- waiting for what a lock guards ---------------------------------------- */
 
 struct condition {

@@ -5,7 +5,6 @@
 #include "malloc/guards.h"
 #include "malloc/heap.h"
 #include "malloc/quarantine.h"
-#include "slab/debug_words.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,32 +24,39 @@ static struct kmem_cache *small_cache(size_t size, size_t align)
     return class != 0 ? km->slabs.caches[class] : NULL;
 }
 
-static void *small_alloc(size_t size, size_t align)
+static void *small_alloc(size_t size, size_t align, enum debug_kind kind)
 {
     struct kmem_cache *cache = small_cache(size, align);
+    uint64_t value = debug_value(size, kind);
 
-    return cache != NULL ? debug_alloc_counted(cache, PYSLAB_GFP_KERNEL, size, align) : NULL;
+    return cache != NULL ? debug_alloc_counted(cache, PYSLAB_GFP_KERNEL, value, align) : NULL;
 }
 
-/* What was asked for at p, which may be any pointer into the cache's slabs; false: p is no live
- * block, or its words were overwritten. */
-static bool small_asked(const struct kmem_cache *cache, const void *p, size_t *asked)
+/* What was asked for at p, which may be any pointer into the cache's slabs, and its kind; false: p
+ * is no live block, or its words were overwritten. */
+static bool small_asked(const struct kmem_cache *cache, const void *p, uint64_t *value)
 {
     const char *object = debug_object_around(cache, p);
 
-    return object != NULL && (const char *)p >= object && debug_asked(cache, p, asked);
+    return object != NULL && (const char *)p >= object && debug_asked(cache, p, value);
 }
 
-static void small_free(struct kmem_cache *cache, const char *call, void *p, size_t size)
+/* Ends the process if the claim is wrong of a block with this value. */
+static void check_claim(const void *p, uint64_t value, const struct claim *claim)
 {
-    size_t asked;
-    int error;
+    heap_check_kind(claim->call, p, debug_value_kind(value), claim->kind);
+    if (claim->size != SIZE_UNKNOWN && claim->size != debug_value_size(value))
+        misuse_abort_words(claim->call, p, "of another size");
+}
 
-    if (size != SIZE_UNKNOWN && small_asked(cache, p, &asked) && asked != size)
-        misuse_abort_words(call, p, "of another size");
-    error = debug_free_counted(cache, p);
-    if (error != PYSLAB_OK)
-        misuse_abort(call, p, error);
+static void small_free(struct kmem_cache *cache, void *p, const struct claim *claim)
+{
+    uint64_t value = 0;
+    int error = debug_free_telling(cache, p, &value);
+
+    if (unlikely(error != PYSLAB_OK))
+        misuse_abort(claim->call, p, error);
+    check_claim(p, value, claim); /* what was written over has ended the process */
 }
 
 /* --- large: whole frames ------------------------------------------------ */
@@ -67,7 +73,7 @@ static size_t large_front(size_t align)
     return align > PAGE_SIZE ? align : PAGE_SIZE;
 }
 
-static void *large_make(size_t size, size_t align)
+static void *large_make(size_t size, size_t align, enum debug_kind kind)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
     uint32_t gfp = PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO;
@@ -92,19 +98,19 @@ static void *large_make(size_t size, size_t align)
     words = base + front + data - DEBUG_WORD_BYTES;
     debug_red_fill(base + front + size, words, debug_red_keyed(secret(), base + front));
     debug_words_set(secret(), words, base + front,
-                    size | (guards_place(base, front, bytes) ? 0 : BARE));
+                    debug_value(size, kind) | (guards_place(base, front, bytes) ? 0 : BARE));
     return base + front;
 }
 
 /* Large blocks that threads are making, whose words may not be there yet. */
 static _Atomic unsigned nr_making;
 
-static void *large_alloc(size_t size, size_t align)
+static void *large_alloc(size_t size, size_t align, enum debug_kind kind)
 {
     void *p;
 
     atomic_fetch_add(&nr_making, 1);
-    p = large_make(size, align);
+    p = large_make(size, align, kind);
     atomic_fetch_sub(&nr_making, 1);
     return p;
 }
@@ -141,7 +147,7 @@ static char *large_base(const void *p, size_t *bytes)
 struct large {
     char *base;      /* as the core knows it */
     size_t bytes;    /* of all of it */
-    size_t size;     /* that the caller asked for */
+    uint64_t value;  /* what the caller asked for, and its kind */
     bool has_guards; /* frames without access around it */
 };
 
@@ -162,7 +168,8 @@ static char *large_caller(const struct large *b, uint64_t *word)
 /* Nothing was written to between the caller's bytes, which are at p, and the words. */
 static bool large_is_whole(const struct large *b, const char *p)
 {
-    return debug_red_wrong(p + b->size, large_words(b), debug_red_keyed(secret(), p)) == NULL;
+    return debug_red_wrong(p + debug_value_size(b->value), large_words(b),
+                           debug_red_keyed(secret(), p)) == NULL;
 }
 
 /* Finds the block; ends the process unless p is a live one that nothing wrote behind. The caller
@@ -183,21 +190,20 @@ static struct large large_find_locked(const char *call, const void *p)
             misuse_abort(call, p, PYSLAB_EPOINTER);
         misuse_abort_words(call, p, "written to behind its end");
     }
-    b.size = (size_t)(word & ~BARE);
+    b.value = word & ~BARE;
     b.has_guards = (word & BARE) == 0;
     if (!large_is_whole(&b, p))
         misuse_abort_words(call, p, "written to behind its end");
     return b;
 }
 
-static void large_free(const char *call, void *p, size_t size)
+static void large_free(void *p, const struct claim *claim)
 {
     struct large b;
 
     lock_acquire(&quarantine_lock);
-    b = large_find_locked(call, p);
-    if (size != SIZE_UNKNOWN && size != b.size)
-        misuse_abort_words(call, p, "of another size");
+    b = large_find_locked(claim->call, p);
+    check_claim(p, b.value, claim);
     quarantine_add_frames_locked(b.base, b.bytes, b.has_guards);
     lock_release(&quarantine_lock);
     quarantine_trim();
@@ -210,36 +216,37 @@ static struct kmem_cache *cache_around(const void *p)
     return slab_cache_around(&malloc_arena.kmalloc.slabs, p);
 }
 
-static void *block_alloc(size_t size, size_t align)
+static void *block_alloc(size_t size, size_t align, enum debug_kind kind)
 {
-    void *p = small_alloc(size, align);
+    void *p = small_alloc(size, align, kind);
 
-    return p != NULL ? p : large_alloc(size, align);
+    return p != NULL ? p : large_alloc(size, align, kind);
 }
 
-void *hardened_alloc(size_t size, size_t align)
+void *hardened_alloc(size_t size, size_t align, enum debug_kind kind)
 {
     void *p;
 
     CHECK(is_power_of_two(align) && align >= MALLOC_ALIGN);
-    p = block_alloc(size, align);
+    p = block_alloc(size, align, kind);
     /* The memory that is missing may be in the quarantine, but not for what never fits. */
     if (p == NULL && size < malloc_arena.mapped_bytes && align < malloc_arena.mapped_bytes &&
         quarantine_drain())
-        p = block_alloc(size, align);
+        p = block_alloc(size, align, kind);
     return p;
 }
 
-void hardened_free(const char *call, void *p, size_t size, size_t align)
+void hardened_free(void *p, const struct claim *claim)
 {
     struct kmem_cache *cache = cache_around(p);
 
-    if (unlikely(!is_power_of_two(align)) || unlikely(((uintptr_t)p & (align - 1)) != 0))
-        misuse_abort_words(call, p, "of another alignment");
-    if (cache != NULL)
-        small_free(cache, call, p, size);
+    if (unlikely(!is_power_of_two(claim->align)) ||
+        unlikely(((uintptr_t)p & (claim->align - 1)) != 0))
+        misuse_abort_words(claim->call, p, "of another alignment");
+    if (likely(cache != NULL))
+        small_free(cache, p, claim);
     else
-        large_free(call, p, size);
+        large_free(p, claim);
 }
 
 size_t hardened_usable(const char *call, const void *p)
@@ -255,7 +262,7 @@ size_t hardened_usable(const char *call, const void *p)
         return size;
     }
     lock_acquire(&quarantine_lock);
-    size = large_find_locked(call, p).size;
+    size = debug_value_size(large_find_locked(call, p).value);
     lock_release(&quarantine_lock);
     return size;
 }
@@ -264,12 +271,13 @@ size_t hardened_usable(const char *call, const void *p)
 static size_t size_before_move(const void *p)
 {
     struct kmem_cache *cache = cache_around(p);
-    size_t size;
+    uint64_t value;
 
-    return cache != NULL && small_asked(cache, p, &size) ? size : hardened_usable("realloc", p);
+    return cache != NULL && small_asked(cache, p, &value) ? debug_value_size(value)
+                                                          : hardened_usable("realloc", p);
 }
 
-void *hardened_realloc(void *p, size_t size)
+void *hardened_realloc(void *p, size_t size, const struct claim *claim)
 {
     size_t old = size_before_move(p);
     int saved = errno;
@@ -277,18 +285,18 @@ void *hardened_realloc(void *p, size_t size)
 
     CHECK(p != NULL);
     if (size == 0) {
-        hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
+        hardened_free(p, claim);
         errno = saved;
         return NULL;
     }
     if (size <= MALLOC_MAX_BYTES)
-        moved = hardened_alloc(size, MALLOC_ALIGN);
+        moved = hardened_alloc(size, MALLOC_ALIGN, DEBUG_KIND_MALLOC);
     if (moved == NULL) {
         errno = ENOMEM;
         return NULL;
     }
     memcpy(moved, p, old < size ? old : size);
-    hardened_free("realloc", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
+    hardened_free(p, claim);
     errno = saved;
     return moved;
 }
@@ -333,7 +341,7 @@ static bool check_large_locked(void *context, uint32_t pfn, const struct page *p
             return true;
         misuse_abort_words("exit", b.base + PAGE_SIZE, "written to behind its end");
     }
-    b.size = (size_t)(word & ~BARE);
+    b.value = word & ~BARE;
     if (!large_is_whole(&b, p))
         misuse_abort_words("exit", p, "written to behind its end");
     return true;

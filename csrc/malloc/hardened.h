@@ -24,7 +24,7 @@
 #ifndef MALLOC_HARDENED_H
 #define MALLOC_HARDENED_H
 
-#include <stddef.h>
+#include "malloc/heap.h"
 
 #define HARDENED_MAX_OBJECT ((size_t)192 << 10) /* larger blocks get guard frames */
 
@@ -32,15 +32,14 @@
  * allocated from it yet */
 void hardened_start(void);
 /* A block that reads zero. NULL: no memory. pre: align is a power of two, at least 16 */
-void *hardened_alloc(size_t size, size_t align);
+void *hardened_alloc(size_t size, size_t align, enum debug_kind kind);
 /* Ends the process, with words, if p is not a live block, if the program wrote beyond its bounds,
- * or if its size or alignment is another (SIZE_UNKNOWN, ALIGN_UNKNOWN: not known). call: for the
- * words. */
-void hardened_free(const char *call, void *p, size_t size, size_t align);
+ * or if the claim is wrong. */
+void hardened_free(void *p, const struct claim *claim);
 /* The size that the program asked for. */
 size_t hardened_usable(const char *call, const void *p);
-/* Moves the block, whatever the size. pre: p is not NULL */
-void *hardened_realloc(void *p, size_t size);
+/* Moves the block, whatever the size, and frees the old one with this claim. pre: p is not NULL */
+void *hardened_realloc(void *p, size_t size, const struct claim *claim);
 /* Ends the process, with words, if the program wrote around an object, into one that is free, or
  * behind a block of frames. For the end of the process: it says that this was found there. */
 void hardened_check_all(void);

@@ -15,6 +15,7 @@
 #include "os/os.h"
 #include "slab/fence.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
@@ -138,13 +139,25 @@ static void kfence_begin(void)
         (void)fence_begin(slabs, malloc_settings.kfence_ms, malloc_settings.kfence_objects);
 }
 
+/* Not found by the linker, because older C libraries do not have it. */
+static void single_threaded_find(void)
+{
+    const char *found = dlsym(RTLD_DEFAULT, "__libc_single_threaded");
+
+    if (found != NULL)
+        lock_single_threaded = found;
+}
+
 /* Makes the heap while the program is loaded. Then the heap's fork handlers are registered before
  * the program's own: fork calls the program's before it locks the heap and after it has unlocked
  * it, so that they may allocate. */
 __attribute__((constructor)) static void at_load(void)
 {
-    if (heap_ready())
-        kfence_begin();
+    if (!heap_ready())
+        return;
+    kfence_begin();
+    if (malloc_settings.hardened)
+        single_threaded_find();
 }
 #endif
 
@@ -224,8 +237,15 @@ static inline void background_look(void)
         background_start_if_due(&malloc_arena.background);
 }
 
+/* With guards, the block's record says who made it. */
+static inline void note_kind(const void *p, enum debug_kind kind)
+{
+    if (guard_is_on(&malloc_arena.kmalloc.slabs.guard) && p != NULL)
+        guarded_set_kind(&malloc_arena.kmalloc.slabs, p, (uint8_t)kind);
+}
+
 /* Any size. NULL: errno is ENOMEM; else errno is what it was. */
-static void *alloc_or_errno(size_t size, uint32_t gfp)
+static void *alloc_or_errno(size_t size, uint32_t gfp, enum debug_kind kind)
 {
     int saved = errno;
     void *p = NULL;
@@ -233,8 +253,9 @@ static void *alloc_or_errno(size_t size, uint32_t gfp)
     if (size <= MALLOC_MAX_BYTES && heap_ready()) {
         p = unlikely(size == 0) ? zero_size_alloc() : NULL;
         if (p == NULL)
-            p = unlikely(malloc_settings.hardened) ? hardened_alloc(size, MALLOC_ALIGN)
+            p = unlikely(malloc_settings.hardened) ? hardened_alloc(size, MALLOC_ALIGN, kind)
                                                    : alloc_any(size != 0 ? size : 1, gfp);
+        note_kind(p, kind);
         background_look();
     }
     errno = p != NULL ? saved : ENOMEM;
@@ -243,47 +264,90 @@ static void *alloc_or_errno(size_t size, uint32_t gfp)
 
 slow_path void *heap_alloc_slow(size_t size)
 {
-    return alloc_or_errno(size, PYSLAB_GFP_KERNEL);
+    return alloc_or_errno(size, PYSLAB_GFP_KERNEL, DEBUG_KIND_MALLOC);
 }
 
 slow_path void *heap_zalloc_slow(size_t size)
 {
-    return alloc_or_errno(size, PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO);
+    return alloc_or_errno(size, PYSLAB_GFP_KERNEL | PYSLAB_GFP_ZERO, DEBUG_KIND_MALLOC);
 }
 
-void *heap_alloc_aligned(size_t size, size_t align)
+/* pre: align is more than MALLOC_ALIGN; size is 1 .. MALLOC_MAX_BYTES */
+static void *alloc_any_aligned(size_t size, size_t align)
 {
     struct kmalloc *km = &malloc_arena.kmalloc;
-    int saved = errno;
-    void *p;
+    void *p = pop_class(size_class_aligned(&km->classes, size, align));
 
-    CHECK(is_power_of_two(align));
-    if (align <= MALLOC_ALIGN)
-        return heap_alloc(size);
-    if (size > MALLOC_MAX_BYTES || !heap_ready()) {
-        p = NULL;
-    } else if (unlikely(malloc_settings.hardened)) {
-        p = hardened_alloc(size, align);
-    } else {
-        size = size != 0 ? size : 1;
-        p = pop_class(size_class_aligned(&km->classes, size, align));
-        if (p == NULL) {
-            p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
-        }
-        /* The buddy has no block so long, or aligned to so much: a run of frames may be there. */
-        if (p == NULL &&
-            bytes_to_pages(size > align ? size : align) > 1u << malloc_arena.pages.max_order)
-            p = heap_alloc_frames(size, align, PYSLAB_GFP_KERNEL);
-    }
+    CHECK(size >= 1 && size <= MALLOC_MAX_BYTES && align > MALLOC_ALIGN);
+    if (p == NULL)
+        p = kmalloc_aligned(km, size, align, PYSLAB_GFP_KERNEL);
+    /* The buddy has no block so long, or aligned to so much: a run of frames may be there. */
+    if (p == NULL &&
+        bytes_to_pages(size > align ? size : align) > 1u << malloc_arena.pages.max_order)
+        p = heap_alloc_frames(size, align, PYSLAB_GFP_KERNEL);
+    return p;
+}
+
+/* As alloc_or_errno. pre: align is a power of two, more than MALLOC_ALIGN */
+static void *aligned_or_errno(size_t size, size_t align, enum debug_kind kind)
+{
+    int saved = errno;
+    void *p = NULL;
+
+    CHECK(is_power_of_two(align) && align > MALLOC_ALIGN);
+    if (size <= MALLOC_MAX_BYTES && heap_ready())
+        p = unlikely(malloc_settings.hardened) ? hardened_alloc(size, align, kind)
+                                               : alloc_any_aligned(size != 0 ? size : 1, align);
+    note_kind(p, kind);
     if (p != NULL)
         background_look();
     errno = p != NULL ? saved : ENOMEM;
     return p;
 }
 
+void *heap_alloc_aligned(size_t size, size_t align)
+{
+    CHECK(is_power_of_two(align));
+    return align <= MALLOC_ALIGN ? heap_alloc(size)
+                                 : aligned_or_errno(size, align, DEBUG_KIND_MALLOC);
+}
+
+slow_path void *heap_new_slow(size_t size, size_t align, enum debug_kind kind)
+{
+    CHECK(is_power_of_two(align));
+    return align <= MALLOC_ALIGN ? alloc_or_errno(size, PYSLAB_GFP_KERNEL, kind)
+                                 : aligned_or_errno(size, align, kind);
+}
+
 /* --- free and size ------------------------------------------------------ */
 
-slow_path void heap_free_slow(void *p)
+void heap_check_kind(const char *call, const void *p, enum debug_kind made, enum debug_kind wanted)
+{
+    static const char *const words[NR_DEBUG_KINDS] = {
+        [DEBUG_KIND_MALLOC] = "made by malloc",
+        [DEBUG_KIND_NEW] = "made by new",
+        [DEBUG_KIND_NEW_ARRAY] = "made by new[]",
+    };
+
+    if (unlikely(made != wanted) && made < NR_DEBUG_KINDS && operators_are_ours())
+        misuse_abort_words(call, p, words[made]);
+}
+
+void heap_check_claim(const void *p, const struct claim *claim)
+{
+    struct slab_alloc *slabs = &malloc_arena.kmalloc.slabs;
+    size_t asked = guard_is_on(&slabs->guard) ? guarded_usable(slabs, p) : 0;
+
+    if (likely(asked == 0))
+        return;
+    heap_check_kind(claim->call, p, (enum debug_kind)guarded_kind(slabs, p), claim->kind);
+    if (!is_power_of_two(claim->align) || ((uintptr_t)p & (claim->align - 1)) != 0)
+        misuse_abort_words(claim->call, p, "of another alignment");
+    if (claim->size != SIZE_UNKNOWN && claim->size != asked)
+        misuse_abort_words(claim->call, p, "of another size");
+}
+
+static void free_claimed(void *p, const struct claim *claim)
 {
     int saved = errno, error;
 
@@ -295,10 +359,11 @@ slow_path void heap_free_slow(void *p)
         return;
     }
     if (unlikely(malloc_settings.hardened)) {
-        hardened_free("free", p, SIZE_UNKNOWN, ALIGN_UNKNOWN);
+        hardened_free(p, claim);
         errno = saved;
         return;
     }
+    heap_check_claim(p, claim);
     error = PYSLAB_EPOINTER;
     /* PYSLAB_ZERO_SIZE is an address that kmalloc(0) returns and kfree takes; malloc never does. */
     if (heap_ready() && p != (void *)(uintptr_t)PYSLAB_ZERO_SIZE)
@@ -308,41 +373,24 @@ slow_path void heap_free_slow(void *p)
     errno = saved;
 }
 
-/* Of a block with a guard, the size that was asked for is known. */
-static void check_guarded(const char *call, const void *p, size_t size, size_t align)
+slow_path void heap_free_slow(void *p)
 {
-    size_t asked = guarded_usable(&malloc_arena.kmalloc.slabs, p);
+    static const struct claim none = {"free", SIZE_UNKNOWN, ALIGN_UNKNOWN, DEBUG_KIND_MALLOC};
 
-    if (asked == 0)
-        return;
-    if (!is_power_of_two(align) || ((uintptr_t)p & (align - 1)) != 0)
-        misuse_abort_words(call, p, "of another alignment");
-    if (size != SIZE_UNKNOWN && size != asked)
-        misuse_abort_words(call, p, "of another size");
+    free_claimed(p, &none);
 }
 
-static slow_path void free_known_slow(const char *call, void *p, size_t size, size_t align)
+slow_path void heap_delete_slow(void *p, size_t size, size_t align, enum debug_kind kind)
 {
-    int saved = errno;
+    const char *call = kind == DEBUG_KIND_NEW_ARRAY ? "delete[]" : "delete";
 
-    if (p != NULL && unlikely(malloc_settings.hardened) && !zero_size_is_place(p)) {
-        hardened_free(call, p, size, align);
-    } else {
-        check_guarded(call, p, size, align);
-        heap_free_slow(p);
-    }
-    errno = saved;
-}
-
-slow_path void heap_delete_slow(void *p, size_t size, size_t align)
-{
-    free_known_slow("delete", p, size, align);
+    free_claimed(p, &(struct claim){call, size, align, kind});
 }
 
 void heap_free_known(const char *call, void *p, size_t size, size_t align)
 {
     if (unlikely(!heap_push(p)))
-        free_known_slow(call, p, size, align);
+        free_claimed(p, &(struct claim){call, size, align, DEBUG_KIND_MALLOC});
 }
 
 size_t heap_usable(const void *p)

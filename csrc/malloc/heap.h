@@ -25,6 +25,7 @@
 #define MALLOC_HEAP_H
 
 #include "arena/arena.h"
+#include "slab/debug_words.h"
 
 #include <stddef.h>
 
@@ -44,15 +45,30 @@ void *heap_alloc_slow(size_t size);
 void *heap_zalloc_slow(size_t size);
 /* Frees what the fast paths below cannot. Ends the process, with words, if p is no live block. */
 void heap_free_slow(void *p);
-/* Frees p for a caller who knows the size and the alignment that p was allocated with, or says
- * that it does not. Hardened mode ends the process if they were others. call: for its words. */
+
+/* What who frees a block says of it. Hardened mode and guards end the process if that is wrong. */
+struct claim {
+    const char *call;     /* for the words */
+    size_t size;          /* that it was allocated with; or SIZE_UNKNOWN */
+    size_t align;         /* likewise; or ALIGN_UNKNOWN */
+    enum debug_kind kind; /* who made it */
+};
 #define SIZE_UNKNOWN SIZE_MAX
 #define ALIGN_UNKNOWN ((size_t)1)
+
+/* Frees p by C23's functions, which know more of it. */
 void heap_free_known(const char *call, void *p, size_t size, size_t align);
-/* The same for C++'s delete; heap_delete's slow path. */
-void heap_delete_slow(void *p, size_t size, size_t align);
+/* heap_delete's slow path. */
+void heap_delete_slow(void *p, size_t size, size_t align, enum debug_kind kind);
+/* Ends the process if the claim is wrong of p, whose guard has a record of what was asked for, and
+ * who made it. Nothing of other blocks. */
+void heap_check_claim(const void *p, const struct claim *claim);
+/* Ends the process if the block p was made by another. */
+void heap_check_kind(const char *call, const void *p, enum debug_kind made, enum debug_kind wanted);
 /* pre: align is a power of two. NULL: errno is ENOMEM. */
 void *heap_alloc_aligned(size_t size, size_t align);
+/* For C++'s new: what heap_new cannot. pre: align is a power of two. NULL: as above */
+void *heap_new_slow(size_t size, size_t align, enum debug_kind kind);
 /* A run of whole frames for size bytes, also where no block of the buddy is so long; its address
  * is a multiple of align, and of a page. NULL: there is none.
  * pre: align is a power of two; size > 0 */
@@ -138,12 +154,23 @@ static always_inline void heap_free(void *p)
         heap_free_slow(p);
 }
 
-/* C++'s delete: as heap_free_known. */
-static always_inline void heap_delete(void *p, size_t size, size_t align)
+/* C++'s new and delete. */
+static always_inline void *heap_new(size_t size, enum debug_kind kind)
+{
+    void *p = heap_pop(size);
+
+    return likely(p != NULL) ? p : heap_new_slow(size, MALLOC_ALIGN, kind);
+}
+
+static always_inline void heap_delete(void *p, size_t size, size_t align, enum debug_kind kind)
 {
     if (unlikely(!heap_push(p)))
-        heap_delete_slow(p, size, align);
+        heap_delete_slow(p, size, align, kind);
 }
+
+/* The program has not replaced one of C++'s operators. If it has, its blocks may come from malloc,
+ * and go by one of ours that it did not replace. */
+bool operators_are_ours(void);
 
 /* calloc clears a smaller block, and lets the system replace the frames of a larger one by new
  * ones, which read zero. To clear a large block would make all of it resident, although most

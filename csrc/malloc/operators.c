@@ -20,14 +20,21 @@ typedef void (*new_handler)(void);
 extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-static void *alloc(size_t size, size_t align)
+/* Of one call of new; align 0: it has none. */
+struct wish {
+    size_t size;
+    size_t align;
+    enum debug_kind kind;
+};
+
+static always_inline void *alloc(struct wish wish)
 {
-    return align == 0               ? heap_alloc(size)
-           : is_power_of_two(align) ? heap_alloc_aligned(size, align)
-                                    : NULL;
+    if (wish.align == 0)
+        return heap_new(wish.size, wish.kind);
+    return is_power_of_two(wish.align) ? heap_new_slow(wish.size, wish.align, wish.kind) : NULL;
 }
 
-static slow_path void *new_failed(size_t size, size_t align)
+static slow_path void *new_failed(struct wish wish)
 {
     void *p = NULL;
 
@@ -37,7 +44,7 @@ static slow_path void *new_failed(size_t size, size_t align)
         if (handler == NULL)
             break;
         handler();
-        p = alloc(size, align);
+        p = alloc(wish);
     }
     if (p == NULL) {
         if (_ZSt17__throw_bad_allocv != NULL)
@@ -48,8 +55,7 @@ static slow_path void *new_failed(size_t size, size_t align)
 }
 
 /* form: the mangled name of the nothrow form that failed. */
-static slow_path void *nothrow_failed(const char *form, size_t size, size_t align,
-                                      const void *nothrow)
+static slow_path void *nothrow_failed(const char *form, struct wish wish, const void *nothrow)
 {
     void *next = dlsym(RTLD_NEXT, form);
     void *(*plain)(size_t size, const void *nothrow);
@@ -57,116 +63,134 @@ static slow_path void *nothrow_failed(const char *form, size_t size, size_t alig
 
     if (next == NULL)
         return NULL;
-    if (align == 0) {
+    if (wish.align == 0) {
         *(void **)&plain = next;
-        return plain(size, nothrow);
+        return plain(wish.size, nothrow);
     }
     *(void **)&aligned = next;
-    return aligned(size, align, nothrow);
+    return aligned(wish.size, wish.align, nothrow);
 }
 
-static always_inline void *new(size_t size, size_t align)
+static always_inline void *new(struct wish wish)
 {
-    void *p = alloc(size, align);
+    void *p = alloc(wish);
 
-    return likely(p != NULL) ? p : new_failed(size, align);
+    return likely(p != NULL) ? p : new_failed(wish);
 }
 
-static always_inline void *new_nothrow(const char *form, size_t size, size_t align,
-                                       const void *nothrow)
+static always_inline void *new_nothrow(const char *form, struct wish wish, const void *nothrow)
 {
-    void *p = alloc(size, align);
+    void *p = alloc(wish);
 
-    return likely(p != NULL) ? p : nothrow_failed(form, size, align, nothrow);
+    return likely(p != NULL) ? p : nothrow_failed(form, wish, nothrow);
 }
+
+#define ONE DEBUG_KIND_NEW         /* object */
+#define ARRAY DEBUG_KIND_NEW_ARRAY /* of them */
 
 /* operator new(size), new[](size) */
-#define NEW(name)                                                                                  \
+#define NEW(name, kind)                                                                            \
     EXPORTED void *NAMED(name)(size_t size);                                                       \
     EXPORTED void *NAMED(name)(size_t size)                                                        \
     {                                                                                              \
-        return new(size, 0);                                                                       \
+        return new((struct wish){size, 0, kind});                                                  \
     }
 /* ... (size, std::nothrow) */
-#define NEW_NOTHROW(name)                                                                          \
+#define NEW_NOTHROW(name, kind)                                                                    \
     EXPORTED void *NAMED(name)(size_t size, const void *nothrow);                                  \
     EXPORTED void *NAMED(name)(size_t size, const void *nothrow)                                   \
     {                                                                                              \
-        return new_nothrow(#name, size, 0, nothrow);                                               \
+        return new_nothrow(#name, (struct wish){size, 0, kind}, nothrow);                          \
     }
 /* ... (size, std::align_val_t) */
-#define NEW_ALIGNED(name)                                                                          \
+#define NEW_ALIGNED(name, kind)                                                                    \
     EXPORTED void *NAMED(name)(size_t size, size_t align);                                         \
     EXPORTED void *NAMED(name)(size_t size, size_t align)                                          \
     {                                                                                              \
-        return new(size, align);                                                                   \
+        return new((struct wish){size, align, kind});                                              \
     }
 /* ... (size, std::align_val_t, std::nothrow) */
-#define NEW_ALIGNED_NOTHROW(name)                                                                  \
+#define NEW_ALIGNED_NOTHROW(name, kind)                                                            \
     EXPORTED void *NAMED(name)(size_t size, size_t align, const void *nothrow);                    \
     EXPORTED void *NAMED(name)(size_t size, size_t align, const void *nothrow)                     \
     {                                                                                              \
-        return new_nothrow(#name, size, align, nothrow);                                           \
+        return new_nothrow(#name, (struct wish){size, align, kind}, nothrow);                      \
     }
 
-NEW(_Znwm)
-NEW(_Znam)
-NEW_NOTHROW(_ZnwmRKSt9nothrow_t)
-NEW_NOTHROW(_ZnamRKSt9nothrow_t)
-NEW_ALIGNED(_ZnwmSt11align_val_t)
-NEW_ALIGNED(_ZnamSt11align_val_t)
-NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t)
-NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t)
+NEW(_Znwm, ONE)
+NEW(_Znam, ARRAY)
+NEW_NOTHROW(_ZnwmRKSt9nothrow_t, ONE)
+NEW_NOTHROW(_ZnamRKSt9nothrow_t, ARRAY)
+NEW_ALIGNED(_ZnwmSt11align_val_t, ONE)
+NEW_ALIGNED(_ZnamSt11align_val_t, ARRAY)
+NEW_ALIGNED_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t, ONE)
+NEW_ALIGNED_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t, ARRAY)
 
-/* What delete is told besides the address (size, alignment) only hardened mode looks at. */
-#define DELETE(name)                                                                               \
+/* What delete is told besides the address (size, alignment, its own kind) only hardened mode and
+ * guards look at. */
+#define DELETE(name, kind)                                                                         \
     EXPORTED void NAMED(name)(void *p);                                                            \
     EXPORTED void NAMED(name)(void *p)                                                             \
     {                                                                                              \
-        heap_free(p);                                                                              \
+        heap_delete(p, SIZE_UNKNOWN, ALIGN_UNKNOWN, kind);                                         \
     }
-#define DELETE_NOTHROW(name)                                                                       \
+#define DELETE_NOTHROW(name, kind)                                                                 \
     EXPORTED void NAMED(name)(void *p, const void *nothrow);                                       \
     EXPORTED void NAMED(name)(void *p, const void *nothrow)                                        \
     {                                                                                              \
         (void)nothrow;                                                                             \
-        heap_free(p);                                                                              \
+        heap_delete(p, SIZE_UNKNOWN, ALIGN_UNKNOWN, kind);                                         \
     }
-#define DELETE_SIZED(name)                                                                         \
+#define DELETE_SIZED(name, kind)                                                                   \
     EXPORTED void NAMED(name)(void *p, size_t size);                                               \
     EXPORTED void NAMED(name)(void *p, size_t size)                                                \
     {                                                                                              \
-        heap_delete(p, size, ALIGN_UNKNOWN);                                                       \
+        heap_delete(p, size, ALIGN_UNKNOWN, kind);                                                 \
     }
-#define DELETE_ALIGNED(name)                                                                       \
+#define DELETE_ALIGNED(name, kind)                                                                 \
     EXPORTED void NAMED(name)(void *p, size_t align);                                              \
     EXPORTED void NAMED(name)(void *p, size_t align)                                               \
     {                                                                                              \
-        heap_delete(p, SIZE_UNKNOWN, align);                                                       \
+        heap_delete(p, SIZE_UNKNOWN, align, kind);                                                 \
     }
-#define DELETE_SIZED_ALIGNED(name)                                                                 \
+#define DELETE_SIZED_ALIGNED(name, kind)                                                           \
     EXPORTED void NAMED(name)(void *p, size_t size, size_t align);                                 \
     EXPORTED void NAMED(name)(void *p, size_t size, size_t align)                                  \
     {                                                                                              \
-        heap_delete(p, size, align);                                                               \
+        heap_delete(p, size, align, kind);                                                         \
     }
-#define DELETE_ALIGNED_NOTHROW(name)                                                               \
+#define DELETE_ALIGNED_NOTHROW(name, kind)                                                         \
     EXPORTED void NAMED(name)(void *p, size_t align, const void *nothrow);                         \
     EXPORTED void NAMED(name)(void *p, size_t align, const void *nothrow)                          \
     {                                                                                              \
         (void)nothrow;                                                                             \
-        heap_delete(p, SIZE_UNKNOWN, align);                                                       \
+        heap_delete(p, SIZE_UNKNOWN, align, kind);                                                 \
     }
 
-DELETE(_ZdlPv)
-DELETE(_ZdaPv)
-DELETE_SIZED(_ZdlPvm)
-DELETE_SIZED(_ZdaPvm)
-DELETE_NOTHROW(_ZdlPvRKSt9nothrow_t)
-DELETE_NOTHROW(_ZdaPvRKSt9nothrow_t)
-DELETE_ALIGNED(_ZdlPvSt11align_val_t)
-DELETE_ALIGNED(_ZdaPvSt11align_val_t)
-DELETE_SIZED_ALIGNED(_ZdlPvmSt11align_val_t)
-DELETE_SIZED_ALIGNED(_ZdaPvmSt11align_val_t)
-DELETE_ALIGNED_NOTHROW(_ZdlPvSt11align_val_tRKSt9nothrow_t)
-DELETE_ALIGNED_NOTHROW(_ZdaPvSt11align_val_tRKSt9nothrow_t)
+DELETE(_ZdlPv, ONE)
+DELETE(_ZdaPv, ARRAY)
+DELETE_SIZED(_ZdlPvm, ONE)
+DELETE_SIZED(_ZdaPvm, ARRAY)
+DELETE_NOTHROW(_ZdlPvRKSt9nothrow_t, ONE)
+DELETE_NOTHROW(_ZdaPvRKSt9nothrow_t, ARRAY)
+DELETE_ALIGNED(_ZdlPvSt11align_val_t, ONE)
+DELETE_ALIGNED(_ZdaPvSt11align_val_t, ARRAY)
+DELETE_SIZED_ALIGNED(_ZdlPvmSt11align_val_t, ONE)
+DELETE_SIZED_ALIGNED(_ZdaPvmSt11align_val_t, ARRAY)
+DELETE_ALIGNED_NOTHROW(_ZdlPvSt11align_val_tRKSt9nothrow_t, ONE)
+DELETE_ALIGNED_NOTHROW(_ZdaPvSt11align_val_tRKSt9nothrow_t, ARRAY)
+
+/* --- whose they are -------------------------------------------------------- */
+
+/* These are ours; the names themselves are the program's where it has such operators. */
+#define OURS(name) __attribute__((visibility("hidden"), alias(QUOTED(NAMED(name)))))
+extern void *own_new(size_t size) OURS(_Znwm);
+extern void *own_new_array(size_t size) OURS(_Znam);
+extern void own_delete(void *p) OURS(_ZdlPv);
+extern void own_delete_array(void *p) OURS(_ZdaPv);
+
+bool operators_are_ours(void)
+{
+    return NAMED(_Znwm) == own_new && NAMED(_Znam) == own_new_array &&
+           NAMED(_ZdlPv) == own_delete && NAMED(_ZdaPv) == own_delete_array;
+}

@@ -83,14 +83,16 @@ static uint32_t large_pages(const void *p)
 
 static slow_path void *resize_or_move(void *p, size_t size)
 {
+    static const struct claim claim = {"realloc", SIZE_UNKNOWN, ALIGN_UNKNOWN, DEBUG_KIND_MALLOC};
     size_t usable;
     void *same;
 
     if (p == NULL)
         return heap_alloc(size);
     if (unlikely(malloc_settings.hardened) && !zero_size_is_live(p))
-        return hardened_realloc(p, size);
+        return hardened_realloc(p, size, &claim);
     usable = heap_usable(p);
+    heap_check_claim(p, &claim);
     if (size == 0) {
         heap_free(p);
         return NULL;

@@ -63,7 +63,8 @@ struct page {
             uint64_t tail;   /* of a guarded block, in the record of its second frame: bytes that
                                 were not asked for, behind what its caller has */
             uint32_t offset; /* of that, from the block's start */
-            uint16_t state;  /* enum guarded_state (slab/guarded.h has the rest, in page.large) */
+            uint8_t state;   /* enum guarded_state (slab/guarded.h has the rest, in page.large) */
+            uint8_t kind;    /* who made it: the caller's own number */
             uint8_t lead;    /* frames without access at its start */
             uint8_t trail;   /* and at its end */
         } guarded;

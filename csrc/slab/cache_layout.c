@@ -172,13 +172,19 @@ int cache_set_debug(const struct slab_alloc *sa, struct kmem_cache *cache, const
                     size_t size, const pyslab_cache_options *options)
 {
     uint32_t flags = cache_debug_flags(sa, name, options);
+    struct debug_layout layout;
 
     cache->init = cache_is_constructed(cache) ? 0 : sa->pages->init;
     if (flags == 0) {
         cache->watch = sa->pages->watch;
         return PYSLAB_OK;
     }
-    cache->debug = debug_new(
-        sa, debug_layout_of(size, effective_align(size, options), flags, sa->debug.keyed), flags);
-    return cache->debug != NULL ? PYSLAB_OK : PYSLAB_ENOMEM;
+    layout = debug_layout_of(size, effective_align(size, options), flags, sa->debug.keyed);
+    cache->debug = debug_new(sa, layout, flags);
+    if (cache->debug == NULL)
+        return PYSLAB_ENOMEM;
+    cache->debug->plain = sa->debug.keyed && (flags & PYSLAB_DEBUG_REDZONE) != 0 &&
+                          (flags & PYSLAB_DEBUG_POISON) != 0 && layout.track_at == 0 &&
+                          layout.front == DEBUG_WORD_BYTES && !cache_is_constructed(cache);
+    return PYSLAB_OK;
 }

@@ -61,6 +61,7 @@ struct cache_debug {
     uint32_t right_end;  /* from the object's start to the end of its right red zone; constant */
     uint32_t track_at;   /* from there to its track; 0: it has none; constant */
     bool keyed;          /* as the arena's; constant */
+    bool plain;          /* debug_plain.h is for its objects; constant */
     uint64_t nr_retired; /* objects that are not used again */
     struct quarantine waiting;
 };
@@ -139,14 +140,16 @@ void debug_slab_init(struct kmem_cache *cache, uint32_t pfn);
  * pre: p lies in a slab of the cache */
 void *debug_object_around(const struct kmem_cache *cache, const void *p);
 /* Write the words and zones of an object that is p for its caller, and the free object's poison.
+ * value: what was asked for, in the malloc library with its kind (debug_words.h).
  * p is another address than the object's start only where the malloc library aligns it. */
-void debug_make_live(const struct kmem_cache *cache, void *p, size_t asked, uint32_t stack);
+void debug_make_live(const struct kmem_cache *cache, void *p, uint64_t value, uint32_t stack);
 void debug_make_free(const struct kmem_cache *cache, void *object, uint32_t stack);
 /* The object is marked free but will not be used again. */
 void debug_make_retired(struct kmem_cache *cache, void *object);
 bool debug_is_retired(const struct kmem_cache *cache, const void *object);
-/* What the caller asked for; false: p is not a live object's, or its words were overwritten. */
-bool debug_asked(const struct kmem_cache *cache, const void *p, size_t *asked);
+/* What the caller asked for, in the malloc library with its kind; false: p is not a live object's,
+ * or its words were overwritten. */
+bool debug_asked(const struct kmem_cache *cache, const void *p, uint64_t *value);
 
 /* Bytes that the caller may use at p: what was asked for. 0: p is no live object. */
 size_t debug_usable(const struct kmem_cache *cache, const void *p);
@@ -169,16 +172,18 @@ uint64_t debug_validate(struct kmem_cache *cache);
 /* --- debug_alloc.c ------------------------------------------------------ */
 
 /* Memory for this many bytes at the start of an object, or in a keyed arena at the first multiple
- * of `align` in it. Its content is the object's poison. NULL: no memory.
+ * of `align` in it. Its content is the object's poison. NULL: no memory. value: as above.
  * pre: align is a power of two; up to that multiple and the bytes behind it the object has room */
-void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align);
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, uint64_t value, size_t align);
 /* The same for a caller, and the arena counts one more. */
-void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align);
+void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, uint64_t value, size_t align);
 /* Checks p, and has its object wait in the quarantine. Errors, which are reported if the cache has
  * the flag F: EDOUBLE, EPOINTER. pre: p lies in a slab of the cache */
 int debug_free(struct kmem_cache *cache, void *p);
 /* The same of an object that a caller had, and the arena counts one less. */
 int debug_free_counted(struct kmem_cache *cache, void *p);
+/* The same, which also tells what debug_asked would have told. */
+int debug_free_telling(struct kmem_cache *cache, void *p, uint64_t *value);
 /* The caller is done with p, but others may still know its address: it is checked, and filled as a
  * free object, and stays in use until debug_free_released, which finds what was written to it
  * meanwhile. Errors as those of debug_free; then it is not released. pre: as there */

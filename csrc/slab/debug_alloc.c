@@ -5,7 +5,7 @@
  * What it is not: the checks themselves (debug_check.c), or fast.
  * Lock: cache->lock is taken here, once a call. What was found is reported when it is released.
  */
-#include "slab/debug_internal.h"
+#include "slab/debug_plain.h"
 #include "stack/depot.h"
 
 #include <string.h>
@@ -32,11 +32,19 @@ static void *take_locked(struct kmem_cache *cache, bool any)
 
 /* What a caller of debug_alloc wants. */
 struct request {
-    size_t asked;
+    uint64_t value; /* as debug_make_live's */
     size_t align;
     uint32_t stack; /* of the call */
     bool any;       /* memory is short: also an object that has not waited long */
 };
+
+/* The short way where there is one, then the long one, which tells what is wrong. */
+static inline bool is_free(const struct kmem_cache *cache, const void *object,
+                           struct debug_found *found)
+{
+    return (likely(cache->debug->plain) && likely(plain_is_free(cache, object))) ||
+           debug_check_free(cache, object, found);
+}
 
 /* NULL: there is none, or the one there was is retired, as found says. */
 static void *hand_out_locked(struct kmem_cache *cache, const struct request *request,
@@ -47,15 +55,18 @@ static void *hand_out_locked(struct kmem_cache *cache, const struct request *req
     lock_assert_held(&cache->lock);
     if (object == NULL)
         return NULL;
-    if (unlikely(!debug_check_free(cache, object, found))) {
+    if (unlikely(!is_free(cache, object, found))) {
         debug_make_retired(cache, object);
         return NULL;
     }
     p = (char *)object + (-(uintptr_t)object & (request->align - 1));
     CHECK(p == object || cache->debug->keyed);
-    debug_make_live(cache, p, request->asked, request->stack);
+    if (likely(cache->debug->plain) && likely(p == object))
+        plain_make_live(cache, object, request->value);
+    else
+        debug_make_live(cache, p, request->value, request->stack);
     if (unlikely((cache->init & INIT_ON_ALLOC) != 0))
-        memset(p, 0, request->asked);
+        memset(p, 0, debug_value_size(request->value));
     /* Nobody else counts here: a cache with flags has no sheaves. */
     store_relaxed(&cache->nr_past_allocs, load_relaxed(&cache->nr_past_allocs) + 1);
     store_relaxed(&cache->nr_past_exchanges, load_relaxed(&cache->nr_past_exchanges) + 1);
@@ -76,19 +87,20 @@ static bool buy(struct kmem_cache *cache, uint32_t gfp)
     return true;
 }
 
-void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align)
+void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, uint64_t value, size_t align)
 {
-    struct request request = {asked, align, stack_of_call(cache), false};
+    struct request request = {value, align, stack_of_call(cache), false};
 
-    CHECK(asked <= cache->desc->object_size && is_power_of_two(align));
+    CHECK(debug_value_size(value) <= cache->desc->object_size && is_power_of_two(align));
     for (;;) {
         struct debug_found found;
+        bool taken;
         void *p;
 
         found.what.kind = 0;
-        lock_acquire(&cache->lock);
+        taken = lock_acquire_if_shared(&cache->lock);
         p = hand_out_locked(cache, &request, &found);
-        lock_release(&cache->lock);
+        lock_release_if(&cache->lock, taken);
         if (likely(p != NULL))
             return p;
         debug_report(&cache->owner->debug, &found, false);
@@ -100,13 +112,13 @@ void *debug_alloc(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t a
     }
 }
 
-void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, size_t asked, size_t align)
+void *debug_alloc_counted(struct kmem_cache *cache, uint32_t gfp, uint64_t value, size_t align)
 {
     void *p;
 
     if (unlikely(load_relaxed(&cache->nr_past_allocs) % SHEAF_LOOK_EVERY == 0))
         page_alloc_tick(cache->owner->pages);
-    p = debug_alloc(cache, gfp, asked, align);
+    p = debug_alloc(cache, gfp, value, align);
     if (p != NULL)
         cache_count_alloc(cache, p);
     return p;
@@ -119,7 +131,7 @@ static void leave_locked(struct kmem_cache *cache, void *object, struct slab_bat
                          struct debug_found *found)
 {
     lock_assert_held(&cache->lock);
-    if (unlikely(!debug_check_free(cache, object, found)))
+    if (unlikely(!is_free(cache, object, found)))
         debug_make_retired(cache, object);
     else
         slab_put_locked(cache, &object, 1, batch);
@@ -159,43 +171,52 @@ static int wrong_free_error(uint32_t wrong)
     return wrong == PYSLAB_CORRUPTION_DOUBLE_FREE ? PYSLAB_EDOUBLE : PYSLAB_EPOINTER;
 }
 
-/* p, of this object, is live and whole; else found says what is wrong, with this error. An object
- * that was written to is retired. */
-static int check_freed_locked(struct kmem_cache *cache, void *p, void *object,
+/* p, of this object, is live and whole, with this value; else found says what is wrong, with this
+ * error. An object that was written to is retired. */
+static int check_freed_locked(struct kmem_cache *cache, void *p, void *object, uint64_t *value,
                               struct debug_found *found)
 {
-    uint32_t wrong = wrong_free(cache, object, p);
+    uint32_t wrong;
 
     lock_assert_held(&cache->lock);
+    if (likely(cache->debug->plain) && likely(plain_is_live(cache, p, object, value)))
+        return PYSLAB_OK;
+    wrong = wrong_free(cache, object, p);
     if (unlikely(wrong != 0)) {
         debug_describe_free(cache, object, p, wrong, found);
         return wrong_free_error(wrong);
     }
     if (unlikely(!debug_check_live(cache, p, found)))
         debug_make_retired(cache, object);
+    else
+        (void)debug_asked(cache, p, value);
     return PYSLAB_OK;
 }
 
 /* Checks p and fills its object as a free one, which then waits, or with `held` stays in use. */
-static int free_and(struct kmem_cache *cache, void *p, bool held)
+static int free_and(struct kmem_cache *cache, void *p, bool held, uint64_t *value)
 {
     void *object = debug_object_around(cache, p);
     uint32_t stack = stack_of_call(cache);
     struct debug_found found;
     struct slab_batch batch;
+    bool taken;
     int error;
 
     found.what.kind = 0;
     slab_batch_init(&batch);
-    lock_acquire(&cache->lock);
-    error = check_freed_locked(cache, p, object, &found);
+    taken = lock_acquire_if_shared(&cache->lock);
+    error = check_freed_locked(cache, p, object, value, &found);
     if (likely(found.what.kind == 0)) {
         debug_make_free(cache, object, stack);
         if (!held)
             wait_locked(cache, object, &batch, &found);
     }
-    lock_release(&cache->lock);
-    slab_batch_free(cache, &batch);
+    lock_release_if(&cache->lock, taken);
+    if (unlikely(batch.list.nr != 0))
+        slab_batch_free(cache, &batch);
+    if (likely(found.what.kind == 0))
+        return PYSLAB_OK;
     if (error == PYSLAB_OK || (cache->debug->flags & PYSLAB_DEBUG_CHECKS) != 0)
         debug_report(&cache->owner->debug, &found, false);
     return error;
@@ -203,14 +224,18 @@ static int free_and(struct kmem_cache *cache, void *p, bool held)
 
 int debug_free(struct kmem_cache *cache, void *p)
 {
+    uint64_t value;
+
     CHECK(slab_cache_around(cache->owner, p) == cache);
-    return free_and(cache, p, false);
+    return free_and(cache, p, false, &value);
 }
 
 int debug_release(struct kmem_cache *cache, void *p)
 {
+    uint64_t value;
+
     CHECK(slab_cache_around(cache->owner, p) == cache);
-    return free_and(cache, p, true);
+    return free_and(cache, p, true, &value);
 }
 
 void debug_free_released(struct kmem_cache *cache, void *p)
@@ -269,7 +294,7 @@ bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
     if (asked > cache->desc->object_size)
         return false;
     lock_acquire(&cache->lock);
-    old = debug_asked_or_guess(cache, p);
+    old = debug_value_size(debug_asked_or_guess(cache, p));
     if (zero && asked > old)
         memset((char *)p + old, 0, asked - old);
     debug_make_live(cache, p, asked, stack);
@@ -280,6 +305,7 @@ bool debug_resize(struct kmem_cache *cache, void *p, size_t asked, bool zero)
 int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked)
 {
     struct debug_found found;
+    uint64_t value;
     int error;
 
     CHECK(slab_cache_around(cache->owner, p) == cache);
@@ -287,8 +313,8 @@ int debug_examine(struct kmem_cache *cache, const void *p, size_t *asked)
     lock_acquire(&cache->lock);
     error = wrong_free_error(wrong_free(cache, debug_object_around(cache, p), p));
     if (likely(error == PYSLAB_OK) && likely(debug_check_live(cache, p, &found))) {
-        if (asked != NULL)
-            (void)debug_asked(cache, p, asked);
+        if (asked != NULL && debug_asked(cache, p, &value))
+            *asked = debug_value_size(value);
     } else if (error == PYSLAB_OK) {
         debug_make_live(cache, (void *)(uintptr_t)p, found.what.object_size,
                         found.what.allocated_at);
@@ -388,20 +414,27 @@ void debug_count_waiting(struct slab_alloc *sa, uint64_t *nr, uint64_t *bytes)
 }
 
 /* Counts first, because somebody else may have p as soon as it is free. */
-int debug_free_counted(struct kmem_cache *cache, void *p)
+int debug_free_telling(struct kmem_cache *cache, void *p, uint64_t *value)
 {
     void *object;
     bool is_free;
     int error;
 
     if (likely(!usage_is_counted(cache->owner->pages->usage)))
-        return debug_free(cache, p);
+        return free_and(cache, p, false, value);
     object = debug_object_around(cache, p);
     is_free = object == NULL || object_is_marked(cache, object);
     if (!is_free)
         cache_count_free(cache, p);
-    error = debug_free(cache, p);
+    error = free_and(cache, p, false, value);
     if (error != PYSLAB_OK && !is_free)
         cache_count_alloc(cache, p);
     return error;
+}
+
+int debug_free_counted(struct kmem_cache *cache, void *p)
+{
+    uint64_t value;
+
+    return debug_free_telling(cache, p, &value);
 }

@@ -39,10 +39,11 @@ void debug_describe_free(const struct kmem_cache *cache, const void *object, con
                          uint32_t kind, struct debug_found *found)
 {
     size_t size = cache->desc->object_size;
+    uint64_t value;
 
     found->what = (pyslab_corruption){.kind = kind, .address = p};
-    if (object != NULL && cache->debug != NULL)
-        (void)debug_asked(cache, object, &size);
+    if (object != NULL && cache->debug != NULL && debug_asked(cache, object, &value))
+        size = debug_value_size(value);
     describe(cache, object, size, found);
 }
 
@@ -88,12 +89,13 @@ static struct wrong look_left(const struct kmem_cache *cache, const char *object
 bool debug_check_live(const struct kmem_cache *cache, const void *p, struct debug_found *found)
 {
     const char *object = debug_object_around(cache, p);
-    size_t asked = debug_asked_or_guess(cache, p);
+    uint64_t value = debug_asked_or_guess(cache, p);
+    size_t asked = debug_value_size(value);
     struct wrong wrong;
     uint64_t pair[2];
 
     CHECK(object != NULL);
-    debug_words_set(cache->secret, pair, p, asked);
+    debug_words_set(cache->secret, pair, p, value);
     wrong = look_left(cache, object, p, DEBUG_RED_LIVE, pair);
     if (!tell(cache, p, asked, PYSLAB_CORRUPTION_LEFT_REDZONE, &wrong, found))
         return false;
@@ -131,23 +133,6 @@ static bool check_poison(const struct kmem_cache *cache, const char *object,
     return tell(cache, object, cache->desc->object_size, PYSLAB_CORRUPTION_POISON, &wrong, found);
 }
 
-#define SHORT_BYTES 256u /* up to here a loop is faster than a call */
-
-/* A first look at a free object of a keyed arena; false says nothing. */
-static bool is_whole_and_plain(const struct kmem_cache *cache, const char *object)
-{
-    size_t bytes = cache->debug->right_end;
-    uint64_t key = object_key_value(cache->secret, object), pair[2];
-
-    if (!debug_is_plain(cache))
-        return false;
-    memcpy(pair, object - DEBUG_WORD_BYTES, sizeof pair);
-    if (pair[0] != key || pair[1] != key)
-        return false;
-    return bytes <= SHORT_BYTES ? debug_red_wrong(object, object + bytes, 0) == NULL
-                                : is_filled(object, bytes, 0);
-}
-
 bool debug_check_free(const struct kmem_cache *cache, const void *object, struct debug_found *found)
 {
     size_t size = cache->desc->object_size;
@@ -156,8 +141,6 @@ bool debug_check_free(const struct kmem_cache *cache, const void *object, struct
     const char *start = object;
     struct wrong wrong;
 
-    if (likely(is_whole_and_plain(cache, object)))
-        return true;
     wrong = look_left(cache, object, object, red, (uint64_t[]){key, key});
     if (!tell(cache, object, size, PYSLAB_CORRUPTION_LEFT_REDZONE, &wrong, found) ||
         !check_poison(cache, start, found))

@@ -45,23 +45,15 @@ static inline bool debug_has_zones(const struct kmem_cache *cache)
     return (cache->debug->flags & PYSLAB_DEBUG_REDZONE) != 0;
 }
 
-/* In a keyed arena the words lie at the place's start, and a free object is zero behind them up to
- * the place's end: its zones and poison are one. */
-static inline bool debug_is_plain(const struct kmem_cache *cache)
-{
-    return cache->debug->keyed && debug_has_zones(cache) &&
-           cache->desc->front == DEBUG_WORD_BYTES && !cache_is_constructed(cache);
-}
-
 /* Objects of a constructed cache keep their state, and have none. */
 static inline bool debug_has_poison(const struct kmem_cache *cache)
 {
     return (cache->debug->flags & PYSLAB_DEBUG_POISON) != 0 && !cache_is_constructed(cache);
 }
 
-/* What the caller asked for; if the words were damaged, what they say of it still, or all of the
- * object if that is too little. */
-size_t debug_asked_or_guess(const struct kmem_cache *cache, const void *p);
+/* What the caller asked for, as debug_asked; if the words were damaged, what they say of it still,
+ * or all of the object if that is too little. */
+uint64_t debug_asked_or_guess(const struct kmem_cache *cache, const void *p);
 /* What the caller has of the object: the object's start, or where it was aligned to. */
 void *debug_users_pointer(const struct kmem_cache *cache, void *object);
 /* Fills allocated_at and freed_at. */

@@ -4,7 +4,7 @@
  * What it is not: the checks (debug_check.c).
  * Lock: cache->lock, or a slab that nobody else knows yet.
  */
-#include "slab/debug_internal.h"
+#include "slab/debug_plain.h"
 #include "stack/depot.h"
 
 #include "os/os_heap.h"
@@ -87,43 +87,41 @@ void *debug_object_around(const struct kmem_cache *cache, const void *p)
     return (char *)(uintptr_t)p - offset + (size_t)index * desc->stride + desc->front;
 }
 
-bool debug_asked(const struct kmem_cache *cache, const void *p, size_t *asked)
+bool debug_asked(const struct kmem_cache *cache, const void *p, uint64_t *value)
 {
-    uint64_t size;
-
-    if (!debug_words_get(cache->secret, debug_words_of(cache, p), p, &size) ||
-        size > cache->desc->object_size)
-        return false;
-    *asked = (size_t)size;
-    return true;
+    return debug_words_get(cache->secret, debug_words_of(cache, p), p, value) &&
+           debug_value_size(*value) <= cache->desc->object_size;
 }
 
-/* How many of the 16 bytes of the words at p are what they would be for this size. */
-static unsigned words_fit(const struct kmem_cache *cache, const void *p, size_t size)
+/* How many of the 16 bytes of the words at p are what they would be for this value. */
+static unsigned words_fit(const struct kmem_cache *cache, const void *p, uint64_t value)
 {
     const unsigned char *words = (const unsigned char *)debug_words_of(cache, p);
     unsigned char pair[DEBUG_WORD_BYTES];
     unsigned nr = 0;
 
-    debug_words_set(cache->secret, pair, p, size);
+    debug_words_set(cache->secret, pair, p, value);
     for (size_t i = 0; i < DEBUG_WORD_BYTES; i++)
         nr += words[i] == pair[i];
     return nr;
 }
 
-size_t debug_asked_or_guess(const struct kmem_cache *cache, const void *p)
+uint64_t debug_asked_or_guess(const struct kmem_cache *cache, const void *p)
 {
-    size_t asked, best = cache->desc->object_size;
+    uint64_t value, nr_kinds = cache->debug->keyed ? NR_DEBUG_KINDS : 1;
+    uint64_t nr_sizes = (uint64_t)cache->desc->object_size + 1, best = nr_sizes - 1;
     unsigned best_fit = WORDS_FIT_MIN - 1;
 
-    if (likely(debug_asked(cache, p, &asked)))
-        return asked;
-    for (size_t size = 0; size <= cache->desc->object_size; size++) {
-        unsigned fit = words_fit(cache, p, size);
+    if (likely(debug_asked(cache, p, &value)))
+        return value;
+    for (uint64_t i = 0; i < nr_kinds * nr_sizes; i++) {
+        unsigned fit;
 
+        value = debug_value(i % nr_sizes, (enum debug_kind)(i / nr_sizes));
+        fit = words_fit(cache, p, value);
         if (fit > best_fit) {
             best_fit = fit;
-            best = size;
+            best = value;
         }
     }
     return best;
@@ -150,7 +148,9 @@ void *debug_users_pointer(const struct kmem_cache *cache, void *object)
 size_t debug_usable(const struct kmem_cache *cache, const void *p)
 {
     /* Words that somebody wrote over are no reason to take the object away. */
-    return object_is_marked(cache, (void *)(uintptr_t)p) ? 0 : debug_asked_or_guess(cache, p);
+    return object_is_marked(cache, (void *)(uintptr_t)p)
+               ? 0
+               : debug_value_size(debug_asked_or_guess(cache, p));
 }
 
 /* What is red before p, but for words: from the place's start on, or if p is not the object's
@@ -163,8 +163,9 @@ static void fill_left(const struct kmem_cache *cache, char *object, char *p, uin
     debug_red_fill(words + DEBUG_WORD_BYTES, p, pattern);
 }
 
-void debug_make_live(const struct kmem_cache *cache, void *p, size_t asked, uint32_t stack)
+void debug_make_live(const struct kmem_cache *cache, void *p, uint64_t value, uint32_t stack)
 {
+    size_t asked = debug_value_size(value);
     char *object = debug_object_around(cache, p);
     struct object_track *track = track_of(cache, object);
 
@@ -174,7 +175,7 @@ void debug_make_live(const struct kmem_cache *cache, void *p, size_t asked, uint
         debug_red_fill((char *)p + asked, object + cache->debug->right_end,
                        debug_red_live_of(cache, p));
     }
-    debug_words_set(cache->secret, debug_words_of(cache, p), p, asked);
+    debug_words_set(cache->secret, debug_words_of(cache, p), p, value);
     if (p != object)
         debug_words_set(cache->secret, debug_words_of(cache, object), object,
                         DEBUG_MOVED | (uint64_t)((char *)p - object));
@@ -207,16 +208,16 @@ void debug_make_free(const struct kmem_cache *cache, void *object, uint32_t stac
     struct object_track *track = track_of(cache, object);
     uint64_t red = debug_red_free_of(cache);
 
-    if (debug_is_plain(cache)) {
-        memset(object, 0, cache->debug->right_end);
-    } else {
-        if (debug_has_zones(cache)) {
-            fill_left(cache, object, object, red);
-            debug_red_fill((char *)object + cache->desc->object_size,
-                           (char *)object + cache->debug->right_end, red);
-        }
-        poison(cache, object);
+    if (likely(cache->debug->plain)) {
+        plain_make_free(cache, object);
+        return;
     }
+    if (debug_has_zones(cache)) {
+        fill_left(cache, object, object, red);
+        debug_red_fill((char *)object + cache->desc->object_size,
+                       (char *)object + cache->debug->right_end, red);
+    }
+    poison(cache, object);
     set_words(cache, object, object_key_value(cache->secret, object));
     if (track != NULL)
         track->freed_at = stack;

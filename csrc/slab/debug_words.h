@@ -3,8 +3,9 @@
  * What it is: the reading and writing of them, and of red bytes, for one block at a time.
  * What it is not: it does not know where blocks are (debug_layout.c).
  *
- * Data structure: the first word is the size, the second a check over the first. Both are combined
- * with numbers that only who knows the secret can compute from the block's address.
+ * Data structure: the first word is a value: the size, and in the malloc library who made the block
+ * (enum debug_kind). The second is a check over the first. Both are combined with numbers that only
+ * who knows the secret can compute from the block's address.
  * Invariant: words that debug_words_set did not write at this very address are not whole.
  * Lock: the caller's.
  */
@@ -22,6 +23,27 @@
 #define DEBUG_RED_FREE 0xbbbbbbbbbbbbbbbbu /* SLUB_RED_INACTIVE */
 #define DEBUG_NOT_ZERO 0x0101010101010101u /* so that a string one byte too long is seen */
 
+/* Who made a block of the malloc library; only its like may free it. */
+enum debug_kind { DEBUG_KIND_MALLOC, DEBUG_KIND_NEW, DEBUG_KIND_NEW_ARRAY, NR_DEBUG_KINDS };
+
+#define DEBUG_KIND_SHIFT 56 /* in a value: above the size, below what callers put there */
+#define DEBUG_KIND_MASK ((uint64_t)3 << DEBUG_KIND_SHIFT)
+
+static inline uint64_t debug_value(size_t size, enum debug_kind kind)
+{
+    return size | (uint64_t)kind << DEBUG_KIND_SHIFT;
+}
+
+static inline uint64_t debug_value_size(uint64_t value)
+{
+    return value & ~DEBUG_KIND_MASK;
+}
+
+static inline enum debug_kind debug_value_kind(uint64_t value)
+{
+    return (enum debug_kind)((value & DEBUG_KIND_MASK) >> DEBUG_KIND_SHIFT);
+}
+
 /* A number that only who knows the secret can tell (a finalizer of splitmix64). */
 static inline uint64_t debug_mix(uint64_t secret, const void *p, uint64_t salt)
 {
@@ -33,23 +55,23 @@ static inline uint64_t debug_mix(uint64_t secret, const void *p, uint64_t salt)
 }
 
 /* p: the block that the words belong to. */
-static inline void debug_words_set(uint64_t secret, void *words, const void *p, uint64_t size)
+static inline void debug_words_set(uint64_t secret, void *words, const void *p, uint64_t value)
 {
     uint64_t pair[2];
 
-    pair[0] = size ^ debug_mix(secret, p, 1);
+    pair[0] = value ^ debug_mix(secret, p, 1);
     pair[1] = debug_mix(secret, p, pair[0]);
     memcpy(words, pair, sizeof pair);
 }
 
-/* False: they are not whole, and *size means nothing. */
+/* False: they are not whole, and *value means nothing. */
 static inline bool debug_words_get(uint64_t secret, const void *words, const void *p,
-                                   uint64_t *size)
+                                   uint64_t *value)
 {
     uint64_t pair[2];
 
     memcpy(pair, words, sizeof pair);
-    *size = pair[0] ^ debug_mix(secret, p, 1);
+    *value = pair[0] ^ debug_mix(secret, p, 1);
     return pair[1] == debug_mix(secret, p, pair[0]);
 }
 

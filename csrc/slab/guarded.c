@@ -132,6 +132,21 @@ size_t guarded_usable(struct slab_alloc *sa, const void *p)
     return b.page != NULL ? size_of(&b) : 0;
 }
 
+void guarded_set_kind(struct slab_alloc *sa, const void *p, uint8_t kind)
+{
+    struct block b = block_of(sa, p, GUARDED_LIVE);
+
+    if (b.page != NULL)
+        b.page[1].guarded.kind = kind;
+}
+
+uint8_t guarded_kind(struct slab_alloc *sa, const void *p)
+{
+    struct block b = block_of(sa, p, GUARDED_LIVE);
+
+    return b.page != NULL ? b.page[1].guarded.kind : 0;
+}
+
 struct kmem_cache *guarded_cache_of(struct slab_alloc *sa, const void *p)
 {
     struct block b = block_of(sa, p, GUARDED_LIVE);
@@ -293,6 +308,7 @@ static void set_record(const struct slab_alloc *sa, const struct block *b,
     b->page[1].guarded.offset = below ? PAGE_SIZE
                                       : (uint32_t)(data_end(b) - b->base - (ptrdiff_t)wish->room);
     b->page[1].guarded.tail = (size_t)(data_end(b) - user_of(b)) - wish->size;
+    b->page[1].guarded.kind = 0;
     b->page[1].guarded.state = GUARDED_LIVE;
 }
 

@@ -58,6 +58,10 @@ void *guarded_alloc_object(struct kmem_cache *cache, uint32_t gfp);
 bool guarded_is_live(struct slab_alloc *sa, const void *p);
 /* The size that was asked for; 0: it is no live block. */
 size_t guarded_usable(struct slab_alloc *sa, const void *p);
+/* A number that the caller of a live block keeps with it, at first 0. Of what is no live block:
+ * nothing is kept, and it is 0. */
+void guarded_set_kind(struct slab_alloc *sa, const void *p, uint8_t kind);
+uint8_t guarded_kind(struct slab_alloc *sa, const void *p);
 /* The cache whose object the live block is; NULL: it is none, or none's. */
 struct kmem_cache *guarded_cache_of(struct slab_alloc *sa, const void *p);
 /* Frees p if it lies in such a block. cache: whose object it must be; NULL: any. False: it lies in

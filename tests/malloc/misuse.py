@@ -25,7 +25,7 @@ import pyslab
 
 NOTHING = 42
 SOURCE = Path(__file__).with_name("misuse_cases.c")
-LINE = re.compile(r"^pyslab: \w+\((?:0x[0-9a-f]+|\(nil\))\): .+; it is .+$", re.MULTILINE)
+LINE = re.compile(r"^pyslab: \w+(?:\[\])?\((?:0x[0-9a-f]+|\(nil\))\): .+; it is .+$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@
 #define PAGE 4096
 
 extern void *_Znwm(size_t size);                            /* operator new(size) */
+extern void *_Znam(size_t size);                            /* operator new[](size) */
+extern void _ZdlPv(void *p);                                /* delete(p) */
+extern void _ZdaPv(void *p);                                /* delete[](p) */
 extern void _ZdlPvm(void *p, size_t size);                  /* delete(p, size) */
 extern void _ZdlPvmSt11align_val_t(void *, size_t, size_t); /* delete(p, size, align) */
 
@@ -276,6 +279,17 @@ static int delete_of_another_alignment(void)
     return NOTHING;
 }
 
+#define MISMATCH(name, make, end)                                                                  \
+    static int name(void)                                                                          \
+    {                                                                                              \
+        return end(make(size)), NOTHING;                                                           \
+    }
+
+MISMATCH(delete_of_malloc, malloc, _ZdlPv)
+MISMATCH(delete_of_array, _Znam, _ZdlPv)
+MISMATCH(delete_array_of_new, _Znwm, _ZdaPv)
+MISMATCH(free_of_new, _Znwm, free)
+
 static int huge_request(void)
 {
     return malloc((size_t)0 - size) != NULL ? NOTHING : HARMLESS;
@@ -529,6 +543,10 @@ static const struct misuse cases[] = {CASE(double_free_at_once, 0),
                                       CASE(usable_inside, 0),
                                       CASE(delete_of_another_size, 0),
                                       CASE(delete_of_another_alignment, 0),
+                                      CASE(delete_of_malloc, 0),
+                                      CASE(delete_of_array, 0),
+                                      CASE(delete_array_of_new, 0),
+                                      CASE(free_of_new, 0),
                                       CASE(huge_request, 0),
                                       CASE(write_first_word, 0),
                                       CASE(write_second_word, 0),

@@ -1,7 +1,9 @@
 """Misuse of malloc: what is caught, and with which words."""
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,47 @@ def test_guards_catch_all(program: Path) -> None:
     """With guards each case ends before main returns."""
     found = run_all(program, contenders()["pyslab guard"])
     assert [] == [c for c, o in found.items() if o.verdict not in {"caught", "safe"}]
+
+
+OWN_OPERATORS = """
+#include <cstdlib>
+#include <new>
+void *operator new(std::size_t size) { return std::malloc(size); }
+void operator delete(void *p) noexcept { std::free(p); }
+int main()
+{
+    ::operator delete(::operator new(40), std::size_t(40)); // ours: it frees what malloc made
+    delete[] new int[7];
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("mode", ["pyslab hardened", "pyslab guard"])
+def test_operators_of_the_program(tmp_path: Path, mode: str) -> None:
+    """Blocks of operators that the program replaced may go by one that it did not."""
+    (tmp_path / "own.cc").write_text(OWN_OPERATORS, encoding="utf-8")
+    subprocess.run(["g++", "-w", "-o", "own", "own.cc"], cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [tmp_path / "own"],
+        env={**os.environ, **contenders()[mode]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_kinds_are_named(hardened: Results) -> None:
+    """The line says what made the block."""
+    for name, words in (
+        ("delete_of_malloc", r"delete\(\w+\): made by malloc; "),
+        ("delete_of_array", r"delete\(\w+\): made by new\[\]; "),
+        ("delete_array_of_new", r"delete\[\]\(\w+\): made by new; "),
+        ("free_of_new", r"free\(\w+\): made by new; "),
+    ):
+        found = [outcome.stderr for case, outcome in hardened.items() if case[0] == name]
+        assert 4 == sum(re.search(words, text) is not None for text in found), found
 
 
 def test_one_line(default: Results, hardened: Results) -> None:
