@@ -7,6 +7,7 @@ from collections import Counter
 from hashmap import HashMap
 
 import pyslab
+from pyslab import testing
 
 
 def raises(kind, call, *args):
@@ -86,6 +87,20 @@ def without_memory():
         small.validate()
 
 
+def each_allocation_fails():
+    """One after the other: nothing is lost. A map that cannot grow stays as it is."""
+
+    def fill(arena):
+        ours = HashMap(arena)
+        for i in range(100):
+            ours[f"key {i}"] = i
+        ours.add_words(b"some words and some more")
+        assert len(ours) == 104
+
+    with pyslab.Arena("8MiB") as arena:
+        assert testing.every_failure(fill, arena, arena=arena, recovers=True) > 100
+
+
 def after_close():
     """The map keeps the arena's memory."""
     arena = pyslab.Arena("16MiB")
@@ -106,6 +121,7 @@ def main():
         assert arena.stats().live_objects == 0
     bad_arguments()
     without_memory()
+    each_allocation_fails()
     after_close()
     print("alive")
 

@@ -5,6 +5,7 @@ import threading
 from journal import Journal, ffi
 
 import pyslab
+from pyslab import testing
 
 
 def raises(kind, call, *args):
@@ -83,6 +84,21 @@ def without_memory():
     assert list(journal) == [b"late"]
 
 
+def each_allocation_fails():
+    """One after the other: a MemoryError, and nothing is left over."""
+
+    def write(arena):
+        journal = Journal(arena)
+        try:
+            for i in range(20):
+                journal.append(b"x" * 1000 * i)
+        finally:
+            journal.close()
+
+    with pyslab.Arena("8MiB") as arena:
+        assert testing.every_failure(write, arena, arena=arena) > 3
+
+
 def main():
     """Everything, in an arena that is empty again at the end."""
     with pyslab.Arena("64MiB") as arena:
@@ -92,6 +108,7 @@ def main():
         arena.validate()
         assert arena.stats().block_pages == 0
     without_memory()
+    each_allocation_fails()
     print("alive")
 
 

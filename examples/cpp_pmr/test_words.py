@@ -7,6 +7,7 @@ from collections import Counter
 import words
 
 import pyslab
+from pyslab import testing
 
 RNG = random.Random(1)
 TEXT = " ".join(f"wörter-with-a-long-stem-{RNG.randrange(2000)}" for _ in range(20000))
@@ -41,6 +42,13 @@ def in_threads(arena):
     assert arena.stats().live_objects > 2 * len(index)
 
 
+def each_allocation_fails():
+    """One after the other: C++'s exception is a MemoryError, and nothing is left over."""
+    with pyslab.Arena("8MiB") as arena:
+        nr = testing.every_failure(words.count, TEXT[:20000], arena, arena=arena)
+        assert nr > 1, nr
+
+
 def main():
     """Everything, in an arena that is empty again at the end."""
     with pyslab.Arena("64MiB") as arena:
@@ -61,6 +69,7 @@ def main():
     assert kept.add("after the arena's close()", 3) == 3
     assert raises(pyslab.ArenaClosedError, words.count, "a", small)
     assert raises(TypeError, words.Index, 3)
+    each_allocation_fails()
     print("alive")
 
 
