@@ -40,8 +40,10 @@ static double chance(double x)
 
     if (x > 40) /* 1, as far as a double can tell */
         return 1;
-    for (; term > 0.125; term /= 2)
+    while (term > 0.125) {
+        term /= 2;
         halves++;
+    }
     x = sum = term;
     for (unsigned i = 2; i <= 9; i++) {
         term *= -x / i;

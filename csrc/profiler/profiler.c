@@ -157,7 +157,7 @@ static bool settings_read(void)
     every = strtoull(value, &colon, 10);
     if (every == 0 || *colon != ':' || colon[1] != '/' || strlen(colon + 1) >= sizeof folder)
         return false;
-    strcpy(folder, colon + 1);
+    memcpy(folder, colon + 1, strlen(colon + 1) + 1);
     return true;
 }
 
