@@ -59,11 +59,11 @@ def main() -> None:
             for _ in range(rounds):
                 for way in WAYS:
                     best[way] = min(best[way], _run(program, way, number, work))
-            print(f"{name}: {number * 1e9 / best[WAYS[0]]:,.0f} allocations/s", flush=True)
+            pace = number * 1e9 / best[WAYS[0]]
+            print(f"{name}: {pace:,.0f} allocations/s", flush=True)
             for way in WAYS:
-                print(
-                    f"  {way:<20} {best[way] / 1e6:9.2f} ms  {best[way] / best[WAYS[0]] - 1:+.2%}"
-                )
+                share = best[way] / best[WAYS[0]] - 1
+                print(f"  {way:<20} {best[way] / 1e6:9.2f} ms  {share:+.2%}", flush=True)
 
 
 if __name__ == "__main__":
