@@ -3,8 +3,9 @@
     python bench/top/cost.py [ROUNDS]
 
 pace.c runs on the malloc library in turns: with PYSLAB_TOP=0, with figures that nobody reads, and
-with a pyslab top attached that looks ten times a second. The least processor time of each counts. Once it
-works between allocations, so that it makes about 1,000,000 of them a second; once it does nothing else.
+with a pyslab top attached that looks ten times a second. The least processor time of each counts.
+Once it works between allocations, so that it makes about 1,000,000 of them a second; once it does
+nothing else.
 """
 
 from __future__ import annotations
