@@ -1,7 +1,7 @@
-/* pace.c - makes so many allocations, each with some work, and prints the nanoseconds of all:
- * pace ALLOCATIONS WORK. WORK is the rounds of a hash for each allocation; with 0 it allocates and
- * frees as fast as it can. What it keeps is 4,000 blocks of 8 to 1,000 bytes, and each allocation
- * takes the place of one of them. */
+/* pace.c - makes so many allocations, each with some work, and prints the nanoseconds of
+ * processor time that took: pace ALLOCATIONS WORK. WORK is the rounds of a hash for each
+ * allocation; with 0 it allocates and frees as fast as it can. What it keeps is 4,000 blocks of 8
+ * to 1,000 bytes, and each allocation takes the place of one of them. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static uint64_t now_ns(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
