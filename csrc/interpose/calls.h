@@ -23,21 +23,18 @@
 
 #include "interpose/interpose.h"
 
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 
-/* A function's name where it is defined. The C library's headers call parameters otherwise, which
- * linters tell of a definition that stands there plainly. */
-#define CALLS(name) name
+/* Begins a definition of malloc under the C name calls_malloc, so that it need not agree with what
+ * headers of the C library say of malloc's parameters and attributes. */
+#define CALLS(returns, name, parameters)                                                           \
+    returns calls_##name parameters __asm__(#name);                                                \
+    EXPORTED returns calls_##name parameters
 
-/* In no header of the C library, or not in each one's. */
+/* In no header of the C library. */
 #define INTERPOSE_DECLARE(returns, name, parameters, arguments) EXPORTED returns name parameters;
-INTERPOSE_DECLARE(void, free_sized, (void *p, size_t size), )
-INTERPOSE_DECLARE(void, free_aligned_sized, (void *p, size_t align, size_t size), )
-INTERPOSE_DECLARE(void *, pvalloc, (size_t size), )
 INTERPOSE_OPERATORS(INTERPOSE_DECLARE)
 
 static always_inline bool calls_hooked(void)
@@ -63,36 +60,36 @@ static always_inline bool calls_freeing(void *p)
     return true;
 }
 
-EXPORTED void *CALLS(malloc)(size_t size)
+CALLS(void *, malloc, (size_t size))
 {
     return calls_allocated(INTERPOSE_MALLOC, NEXT(malloc)(size), size, 0);
 }
 
 /* A size that does not fit is refused beneath. */
-EXPORTED void *CALLS(calloc)(size_t nr, size_t size)
+CALLS(void *, calloc, (size_t nr, size_t size))
 {
     return calls_allocated(INTERPOSE_CALLOC, NEXT(calloc)(nr, size), nr * size, 0);
 }
 
-EXPORTED void CALLS(free)(void *p)
+CALLS(void, free, (void *p))
 {
     if (calls_freeing(p))
         NEXT(free)(p);
 }
 
-EXPORTED void CALLS(free_sized)(void *p, size_t size)
+CALLS(void, free_sized, (void *p, size_t size))
 {
     if (calls_freeing(p))
         NEXT(free_sized)(p, size);
 }
 
-EXPORTED void CALLS(free_aligned_sized)(void *p, size_t align, size_t size)
+CALLS(void, free_aligned_sized, (void *p, size_t align, size_t size))
 {
     if (calls_freeing(p))
         NEXT(free_aligned_sized)(p, align, size);
 }
 
-EXPORTED size_t CALLS(malloc_usable_size)(void *p)
+CALLS(size_t, malloc_usable_size, (void *p))
 {
     if (unlikely(interpose_is_early(p)))
         return interpose_early_bytes(p);
@@ -112,7 +109,7 @@ static slow_path void *calls_move_early(void *p, size_t size)
     return calls_allocated(INTERPOSE_REALLOC, moved, size, 0);
 }
 
-EXPORTED void *CALLS(realloc)(void *p, size_t size)
+CALLS(void *, realloc, (void *p, size_t size))
 {
     uint64_t begun;
     void *moved;
@@ -130,27 +127,27 @@ EXPORTED void *CALLS(realloc)(void *p, size_t size)
 }
 
 /* What does not fit is refused beneath, by a function that may call realloc in its turn. */
-EXPORTED void *CALLS(reallocarray)(void *p, size_t nr, size_t size)
+CALLS(void *, reallocarray, (void *p, size_t nr, size_t size))
 {
     size_t bytes;
 
     return __builtin_mul_overflow(nr, size, &bytes) ? NEXT(reallocarray)(p, nr, size)
-                                                    : realloc(p, bytes);
+                                                    : calls_realloc(p, bytes);
 }
 
 /* --- alignment -------------------------------------------------------------------- */
 
-EXPORTED void *CALLS(memalign)(size_t align, size_t size)
+CALLS(void *, memalign, (size_t align, size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(memalign)(align, size), size, align);
 }
 
-EXPORTED void *CALLS(aligned_alloc)(size_t align, size_t size)
+CALLS(void *, aligned_alloc, (size_t align, size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(aligned_alloc)(align, size), size, align);
 }
 
-EXPORTED int CALLS(posix_memalign)(void **out, size_t align, size_t size)
+CALLS(int, posix_memalign, (void **out, size_t align, size_t size))
 {
     int error = NEXT(posix_memalign)(out, align, size);
 
@@ -159,12 +156,12 @@ EXPORTED int CALLS(posix_memalign)(void **out, size_t align, size_t size)
     return error;
 }
 
-EXPORTED void *CALLS(valloc)(size_t size)
+CALLS(void *, valloc, (size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(valloc)(size), size, interpose_page_bytes());
 }
 
-EXPORTED void *CALLS(pvalloc)(size_t size)
+CALLS(void *, pvalloc, (size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(pvalloc)(size), size, interpose_page_bytes());
 }
@@ -205,7 +202,7 @@ INTERPOSE_DELETES(CALLS_DELETE)
 #ifdef __clang__
 #define CALLS_COPY(of) /* Clang has no such attribute, nor the warning that it is there for */
 #else
-#define CALLS_COPY(of) , copy(of)
+#define CALLS_COPY(of) , copy(calls_##of)
 #endif
 #define CALLS_ALIAS(returns, name, parameters, of)                                                 \
     EXPORTED returns name parameters __attribute__((alias(#of) CALLS_COPY(of)));
