@@ -27,7 +27,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-/* Begins a definition of malloc under the C name calls_malloc, so that it need not agree with what
+/* Begins a function's definition, under a C name of its own, so that it need not agree with what
  * headers of the C library say of malloc's parameters and attributes. */
 #define CALLS(returns, name, parameters)                                                           \
     returns calls_##name parameters __asm__(#name);                                                \
@@ -199,20 +199,18 @@ INTERPOSE_DELETES(CALLS_DELETE)
 /* --- glibc's second names -------------------------------------------------------------- */
 
 /* Programs mix them with the first names, so that all must be of one heap. */
-#ifdef __clang__
-#define CALLS_COPY(of) /* Clang has no such attribute, nor the warning that it is there for */
-#else
-#define CALLS_COPY(of) , copy(calls_##of)
-#endif
-#define CALLS_ALIAS(returns, name, parameters, of)                                                 \
-    EXPORTED returns name parameters __attribute__((alias(#of) CALLS_COPY(of)));
-CALLS_ALIAS(void *, __libc_malloc, (size_t size), malloc)
-CALLS_ALIAS(void, __libc_free, (void *p), free)
-CALLS_ALIAS(void *, __libc_calloc, (size_t nr, size_t size), calloc)
-CALLS_ALIAS(void *, __libc_realloc, (void *p, size_t size), realloc)
-CALLS_ALIAS(void *, __libc_memalign, (size_t align, size_t size), memalign)
-CALLS_ALIAS(void *, __libc_valloc, (size_t size), valloc)
-CALLS_ALIAS(void *, __libc_pvalloc, (size_t size), pvalloc)
-CALLS_ALIAS(void, cfree, (void *p), free)
+#define CALLS_SECOND(returns, name, parameters, call)                                              \
+    CALLS(returns, name, parameters)                                                               \
+    {                                                                                              \
+        return call;                                                                               \
+    }
+CALLS_SECOND(void *, __libc_malloc, (size_t size), calls_malloc(size))
+CALLS_SECOND(void, __libc_free, (void *p), calls_free(p))
+CALLS_SECOND(void *, __libc_calloc, (size_t nr, size_t size), calls_calloc(nr, size))
+CALLS_SECOND(void *, __libc_realloc, (void *p, size_t size), calls_realloc(p, size))
+CALLS_SECOND(void *, __libc_memalign, (size_t align, size_t size), calls_memalign(align, size))
+CALLS_SECOND(void *, __libc_valloc, (size_t size), calls_valloc(size))
+CALLS_SECOND(void *, __libc_pvalloc, (size_t size), calls_pvalloc(size))
+CALLS_SECOND(void, cfree, (void *p), calls_free(p))
 
 #endif
