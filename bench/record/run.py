@@ -51,11 +51,11 @@ class Program(NamedTuple):
 
 
 PROGRAMS = (
-    Program("churn-1e3", ("churn_live", "--live", "1000", "--ops", "6000000")),
+    Program("churn-1e3", ("churn_live", "--live", "1000", "--ops", "12000000")),
     Program(
         "churn-1e5", ("churn_live", "--live", "100000", "--ops", "1500000", "--large", "65536")
     ),
-    Program("nodes", ("nodes", "--levels", "18", "--times", "10")),
+    Program("nodes", ("nodes", "--levels", "19", "--times", "30")),
     Program("json-test", (sys.executable, "-m", "test", "test_json"), ON_MALLOC, own=False),
     Program("numpy", (sys.executable, "-c", NUMPY), own=False),
 )
