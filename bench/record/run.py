@@ -2,11 +2,12 @@
 
     python bench/record/run.py [--only NAME] [--rounds N] [--against NAMES]
 
-Each program is timed on each allocator, then recorded once on glibc's malloc, and replayed on
-each. Its own work is what it takes on glibc's malloc less what the replay took there; a replay
-foretells for each other allocator its own work and the replay's time on that. Printed are the
-ratios to glibc: the program's, the foretold, and how far they are apart; and how much longer the
-program took while it was recorded. Not in the test run. bench/README.md has the results.
+Each program is run on each allocator, as often as there are rounds, and the least processor time
+counts. Then it is recorded on glibc's malloc, and replayed on each. Its own work is what it takes
+on glibc's malloc less what the replay took there; a replay foretells for each other allocator its
+own work and the replay's time on that. Printed are the ratios to glibc: the program's, the
+foretold, and how far they are apart; and how much longer the program took while it was recorded.
+Not in the test run. bench/README.md has the results.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,11 +51,11 @@ class Program(NamedTuple):
 
 
 PROGRAMS = (
-    Program("churn-1e3", ("churn_live", "--live", "1000", "--ops", "6000000")),
+    Program("churn-1e3", ("churn_live", "--live", "1000", "--ops", "12000000")),
     Program(
         "churn-1e5", ("churn_live", "--live", "100000", "--ops", "1500000", "--large", "65536")
     ),
-    Program("nodes", ("nodes", "--levels", "18", "--times", "10")),
+    Program("nodes", ("nodes", "--levels", "19", "--times", "30")),
     Program("json-test", (sys.executable, "-m", "test", "test_json"), ON_MALLOC, own=False),
     Program("numpy", (sys.executable, "-c", NUMPY), own=False),
 )
@@ -71,9 +72,11 @@ def _built(folder: Path, program: Program) -> list[str]:
 
 
 def _seconds(command: Sequence[str], environment: Mapping[str, str]) -> float:
-    begun = time.perf_counter()
+    """Run a command; return the processor time that it took, which other programs change little."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=dict(environment), stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _environment(program: Program, allocator: Allocator) -> dict[str, str]:
@@ -111,16 +114,16 @@ def _measure(program: Program, allocators: Sequence[Allocator], rounds: int, fol
     file = folder / f"{program.name}-0.rec"
     replays = _replayed(file, ",".join(least), rounds)
     base = allocators[0].name
-    own = max(0.0, least[base] - replays[base]["seconds_min"])
-    share = replays[base]["seconds_min"] / least[base]
+    own = max(0.0, least[base] - replays[base]["cpu_seconds_min"])
+    share = replays[base]["cpu_seconds_min"] / least[base]
     print(
         f"{program.name}: {least[base]:.2f} s on {base}, {share:.0%} of it in the allocator; "
         f"recorded {min(recorded) / least[base]:.2f} times as long, {file.stat().st_size >> 20} MiB"
     )
     for name, seconds in least.items():
-        foretold = (own + replays[name]["seconds_min"]) / least[base]
+        foretold = (own + replays[name]["cpu_seconds_min"]) / least[base]
         measured = seconds / least[base]
-        alone = replays[name]["seconds_min"] / replays[base]["seconds_min"]
+        alone = replays[name]["cpu_seconds_min"] / replays[base]["cpu_seconds_min"]
         print(
             f"  {name:16} program {measured:5.2f}   foretold {foretold:5.2f}   "
             f"apart {foretold / measured - 1:+6.1%}   allocator alone {alone:5.2f}"

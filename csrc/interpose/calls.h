@@ -39,9 +39,14 @@
 #define CALLS_FREEING_WANTED(p) true
 #endif
 
-/* In no header of the C library, or not in each one's. */
+/* Begins a function's definition, under a C name of its own, so that it need not agree with what
+ * headers of the C library say of malloc's parameters and attributes. */
+#define CALLS(returns, name, parameters)                                                           \
+    returns calls_##name parameters __asm__(#name);                                                \
+    EXPORTED returns calls_##name parameters
+
+/* In no header of the C library. */
 #define INTERPOSE_DECLARE(returns, name, parameters, arguments) EXPORTED returns name parameters;
-INTERPOSE_FUNCTIONS(INTERPOSE_DECLARE)
 INTERPOSE_OPERATORS(INTERPOSE_DECLARE)
 
 static always_inline bool calls_hooked(void)
@@ -68,36 +73,36 @@ static always_inline bool calls_freeing(void *p)
     return true;
 }
 
-EXPORTED void *malloc(size_t size)
+CALLS(void *, malloc, (size_t size))
 {
     return calls_allocated(INTERPOSE_MALLOC, NEXT(malloc)(size), size, 0);
 }
 
 /* A size that does not fit is refused beneath. */
-EXPORTED void *calloc(size_t nr, size_t size)
+CALLS(void *, calloc, (size_t nr, size_t size))
 {
     return calls_allocated(INTERPOSE_CALLOC, NEXT(calloc)(nr, size), nr * size, 0);
 }
 
-EXPORTED void free(void *p)
+CALLS(void, free, (void *p))
 {
     if (calls_freeing(p))
         NEXT(free)(p);
 }
 
-EXPORTED void free_sized(void *p, size_t size)
+CALLS(void, free_sized, (void *p, size_t size))
 {
     if (calls_freeing(p))
         NEXT(free_sized)(p, size);
 }
 
-EXPORTED void free_aligned_sized(void *p, size_t align, size_t size)
+CALLS(void, free_aligned_sized, (void *p, size_t align, size_t size))
 {
     if (calls_freeing(p))
         NEXT(free_aligned_sized)(p, align, size);
 }
 
-EXPORTED size_t malloc_usable_size(void *p)
+CALLS(size_t, malloc_usable_size, (void *p))
 {
     if (unlikely(interpose_is_early(p)))
         return interpose_early_bytes(p);
@@ -117,7 +122,7 @@ static slow_path void *calls_move_early(void *p, size_t size)
     return calls_allocated(INTERPOSE_REALLOC, moved, size, 0);
 }
 
-EXPORTED void *realloc(void *p, size_t size)
+CALLS(void *, realloc, (void *p, size_t size))
 {
     uint64_t begun;
     void *moved;
@@ -135,27 +140,27 @@ EXPORTED void *realloc(void *p, size_t size)
 }
 
 /* What does not fit is refused beneath, by a function that may call realloc in its turn. */
-EXPORTED void *reallocarray(void *p, size_t nr, size_t size)
+CALLS(void *, reallocarray, (void *p, size_t nr, size_t size))
 {
     size_t bytes;
 
     return __builtin_mul_overflow(nr, size, &bytes) ? NEXT(reallocarray)(p, nr, size)
-                                                    : realloc(p, bytes);
+                                                    : calls_realloc(p, bytes);
 }
 
 /* --- alignment -------------------------------------------------------------------- */
 
-EXPORTED void *memalign(size_t align, size_t size)
+CALLS(void *, memalign, (size_t align, size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(memalign)(align, size), size, align);
 }
 
-EXPORTED void *aligned_alloc(size_t align, size_t size)
+CALLS(void *, aligned_alloc, (size_t align, size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(aligned_alloc)(align, size), size, align);
 }
 
-EXPORTED int posix_memalign(void **out, size_t align, size_t size)
+CALLS(int, posix_memalign, (void **out, size_t align, size_t size))
 {
     int error = NEXT(posix_memalign)(out, align, size);
 
@@ -164,12 +169,12 @@ EXPORTED int posix_memalign(void **out, size_t align, size_t size)
     return error;
 }
 
-EXPORTED void *valloc(size_t size)
+CALLS(void *, valloc, (size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(valloc)(size), size, interpose_page_bytes());
 }
 
-EXPORTED void *pvalloc(size_t size)
+CALLS(void *, pvalloc, (size_t size))
 {
     return calls_allocated(INTERPOSE_MEMALIGN, NEXT(pvalloc)(size), size, interpose_page_bytes());
 }
@@ -207,20 +212,18 @@ INTERPOSE_DELETES(CALLS_DELETE)
 /* --- glibc's second names -------------------------------------------------------------- */
 
 /* Programs mix them with the first names, so that all must be of one heap. */
-#ifdef __clang__
-#define CALLS_COPY(of) /* Clang has no such attribute, nor the warning that it is there for */
-#else
-#define CALLS_COPY(of) , copy(of)
-#endif
-#define CALLS_ALIAS(returns, name, parameters, of)                                                 \
-    EXPORTED returns name parameters __attribute__((alias(#of) CALLS_COPY(of)));
-CALLS_ALIAS(void *, __libc_malloc, (size_t size), malloc)
-CALLS_ALIAS(void, __libc_free, (void *p), free)
-CALLS_ALIAS(void *, __libc_calloc, (size_t nr, size_t size), calloc)
-CALLS_ALIAS(void *, __libc_realloc, (void *p, size_t size), realloc)
-CALLS_ALIAS(void *, __libc_memalign, (size_t align, size_t size), memalign)
-CALLS_ALIAS(void *, __libc_valloc, (size_t size), valloc)
-CALLS_ALIAS(void *, __libc_pvalloc, (size_t size), pvalloc)
-CALLS_ALIAS(void, cfree, (void *p), free)
+#define CALLS_SECOND(returns, name, parameters, call)                                              \
+    CALLS(returns, name, parameters)                                                               \
+    {                                                                                              \
+        return call;                                                                               \
+    }
+CALLS_SECOND(void *, __libc_malloc, (size_t size), calls_malloc(size))
+CALLS_SECOND(void, __libc_free, (void *p), calls_free(p))
+CALLS_SECOND(void *, __libc_calloc, (size_t nr, size_t size), calls_calloc(nr, size))
+CALLS_SECOND(void *, __libc_realloc, (void *p, size_t size), calls_realloc(p, size))
+CALLS_SECOND(void *, __libc_memalign, (size_t align, size_t size), calls_memalign(align, size))
+CALLS_SECOND(void *, __libc_valloc, (size_t size), calls_valloc(size))
+CALLS_SECOND(void *, __libc_pvalloc, (size_t size), calls_pvalloc(size))
+CALLS_SECOND(void, cfree, (void *p), calls_free(p))
 
 #endif

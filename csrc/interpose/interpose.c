@@ -232,29 +232,39 @@ static void *made_new(size_t size, size_t align)
     return p;
 }
 
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* malloc and free are told less */
-
 #define MADE(name, parameters, result)                                                             \
     static void *made_##name parameters                                                            \
     {                                                                                              \
         return result;                                                                             \
     }
+#define MADE_NOTHROW(name, parameters, align)                                                      \
+    static void *made_##name parameters                                                            \
+    {                                                                                              \
+        (void)nothrow;                                                                             \
+        return take(size, align);                                                                  \
+    }
 
 MADE(_Znwm, (size_t size), made_new(size, 0))
 MADE(_Znam, (size_t size), made_new(size, 0))
-MADE(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), take(size, 0))
-MADE(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), take(size, 0))
 MADE(_ZnwmSt11align_val_t, (size_t size, size_t align), made_new(size, align))
 MADE(_ZnamSt11align_val_t, (size_t size, size_t align), made_new(size, align))
-MADE(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *nothrow),
-     take(size, align))
-MADE(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *nothrow),
-     take(size, align))
+MADE_NOTHROW(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), 0)
+MADE_NOTHROW(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), 0)
+MADE_NOTHROW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *nothrow),
+             align)
+MADE_NOTHROW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, const void *nothrow),
+             align)
+
+/* What else an operator delete is told, malloc's family does not ask for. */
+static void made_delete(void *p, ...)
+{
+    NEXT(free)(p);
+}
 
 #define MADE_DELETE(returns, name, parameters, arguments)                                          \
     static returns made_##name parameters                                                          \
     {                                                                                              \
-        NEXT(free)(p);                                                                             \
+        made_delete arguments;                                                                     \
     }
 
 INTERPOSE_DELETES(MADE_DELETE)

@@ -69,9 +69,7 @@ static void stop(const char *why)
 
 static void stop_with_errno(void)
 {
-    char why[128];
-
-    stop(strerror_r(errno, why, sizeof why));
+    stop(strerror(errno));
 }
 
 /* --- the descriptor --------------------------------------------------------------- */
@@ -231,9 +229,9 @@ static void begin(struct writer *w, struct record_block *block, enum record_bloc
 static bool advance(struct writer *w, enum record_block_kind kind, uint64_t ticks)
 {
     struct region region;
-    struct record_block *next = w->block != NULL ? w->block + 1 : NULL;
+    struct record_block *next = w->block + (w->block != NULL);
 
-    if (next == w->end) { /* both are NULL at first */
+    if (w->block == NULL || next == w->end) {
         if (!take_region(&region))
             return false;
         if (w->first != NULL)
@@ -277,7 +275,7 @@ static void read_command(char *command, size_t bytes)
         close(fd);
 }
 
-static bool write_head(int fd)
+static bool write_head(int fd, const char *command)
 {
     union {
         struct record_head head;
@@ -293,7 +291,7 @@ static bool write_head(int fd)
     block.head.unix_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
     block.head.pid = (uint32_t)getpid();
     block.head.parent_pid = (uint32_t)getppid();
-    read_command(block.head.command, sizeof block.head.command);
+    memcpy(block.head.command, command, sizeof block.head.command);
     block.head.sum = record_head_sum(&block.head);
     return reserve(fd, 0, sizeof block) &&
            pwrite(fd, &block, sizeof block, 0) == (ssize_t)sizeof block;
@@ -317,14 +315,14 @@ static void forked(void)
     store_relaxed(&file_shared.generation, 0);
 }
 
-static bool begin_file(const char *path)
+static bool begin_file(const char *path, const char *command)
 {
     struct stat status;
     int fd = create(path);
 
     if (fd < 0)
         return false;
-    if (fstat(fd, &status) != 0 || !write_head(fd)) {
+    if (fstat(fd, &status) != 0 || !write_head(fd, command)) {
         close(fd);
         return false;
     }
@@ -344,6 +342,7 @@ static bool begin_file(const char *path)
 /* The process's first event, or a forked child's. False: nothing is recorded, or not yet. */
 static bool open_file(void)
 {
+    char command[RECORD_COMMAND_BYTES] = "";
     const char *path;
     bool ok = true;
 
@@ -351,12 +350,13 @@ static bool open_file(void)
         return false; /* the C library has not begun */
     if (file.open && load_relaxed(&file_shared.generation) == 0)
         forget_parents();
+    read_command(command, sizeof command);
     pthread_mutex_lock(&file_lock);
     path = secure_getenv("PYSLAB_RECORD");
     if (path == NULL || *path == '\0') {
         stop(NULL);
         ok = false;
-    } else if (!file.open && !begin_file(path)) {
+    } else if (!file.open && !begin_file(path, command)) {
         stop_with_errno();
         ok = false;
     }

@@ -37,7 +37,7 @@ struct play_result {
     uint64_t end_bytes;      /* resident on top of that at the end */
 };
 
-void play(const struct plan *plan, enum play_on on, enum play_touch touch,
+void play(const struct plan *plan, enum play_on on, enum play_touch how,
           struct play_result *result);
 
 #endif
