@@ -28,7 +28,7 @@ WAYS = ("PYSLAB_TOP=0", "figures", "pyslab top attached")
 
 def _run(program: Path, way: str, number: int, work: int) -> int:
     """Return the nanoseconds of one run."""
-    environment = {**os.environ, "LD_PRELOAD": pyslab.malloc_library()}
+    environment = {**os.environ, "LD_PRELOAD": pyslab.malloc_library(), "PYSLAB_TOP": "1"}
     if way == WAYS[0]:
         environment["PYSLAB_TOP"] = "0"
     process = subprocess.Popen(

@@ -164,7 +164,7 @@ void arena_publish_start(struct pyslab_arena *arena)
 {
     static uint64_t nr_made; /* under the lock of the list of arenas */
 
-    arena->publish.place = publish_take();
+    arena->publish.place = publish_take(!arena->background.by_owner);
     arena->publish.number = ++nr_made;
     arena->publish.made_ns = os_time_ns();
     if (arena->publish.place == PUBLISH_NO_PLACE)

@@ -16,8 +16,6 @@ static struct {
     struct os_publish file; /* fd -1, or 0 before the first arena: there is none */
     uint32_t places;        /* bit i: place i is an arena's */
     uint32_t nr_unplaced;   /* arenas without a place */
-    bool refused;           /* by PYSLAB_TOP; then nothing is tried */
-    bool looked;            /* at PYSLAB_TOP */
 } board = {.file = {.fd = -1}};
 
 static size_t file_bytes(void)
@@ -54,20 +52,18 @@ static void write_header(void)
     store_release(&head->magic, PUBLISH_MAGIC);
 }
 
-static bool is_wanted(void)
+static bool is_wanted(bool unasked)
 {
     char text[2];
 
-    if (!board.looked) {
-        board.refused = os_environment("PYSLAB_TOP", text, sizeof text) && strcmp(text, "0") == 0;
-        board.looked = true;
-    }
-    return !board.refused;
+    if (!os_environment("PYSLAB_TOP", text, sizeof text))
+        return unasked;
+    return strcmp(text, "0") != 0 && (unasked || strcmp(text, "1") == 0);
 }
 
-static void file_make(void)
+static void file_make(bool unasked)
 {
-    if (is_wanted() && os_publish_open(&board.file, PUBLISH_NAME, file_bytes()) == PYSLAB_OK)
+    if (is_wanted(unasked) && os_publish_open(&board.file, PUBLISH_NAME, file_bytes()) == PYSLAB_OK)
         write_header();
 }
 
@@ -87,12 +83,12 @@ static void note_unplaced(void)
         store_relaxed(&head->nr_unplaced, board.nr_unplaced);
 }
 
-uint32_t publish_take(void)
+uint32_t publish_take(bool unasked)
 {
     uint32_t place;
 
     if (board.file.fd < 0)
-        file_make();
+        file_make(unasked);
     if (board.places == ALL_PLACES || board.file.fd < 0) {
         board.nr_unplaced++;
         note_unplaced();

@@ -60,16 +60,17 @@ def test_the_list_is_whole(tmp_path: Path, words: str) -> None:
     program = compile_c(tmp_path, "every_call.c", "every_call")
     without = _calls(program)
     preload = f"LD_PRELOAD={pyslab.malloc_library()}"
-    found = _calls(program, "-E", preload, "-E", f"PYSLAB_MALLOC={words}")
+    found = _calls(program, "-E", preload, "-E", f"PYSLAB_MALLOC={words}", "-E", "PYSLAB_TOP=1")
     assert {"madvise", "mmap", "getrandom"} <= found
     assert "memfd_create" in found
     assert found - without - LINKER <= _listed()
 
 
 def test_no_file_is_made_if_nobody_wants_it(tmp_path: Path) -> None:
-    """With PYSLAB_TOP=0 there is no file in memory, at the start or in a forked child."""
+    """Without PYSLAB_TOP=1 there is no file in memory, at the start or in a forked child."""
     program = compile_c(tmp_path, "every_call.c", "every_call")
     preload = f"LD_PRELOAD={pyslab.malloc_library()}"
+    assert "memfd_create" not in _calls(program, "-E", preload)
     assert "memfd_create" not in _calls(program, "-E", preload, "-E", "PYSLAB_TOP=0")
 
 

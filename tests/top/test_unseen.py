@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import pyslab
 from pyslab._top.processes import UnseenError, look
 from pyslab.top import main
 from tests.top.targets import IDLE, environment, shown, target, top
@@ -69,6 +70,18 @@ def test_no_arena_and_switched_off() -> None:
         process.kill()
     with target(IDLE, PYSLAB_TOP="0") as off:
         assert "has PYSLAB_TOP=0 in its environment" in _refused(off.pid)
+
+
+def test_preloaded_and_not_asked() -> None:
+    """A program on the malloc library that `pyslab run` has not started."""
+    preloaded = environment(LD_PRELOAD=pyslab.malloc_library())
+    with subprocess.Popen(
+        ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=preloaded, bufsize=1
+    ) as process:
+        process.stdin.write("there\n")
+        assert "there\n" == process.stdout.readline()
+        assert "without PYSLAB_TOP=1" in _refused(process.pid)
+        process.kill()
 
 
 def test_closed_descriptors() -> None:

@@ -104,6 +104,10 @@ def _why_closed(pid: int, status: dict[str, str]) -> str:
     )
 
 
+def _asks(pid: int) -> bool:
+    return "PYSLAB_TOP=1" in _text(pid, "environ").split("\0")
+
+
 def _why_silent(pid: int, status: dict[str, str]) -> str:
     """Say why a process whose descriptors can be seen publishes nothing."""
     maps = _text(pid, "maps")
@@ -113,6 +117,11 @@ def _why_silent(pid: int, status: dict[str, str]) -> str:
         return f"process {pid} does not use pyslab; hint: start it with pyslab run -- COMMAND"
     if "PYSLAB_TOP=0" in _text(pid, "environ").split("\0"):
         return f"process {pid} has PYSLAB_TOP=0 in its environment, and publishes nothing"
+    if "libpyslab_malloc" in maps and "/pyslab/_core." not in maps and not _asks(pid):
+        return (
+            f"process {pid} is on the malloc library without PYSLAB_TOP=1 in its environment, and "
+            "publishes nothing; hint: start it with pyslab run -- COMMAND"
+        )
     if status.get("Seccomp", "0") != "0":
         return (
             f"process {pid} is in a sandbox (seccomp), which may forbid memfd_create; or it has "

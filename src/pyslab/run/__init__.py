@@ -57,7 +57,7 @@ def preload_environment(
     """Return a copy of environment in which programs start on the library.
 
     It is put before what LD_PRELOAD names already, but behind recorders and profilers, and words
-    are added to PYSLAB_MALLOC.
+    are added to PYSLAB_MALLOC. `pyslab top` sees the programs, unless PYSLAB_TOP says otherwise.
     """
     result = dict(environment)
     others = result.get("LD_PRELOAD", "").replace(":", " ").split()
@@ -71,6 +71,7 @@ def preload_environment(
             words.append(word)
     if words:
         result["PYSLAB_MALLOC"] = ",".join(words)
+    result.setdefault("PYSLAB_TOP", "1")
     return result
 
 
