@@ -125,7 +125,7 @@ def _replay(options: argparse.Namespace, file: str, name: str) -> None:
     recording = describe(file)
     for line in warnings(recording):
         _complain(f"{name}: {line}")
-    for other in other_files(name)[:5]:
+    for other in sorted(other_files(name), key=os.path.getsize, reverse=True)[:5]:
         _complain(f"also recorded, another process: {other} ({amount(os.path.getsize(other))})")
     if not recording["events"]:
         raise RecordError(f"{name}: there are no events in it")
