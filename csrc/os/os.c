@@ -31,11 +31,16 @@ static bool is_whole_pages(const void *p, size_t bytes)
     return bytes != 0 && (((uintptr_t)p | bytes) & (os_page_bytes() - 1)) == 0;
 }
 
+static bool is_whole_frames(const void *p, size_t bytes)
+{
+    return bytes != 0 && (((uintptr_t)p | bytes) & (PAGE_SIZE - 1)) == 0;
+}
+
 /* Of frames that are smaller than the host's pages, a range may end inside a page. The system would
  * round its length up, over what lies behind: so it is refused here. */
 static bool is_refused(const void *p, size_t bytes)
 {
-    CHECK(bytes != 0 && (((uintptr_t)p | bytes) & (PAGE_SIZE - 1)) == 0);
+    CHECK(is_whole_frames(p, bytes));
     if (is_whole_pages(p, bytes))
         return false;
     errno = EINVAL;

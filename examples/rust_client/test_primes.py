@@ -4,6 +4,7 @@ import ctypes
 import sys
 
 import pyslab
+from pyslab import testing
 
 FIELDS = (
     *("struct_size", "arena_get", "arena_put"),
@@ -18,6 +19,20 @@ def sieve(limit):
         for multiple in range(n * n, limit, n):
             found[multiple] = 0
     return [n for n in range(2, limit) if found[n]]
+
+
+def each_allocation_fails(library):
+    """One after the other: the growing arrays go with their thread, and nothing is left over."""
+
+    def find(arena, nr_threads):
+        total = library.sum_of_primes(arena.handle, 2000, nr_threads)
+        if total == -2:
+            raise MemoryError
+        assert total == sum(sieve(2000))
+
+    with pyslab.Arena("8MiB") as arena:
+        assert testing.every_failure(find, arena, 1, arena=arena) == 4
+        assert testing.every_failure(find, arena, 3, arena=arena) == 12
 
 
 def main(path):
@@ -44,6 +59,7 @@ def main(path):
         arena.limit = None
         arena.validate()
         assert arena.stats().live_objects == 0
+    each_allocation_fails(library)
     print("alive")
 
 

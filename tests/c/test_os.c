@@ -320,8 +320,8 @@ static void contracts(void)
 {
     EXPECT(check_stops(reserve_half_a_page, "is_whole_pages"));
     EXPECT(check_stops(reserve_aligned_to_three_pages, "is_power_of_two(align)"));
-    EXPECT(check_stops(commit_within_a_page, "is_whole_pages"));
-    EXPECT(check_stops(discard_half_a_page, "is_whole_pages"));
+    EXPECT(check_stops(commit_within_a_page, "is_whole_frames"));
+    EXPECT(check_stops(discard_half_a_page, "is_whole_frames"));
     EXPECT(check_stops(fork_done_without_prepare, "lock_is_held(&heap.lock)"));
     EXPECT(check_stops(free_no_block, "(uintptr_t)p & 63"));
     EXPECT(check_stops(free_with_another_size, "heap.live_bytes >= "));

@@ -91,7 +91,7 @@ static PyObject *make(PyObject *module, PyObject *size)
     (void)module;
     if (bytes == (size_t)-1 && PyErr_Occurred())
         return NULL;
-    arena = make_arena(bytes);
+    arena = create_arena(bytes);
     return arena == NULL ? (PyObject *)pyslab_raise(PYSLAB_EINVAL, "an arena")
                          : PyLong_FromVoidPtr(arena);
 }

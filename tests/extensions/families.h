@@ -2,7 +2,8 @@
  *
  * What it is: one function for each family, in the common part of C11 and C++17, to be
  * included after pyslab.h. Each makes an arena of its own and gives 0, or the line of the
- * first check that failed.
+ * first check that failed. Then its arenas are ended too, with all that is in them, so that a
+ * family whose allocations fail leaves nothing over.
  * What it is not: tests of what the functions do (tests/c/ has them): it shows that each
  * arrives where it should, with all its arguments.
  */
@@ -12,14 +13,49 @@
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition))                                                                          \
-            return __LINE__;                                                                       \
+            return end_arenas(__LINE__);                                                           \
     } while (0)
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 #define FRAME ((size_t)1 << PYSLAB_PAGE_SHIFT)
 
-static pyslab_arena *make_arena(size_t bytes)
+/* Arenas that this thread's family has made and not ended. */
+static __thread pyslab_arena *made[2];
+
+enum { MAX_MADE = sizeof made / sizeof made[0] };
+
+static pyslab_arena *note_arena(pyslab_arena *arena)
+{
+    for (int i = 0; i < MAX_MADE; i++)
+        if (made[i] == NULL) {
+            made[i] = arena;
+            break;
+        }
+    return arena;
+}
+
+static int end_arena(pyslab_arena *arena)
+{
+    int error = pyslab_arena_destroy(arena);
+
+    for (int i = 0; error == PYSLAB_OK && i < MAX_MADE; i++)
+        if (made[i] == arena)
+            made[i] = NULL;
+    return error;
+}
+
+/* Returns line. What the arenas' callbacks need is on the family's stack, so it is called there. */
+static int end_arenas(int line)
+{
+    for (int i = 0; i < MAX_MADE; i++)
+        if (made[i] != NULL)
+            (void)end_arena(made[i]);
+    return line;
+}
+
+/* An arena that is not noted: it outlives the family. */
+static pyslab_arena *create_arena(size_t bytes)
 {
     pyslab_arena_options options;
     pyslab_arena *arena = NULL;
@@ -30,6 +66,11 @@ static pyslab_arena *make_arena(size_t bytes)
     options.max_order = 10;
     options.purge_delay_ms = PYSLAB_PURGE_NEVER;
     return pyslab_arena_create(&options, &arena) == PYSLAB_OK ? arena : NULL;
+}
+
+static pyslab_arena *make_arena(size_t bytes)
+{
+    return note_arena(create_arena(bytes));
 }
 
 /* 8 MiB with addresses and 8 MiB of high memory. */
@@ -50,7 +91,7 @@ static pyslab_arena *make_high_arena(void)
     options.max_order = 10;
     options.zones = zones;
     options.nr_zones = 2;
-    return pyslab_arena_create(&options, &arena) == PYSLAB_OK ? arena : NULL;
+    return pyslab_arena_create(&options, &arena) == PYSLAB_OK ? note_arena(arena) : NULL;
 }
 
 /* --- arenas ------------------------------------------------------------- */
@@ -100,7 +141,7 @@ static int arenas(void)
     CHECK(pyslab_arena_destroy(arena) == PYSLAB_EBUSY);
     CHECK(pyslab_kfree(arena, pyslab_kmalloc(arena, 10, PYSLAB_GFP_KERNEL)) == PYSLAB_OK);
     CHECK(pyslab_arena_put(arena) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     CHECK(pyslab_arena_destroy(NULL) == PYSLAB_OK);
     CHECK(pyslab_arena_create(NULL, &arena) == PYSLAB_EINVAL);
 
@@ -165,7 +206,7 @@ static int shrinkers(void)
     CHECK(pyslab_kfree(hoard.arena, p) == PYSLAB_OK);
     pyslab_unregister_shrinker(shrinker);
     CHECK(hoard.released == 1);
-    CHECK(pyslab_arena_destroy(hoard.arena) == PYSLAB_OK);
+    CHECK(end_arena(hoard.arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -218,7 +259,7 @@ static int kmallocs(void)
     CHECK(pyslab_kfree(arena, p) == PYSLAB_OK);
     CHECK(pyslab_kmalloc_prealloc(arena, 64, 1000) == PYSLAB_OK);
     CHECK(kmalloc_relatives(arena) == 0);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -283,7 +324,7 @@ static int kmem_caches(void)
     CHECK(pyslab_kmem_cache_shrink(cache) > 0);
     CHECK(pyslab_kmem_cache_destroy(cache) == PYSLAB_OK);
     CHECK(counts.made >= 540 && counts.made == counts.undone);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -307,7 +348,7 @@ static int mempools(void)
     CHECK(pyslab_mempool_free(pool, p) == PYSLAB_OK);
     CHECK(pyslab_mempool_destroy(pool) == PYSLAB_OK);
     CHECK(pyslab_kmem_cache_destroy(cache) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -351,7 +392,7 @@ static int pages(void)
     CHECK(pfn != PYSLAB_PFN_NONE && pyslab_put_page(arena, pfn) == PYSLAB_OK);
     CHECK(pyslab_reserve_run(arena, 2000, 3) == 2000);
     CHECK(pyslab_put_page(arena, 2000) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -399,7 +440,7 @@ static int vmallocs(void)
     CHECK(pyslab_window_unmap(window, 1, 1) == PYSLAB_OK);
     pyslab_window_destroy(window);
     CHECK(pyslab_put_page(arena, pfn) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -449,7 +490,7 @@ static int regions(void)
     CHECK(pyslab_region_reset(region) == PYSLAB_OK);
     CHECK(pyslab_region_rewind(region, mark) == PYSLAB_EINVAL);
     CHECK(pyslab_region_destroy(region) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -493,7 +534,7 @@ static int misuses_of_regions(void)
     CHECK(pyslab_arena_validate(arena, message, sizeof message) == PYSLAB_OK);
     CHECK(pyslab_region_destroy(region) == PYSLAB_OK);
     CHECK(pyslab_region_destroy(other) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -518,8 +559,8 @@ static int misuses_of_blocks(void)
     CHECK(pyslab_arena_destroy(arena) == PYSLAB_EBUSY);
     CHECK(pyslab_arena_put(arena) == PYSLAB_OK);
     CHECK(pyslab_arena_validate(arena, message, sizeof message) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(other) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
+    CHECK(end_arena(other) == PYSLAB_OK);
     return 0;
 }
 

@@ -22,7 +22,7 @@ static int leaks(void)
     CHECK(strlen(cut) == sizeof cut - 1 && strncmp(cut, text, sizeof cut - 1) == 0);
     CHECK(pyslab_kfree(arena, p) == PYSLAB_OK);
     CHECK(pyslab_arena_leaks(arena, text, sizeof text) == 0);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -61,7 +61,7 @@ static int failing(void)
     CHECK(stats.nr_calls == 3 && stats.nr_failures == 1 && stats.nr_arenas >= 1);
     pyslab_failing_end(block);
     CHECK(pyslab_kfree(arena, p[0]) == PYSLAB_OK && pyslab_kfree(arena, p[2]) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 
@@ -93,7 +93,7 @@ static int debugging(void)
     CHECK(kfence.nr_found == 0);
     CHECK(pyslab_kmem_cache_free(cache, p) == PYSLAB_OK);
     CHECK(pyslab_kmem_cache_destroy(cache) == PYSLAB_OK);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 

@@ -24,6 +24,7 @@ static int sharing(void)
     options.max_order = 10;
     options.shared = PYSLAB_SHARE_READ;
     CHECK(pyslab_arena_create(&options, &arena) == PYSLAB_OK);
+    note_arena(arena);
     p = pyslab_kmalloc(arena, MIB, PYSLAB_GFP_KERNEL);
     CHECK(pyslab_share_export(arena, p, 1, &handle) == PYSLAB_OK);
     CHECK(pyslab_share_holders(arena, p, &nr_clients, &nr_handles) == PYSLAB_OK);
@@ -45,7 +46,7 @@ static int sharing(void)
     CHECK(pyslab_share_drop_inherited(arena) == PYSLAB_OK);
     CHECK(pyslab_kfree(arena, p) == PYSLAB_OK);
     CHECK(pyslab_share_reap(arena) == 0);
-    CHECK(pyslab_arena_destroy(arena) == PYSLAB_OK);
+    CHECK(end_arena(arena) == PYSLAB_OK);
     return 0;
 }
 

@@ -49,6 +49,16 @@ REPORTS = {
         r"  object 0x\w+ of 72 bytes\n",
         False,
     ),
+    "overrun_region": (
+        r"BUG region 0x\w+: right red zone overwritten, 1 bytes past the end\n"
+        r"  object 0x\w+ of 32 bytes: 1 bytes from offset 32 ",
+        False,
+    ),
+    "region_after_reset": (
+        r"BUG region 0x\w+: poison overwritten: written to after it was freed\n"
+        r"  object 0x\w+ of 32 bytes: 1 bytes from offset 8 ",
+        True,
+    ),
 }
 PROGRAM = """
 import sys
@@ -80,9 +90,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    folder: Path, module: str, names: list[str], arena: str
+    folder: Path, module: str, names: list[str], arena: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Make the errors in a fresh interpreter whose default arena has all flags."""
+    """Make the errors in a fresh interpreter whose default arena is as the environment says."""
     paths = [str(Path(pyslab.__file__).resolve().parents[1]), str(folder)]
     program = folder / "program.py"
     program.write_text(
@@ -90,7 +100,7 @@ def run(
     )
     return subprocess.run(
         [sys.executable, "-S", str(program)],
-        env={**os.environ, "PYSLAB_DEBUG": "FZPU"},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -100,7 +110,7 @@ def run(
 @pytest.mark.parametrize("module", ["wrong", "wrong_cython"])
 def test_reports(folder: Path, module: str) -> None:
     """What was found where, the bytes, and both stacks: the extension's calls, then Python's."""
-    done = run(folder, module, list(REPORTS), "pyslab.default_arena()")
+    done = run(folder, module, list(REPORTS), "pyslab.default_arena()", PYSLAB_DEBUG="FZPU")
     assert 0 == done.returncode, done.stderr
     parts = re.split(r"^== \w+\n", done.stdout, flags=re.MULTILINE)[1:]
     for (name, (head, freed)), report in zip(REPORTS.items(), parts, strict=True):
@@ -119,7 +129,17 @@ def test_reports(folder: Path, module: str) -> None:
 
 def test_without_python(folder: Path) -> None:
     """An arena that Python has not met: the report goes to the standard error, then an abort."""
-    done = run(folder, "wrong", ["overrun_1"], "None")
+    done = run(folder, "wrong", ["overrun_1"], "None", PYSLAB_DEBUG="FZPU")
     assert -6 == done.returncode
     assert re.match("pyslab: " + REPORTS["overrun_1"][0], done.stderr), done.stderr
     assert f"{folder}/program.py:8 in user\n" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["wrong", "wrong_cython"])
+@pytest.mark.parametrize("name", ["read_after_free", "write_after_free", "overrun_64"])
+def test_guards(folder: Path, module: str, name: str) -> None:
+    """The access itself is a fault, in the extension's function that the user's line called."""
+    guards = {"PYSLAB_GUARD": "all", "PYTHONFAULTHANDLER": "1"}
+    done = run(folder, module, [name], "pyslab.default_arena()", **guards)
+    assert -11 == done.returncode, done.stderr
+    assert f"{folder}/program.py\", line 8 in user\n" in done.stderr

@@ -128,3 +128,25 @@ def test_its_memory_ends(installed: Venv) -> None:
     print("alive")
     """
     assert "alive" == run(installed, code)
+
+
+def test_each_allocation_fails(installed: Venv) -> None:
+    """In the making, in the growth of its tables and in a zone: nothing is left over."""
+    code = """
+    import pyslab
+    from pyslab import testing
+    from string_store import StringStore
+
+    def fill(arena):
+        store = StringStore(arena)
+        store.tokenize(" ".join(f"word{i}" for i in range(200)))
+        with store.memory_zone():
+            store.add("x" * 100_000)
+        assert len(store) == 200
+
+    with pyslab.Arena("8MiB") as arena:
+        nr = testing.every_failure(fill, arena, arena=arena)
+        assert nr >= 8, nr
+    print("alive")
+    """
+    assert "alive" == run(installed, code)

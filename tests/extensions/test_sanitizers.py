@@ -1,4 +1,5 @@
-"""An extension's errors with memory of an arena, found by ASan and by valgrind at their lines."""
+"""Errors with memory of an arena, found by ASan and by valgrind: at their lines in an extension in
+C and in Cython, and through NumPy."""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import pyslab
 from tests.extensions.build import HERE, build, compiler
 from tests.extensions.cython import compile_cython
 
@@ -37,6 +37,7 @@ IN_CYTHON = {
     "overrun_64": "p[at] = 1",
     "underrun": "p[at] = 1",
     "write_after_free": "p[40] = 1",
+    "read_after_free": "return p[4000]",
     "overrun_region": "p[32] = 1",
     "region_after_reset": "p[8] = 1",
 }
@@ -67,23 +68,41 @@ def line_of(statement: str, source: str = "wrong.c") -> int:
     return found
 
 
-def child(
-    tool: list[str], folder: Path, names: list[str], module: str = "wrong", **env: str
-) -> tuple[int, str]:
-    """Make the errors in a fresh interpreter under a tool; return its status and what it said."""
-    site = Path(pyslab.__file__).resolve().parents[1]
-    code = f"""
+# Python's own error: it keeps an array of a Buffer's bytes for longer than the Buffer.
+OLD_ARRAY = """
+import numpy, pyslab
+
+def run(name):
+    buf = pyslab.default_arena().kmalloc(100)
+    array = numpy.ndarray(100, numpy.uint8, buffer=buf)
+    other = numpy.ones(100, numpy.uint8)
+    array[:] = other
+    pyslab.default_arena().kfree(buf)
+    print("freed", file=__import__("sys").stderr, flush=True)
+    array[:] = other
+"""
+
+
+def errors(folder: Path, names: Sequence[tuple[str, str]]) -> str:
+    """Return a program that makes the errors, each a module and a name; it finds what this process
+    finds, and the folder's modules."""
+    return f"""
 import sys
-sys.path[:0] = [{str(site)!r}, {str(folder)!r}]
-import pyslab, {module} as wrong
+sys.path[:] = {[str(folder), *sys.path]!r}
+import importlib, pyslab
 arena = pyslab.default_arena()
-for name in {names!r}:
+for module, name in {names!r}:
+    wrong = importlib.import_module(module)
     print("==", name, file=sys.stderr, flush=True)
     try:
-        assert wrong.run(name) == 0
+        wrong.run(name)
     except pyslab.CorruptionError as error:
         print(error, file=sys.stderr, flush=True)
 """
+
+
+def child(tool: list[str], code: str, **env: str) -> tuple[int, str]:
+    """Run a program in a fresh interpreter under a tool; return its status and what it said."""
     command = [*tool, sys.executable, "-S", "-c", code]
     done = subprocess.run(
         command, env={**os.environ, **env}, capture_output=True, text=True, check=False, timeout=500
@@ -112,10 +131,18 @@ def cython_to(folder: Path, options: Sequence[str]) -> None:
         compile_cython("wrong_cython", source, folder, options)
 
 
-def under_asan(with_asan: tuple[Path, str], name: str, module: str = "wrong") -> tuple[int, str]:
-    """Make one error, which ends the process."""
+def under_asan(with_asan: tuple[Path, str], *names: str, module: str = "wrong") -> tuple[int, str]:
+    """Make errors; the first that ASan itself finds ends the process."""
     folder, library = with_asan
-    return child([], folder, [name], module, LD_PRELOAD=library, ASAN_OPTIONS="detect_leaks=0")
+    code = errors(folder, [(module, name) for name in names])
+    return child([], code, LD_PRELOAD=library, ASAN_OPTIONS="detect_leaks=0")
+
+
+def parts_of(said: str, names: Sequence[str]) -> list[str]:
+    """Return what was said of each error."""
+    parts = re.split(r"^== \w+\n", said, flags=re.MULTILINE)[1:]
+    assert len(names) == len(parts), said
+    return parts
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -132,71 +159,95 @@ def test_asan_finds(with_asan: tuple[Path, str], name: str) -> None:
 def test_asan_finds_in_cython(with_asan: tuple[Path, str], name: str) -> None:
     """The same for an extension in Cython, at the line of its own source."""
     pytest.importorskip("Cython")
-    status, said = under_asan(with_asan, name, "wrong_cython")
+    status, said = under_asan(with_asan, name, module="wrong_cython")
     line = line_of(IN_CYTHON[name], "wrong_cython.pyx")
     assert 0 != status
     assert "AddressSanitizer: use-after-poison" in said
     assert re.search(rf"#0 .*wrong_cython\.pyx:{line}\b", said), said
 
 
-@pytest.mark.parametrize("name", FREES)
-def test_asan_and_wrong_frees(with_asan: tuple[Path, str], name: str) -> None:
+@pytest.mark.parametrize("module", ["wrong", "wrong_cython"])
+def test_asan_and_wrong_frees(with_asan: tuple[Path, str], module: str) -> None:
     """pyslab itself reports them; it looks at no byte that is closed."""
-    status, said = under_asan(with_asan, name)
+    if module == "wrong_cython":
+        pytest.importorskip("Cython")
+    status, said = under_asan(with_asan, *FREES, module=module)
     assert 0 == status, said
-    assert re.search(FREES[name], said), said
+    for (name, words), report in zip(FREES.items(), parts_of(said, list(FREES)), strict=True):
+        assert re.search(words, report), f"{name}\n{report}"
 
 
-@pytest.mark.parametrize("name", CORRECT)
-def test_asan_finds_nothing_where_nothing_is_wrong(with_asan: tuple[Path, str], name: str) -> None:
+def test_asan_finds_nothing_where_nothing_is_wrong(with_asan: tuple[Path, str]) -> None:
     """Each byte that was asked for may be used; caches with debug flags look for themselves."""
-    assert (0, f"== {name}\n") == under_asan(with_asan, name)
+    assert (0, "".join(f"== {name}\n" for name in CORRECT)) == under_asan(with_asan, *CORRECT)
 
 
-def under_valgrind(folder: Path, names: list[str], module: str) -> list[str]:
-    """Make the errors in one process; return what was said of each."""
-    if shutil.which("valgrind") is None:
-        pytest.skip("valgrind is missing")
-    tool = ["valgrind", "--error-exitcode=99"]
-    status, said = child(tool, folder, names, module, PYTHONMALLOC="malloc")
-    assert 99 == status, said
-    parts = re.split(r"^== \w+\n", said, flags=re.MULTILINE)[1:]
-    assert len(names) == len(parts), said
-    return parts
+def test_asan_and_an_old_array(with_asan: tuple[Path, str]) -> None:
+    """NumPy is not compiled with ASan, but copies by the C library's functions, which ASan has."""
+    pytest.importorskip("numpy")
+    (with_asan[0] / "old_array.py").write_text(OLD_ARRAY, encoding="utf-8")
+    status, said = under_asan(with_asan, "write", module="old_array")
+    assert 0 != status
+    assert re.search(r"^freed\n=+\n.*AddressSanitizer: use-after-poison", said, re.MULTILINE), said
+    assert "WRITE of size 100" in said
 
 
 # Valgrind reports the same four innermost calls once: each error's own call must be there.
 PLAIN = ("-O0", "-fno-inline")
 
 
-def test_valgrind_finds(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+    """Make all errors in one process under valgrind; return what was said of each."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is missing")
+    folder = tmp_path_factory.mktemp("valgrind")
+    build(folder / "wrong.so", [HERE / "wrong.c"], options=PLAIN)
+    cython_to(folder, PLAIN)
+    names = [("wrong", name) for name in [*CORRECT, *ERRORS, *FREES]]
+    if find_spec("Cython") is not None:
+        names += [("wrong_cython", name) for name in [*IN_CYTHON, *FREES]]
+    if find_spec("numpy") is not None:
+        (folder / "old_array.py").write_text(OLD_ARRAY, encoding="utf-8")
+        names.append(("old_array", "write"))
+    tool = ["valgrind", "--error-exitcode=99", "--leak-check=no"]
+    status, said = child(tool, errors(folder, names), PYTHONMALLOC="malloc")
+    assert 99 == status, said
+    return dict(zip(names, parts_of(said, [name for _, name in names]), strict=True))
+
+
+def test_valgrind_finds(reports: dict[tuple[str, str], str]) -> None:
     """Each error is reported at its line, and none where nothing is wrong."""
-    build(tmp_path / "wrong.so", [HERE / "wrong.c"], options=PLAIN)
-    parts = iter(under_valgrind(tmp_path, [*CORRECT, *ERRORS, *FREES], "wrong"))
     for name in CORRECT:
-        report = next(parts)
+        report = reports["wrong", name]
         assert "Invalid" not in report, f"{name}\n{report}"
         assert "uninitialised" not in report, f"{name}\n{report}"
     for name, (function, statement) in ERRORS.items():
-        report = next(parts)
+        report = reports["wrong", name]
         at = rf"Invalid (write|read) of size 1\n.* {function} \(wrong\.c:{line_of(statement)}\)"
         assert re.search(at, report), f"{name}\n{report}"
         assert re.search(WORDS.get(name, ""), report), f"{name}\n{report}"
     for name, words in FREES.items():
-        report = next(parts)
+        report = reports["wrong", name]
         assert re.search(words, report), f"{name}\n{report}"
-        assert "Invalid" not in report.split("HEAP SUMMARY")[0], f"{name}\n{report}"
+        assert "Invalid" not in report, f"{name}\n{report}"
 
 
-def test_valgrind_finds_in_cython(tmp_path: Path) -> None:
+def test_valgrind_finds_in_cython(reports: dict[tuple[str, str], str]) -> None:
     """The same for an extension in Cython."""
     pytest.importorskip("Cython")
-    cython_to(tmp_path, PLAIN)
-    reports = under_valgrind(tmp_path, [*IN_CYTHON, *FREES], "wrong_cython")
-    for name, report in zip([*IN_CYTHON, *FREES], reports, strict=True):
-        if name in FREES:
-            assert re.search(FREES[name], report), f"{name}\n{report}"
-            continue
-        line = line_of(IN_CYTHON[name], "wrong_cython.pyx")
-        at = rf"Invalid write of size 1\n.*\(wrong_cython\.pyx:{line}\)"
+    for name, statement in IN_CYTHON.items():
+        report = reports["wrong_cython", name]
+        line = line_of(statement, "wrong_cython.pyx")
+        at = rf"Invalid (write|read) of size 1\n.*\(wrong_cython\.pyx:{line}\)"
         assert re.search(at, report), f"{name}\n{report}"
+    for name, words in FREES.items():
+        assert re.search(words, reports["wrong_cython", name]), reports["wrong_cython", name]
+
+
+def test_valgrind_and_an_old_array(reports: dict[tuple[str, str], str]) -> None:
+    """The write through NumPy, whose Buffer still keeps the memory from others."""
+    pytest.importorskip("numpy")
+    late = reports["old_array", "write"].partition("freed\n")[2]
+    assert re.search(r"Invalid write of size \d+\n", late), late
+    assert "inside a block of size 100 alloc'd" in late

@@ -54,7 +54,18 @@ def test_an_older_client(headers: Path, tmp_path: Path) -> None:
     types = headers / "pyslab" / "types.h"
     _edit(types, r"^    uint64_t pages_released;.*\n", "")  # the last of pyslab_arena_stats
     build(tmp_path / "small.so", [SMALL], include=headers)
-    code = "import small; assert small.run() == 0, small.run()\nprint('alive')"
+    code = """
+        import small
+        from pyslab import testing
+
+        def work():
+            if small.run() != 0:
+                raise MemoryError
+
+        assert small.run() == 0, small.run()
+        assert testing.every_failure(work) == 1
+        print("alive")
+    """
     assert_quiet(run_client(tmp_path, code))
 
 

@@ -41,6 +41,13 @@ def write_after_free():
     p[40] = 1
 
 
+def read_after_free():
+    cdef char* p = <char*>pyslab_kmalloc(arena, 5000, PYSLAB_GFP_KERNEL)
+
+    pyslab_kfree(arena, p)
+    return p[4000]
+
+
 def double_free():
     cdef char* p = <char*>pyslab_kmalloc(arena, 100, PYSLAB_GFP_KERNEL)
 

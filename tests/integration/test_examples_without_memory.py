@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +69,16 @@ def test_arrays(name: str) -> None:
 
         # NumPy does without some of them: it takes a slower way.
         assert testing.every_failure(work, arena=arena, recovers=True) > 3
+
+
+def test_a_camera_that_shares() -> None:
+    """What examples/sharing does in one process: it makes a frame, sends it, and gets it."""
+    camera = example("sharing/camera")
+    with pyslab.Arena("64MiB", shared=True) as arena:
+
+        def work() -> None:
+            frame = camera.film(arena, 1)
+            received = pickle.loads(ForkingPickler.dumps(frame))
+            assert (received == frame).all()
+
+        assert testing.every_failure(work, arena=arena) >= 1

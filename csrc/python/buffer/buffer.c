@@ -398,23 +398,35 @@ size_t buffer_capacity(const BufferObject *self)
     return kmalloc_usable(&self->arena->core->kmalloc, self->p);
 }
 
-/* Takes the access from memory with a guard; with init_on_free, zeroes what kfree would free,
- * unless other processes hold it. */
-static void buffer_deny(const BufferObject *self)
+/* With init_on_free, zeroes what kfree would free, unless other processes hold it. */
+static void buffer_wipe(const BufferObject *self)
 {
     struct kmalloc *km = &self->arena->core->kmalloc;
     const struct kmem_cache *cache;
 
-    if (self->ops->give_back == NULL && guarded_is_live(&km->slabs, self->p)) {
-        guarded_release(&km->slabs, self->p);
-        return;
-    }
-    if (likely((km->slabs.pages->init & INIT_ON_FREE) == 0) || self->ops->give_back != NULL ||
-        page_is_shown(km->slabs.pages, self->p))
+    if ((km->slabs.pages->init & INIT_ON_FREE) == 0 || page_is_shown(km->slabs.pages, self->p))
         return;
     cache = slab_cache_of(&km->slabs, self->p);
     if (cache == NULL || cache->init != 0)
         kmalloc_clear(km, self->p);
+}
+
+/* Takes the access from memory with a guard; tells a tool that watches the arena that nobody may
+ * touch it. */
+static void buffer_deny(const BufferObject *self)
+{
+    struct kmalloc *km = &self->arena->core->kmalloc;
+    enum sanitize_mode watch = km->slabs.pages->watch;
+
+    if (self->ops->give_back != NULL)
+        return;
+    if (guarded_is_live(&km->slabs, self->p)) {
+        guarded_release(&km->slabs, self->p);
+        return;
+    }
+    buffer_wipe(self);
+    if (unlikely(watch != SANITIZE_NONE))
+        sanitize_close(watch, self->p, kmalloc_usable(km, self->p));
 }
 
 void buffer_release_memory(BufferObject *self)
