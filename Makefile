@@ -67,7 +67,8 @@ install-c:
 # Versions are pinned in pyproject.toml: another clang-format would format otherwise.
 LINT_C = $(shell git ls-files '*.c' '*.h' '*.cc' '*.cpp' '*.hpp')
 TIDY_C = $(filter-out csrc/python/module/prelude.c,$(filter csrc/%.c,$(LINT_C)))
-TIDY_FLAGS = -std=gnu11 -D_GNU_SOURCE -DPYSLAB_CORE -DPYSLAB_CHECK_LEVEL=2 -Icsrc -Icsrc/include \
+TIDY_FLAGS = -std=gnu11 -D_GNU_SOURCE -DPYSLAB_CORE -DPYSLAB_CHECK_LEVEL=2 \
+             -DPYSLAB_PRETEND_PAGE_KIB=64 -Icsrc -Icsrc/include \
              -isystem $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
 lint: $(VENV)/.stamp-lint
