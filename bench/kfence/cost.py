@@ -5,7 +5,7 @@
 The programs are those of bench/workloads in C, on the malloc library, and work on an arena in
 processes of their own. Each round runs each in four ways, which change places: without KFENCE; with
 one that takes no second sample (`start`: what it costs to have one); at the default rate; and at
-the highest (`1 ms`: the coarse clock ticks every 4 ms at most machines), 25 to 100 times as many
+the highest (`1 ms`: the coarse clock ticks every 4 ms on most machines), 25 times as many
 samples, whose cost shows above the noise.
 Figures are the least CPU time, user and system, that wait4() tells of a run. Behind the ways are
 how much more that is than without.
