@@ -111,19 +111,24 @@ static uint32_t cache_of_alloc(struct slab_alloc *sa, const struct sheaf_table *
     return 0;
 }
 
-/* Empties the thread's sheaves of the cache, so that its next allocation takes a slow path. */
+/* Empties the thread's sheaves of the cache, so that its next allocation takes a slow path. The
+ * sheaves stay as large as they have grown, and slabs that become empty stay with the cache: the
+ * thread takes the same objects back with its next allocations. */
 static void lead_to_slow_path(struct slab_alloc *sa, struct sheaf_table *table, uint32_t id)
 {
     struct kmem_cache *cache = pin_sampled(sa, id);
-    struct slab_batch batch;
+    struct sheaf_slot *slot = &table->slot[id];
 
     if (cache == NULL)
         return;
-    slab_batch_init(&batch);
     thread_registry_lock(); /* keeps others out of the thread's slots */
-    sheaf_slot_flush(cache, table, &table->slot[id], &batch);
+    lock_acquire(&cache->lock);
+    slab_put_locked(cache, slot->bottom, slot_nr(slot), NULL);
+    slot->top = slot->bottom;
+    lock_release(&cache->lock);
+    if (spare_has_objects(slot))
+        sheaf_flush(cache, slot->spare, NULL);
     thread_registry_unlock();
-    slab_batch_free(cache, &batch);
     cache_unpin(cache);
 }
 

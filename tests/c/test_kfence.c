@@ -2,6 +2,7 @@
  * found at their free; and the statistics of that.
  */
 #include "rig_kfence.h"
+#include "slab/slab_internal.h"
 
 /* --- objects --------------------------------------------------------------------- */
 
@@ -83,6 +84,38 @@ static void the_clock_makes_samples_due(void)
     }
     EXPECT_EQ(stats().nr_allocs, 5);
     EXPECT_EQ(stats().nr_live, 0);
+    end();
+}
+
+/* What a sample empties is refilled at once: the sheaf has kept the size that it learned. */
+static void the_chosen_cache_keeps_its_sheaf(void)
+{
+    static void *p[20000];
+    struct slab_alloc *slabs;
+    struct sheaf_slot *slot;
+    uint32_t capacity, id;
+
+    fenced_arena(1000000, 31);
+    slabs = &arena->kmalloc.slabs;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 20000; i++)
+            p[i] = pyslab_kmalloc(arena, 24, KERNEL);
+        for (unsigned i = 0; i < 20000; i++)
+            EXPECT_EQ(pyslab_kfree(arena, p[i]), PYSLAB_OK);
+    }
+    id = size_class_of(&arena->kmalloc.classes, 24);
+    slot = &sheaf_table_own(slabs)->slot[id];
+    capacity = slot_main(slot)->capacity;
+    EXPECT(capacity > slabs->caches[id]->first_capacity && slot_nr(slot) != 0);
+    atomic_store(&arena->pages.sample.wanted, 0);
+    atomic_store(&arena->pages.sample.due, true);
+    p[0] = pyslab_kmalloc(arena, 3000, KERNEL); /* chooses: 60,000 against 1 */
+    EXPECT_EQ(atomic_load(&arena->pages.sample.wanted), id);
+    EXPECT_EQ(slot_nr(slot), 0);
+    EXPECT_EQ(slot_main(slot)->capacity, capacity);
+    rig_validate(arena);
+    p[1] = pyslab_kmalloc(arena, 24, KERNEL);
+    EXPECT(kfence_has(slabs->kfence, p[1]));
     end();
 }
 
@@ -411,11 +444,56 @@ static void faults_are_found_as_expected(void)
     kfence_destroy(k);
 }
 
+/* Seven objects of 64 bytes, then one of 200: whether that one was the sample. */
+static bool rare_is_sampled(void)
+{
+    const struct kfence *k = arena->kmalloc.slabs.kfence;
+    bool found = false;
+
+    for (unsigned i = 0; i < 8; i++) {
+        char *p = pyslab_kmalloc(arena, i < 7 ? 64 : 200, KERNEL);
+
+        found = i == 7 && kfence_has(k, p);
+        EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
+    }
+    return found;
+}
+
+/* One in eight allocations is of a kind, and so is one in eight samples; so a fault of that kind is
+ * found, as docs/kfence.md says, after eight samples on average. */
+static void a_rare_kind_has_its_share(void)
+{
+    enum { SAMPLES = 2000 };
+    unsigned nr_rare = 0, longest = 0, since = 0;
+    struct kmem_cache *other;
+
+    fenced_arena(1000000, 31);
+    other = arena->kmalloc.slabs.caches[size_class_of(&arena->kmalloc.classes, 1024)];
+    (void)rare_is_sampled(); /* takes the first sample, which is due at once */
+    arena->kmalloc.slabs.kfence->random = 12345;
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        atomic_store(&arena->pages.sample.wanted, 0);
+        atomic_store(&arena->pages.sample.due, true);
+        EXPECT(fence_alloc_slow(other, 1024) == NULL); /* a slow path: chooses */
+        since++;
+        if (rare_is_sampled()) {
+            nr_rare++;
+            longest = since > longest ? since : longest;
+            since = 0;
+        }
+    }
+    EXPECT_EQ(stats().nr_allocs, SAMPLES + 1);
+    EXPECT(nr_rare > 176 && nr_rare < 324); /* 250, within five standard deviations */
+    EXPECT(longest < 150);                  /* of 250 waits one is longer, to 1e-6 */
+    end();
+}
+
 static const struct test tests[] = {
     TEST(objects_lie_at_an_end),
     TEST(pages_are_used_again_in_turn),
     TEST(a_full_pool_is_passed_by),
     TEST(the_clock_makes_samples_due),
+    TEST(the_chosen_cache_keeps_its_sheaf),
     TEST(caches_have_their_objects),
     TEST(some_are_never_sampled),
     TEST(zeroing_and_resizing_heed_the_bounds),
@@ -429,6 +507,7 @@ static const struct test tests[] = {
     TEST(a_child_has_its_own),
     TEST(threads_share_a_pool),
     TEST(faults_are_found_as_expected),
+    TEST(a_rare_kind_has_its_share),
 };
 
 TEST_MAIN(tests)

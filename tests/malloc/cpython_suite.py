@@ -1,6 +1,6 @@
 """Run CPython's own tests on libpyslab_malloc.so, and compare with the C library's malloc.
 
-    python -m tests.malloc.cpython_suite [INTERPRETER] [-j N] [--hardened]
+    python -m tests.malloc.cpython_suite [INTERPRETER] [-j N] [--hardened | --kfence]
 
 INTERPRETER (default: this one) must ship its `test` package; modules that it lacks are
 skipped. Each module runs twice, with PYTHONMALLOC=malloc so that every object is the
@@ -27,6 +27,7 @@ MODULES = (
     *("test_ctypes", "test_asyncio", "test_json", "test_pickle", "test_sqlite3", "test_posix"),
     *("test_multiprocessing_spawn", "test_multiprocessing_fork", "test_gc", "test_capi"),
     *("test_concurrent_futures", "test_queue", "test_memoryview", "test_array", "test_bytes"),
+    "test_faulthandler",
 )
 
 
@@ -66,11 +67,15 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="cpython_suite", description=__doc__)
     parser.add_argument("interpreter", nargs="?", default=sys.executable)
     parser.add_argument("-j", dest="jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--hardened", action="store_true")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--hardened", action="store_true")
+    way.add_argument("--kfence", action="store_true")
     options = parser.parse_args(argv)
     modules = modules_of(options.interpreter)
     plain = {**os.environ, "PYTHONMALLOC": "malloc"}
-    preloaded = preload_environment(plain, pyslab.malloc_library(), hardened=options.hardened)
+    preloaded = preload_environment(
+        plain, pyslab.malloc_library(), hardened=options.hardened, kfence=options.kfence
+    )
     nr, ours = failures(options.interpreter, modules, preloaded, options.jobs)
     print(f"on pyslab: {nr} tests of {len(modules)} modules, {len(ours)} failed", flush=True)
     nr, theirs = failures(options.interpreter, modules, plain, options.jobs)

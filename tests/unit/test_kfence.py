@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,25 @@ def test_beside_faulthandler(when: str) -> None:
     assert_killed(child, "out of bounds, a read 1 bytes past the end")
     assert (when != "never") == ("Fatal Python error: Segmentation fault" in child.stderr)
     assert (when != "never") == (" in string_at" in child.stderr)
+
+
+def test_under_pytest(tmp_path: Path) -> None:
+    """pytest enables faulthandler: its report and ours are there. pytest must not put a file of its
+    own in the place of descriptor 2, which would be lost with the process."""
+    planted = "def test_it():\n    read(sample(arena, True).address + 112)\n"
+    (tmp_path / "test_planted.py").write_text(PRELUDE + MAKE + planted, encoding="utf-8")
+    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", "test_planted.py"]
+    child = subprocess.run(
+        [sys.executable, "-m", "pytest", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert_killed(child, "out of bounds, a read 1 bytes past the end")
+    assert "Fatal Python error: Segmentation fault" in child.stderr
+    assert " in test_it\n" in child.stderr
 
 
 @pytest.mark.parametrize(

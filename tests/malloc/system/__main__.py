@@ -1,9 +1,10 @@
-"""Run programs of the system on libpyslab_malloc.so, default and hardened, beside the C library.
+"""Run programs of the system on libpyslab_malloc.so, in three ways, beside the C library.
 
     python -m tests.malloc.system [NAME ...] [--list]
 
-Each program runs three times in a folder of its own and must print the same each time. What
-the machine lacks is named with the Debian packages that have it. The exit status is 1 if a
+Each program runs four times in a folder of its own and must print the same each time: on the C
+library, on pyslab, hardened, and with a KFENCE that guards 20 to 250 blocks a second. What the
+machine lacks is named with the Debian packages that have it. The exit status is 1 if a
 program fails, or prints something else, on pyslab only.
 """
 
@@ -22,7 +23,8 @@ from pyslab.run import preload_environment
 from tests.malloc.system import commands, servers  # noqa: F401 (they fill PROGRAMS)
 from tests.malloc.system.session import PROGRAMS, Program, ProgramError, Session
 
-WAYS = ("glibc", "pyslab", "hardened")
+WAYS = ("glibc", "pyslab", "hardened", "kfence")
+KFENCE = "kfence=1ms"
 
 
 def environment(way: str) -> dict[str, str]:
@@ -30,7 +32,7 @@ def environment(way: str) -> dict[str, str]:
     if way == "glibc":
         return {}
     given = preload_environment({}, pyslab.malloc_library(), hardened=way == "hardened")
-    return dict(given)
+    return {**given, "PYSLAB_MALLOC": KFENCE} if way == "kfence" else dict(given)
 
 
 def run_one(each: Program, way: str) -> tuple[str, str, float]:

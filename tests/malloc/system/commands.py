@@ -45,6 +45,19 @@ import java.util.concurrent.*;
 import java.util.zip.*;
 
 public class Work {
+    // Compiled, this has no test for null: the machine's handler of SIGSEGV makes the exception.
+    static int lengthOf(String text) {
+        try {
+            return text.length();
+        } catch (NullPointerException exception) {
+            return -1;
+        }
+    }
+    static long nulls() {
+        long sum = 0;
+        for (int i = 0; i < 2000000; i++) sum += lengthOf(i == 1999999 ? null : "text");
+        return sum;
+    }
     static long work(int seed) throws Exception {
         Random random = new Random(seed);
         List<java.nio.ByteBuffer> kept = new ArrayList<>();
@@ -70,6 +83,7 @@ public class Work {
             results.add(pool.submit(() -> work(seed)));
         }
         for (Future<Long> result : results) System.out.println(result.get());
+        System.out.println(nulls());
         pool.shutdown();
     }
 }
@@ -143,9 +157,17 @@ def node(session: Session) -> str:
 
 @program("java", "javac", packages="default-jdk-headless")
 def java(session: Session) -> str:
-    """The compiler, then direct buffers and deflate in four threads."""
+    """The compiler, then direct buffers and deflate in four threads; a fault of its own."""
     session.run(["javac", "-d", ".", session.write("Work.java", JAVA)])
     return session.run(["java", "-Xmx256m", "-cp", ".", "Work"])
+
+
+@program("python3", packages="python3 libpython3-testsuite")
+def python(session: Session) -> str:
+    """CPython's own tests of faulthandler, whose children end by signals of all kinds."""
+    tests = ["-m", "unittest", "test.test_faulthandler"]
+    told = session.run(["env", "PYTHONMALLOC=malloc", "python3", *tests], errors=True)
+    return re.sub(r" in [0-9.]+s", "", told[told.rindex("Ran ") :])
 
 
 @program("php", packages="php-cli php-xml php-mbstring php-sqlite3")
