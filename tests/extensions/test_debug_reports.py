@@ -142,4 +142,4 @@ def test_guards(folder: Path, module: str, name: str) -> None:
     guards = {"PYSLAB_GUARD": "all", "PYTHONFAULTHANDLER": "1"}
     done = run(folder, module, [name], "pyslab.default_arena()", **guards)
     assert -11 == done.returncode, done.stderr
-    assert f"{folder}/program.py\", line 8 in user\n" in done.stderr
+    assert f'{folder}/program.py", line 8 in user\n' in done.stderr
