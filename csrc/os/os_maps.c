@@ -2,10 +2,10 @@
  *
  * What it is: os_symbol_find for a signal handler, where the C library's own search is forbidden:
  * it takes the loader's lock, which the interrupted thread may hold. It reads what the system
- * shows in /proc/self/maps, line by line.
- * What it is not: a finder of names. Lock: the caller's; the text lies in one static buffer.
+ * shows in /proc/self/maps, line by line, and then the symbols of the file (os_elf.h).
+ * Lock: the caller's; the text lies in one static buffer.
  */
-#include "os/os_stack.h"
+#include "os/os_elf.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,12 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ACCESS_BYTES 6u  /* " r-xp ", which stands before the offset */
 #define LINE_BYTES 4352u /* a path of 4095 bytes, and what stands before it */
 
 static struct {
     char line[LINE_BYTES];   /* that is being read; NUL-terminated when it is whole */
     char module[LINE_BYTES]; /* path of the mapping of the line before, and of what is found */
     uintptr_t module_start;  /* where the first mapping of that file begins */
+    uint64_t offset;         /* of the address in that file, once it is found */
 } maps;
 
 /* One line: "start-end access offset device inode path". True: the address is in its mapping. */
@@ -28,8 +30,9 @@ static bool line_has(uintptr_t address)
     uintptr_t start = strtoull(at, &at, 16), end = *at == '-' ? strtoull(at + 1, &at, 16) : 0;
     const char *path = strchr(maps.line, '/');
 
-    if (path == NULL)
+    if (path == NULL || strlen(at) < ACCESS_BYTES)
         return false;
+    maps.offset = strtoull(at + ACCESS_BYTES, NULL, 16) + (address - start);
     if (strcmp(path, maps.module) != 0) {
         memcpy(maps.module, path, strlen(path) + 1);
         maps.module_start = start;
@@ -70,7 +73,9 @@ bool os_symbol_find_plainly(uintptr_t address, struct os_symbol *out)
     found = fd >= 0 && lines_have(fd, address);
     if (fd >= 0)
         close(fd);
-    pthread_setcancelstate(state, NULL);
     *out = (struct os_symbol){.module = maps.module, .module_at = address - maps.module_start};
+    if (found && os_elf_address(maps.module, maps.offset, &out->module_at))
+        os_elf_name(maps.module, out);
+    pthread_setcancelstate(state, NULL);
     return found;
 }

@@ -2,6 +2,7 @@
 #include "os/os_stack.h"
 
 #include "base/compiler.h"
+#include "os/os_elf.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -71,6 +72,8 @@ bool os_module_has(const struct os_module *module, uintptr_t address)
 struct module_search {
     uintptr_t address;      /* an address of the module that is wanted */
     struct os_module found; /* its range, once it was met */
+    uintptr_t bias;         /* added to the addresses in its file */
+    bool is_program;        /* it is the program itself */
 };
 
 /* The range of a module's segments; *inside: whether the address is in one of them. */
@@ -92,6 +95,12 @@ static struct os_module module_range(const struct dl_phdr_info *info, uintptr_t 
     return module;
 }
 
+/* The program itself has no name in the loader's list. */
+static bool is_program(const struct dl_phdr_info *info)
+{
+    return info->dlpi_name == NULL || info->dlpi_name[0] == '\0';
+}
+
 static int module_is_it(struct dl_phdr_info *info, size_t bytes, void *context)
 {
     struct module_search *search = context;
@@ -99,8 +108,11 @@ static int module_is_it(struct dl_phdr_info *info, size_t bytes, void *context)
     struct os_module module = module_range(info, search->address, &inside);
 
     (void)bytes;
-    if (inside)
+    if (inside) {
         search->found = module;
+        search->bias = info->dlpi_addr;
+        search->is_program = is_program(info);
+    }
     return inside;
 }
 
@@ -122,7 +134,6 @@ struct module_visit {
     void *context;   /* with this */
 };
 
-/* The program itself has no name in the loader's list. */
 static int module_visit(struct dl_phdr_info *info, size_t bytes, void *context)
 {
     const struct module_visit *visit = context;
@@ -132,7 +143,7 @@ static int module_visit(struct dl_phdr_info *info, size_t bytes, void *context)
         .range = module_range(info, 0, &inside), .bias = info->dlpi_addr, .path = info->dlpi_name};
 
     (void)bytes;
-    if (info->dlpi_name == NULL || info->dlpi_name[0] == '\0') {
+    if (is_program(info)) {
         ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
 
         path[length > 0 ? length : 0] = '\0';
@@ -150,16 +161,36 @@ void os_modules_each(os_loaded_fn fn, void *context)
     dl_iterate_phdr(module_visit, &visit);
 }
 
-bool os_symbol_find(uintptr_t address, struct os_symbol *out)
+static bool symbol_find(uintptr_t address, struct os_symbol *out, struct module_search *search)
 {
     Dl_info info;
 
-    if (dladdr((const void *)address, &info) == 0 || info.dli_fname == NULL)
+    *search = (struct module_search){.address = address};
+    dl_iterate_phdr(module_is_it, search);
+    if (search->found.end == 0 || dladdr((const void *)address, &info) == 0 ||
+        info.dli_fname == NULL)
         return false;
-    *out = (struct os_symbol){.module = info.dli_fname,
-                              .module_at = address - (uintptr_t)info.dli_fbase,
-                              .name = info.dli_sname};
+    *out = (struct os_symbol){
+        .module = info.dli_fname, .module_at = address - search->bias, .name = info.dli_sname};
     if (info.dli_sname != NULL)
         out->name_offset = address - (uintptr_t)info.dli_saddr;
+    return true;
+}
+
+bool os_symbol_find(uintptr_t address, struct os_symbol *out)
+{
+    struct module_search search;
+
+    return symbol_find(address, out, &search);
+}
+
+bool os_symbol_find_any(uintptr_t address, struct os_symbol *out)
+{
+    struct module_search search;
+
+    if (!symbol_find(address, out, &search))
+        return false;
+    if (out->name == NULL)
+        os_elf_name(search.is_program ? "/proc/self/exe" : out->module, out);
     return true;
 }

@@ -3,8 +3,7 @@
  * What it is: return addresses of the calling thread, by the compiler's unwinder (libgcc_s, which
  * glibc's own backtrace() loads in the same way); the range of addresses of a loaded module (the
  * program or a library); and symbols, as far as a module exports them.
- * What it is not: a reader of debug information. A function that is not exported has a place in
- * its module, which addr2line turns into a line, but no name here.
+ * What it is not: a reader of debug information: addr2line turns a place in a module into a line.
  * Lock: none of ours. The C library may take the loader's, so callers hold no lock of the core.
  */
 #ifndef OS_OS_STACK_H
@@ -14,9 +13,10 @@
 
 struct os_symbol {
     const char *module;    /* path of the program or library; lives as long as it is loaded */
-    uintptr_t module_at;   /* the address, counted from the module's start */
-    const char *name;      /* the symbol that the address is in; NULL: none is exported */
+    uintptr_t module_at;   /* the address in the module's file, as addr2line takes it */
+    const char *name;      /* the symbol that the address is in; NULL: none is known */
     uintptr_t name_offset; /* the address, counted from that symbol */
+    char text[256];        /* room for the name, which is cut if it is longer */
 };
 
 struct os_module {
@@ -46,10 +46,14 @@ struct os_module os_module_of(uintptr_t address);
 struct os_module os_module_of_program(void);
 /* Calls fn for the program and each library that is loaded, under the loader's lock. */
 void os_modules_each(os_loaded_fn fn, void *context);
-/* False: the address is in no module, or in none that is still loaded. */
+/* False: the address is in no module, or in none that is still loaded. Functions that are not
+ * exported have no name. */
 bool os_symbol_find(uintptr_t address, struct os_symbol *out);
-/* The same for a signal handler: system calls only, and no name. out's module lasts until the next
- * call. One thread at a time. */
+/* The same, but other functions have names, too, which are read from the module's file; so it
+ * takes as long as some hundred reads. */
+bool os_symbol_find_any(uintptr_t address, struct os_symbol *out);
+/* The same for a signal handler: system calls only. out's module lasts until the next call. One
+ * thread at a time. */
 bool os_symbol_find_plainly(uintptr_t address, struct os_symbol *out);
 
 #endif

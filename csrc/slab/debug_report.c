@@ -148,7 +148,7 @@ static void put_stack(struct text *text, const pyslab_corruption *found, const c
         return;
     put(text, "  %s by\n", what);
     if (found->access == PYSLAB_ACCESS_NONE)
-        stack_print(stack, put_frame, text);
+        stack_print_named(stack, put_frame, text);
     else
         stack_print_plainly(stack, put_frame, text);
 }

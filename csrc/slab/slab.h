@@ -360,8 +360,10 @@ static always_inline uint64_t object_key_value(uint64_t secret, const void *p)
     return secret ^ (uint64_t)(uintptr_t)p;
 }
 
-/* Pops from the main sheaf of a class; NULL if it is empty or absent. */
-static always_inline void *sheaf_pop(struct sheaf_table *table, size_t class)
+/* Pops from the main sheaf of a class; NULL if it is empty or absent, or if is_good is not NULL and
+ * says no of the object that was freed last, which stays. */
+static always_inline void *sheaf_pop_good(struct sheaf_table *table, size_t class,
+                                          bool (*is_good)(const void *p))
 {
     struct sheaf_slot *slot = &table->slot[class];
     void **top = slot->top;
@@ -370,10 +372,17 @@ static always_inline void *sheaf_pop(struct sheaf_table *table, size_t class)
     if (unlikely(top == slot->bottom))
         return NULL;
     p = top[-1];
+    if (is_good != NULL && unlikely(!is_good(p)))
+        return NULL;
     slot->top = top - 1;
     slot->nr_allocs++;
     *object_key(p) = 0;
     return p;
+}
+
+static always_inline void *sheaf_pop(struct sheaf_table *table, size_t class)
+{
+    return sheaf_pop_good(table, class, NULL);
 }
 
 /* True if an object starts at this distance from the arena's base, where slabs are aligned to their

@@ -205,6 +205,11 @@ void stack_print(uint32_t id, stack_write write, void *context)
     print(id, os_symbol_find, write, context);
 }
 
+void stack_print_named(uint32_t id, stack_write write, void *context)
+{
+    print(id, os_symbol_find_any, write, context);
+}
+
 void stack_print_plainly(uint32_t id, stack_write write, void *context)
 {
     print(id, os_symbol_find_plainly, write, context);

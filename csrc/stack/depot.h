@@ -2,9 +2,9 @@
  *
  * What it is: the stack of the calling thread, Python's frames and C's, saved once for each
  * different one. Debugging keeps two such numbers beside each object; tracking keeps one.
- * What it is not: a debugger. C frames carry an address, and a symbol only if their module
- * exports it. Frames of the core itself are left out, and so are those of the interpreter and
- * of all that called it, if Python's frames are known: these say it better.
+ * What it is not: a debugger. C frames carry an address, and a symbol if their module tells it.
+ * Frames of the core itself are left out, and so are those of the interpreter and of all that
+ * called it, if Python's frames are known: these say it better.
  *
  * Data structure: a stack is an array of 16-byte frames in the store (store.h), the innermost
  * first: C's, then Python's. File and function names are numbers of texts in the same store, so
@@ -60,8 +60,10 @@ unsigned stack_frames(uint32_t id, struct stack_frame *out, unsigned max);
 size_t stack_line(const struct stack_frame *frame, char text[STACK_LINE_BYTES]);
 /* Gives write a line for each frame, indented by four spaces and ended. */
 void stack_print(uint32_t id, stack_write write, void *context);
-/* The same in a signal handler: calls of C are told by their places, without names. One thread at a
- * time. */
+/* The same with the names of functions that are not exported, too, which takes longer: a report of
+ * one error is worth it. */
+void stack_print_named(uint32_t id, stack_write write, void *context);
+/* The same in a signal handler: by system calls only. One thread at a time. */
 void stack_print_plainly(uint32_t id, stack_write write, void *context);
 
 #endif

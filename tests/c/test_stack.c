@@ -5,12 +5,15 @@
 #include "base/compiler.h"
 #include "base/fault.h"
 #include "base/lock.h"
+#include "os/os_elf.h"
 #include "os/os_heap.h"
 #include "stack/store.h"
 
 #include "check.h"
 
+#include <elf.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #define NR_THREADS 8u
 #define NR_NAMES 3000u
@@ -183,6 +186,66 @@ static void lines_name_the_place(void)
     EXPECT(strstr(line, "+0x") != NULL && strchr(line, '(') != NULL);
 }
 
+/* The name of a function that no table exports, by both ways of asking; the place is the same. */
+static void all_functions_have_names(void)
+{
+    uintptr_t address = (uintptr_t)save_there + 1;
+    struct os_symbol any, plain;
+
+    EXPECT(os_symbol_find_any(address, &any));
+    EXPECT(os_symbol_find_plainly(address, &plain));
+    EXPECT_EQ(strncmp(any.name, "save_there", strlen("save_there")), 0);
+    EXPECT_EQ(strcmp(any.name, plain.name), 0);
+    EXPECT_EQ(any.name_offset, 1);
+    EXPECT_EQ(plain.name_offset, 1);
+    EXPECT_EQ(any.module_at, plain.module_at);
+    EXPECT(!os_symbol_find_any(16, &any));
+    EXPECT(!os_symbol_find_plainly(16, &plain));
+}
+
+/* Overwrites some of the file's bytes by chance: of its head, or anywhere. */
+static void damage(int fd, off_t bytes, unsigned *random)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned at = (unsigned)rand_r(random) % (i < 4 ? 64u : (unsigned)bytes);
+        char byte = (char)rand_r(random);
+
+        EXPECT_EQ(pwrite(fd, &byte, 1, at < 16 ? 16 : (off_t)at), 1);
+    }
+}
+
+/* What a damaged file tells may be wrong; to read it does no harm, and names end. */
+static void damaged_files_are_survived(void)
+{
+    FILE *whole = fopen("/proc/self/exe", "r"), *copy = tmpfile();
+    char path[64], bytes[4096];
+    unsigned random = 1;
+    off_t length = 0;
+
+    EXPECT(whole != NULL && copy != NULL);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(copy));
+    for (unsigned round = 0; round < 100; round++) {
+        struct os_symbol symbol = {.module_at = (uintptr_t)rand_r(&random) % 100000};
+        uintptr_t address;
+        size_t got;
+
+        rewind(whole);
+        rewind(copy);
+        for (length = 0; (got = fread(bytes, 1, sizeof bytes, whole)) > 0; length += (off_t)got)
+            EXPECT_EQ(fwrite(bytes, 1, got, copy), got);
+        fflush(copy);
+        damage(fileno(copy), length, &random);
+        os_elf_name(path, &symbol);
+        (void)os_elf_address(path, (uint64_t)rand_r(&random), &address);
+        EXPECT(symbol.name == NULL || strlen(symbol.name) < sizeof symbol.text);
+    }
+    EXPECT_EQ(ftruncate(fileno(copy), (off_t)sizeof(Elf32_Ehdr) / 2), 0);
+    EXPECT(!os_elf_address(path, 0, &(uintptr_t){0}));
+    EXPECT(!os_elf_address("/nowhere", 0, &(uintptr_t){0}));
+    fclose(whole);
+    fclose(copy);
+}
+
 static void *save_all(void *names)
 {
     uint32_t *id = names;
@@ -303,6 +366,8 @@ static const struct test tests[] = {
     TEST(python_stacks_are_read_back),
     TEST(long_names_are_cut),
     TEST(lines_name_the_place),
+    TEST(all_functions_have_names),
+    TEST(damaged_files_are_survived),
     TEST(threads_agree),
     TEST(forked_children_save),
 #if PYSLAB_CHECK_LEVEL >= 1

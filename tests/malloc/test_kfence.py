@@ -16,10 +16,11 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is miss
 FRAME = r"    (\? \(\S+\+0x[0-9a-f]+\)|\w+\+0x[0-9a-f]+ \(\S+\))\n"
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A program that misuses blocks in the way that it is told."""
-    return compile_c(tmp_path_factory.mktemp("kfence"), "misused.c", "misused")
+@pytest.fixture(scope="module", params=["-pie", "-no-pie"])
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that misuses blocks in the way that it is told, at two kinds of addresses."""
+    folder = tmp_path_factory.mktemp("kfence")
+    return compile_c(folder, "misused.c", "misused", request.param, "-fPIE")
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,19 @@ def test_a_fault_is_found(program: Path, how: str, what: str, status: int) -> No
     done = run([program, how], "kfence=1ms")
     assert status == done.returncode, done.stderr
     assert re.search(rf"^pyslab: BUG kmalloc-112: {what}\n", done.stderr, re.MULTILINE)
-    assert re.search(rf"^  allocated by\n({FRAME})*    \? \(misused\+", done.stderr, re.MULTILINE)
+    assert re.search(rf"^  allocated by\n({FRAME})*    main\+0x", done.stderr, re.MULTILINE)
     assert (how == "after") == ("  freed by\n" in done.stderr)
+    if shutil.which("addr2line") is not None:
+        assert_addr2line_agrees(program, done.stderr)
+
+
+def assert_addr2line_agrees(program: Path, report: str) -> None:
+    """The places in the program are addresses that addr2line takes; it has the same names."""
+    told = re.findall(r"^    (\w+)\+0x\w+ \(misused\+(0x\w+)\)$", report, re.MULTILINE)
+    assert {"main"} <= {name for name, _ in told} <= {"main", "misuse", "_start"}, report
+    command = ["addr2line", "-f", "-e", str(program), *(place for _, place in told)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [name for name, _ in told] == done.stdout.splitlines()[::2]
 
 
 def test_a_good_program_runs(program: Path) -> None:

@@ -40,6 +40,7 @@ CALLS = {
     "pthread_create": ["clone3"],
     "pthread_join": ["futex"],
     "pthread_setname_np": ["prctl"],
+    "pread": ["pread64"],
     "process_vm_readv": ["process_vm_readv"],
     "pwrite": ["pwrite"],
     "raise": ["getpid", "gettid", "tgkill"],

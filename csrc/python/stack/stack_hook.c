@@ -33,8 +33,14 @@ static char *character_put(char *out, uint32_t c)
     return out + nr;
 }
 
-/* The text of a name, cut where it does not fit. Written by hand: nothing may be allocated here,
- * for the call may come from malloc, and the thread may not have the GIL. */
+/* Half of a pair of UTF-16: a string of Python may have one, a text may not. */
+static bool is_surrogate(uint32_t c)
+{
+    return c >= 0xd800 && c < 0xe000;
+}
+
+/* The text of a name, cut where it does not fit; "?" if it is none. Written by hand: nothing may be
+ * allocated here, for the call may come from malloc, and the thread may not have the GIL. */
 static const char *name_text(PyObject *name, char room[NAME_BYTES])
 {
     Py_ssize_t length = PyUnicode_GET_LENGTH(name);
@@ -42,8 +48,13 @@ static const char *name_text(PyObject *name, char room[NAME_BYTES])
 
     if (PyUnicode_IS_COMPACT_ASCII(name))
         return PyUnicode_DATA(name);
-    for (Py_ssize_t i = 0; i < length && at < room + NAME_BYTES - 4; i++)
-        at = character_put(at, PyUnicode_READ_CHAR(name, i));
+    for (Py_ssize_t i = 0; i < length && at < room + NAME_BYTES - 4; i++) {
+        uint32_t c = PyUnicode_READ_CHAR(name, i);
+
+        if (is_surrogate(c))
+            return "?";
+        at = character_put(at, c);
+    }
     *at = '\0';
     return room;
 }
