@@ -8,6 +8,7 @@
 #include <pyslab.h>
 
 #include "families.h"
+#include "no_gil.h"
 
 #include <pthread.h>
 
@@ -273,5 +274,5 @@ PyMODINIT_FUNC PyInit_client(void)
     if (pyslab_import() < 0)
         return NULL;
 #endif
-    return PyModule_Create(&definition);
+    return without_gil(PyModule_Create(&definition));
 }

@@ -6,6 +6,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <pyslab.h>
 
+#include "no_gil.h"
+
 #include <string.h>
 
 enum { GUARD = 0x5a };
@@ -52,5 +54,5 @@ PyMODINIT_FUNC PyInit_small(void);
 
 PyMODINIT_FUNC PyInit_small(void)
 {
-    return pyslab_import() < 0 ? NULL : PyModule_Create(&definition);
+    return pyslab_import() < 0 ? NULL : without_gil(PyModule_Create(&definition));
 }

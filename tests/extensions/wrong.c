@@ -4,6 +4,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <pyslab.h>
 
+#include "no_gil.h"
+
 #include <string.h>
 
 static pyslab_arena *arena;
@@ -293,5 +295,5 @@ PyMODINIT_FUNC PyInit_wrong(void)
     if (pyslab_import() < 0)
         return NULL;
     arena = pyslab_default_arena();
-    return PyModule_Create(&definition);
+    return without_gil(PyModule_Create(&definition));
 }

@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, freethreading_compatible=True
 """The errors of wrong.c that an extension in Cython makes as easily, each a function of its own."""
 
 from pyslab cimport (
