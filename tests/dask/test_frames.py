@@ -153,7 +153,7 @@ def test_another_process_reads_in_place(arena: Arena) -> None:
     [
         ({}, True),
         ({"host": "elsewhere"}, False),
-        ({"form": 0}, False),
+        ({"version": "0.9"}, False),
         ({"receives": False}, False),
         ({"host": ""}, False),
     ],
@@ -164,6 +164,16 @@ def test_who_is_sent_handles(other: dict[str, Any], agreed: bool) -> None:
     assert (link is not None) is agreed
     assert links.agree(mine, None) is None
     assert links.agree(None, mine) is None
+
+
+def test_of_two_versions_both_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Once a version, and only on one host: other hosts are sent bytes anyway."""
+    mine = links.announcement()
+    for _ in range(2):
+        assert links.agree(mine, {**mine, "version": "0.8"}) is None
+    assert links.agree(mine, {**mine, "version": "0.7", "host": "elsewhere"}) is None
+    [record] = [r for r in caplog.records if "Install the same version" in r.getMessage()]
+    assert "has pyslab 0.8" in record.getMessage()
 
 
 def test_ended_connections_take_their_handles_back(arena: Arena) -> None:

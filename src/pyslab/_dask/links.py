@@ -1,7 +1,8 @@
 """Which peers are sent handles, and what becomes of handles whose connection ended.
 
-Both sides of a connection say in Dask's handshake on which host they are, and which form of
-message they know (announcement()). If host and form are the same the connection gets a Link.
+Both sides of a connection say in Dask's handshake on which host they are, and which pyslab they
+have (announcement()). If both are the same the connection gets a Link. A heap can be opened by
+the version that made it alone, so of two versions on one host both are told, once.
 A host is a kernel that booted, a namespace of processes and a user: who shares these can open the
 heap of another by /proc. PYSLAB_DASK_HOST names it otherwise (to try out several hosts on one).
 
@@ -20,13 +21,13 @@ from collections import deque
 from functools import cache
 from typing import Any
 
+import pyslab
 from pyslab._core import ArraySender
 
 __all__ = ["Link", "agree", "announcement", "stop_receiving", "take_back"]
 
 logger = logging.getLogger("distributed.pyslab")
 
-_FORM = 1  # of messages: frames.py
 _REMEMBERED = 4096  # senders of a link; older ones are left to the heap's own rules for age
 _GRACE_S = 30.0  # a receiver may still read what has come before the connection ended
 
@@ -51,15 +52,29 @@ def _host() -> str:
 
 def announcement() -> dict[str, Any]:
     """Return what the handshake says of this process."""
-    return {"form": _FORM, "host": _host(), "receives": _receives}
+    return {"version": pyslab.__version__, "host": _host(), "receives": _receives}
 
 
 def agree(local: Any, remote: Any) -> Link | None:
     """Return the Link of a connection whose sides announced these; None: bytes only."""
     if not isinstance(local, dict) or not isinstance(remote, dict):
         return None
-    same = all(local.get(key) == remote.get(key) for key in ("form", "host"))
-    return Link() if same and local.get("host") and remote.get("receives") else None
+    if not local.get("host") or local["host"] != remote.get("host"):
+        return None
+    if local["version"] != remote.get("version"):
+        _tell_of_version(local["version"], remote.get("version"))
+        return None
+    return Link() if remote.get("receives") else None
+
+
+@cache
+def _tell_of_version(mine: str, other: str | None) -> None:
+    logger.warning(
+        "pyslab: arrays go as copies to and from a process of this host that has pyslab %s, where "
+        "this one has %s. Install the same version for all workers and clients.",
+        other or "of an unknown version",
+        mine,
+    )
 
 
 class Link:
