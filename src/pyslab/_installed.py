@@ -11,6 +11,9 @@ from pyslab._core import ffi, lib
 
 __all__ = ["api_address", "get_cmake_dir", "get_include", "get_pkgconfig_dir", "malloc_library"]
 
+_RECORDER = "libpyslab_record.so"
+_PROFILER = "libpyslab_profiler.so"
+WATCHERS = (_RECORDER, _PROFILER)  # of a malloc: they stand before it, or they would see nothing
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 
 
@@ -68,7 +71,7 @@ def malloc_library() -> str:
 
 def record_library() -> str:
     """Return the path of the library that `pyslab record` preloads; raises as malloc_library."""
-    return _in_lib("libpyslab_record.so")
+    return _in_lib(_RECORDER)
 
 
 def replay_program() -> str:
@@ -78,7 +81,7 @@ def replay_program() -> str:
 
 def profiler_library() -> str:
     """Return the path of the library that `pyslab profile` preloads; raises as malloc_library."""
-    return _in_lib("libpyslab_profiler.so")
+    return _in_lib(_PROFILER)
 
 
 def _in_lib(name: str) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pyslab.leaks import Leak, from_json, table
-from pyslab.run.child import NOT_FOUND, NOT_STARTED, exit_status
+from pyslab.run.child import NOT_FOUND, NOT_STARTED, exit_status, words_of
 
 __all__ = ["main"]
 
@@ -92,11 +92,8 @@ def _read(path: str) -> tuple[list[str], int]:
 
 def _command(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
     """Return what is to be run; make sure that the reports can be written."""
-    command: list[str] = options.command
-    if command[:1] == ["--"]:
-        command = command[1:]
-    if not command:
-        parser.error("no command: what is to run? (pyslab leaks -- python script.py)")
+    none = "no command: what is to run? (pyslab leaks -- python script.py)"
+    command = words_of(options, parser, none)
     if options.json is not None:
         try:
             with open(options.json, "w", encoding="utf-8"):

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from pyslab._installed import record_library
-from pyslab.run import NOT_FOUND, NOT_STARTED, start
+from pyslab.run import start
+from pyslab.run.child import NOT_FOUND, NOT_STARTED, words_of
 from pyslab.run.program import preload_obstacle
 
 __all__ = ["main", "record_environment"]
@@ -76,11 +77,8 @@ def main(argv: Sequence[str]) -> int:
     """Replace this process by the command; return an exit status only if that fails."""
     parser = _parser()
     options = parser.parse_args(argv)
-    command: list[str] = options.command
-    if command[:1] == ["--"]:
-        command = command[1:]
-    if not command:
-        parser.error("no command: what is to be recorded? (pyslab record -- COMMAND ...)")
+    none = "no command: what is to be recorded? (pyslab record -- COMMAND ...)"
+    command = words_of(options, parser, none)
     try:
         library = record_library()
         if options.force:

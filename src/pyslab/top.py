@@ -20,6 +20,7 @@ from pyslab._top.processes import Seen, UnseenError, look, publishers
 from pyslab._top.rates import used_pages
 from pyslab._top.table import SORTS, size
 from pyslab._top.view import View, as_data, plain
+from pyslab.run.child import NOT_FOUND, NOT_STARTED
 
 __all__ = ["main"]
 
@@ -147,7 +148,7 @@ def _run_command(command: list[str], view: View, once: bool, as_json: bool) -> i
         child = Child(command, quiet=not once)
     except OSError as error:
         print(f"pyslab top: {command[0]}: {error.strerror}", file=sys.stderr)
-        return 127 if isinstance(error, FileNotFoundError) else 126
+        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_STARTED
     with child:
         if once:
             return _once_of_child(view, child, as_json)

@@ -7,11 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import pyslab
+from pyslab._installed import profiler_library, record_library
 from pyslab.run import preload_environment
 from tests.utils import REPO
 
@@ -133,6 +135,13 @@ def test_environment() -> None:
     again = preload_environment(found, "/l.so", stats=True, hardened=True)
     assert "/l.so:/x.so:/y.so" == again["LD_PRELOAD"]
     assert "stats,hardened" == again["PYSLAB_MALLOC"]
+
+
+@pytest.mark.parametrize("watcher", [record_library, profiler_library])
+def test_who_watches_stands_first(watcher: Callable[[], str]) -> None:
+    """A recorder or profiler that is there stays before the malloc that it watches."""
+    found = preload_environment({"LD_PRELOAD": f"/x.so {watcher()}"}, "/l.so")
+    assert f"{watcher()}:/l.so:/x.so" == found["LD_PRELOAD"]
 
 
 # --- PYSLAB_MALLOC ----------------------------------------------------------------------

@@ -20,7 +20,7 @@ from pyslab._profile.block import EVERY, parse_every
 from pyslab._profile.records import MemoryProfile, merged
 from pyslab._profile.table import human
 from pyslab.run import preload_environment
-from pyslab.run.child import NOT_STARTED, exit_status
+from pyslab.run.child import NOT_FOUND, NOT_STARTED, exit_status, words_of
 
 __all__ = ["main"]
 
@@ -72,11 +72,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Make sure that there is something to do, and that the file can be written."""
-    if options.command[:1] == ["--"]:
-        del options.command[0]
-    if not options.command:
-        what = "PART" if options.convert else "COMMAND"
-        parser.error(f"no {what}: what is to be profiled? (pyslab profile -o run.pb.gz -- ls)")
+    what = "PART" if options.convert else "COMMAND"
+    none = f"no {what}: what is to be profiled? (pyslab profile -o run.pb.gz -- ls)"
+    options.command = words_of(options, parser, none)
     if options.output is not None:
         try:
             options.format = formats.format_of(options.output, options.format)
@@ -152,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
         status = exit_status("pyslab profile", options.command, environment)
         profile = _read(sorted(glob(os.path.join(folder, "*")), key=_begun))
     if not profile.processes:
-        if status not in (126, 127):
+        if status not in (NOT_FOUND, NOT_STARTED):
             text = "nothing was seen: it is statically linked, or runs with other rights"
             print(f"pyslab profile: {text}", file=sys.stderr)
         return status

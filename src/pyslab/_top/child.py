@@ -9,6 +9,7 @@ import tempfile
 from types import TracebackType
 
 from pyslab._top.processes import Seen, UnseenError, look
+from pyslab.run.child import as_shell
 
 __all__ = ["Child"]
 
@@ -60,4 +61,4 @@ class Child:
             self._output.seek(0)
             shutil.copyfileobj(self._output, sys.stdout.buffer)
             sys.stdout.flush()
-        return status if status >= 0 else 128 - status
+        return as_shell(status)

@@ -11,13 +11,9 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
-from pyslab._installed import malloc_library
+from pyslab._installed import WATCHERS, malloc_library
+from pyslab.run.child import NOT_FOUND, NOT_STARTED, words_of
 from pyslab.run.program import preload_obstacle
-
-NOT_FOUND = 127  # the shells' exit status for a command that is not there
-NOT_STARTED = 126  # and for one that is there but cannot be started
-# Libraries that watch a malloc come before it, or they would see nothing.
-_INTERPOSERS = ("libpyslab_record.so", "libpyslab_profile.so")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +57,7 @@ def preload_environment(
     """
     result = dict(environment)
     others = result.get("LD_PRELOAD", "").replace(":", " ").split()
-    first = [name for name in others if os.path.basename(name) in _INTERPOSERS]
+    first = [name for name in others if os.path.basename(name) in WATCHERS]
     rest = [name for name in others if name != library and name not in first]
     result["LD_PRELOAD"] = ":".join([*first, library, *rest])
     words = [word for word in result.get("PYSLAB_MALLOC", "").split(",") if word]
@@ -91,11 +87,7 @@ def main(argv: Sequence[str]) -> int:
     """Replace this process by the command; return an exit status only if that fails."""
     parser = _parser()
     options = parser.parse_args(argv)
-    command: list[str] = options.command
-    if command[:1] == ["--"]:
-        command = command[1:]
-    if not command:
-        parser.error("no command: what is to run? (pyslab run -- COMMAND ...)")
+    command = words_of(options, parser, "no command: what is to run? (pyslab run -- COMMAND ...)")
     try:
         library = malloc_library()
     except FileNotFoundError as error:

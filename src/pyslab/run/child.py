@@ -1,16 +1,30 @@
-"""Runs a program as a child to its end, for commands that have something to do afterwards."""
+"""What commands that run a program have in common: its words, its end as a child, its status."""
 
 from __future__ import annotations
 
+import argparse
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-__all__ = ["NOT_FOUND", "NOT_STARTED", "exit_status"]
+__all__ = ["NOT_FOUND", "NOT_STARTED", "as_shell", "exit_status", "words_of"]
 
 NOT_FOUND = 127  # the shells' exit status for a command that is not there
 NOT_STARTED = 126  # and for one that is there but cannot be started
+
+
+def words_of(options: argparse.Namespace, parser: argparse.ArgumentParser, none: str) -> list[str]:
+    """Return the words of options.command behind a leading "--"; none is told if there are none."""
+    words: list[str] = options.command[options.command[:1] == ["--"] :]
+    if not words:
+        parser.error(none)
+    return words
+
+
+def as_shell(returncode: int) -> int:
+    """Return the exit status that a shell gives a program with subprocess's returncode."""
+    return returncode if returncode >= 0 else 128 - returncode
 
 
 def _wait(command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -40,4 +54,4 @@ def exit_status(name: str, command: Sequence[str], environment: Mapping[str, str
         text = "command not found" if missing else str(error)
         print(f"{name}: {command[0]}: {text}", file=sys.stderr)
         return NOT_FOUND if missing else NOT_STARTED
-    return status if status >= 0 else 128 - status
+    return as_shell(status)
