@@ -5,6 +5,7 @@ of one that runs, `record` and `replay` compare allocators for it, `doctor` look
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import sys
 import sysconfig
@@ -78,58 +79,27 @@ _ANSWERS: dict[str, Callable[[], str]] = {
 _SHORT = {"-V": "--version", "-h": "--help"}
 
 
-def _bench(arguments: Sequence[str]) -> int:
-    from pyslab.bench import main as bench_main
-
-    return bench_main(list(arguments))
-
-
-def _run(arguments: Sequence[str]) -> int:
-    from pyslab.run import main as run_main
-
-    return run_main(arguments)
-
-
-def _leaks(arguments: Sequence[str]) -> int:
-    from pyslab.leaks_command import main as leaks_main
-
-    return leaks_main(arguments)
+# The module whose main(arguments) is the command; imported when it is wanted.
+_MODULES = {
+    "run": "pyslab.run",
+    "leaks": "pyslab.leaks_command",
+    "record": "pyslab.record",
+    "replay": "pyslab.replay",
+    "profile": "pyslab._profile.command",
+    "top": "pyslab.top",
+    "doctor": "pyslab.doctor",
+    "slabinfo": "pyslab.as_proc",
+    "bench": "pyslab.bench",
+}
+_COMMANDS = (*_MODULES, "help")
 
 
-def _record(arguments: Sequence[str]) -> int:
-    from pyslab.record import main as record_main
-
-    return record_main(arguments)
-
-
-def _replay(arguments: Sequence[str]) -> int:
-    from pyslab.replay import main as replay_main
-
-    return replay_main(arguments)
-
-
-def _profile(arguments: Sequence[str]) -> int:
-    from pyslab._profile.command import main as profile_main
-
-    return profile_main(arguments)
-
-
-def _top(arguments: Sequence[str]) -> int:
-    from pyslab.top import main as top_main
-
-    return top_main(arguments)
-
-
-def _doctor(arguments: Sequence[str]) -> int:
-    from pyslab.doctor import main as doctor_main
-
-    return doctor_main(arguments)
-
-
-def _slabinfo(arguments: Sequence[str]) -> int:
-    from pyslab.as_proc import main as slabinfo_main
-
-    return slabinfo_main(arguments)
+def _call(command: str, arguments: Sequence[str]) -> int:
+    """Run a command; return its exit status."""
+    if command == "help":
+        return _help(arguments)
+    status: int = importlib.import_module(_MODULES[command]).main(list(arguments))
+    return status
 
 
 def _help(arguments: Sequence[str]) -> int:
@@ -139,21 +109,7 @@ def _help(arguments: Sequence[str]) -> int:
         return 0
     if arguments[0] not in _COMMANDS:
         return _refuse(arguments[0])
-    return _COMMANDS[arguments[0]](["--help"])
-
-
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "run": _run,
-    "leaks": _leaks,
-    "record": _record,
-    "replay": _replay,
-    "profile": _profile,
-    "top": _top,
-    "doctor": _doctor,
-    "slabinfo": _slabinfo,
-    "bench": _bench,
-    "help": _help,
-}
+    return _call(arguments[0], ["--help"])
 
 
 def _refuse(argument: str) -> int:
@@ -190,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _USAGE_ERROR
     for answer in answers:
         print(_ANSWERS[answer]())
-    return 0 if answers else _COMMANDS[rest[0]](rest[1:])
+    return 0 if answers else _call(rest[0], rest[1:])
 
 
 if __name__ == "__main__":
