@@ -20,7 +20,7 @@ static size_t arena_granule(const pyslab_arena_options *options)
 {
     if (options->hugepages == PYSLAB_HUGEPAGES_REQUIRE && os_hugepage_bytes() != 0)
         return os_hugepage_bytes();
-    return os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+    return os_page_bytes();
 }
 
 /* The sizes of zones are used as they are, without rounding. Frames of high memory are mapped
@@ -82,10 +82,10 @@ static size_t arena_mapped_bytes(const pyslab_arena_options *options)
 static size_t arena_align(size_t bytes, unsigned max_order)
 {
     unsigned order = min_uint(order_for_pages(bytes >> PAGE_SHIFT), max_order);
-    size_t align = PAGE_SIZE << order;
+    size_t align = PAGE_SIZE << order, page = os_page_bytes();
 
-    if (align < os_page_bytes())
-        align = os_page_bytes();
+    if (align < page)
+        align = page;
     return bytes >= MIN_ARENA_ALIGN && align < MIN_ARENA_ALIGN ? MIN_ARENA_ALIGN : align;
 }
 
@@ -179,9 +179,7 @@ static int map_frames(struct pyslab_arena *arena, const pyslab_arena_options *op
 
 static size_t descs_bytes(void)
 {
-    size_t align = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
-
-    return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), align);
+    return (size_t)align_up(MAX_CACHES * sizeof(struct cache_desc), os_page_bytes());
 }
 
 /* Addresses without access behind the metadata. The system mostly places a mapping right below

@@ -33,7 +33,7 @@ static bool map_pool(struct kfence *k)
 {
     void *base;
 
-    k->page_bytes = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
+    k->page_bytes = os_page_bytes();
     k->bytes = 2 * ((size_t)k->nr + 1) * k->page_bytes;
     if (os_reserve(k->bytes, k->page_bytes, &base) != PYSLAB_OK)
         return false;

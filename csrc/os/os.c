@@ -183,7 +183,7 @@ size_t os_page_bytes(void)
 {
     long bytes = sysconf(_SC_PAGESIZE);
 
-    return bytes > 0 ? (size_t)bytes : PAGE_SIZE;
+    return bytes > (long)PAGE_SIZE ? (size_t)bytes : PAGE_SIZE;
 }
 
 size_t os_statm_page_bytes(void)

@@ -99,7 +99,7 @@ void os_command_line(char *out, size_t bytes);
 void os_stdio_hold(void);
 void os_stdio_release(void);
 void os_stdio_reset(void);
-/* Bytes of one host page. */
+/* Bytes of one host page: one frame, or several. */
 size_t os_page_bytes(void);
 /* What /proc/PID/statm counts in: the same, but for builds that pretend larger pages. */
 size_t os_statm_page_bytes(void);

@@ -21,9 +21,7 @@ uint32_t page_block_pages(const struct page *page)
 /* Each array starts at a page of the host, so that opening a part of one changes no other. */
 static size_t array_bytes(uint32_t nr_pages, size_t bytes_each)
 {
-    size_t align = os_page_bytes() > PAGE_SIZE ? os_page_bytes() : PAGE_SIZE;
-
-    return (size_t)align_up((uint64_t)nr_pages * bytes_each, align);
+    return (size_t)align_up((uint64_t)nr_pages * bytes_each, os_page_bytes());
 }
 
 size_t frame_map_record_bytes(uint32_t nr_pages)

@@ -25,7 +25,7 @@ int page_alloc_close(struct page_alloc *pa)
 slow_path int page_alloc_open_locked(struct page_alloc *pa, uint32_t end)
 {
     uint32_t step = min_uint(max_uint(pa->open_end / 8, LEAST_STEP), LARGEST_STEP);
-    uint32_t host = max_uint((uint32_t)(os_page_bytes() >> PAGE_SHIFT), 1);
+    uint32_t host = (uint32_t)(os_page_bytes() >> PAGE_SHIFT);
     uint32_t least = (uint32_t)align_up(end, host); /* the arena's end is one of a host page */
     uint32_t wanted = (uint32_t)align_up(min_uint(pa->open_end + step, pa->map.nr_mapped), host);
     char *start = pfn_to_virt(&pa->map, pa->open_end);

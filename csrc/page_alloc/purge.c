@@ -14,11 +14,7 @@
 /* The smallest block that the system takes: 0 unless its pages are larger than a frame. */
 static unsigned host_page_order(void)
 {
-    unsigned order = 0;
-
-    while (PAGE_SIZE << order < os_page_bytes())
-        order++;
-    return order;
+    return (unsigned)__builtin_ctzll(os_page_bytes() >> PAGE_SHIFT);
 }
 
 /* The lowest order that a block is taken from. Orders of which no block was taken lately go first;
