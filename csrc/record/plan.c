@@ -102,16 +102,20 @@ static struct plan_op op_of(enum plan_kind kind, uint32_t slot, uint64_t size)
     return op;
 }
 
+/* The array, with room for needed bytes: *room is how many it has. */
+static void *with_room(void *array, size_t *room, size_t needed)
+{
+    size_t before = *room;
+
+    if (needed <= before)
+        return array;
+    *room = before != 0 ? before * 2 : FIRST_ROOM;
+    return array != NULL ? room_grow(array, before, *room) : room_take(*room);
+}
+
 static void push(struct plan_thread *t, struct plan_op op)
 {
-    size_t needed = (t->nr + 1) * sizeof op;
-
-    if (needed > t->room) {
-        size_t room = t->room != 0 ? t->room * 2 : FIRST_ROOM;
-
-        t->ops = t->ops != NULL ? room_grow(t->ops, t->room, room) : room_take(room);
-        t->room = room;
-    }
+    t->ops = with_room(t->ops, &t->room, (t->nr + 1) * sizeof op);
     t->ops[t->nr++] = op;
 }
 
@@ -138,14 +142,8 @@ static uint32_t take_slot(struct maker *m, uint32_t thread)
 static void give_slot(struct maker *m, uint32_t thread, uint32_t slot)
 {
     struct plan_thread *t = &m->plan->threads[thread];
-    size_t needed = (t->nr_empty + 1) * sizeof slot;
 
-    if (needed > t->empty_room) {
-        size_t room = t->empty_room != 0 ? t->empty_room * 2 : FIRST_ROOM;
-
-        t->empty = t->empty != NULL ? room_grow(t->empty, t->empty_room, room) : room_take(room);
-        t->empty_room = room;
-    }
+    t->empty = with_room(t->empty, &t->empty_room, (t->nr_empty + 1) * sizeof slot);
     t->empty[t->nr_empty++] = slot;
 }
 
