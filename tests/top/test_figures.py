@@ -4,15 +4,13 @@ import os
 import random
 import re
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pyslab._top import figures, holders
 from pyslab._top.figures import DamagedError, read_figures
-from tests.top.targets import environment
+from tests.top.targets import IDLE, target
 from tests.utils import REPO
 
 
@@ -20,17 +18,6 @@ def _memory(data: bytes) -> int:
     fd = os.memfd_create("test", os.MFD_CLOEXEC)
     os.pwrite(fd, data, 0)
     return fd
-
-
-PROGRAM = """
-import sys, time, pyslab
-arena = pyslab.Arena("4MiB")
-held = [arena.kmalloc(nbytes) for nbytes in range(8, 4000, 100)]
-time.sleep(0.2)  # pictures are 100 ms apart
-held += [arena.kmalloc(64) for _ in range(2000)]
-print("ready", flush=True)
-sys.stdin.read()
-"""
 
 
 def _published(pid: int) -> bytes:
@@ -45,13 +32,8 @@ def _published(pid: int) -> bytes:
 @pytest.fixture(scope="module")
 def whole() -> bytes:
     """The figures of an arena in use, of a process of its own: this one may have many arenas."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment(), **pipes) as process:
-        assert process.stdout is not None
-        assert b"ready\n" == process.stdout.readline()
-        data = _published(process.pid)
-        process.kill()
-    return data
+    with target(IDLE) as process:
+        return _published(process.pid)
 
 
 def _outcome(data: bytes) -> str:
@@ -72,7 +54,7 @@ def test_whole_figures_are_read(whole: bytes) -> None:
         found = read_figures(fd)
     finally:
         os.close(fd)
-    assert [4 << 20] == [arena.size_bytes for arena in found.arenas]
+    assert [16 << 20] == [arena.size_bytes for arena in found.arenas]
 
 
 def test_layout_is_the_headers() -> None:
