@@ -143,6 +143,7 @@ static slow_path void publish(void *context, uint32_t now_ms)
 {
     struct pyslab_arena *arena = context;
     struct publish_picture *out;
+    uint64_t took_ns = 0; /* so it stays if there is no file, as in a child that was refused one */
 
     if (atomic_exchange_explicit(&arena->publish.busy, true, memory_order_acquire))
         return;
@@ -150,9 +151,10 @@ static slow_path void publish(void *context, uint32_t now_ms)
         out = publish_begin(arena->publish.place);
         if (out != NULL) {
             show_locked(arena, out);
-            store_relaxed(&arena->pages.show.due_ms, next_due(now_ms, out->took_ns));
+            took_ns = out->took_ns;
             publish_end(out);
         }
+        store_relaxed(&arena->pages.show.due_ms, next_due(now_ms, took_ns));
         thread_registry_unlock();
     }
     store_release(&arena->publish.busy, false);
