@@ -128,18 +128,6 @@ void barn_discard(struct kmem_cache *cache)
 
 /* --- underflow ---------------------------------------------------------- */
 
-/* Objects are popped from the end of a sheaf: turns those that were just taken from a slab round,
- * so that a fresh slab is handed out with rising addresses. */
-static void reverse(void **objects, uint32_t nr)
-{
-    for (uint32_t i = 0; i < nr / 2; i++) {
-        void *p = objects[i];
-
-        objects[i] = objects[nr - 1 - i];
-        objects[nr - 1 - i] = p;
-    }
-}
-
 /* How many objects to move between this sheaf and the slabs at once: half of it, or three quarters
  * of one that is as large as it gets without growing. */
 static uint32_t slab_batch_of(const struct kmem_cache *cache, const struct sheaf *sheaf)
@@ -175,7 +163,6 @@ static uint32_t fill_from_slabs_locked(struct kmem_cache *cache, struct sheaf_sl
 
     lock_assert_held(&cache->lock);
     nr = slab_take_locked(cache, slot->top, min_uint(slab_take_batch(cache, slot), room));
-    reverse(slot->top, nr);
     slot->top += nr;
     CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     return nr;
@@ -197,37 +184,42 @@ static struct sheaf *take_full(struct kmem_cache *cache, struct sheaf_slot *slot
 }
 
 /* Fills main with a full sheaf of the barn; false if it has none. pre: main is empty */
-static bool refill_from_barn(struct kmem_cache *cache, struct sheaf_slot *slot)
+static bool fill_from_barn_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    struct sheaf *full;
+    struct sheaf *full = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
 
-    CHECK(slot_nr(slot) == 0);
-    lock_acquire(&cache->lock);
-    full = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
-    if (full != NULL) {
-        cache->desc->supply[SUPPLY_BARN]++;
-        sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, take_full(cache, slot, full));
-    }
+    lock_assert_held(&cache->lock);
+    if (full == NULL)
+        return false;
+    cache->desc->supply[SUPPLY_BARN]++;
+    sheaf_list_push(&cache->barn.empty, &cache->barn.nr_empty, take_full(cache, slot, full));
     cache_recount_locked(cache);
-    lock_release(&cache->lock);
-    return full != NULL;
+    return true;
 }
 
-/* Fills main from the slabs; false if they have nothing free. pre: main is empty */
-static bool refill_from_slabs(struct kmem_cache *cache, struct sheaf_slot *slot)
+/* Fills main from the barn, or else from the slabs, for which it is made larger first; false if
+ * neither has anything free. pre: main is empty */
+static bool refill_from_cache(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
     struct slab_batch reaped;
-    uint32_t nr;
+    bool filled;
 
     CHECK(slot_nr(slot) == 0);
-    grow_main(cache, slot);
     slab_batch_init(&reaped);
     lock_acquire(&cache->lock);
-    nr = fill_from_slabs_locked(cache, slot);
-    slab_reap_locked(cache, &reaped);
+    filled = fill_from_barn_locked(cache, slot);
+    if (!filled && main_may_grow(cache, slot)) {
+        lock_release(&cache->lock);
+        grow_main(cache, slot);
+        lock_acquire(&cache->lock);
+    }
+    if (!filled) {
+        filled = fill_from_slabs_locked(cache, slot) != 0;
+        slab_reap_locked(cache, &reaped);
+    }
     lock_release(&cache->lock);
     slab_batch_free(cache, &reaped);
-    return nr != 0;
+    return filled;
 }
 
 /* Buys a slab and fills main from it; returns what slab_new does. */
@@ -305,7 +297,7 @@ static uint32_t refill(struct kmem_cache *cache, struct sheaf_slot *slot, uint32
         return 0;
     }
     flow_note_lacked(cache, slot);
-    if (refill_from_barn(cache, slot) || refill_from_slabs(cache, slot))
+    if (refill_from_cache(cache, slot))
         return 0;
     return refill_from_buddy(cache, slot, gfp);
 }
@@ -410,21 +402,17 @@ static void free_direct(struct kmem_cache *cache, void *p)
 
 /* Gives the spare to the barn, for an empty sheaf of the barn if it has one; false if the barn has
  * as many full ones as it may. pre: the spare is full, and not grown */
-static bool trade_full_spare(struct kmem_cache *cache, struct sheaf_slot *slot)
+static bool trade_spare_locked(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    bool traded = false;
-
+    lock_assert_held(&cache->lock);
     CHECK(slot->spare != NULL && slot->spare->nr == slot->spare->capacity);
     CHECK(!sheaf_is_grown(cache, slot->spare));
-    lock_acquire(&cache->lock);
-    if (cache->barn.nr_full < cache->max_full_sheaves) {
-        sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
-        slot->spare = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
-        traded = true;
-    }
+    if (cache->barn.nr_full >= cache->max_full_sheaves)
+        return false;
+    sheaf_list_push(&cache->barn.full, &cache->barn.nr_full, slot->spare);
+    slot->spare = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
     cache_recount_locked(cache);
-    lock_release(&cache->lock);
-    return traded;
+    return true;
 }
 
 /* The bottom nr objects of main are gone: closes the gap. In a large sheaf not all others move
@@ -473,65 +461,92 @@ static uint32_t give_oldest_locked(struct kmem_cache *cache, struct sheaf_slot *
     return sheaf->nr;
 }
 
+/* Gives the oldest objects of a full main back to their slabs; returns how many. The caller closes
+ * the gap. */
+static uint32_t flush_oldest_locked(struct kmem_cache *cache, struct sheaf_slot *slot,
+                                    struct slab_batch *batch)
+{
+    uint32_t nr = slab_batch_of(cache, slot_main(slot));
+
+    CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
+    slab_put_locked(cache, slot->bottom, nr, batch);
+    return nr;
+}
+
 /* A grown main stays with its thread; what it gives to the barn are its oldest objects, in a sheaf
- * of the barn's size. False if the barn has as many full sheaves as it may, or there is no memory
- * for one. pre: main is full, and grown */
-static bool trade_oldest(struct kmem_cache *cache, struct sheaf_slot *slot)
+ * of the barn's size. If the barn has as many full sheaves as it may, or there is no memory for
+ * one, they go to their slabs. pre: main is full, and grown */
+static void give_oldest(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
 {
     struct sheaf *part = NULL;
     bool lacks_sheaf;
     uint32_t nr;
 
     CHECK(slot->top == slot->limit && sheaf_is_grown(cache, slot_main(slot)));
-    do {
+    lock_acquire(&cache->lock);
+    nr = give_oldest_locked(cache, slot, &part, &lacks_sheaf);
+    if (lacks_sheaf) {
+        lock_release(&cache->lock);
+        part = sheaf_new(cache->sheaf_capacity);
         lock_acquire(&cache->lock);
         nr = give_oldest_locked(cache, slot, &part, &lacks_sheaf);
-        cache_recount_locked(cache);
-        lock_release(&cache->lock);
-    } while (lacks_sheaf && (part = sheaf_new(cache->sheaf_capacity)) != NULL);
+    }
+    if (nr == 0)
+        nr = flush_oldest_locked(cache, slot, batch);
+    cache_recount_locked(cache);
+    lock_release(&cache->lock);
     sheaf_delete(part);
     close_gap(slot, nr);
-    return nr != 0;
 }
 
-/* Gives the oldest objects of a full main back to their slabs. */
+/* Gives the full spare to the barn, or if that has as many as it may, the oldest objects of main to
+ * their slabs: false, and main has room now. pre: the spare has objects, main is full */
+static bool give_spare(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
+{
+    uint32_t nr = 0;
+    bool traded;
+
+    lock_acquire(&cache->lock);
+    traded = trade_spare_locked(cache, slot);
+    if (!traded)
+        nr = flush_oldest_locked(cache, slot, batch);
+    lock_release(&cache->lock);
+    close_gap(slot, nr);
+    return traded;
+}
+
+/* Gives the oldest objects of main back to their slabs. pre: main is full */
 static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
                          struct slab_batch *batch)
 {
-    uint32_t nr = slab_batch_of(cache, slot_main(slot));
+    uint32_t nr;
 
-    CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     lock_acquire(&cache->lock);
-    slab_put_locked(cache, slot->bottom, nr, batch);
+    nr = flush_oldest_locked(cache, slot, batch);
     lock_release(&cache->lock);
     close_gap(slot, nr);
-}
-
-/* Has main's objects go to the spare, or to the barn; false if there is no room for them. */
-static bool make_room_in_sheaves(struct kmem_cache *cache, struct sheaf_slot *slot)
-{
-    bool full = spare_has_objects(slot);
-
-    if (sheaf_is_grown(cache, slot_main(slot)))
-        return trade_oldest(cache, slot);
-    if (full && !trade_full_spare(cache, slot))
-        return false;
-    if (slot->spare == NULL)
-        slot->spare = sheaf_new(next_capacity(cache, slot_main(slot)));
-    if (slot->spare == NULL)
-        return false;
-    swap_spare(slot);
-    return true;
 }
 
 /* Makes room in main. Slabs that are to be freed are left in the batch until the caller has used
  * the room: their destructors may use the cache, and fill it again. pre: main is full */
 static void make_room(struct kmem_cache *cache, struct sheaf_slot *slot, struct slab_batch *batch)
 {
+    bool full = spare_has_objects(slot), grown = sheaf_is_grown(cache, slot_main(slot));
+
     CHECK(slot_main(slot) != NULL && slot->top == slot->limit);
-    if (spare_has_objects(slot) || sheaf_is_grown(cache, slot_main(slot)))
+    if (full || grown)
         flow_note_gave(cache);
-    if (!make_room_in_sheaves(cache, slot))
+    if (grown) {
+        give_oldest(cache, slot, batch);
+        return;
+    }
+    if (full && !give_spare(cache, slot, batch))
+        return;
+    if (slot->spare == NULL)
+        slot->spare = sheaf_new(next_capacity(cache, slot_main(slot)));
+    if (slot->spare != NULL)
+        swap_spare(slot);
+    else
         flush_oldest(cache, slot, batch);
 }
 

@@ -185,13 +185,18 @@ uint32_t next_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf
     return min_uint(2 * sheaf->capacity + 2, cache->sheaf_capacity);
 }
 
+bool main_may_grow(const struct kmem_cache *cache, struct sheaf_slot *slot)
+{
+    return slot_main(slot)->capacity < cache->sheaf_capacity;
+}
+
 void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot)
 {
-    uint32_t capacity = next_capacity(cache, slot_main(slot));
     struct sheaf *larger;
 
-    CHECK(slot_nr(slot) == 0);
-    if (capacity <= slot_main(slot)->capacity || (larger = sheaf_new(capacity)) == NULL)
+    CHECK(slot_nr(slot) == 0 && main_may_grow(cache, slot));
+    larger = sheaf_new(next_capacity(cache, slot_main(slot)));
+    if (larger == NULL)
         return;
     sheaf_delete(slot_exchange(slot, larger));
 }

@@ -219,31 +219,32 @@ void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn)
 /* --- batches of objects ------------------------------------------------- */
 
 /* Moves the bits of up to nr free objects, with the lowest addresses, to the caller: writes these
- * to objects and returns how many there are. Free objects mostly are neighbours. */
-static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
+ * below end, from the back, and returns how many there are. Free objects mostly are neighbours. */
+static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, void **end,
                                        uint32_t nr)
 {
     char *start = slab_object(cache, pfn, 0);
     size_t stride = cache->desc->stride;
-    uint32_t nr_words = slab_nr_words(cache->desc), taken = 0;
+    uint32_t nr_words = slab_nr_words(cache->desc), left = nr;
 
     lock_assert_held(&cache->lock);
-    for (uint32_t i = 0; taken < nr && i < nr_words; i++) {
+    for (uint32_t i = 0; left != 0 && i < nr_words; i++) {
         _Atomic uint64_t *place = slab_free_word(cache, pfn, i);
         uint64_t word = load_relaxed(place);
 
         if (word == 0)
             continue;
-        while (word != 0 && taken < nr) {
-            uint32_t at, run = bits_take_run(&word, nr - taken, &at);
+        while (word != 0 && left != 0) {
+            uint32_t at, run = bits_take_run(&word, left, &at);
             char *p = start + (64 * i + at) * stride;
 
+            left -= run;
             for (; run > 0; run--, p += stride)
-                objects[taken++] = p;
+                *--end = p;
         }
         store_relaxed(place, word);
     }
-    return taken;
+    return nr - left;
 }
 
 /* A program has written to the free object p, or freed it twice. */
@@ -265,27 +266,29 @@ bool object_may_leave(const struct kmem_cache *cache, void *p)
     return false;
 }
 
-/* Programs may have written to some of these objects while they were free in their slab: keeps
- * only the others, and returns how many these are. The rest stays in use for ever. */
-static uint32_t keep_marked(const struct kmem_cache *cache, void **objects, uint32_t nr)
+/* Programs may have written to some of the nr objects below end while they were free in their
+ * slab: keeps only the others, and returns how many these are. The rest stays in use for ever. */
+static uint32_t keep_marked(const struct kmem_cache *cache, void **end, uint32_t nr)
 {
     uint32_t kept = 0;
 
-    for (uint32_t i = 0; i < nr; i++) {
-        if (likely(object_is_marked(cache, objects[i])))
-            objects[kept++] = objects[i];
+    for (uint32_t i = 1; i <= nr; i++) {
+        void *p = *(end - i);
+
+        if (likely(object_is_marked(cache, p)))
+            *(end - ++kept) = p;
         else
-            report(cache, objects[i]);
+            report(cache, p);
     }
     return kept;
 }
 
-/* Takes up to nr objects off one slab; returns how many. */
-static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, void **objects,
+/* Takes up to nr objects off one slab, and writes them below end; returns how many. */
+static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, void **end,
                                       uint32_t nr)
 {
     struct page *page = pfn_to_page(&cache->owner->map, pfn);
-    uint32_t taken = slab_clear_bits_locked(cache, pfn, objects, nr);
+    uint32_t taken = slab_clear_bits_locked(cache, pfn, end, nr);
 
     lock_assert_held(&cache->lock);
     CHECK(taken <= cache->desc->objects_per_slab - page->slab.inuse);
@@ -296,12 +299,12 @@ static uint32_t slab_take_from_locked(struct kmem_cache *cache, uint32_t pfn, vo
     else if (page->slab.list == SLAB_EMPTY)
         slab_move_locked(cache, pfn, SLAB_PARTIAL);
     if (cache_is_watched(cache)) {
-        objects_watch(cache, objects, taken, true);
+        objects_watch(cache, end - taken, taken, true);
         return taken;
     }
     if (cache->owner->pops_are_checked || cache->debug != NULL)
         return taken; /* debug_alloc looks itself */
-    return keep_marked(cache, objects, taken);
+    return keep_marked(cache, end, taken);
 }
 
 /* Notes that an empty slab is about to be used: how many are left matters to slab_reap_locked. */
@@ -333,8 +336,10 @@ uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr)
         } else if (pfn_to_page(&cache->owner->map, pfn)->slab.inuse != 0) {
             desc->supply[SUPPLY_PARTIAL]++;
         }
-        taken += slab_take_from_locked(cache, pfn, objects + taken, nr - taken);
+        taken += slab_take_from_locked(cache, pfn, objects + nr - taken, nr - taken);
     }
+    if (taken < nr)
+        memmove(objects, objects + nr - taken, taken * sizeof objects[0]);
     cache_recount_locked(cache);
     return taken;
 }
@@ -412,8 +417,54 @@ static bool is_slab_of(const struct kmem_cache *cache, const struct page *page)
            page->slab.cache_id == cache->id;
 }
 
+/* So many objects have these bits, and none has another's. */
+static inline bool bits_are_distinct(uint64_t bits, uint32_t nr)
+{
+    return nr == 1 || (uint32_t)__builtin_popcountll(bits) == nr;
+}
+
+/* Some of these objects of one word are free already, or twice among them: reports these. Returns
+ * how many they are. start: of their slab */
+static slow_path uint32_t report_doubles(const struct kmem_cache *cache, uint64_t word,
+                                         const char *start, void *const *objects, uint32_t nr)
+{
+    uint32_t doubles = 0;
+
+    for (uint32_t i = 0; i < nr; i++) {
+        size_t offset = (size_t)((char *)objects[i] - start);
+        uint64_t bit = (uint64_t)1 << object_index(cache, offset) % 64;
+
+        if ((word & bit) != 0) {
+            report(cache, objects[i]);
+            doubles++;
+        }
+        word |= bit;
+    }
+    return doubles;
+}
+
+/* The free bits of the first objects that lie in these bytes, whose bits are all in one word; *nr,
+ * the most there may be, becomes how many they are. */
+static uint64_t bits_of_run(const struct kmem_cache *cache, const char *start, size_t bytes,
+                            void *const *objects, uint32_t *nr)
+{
+    void *const *p = objects, *const *end = objects + *nr;
+    uint64_t bits = 0, index_mul = cache->index_mul;
+
+    for (; p < end; p++) {
+        size_t offset = (size_t)((const char *)*p - start);
+
+        if (offset >= bytes)
+            break;
+        bits |= (uint64_t)1 << (offset * index_mul >> 32) % 64;
+    }
+    *nr = (uint32_t)(p - objects);
+    return bits;
+}
+
 /* Sets the bits of the first objects, as many as are of this slab, at most nr; *nr_back: those that
- * were not free in it already. Returns how many are of the slab. */
+ * were not free in it already. Returns how many are of the slab. Objects that follow each other
+ * mostly are of the same word, or of different slabs. */
 static uint32_t slab_set_bits_locked(struct kmem_cache *cache, uint32_t pfn, void *const *objects,
                                      uint32_t nr, uint32_t *nr_back)
 {
@@ -424,23 +475,25 @@ static uint32_t slab_set_bits_locked(struct kmem_cache *cache, uint32_t pfn, voi
 
     lock_assert_held(&cache->lock);
     while (offset < slab_bytes) {
-        uint32_t index = object_index(cache, offset), at = index / 64;
+        uint32_t index = object_index(cache, offset), at = index / 64, first = done++, more;
         _Atomic uint64_t *place = slab_free_word(cache, pfn, at);
-        uint64_t word = load_relaxed(place);
+        uint64_t word = load_relaxed(place), bits = (uint64_t)1 << index % 64;
 
-        do {
-            uint64_t bit = (uint64_t)1 << index % 64;
+        CHECK(slab_cache_of(cache->owner, objects[first]) == cache);
+        offset = done < nr ? (size_t)((char *)objects[done] - start) : slab_bytes;
+        if (offset < slab_bytes) {
+            size_t word_bytes = 64 * cache->desc->stride, from = at * word_bytes,
+                   rest = slab_bytes - from;
 
-            CHECK(slab_cache_of(cache->owner, objects[done]) == cache);
-            if (unlikely((word & bit) != 0)) {
-                report(cache, objects[done]);
-                doubles++;
-            }
-            word |= bit;
-            offset = ++done < nr ? (size_t)((char *)objects[done] - start) : slab_bytes;
-            index = object_index(cache, offset);
-        } while (offset < slab_bytes && index / 64 == at);
-        store_relaxed(place, word);
+            more = nr - done;
+            bits |= bits_of_run(cache, start + from, rest < word_bytes ? rest : word_bytes,
+                                objects + done, &more);
+            done += more;
+            offset = done < nr ? (size_t)((char *)objects[done] - start) : slab_bytes;
+        }
+        if (unlikely((word & bits) != 0 || !bits_are_distinct(bits, done - first)))
+            doubles += report_doubles(cache, word, start, objects + first, done - first);
+        store_relaxed(place, word | bits);
     }
     *nr_back = done - doubles;
     return done;

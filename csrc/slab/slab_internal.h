@@ -62,7 +62,8 @@ void slab_add_locked(struct kmem_cache *cache, uint32_t pfn);
  * which nothing was taken since goes to the empty list. */
 void slab_settle_locked(struct kmem_cache *cache, uint32_t pfn);
 /* Takes up to nr objects, from partial slabs first and then from empty ones; returns how many.
- * They are still marked free. */
+ * They are still marked free. Those of a slab have falling addresses, because sheaves are popped
+ * from the end: so a fresh slab is handed out with rising ones. */
 uint32_t slab_take_locked(struct kmem_cache *cache, void **objects, uint32_t nr);
 /* Returns objects, which are marked free, to their slabs. A slab that becomes empty thereby
  * stays while the cache has fewer than max_empty_slabs of them, or no more slabs than were
@@ -237,7 +238,10 @@ uint32_t table_grown_bytes(struct slab_alloc *sa, struct sheaf_table *table);
 /* The capacity of the sheaf that follows one which was too small, so that its thread had to go to
  * the slabs: about twice as large, up to sheaf_capacity. */
 uint32_t next_capacity(const struct kmem_cache *cache, const struct sheaf *sheaf);
-/* Puts a larger sheaf in the place of main, up to sheaf_capacity. pre: main is empty */
+/* False if main is as large as it gets without growing beyond sheaf_capacity. */
+bool main_may_grow(const struct kmem_cache *cache, struct sheaf_slot *slot);
+/* Puts a larger sheaf in the place of main, up to sheaf_capacity. pre: main is empty, and may
+ * grow */
 void grow_main(struct kmem_cache *cache, struct sheaf_slot *slot);
 /* Notes that this thread has more objects than its sheaves hold, and gives some away. */
 void flow_note_gave(struct kmem_cache *cache);

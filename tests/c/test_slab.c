@@ -220,7 +220,18 @@ static bool in_pattern(uint32_t i)
     return i % 3 == 1 || (i >= 60 && i < 70) || (i >= 128 && i < 320) || i == 511;
 }
 
-/* Free objects are taken with rising addresses, each once, however many at a time. */
+static void turn_round(void **p, uint32_t nr)
+{
+    for (uint32_t i = 0; i < nr / 2; i++) {
+        void *first = p[i];
+
+        p[i] = p[nr - 1 - i];
+        p[nr - 1 - i] = first;
+    }
+}
+
+/* Free objects are taken from the lowest address up, each once, however many at a time; of what is
+ * taken at once the lowest comes last. */
 static void holes_are_taken_from_the_lowest(void)
 {
     static const uint32_t batches[] = {1, 2, 7, 64, 65, 512};
@@ -238,8 +249,10 @@ static void holes_are_taken_from_the_lowest(void)
             if (in_pattern(i))
                 EXPECT_EQ(cache_free(cache, (char *)objects[0] + 8 * i), PYSLAB_OK);
         lock_acquire(&cache->lock);
-        while ((got = slab_take_locked(cache, taken + nr, min_uint(batches[b], 512 - nr))) != 0)
+        while ((got = slab_take_locked(cache, taken + nr, min_uint(batches[b], 512 - nr))) != 0) {
+            turn_round(taken + nr, got);
             nr += got;
+        }
         for (uint32_t i = 0, n = 0; i < 512; i++)
             if (in_pattern(i))
                 EXPECT(n < nr && taken[n++] == (char *)objects[0] + 8 * i);
