@@ -266,6 +266,51 @@ static void holes_are_taken_from_the_lowest(void)
     }
 }
 
+static const void *reported[8];
+static unsigned nr_reported;
+
+static void note_reported(const void *p)
+{
+    reported[nr_reported++ % ARRAY_SIZE(reported)] = p;
+}
+
+/* An object that is given back twice, in one batch or after it, beside others of its word, of other
+ * words and of other slabs: told each time, and counted once. */
+static void doubles_in_a_batch_are_told(void)
+{
+    static const uint32_t before[] = {4, 5}, batch[] = {100, 7, 4, 6, 7, 511, 600, 7, 100};
+    static const uint32_t told[] = {4, 7, 7, 100};
+    void *objects_back[ARRAY_SIZE(batch)];
+    struct slab_rig rig;
+    struct kmem_cache *cache;
+
+    slab_rig_begin(&rig, 1024, 10);
+    rig.sa.on_corruption = note_reported;
+    cache = slab_rig_cache(&rig, 8, 0);
+    take(cache, 0, 1024);
+    nr_reported = 0;
+    lock_acquire(&cache->lock);
+    for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
+        object_set_mark(cache, objects[before[i]]);
+        slab_put_locked(cache, &objects[before[i]], 1, NULL);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(batch); i++) {
+        objects_back[i] = objects[batch[i]];
+        object_set_mark(cache, objects_back[i]);
+    }
+    slab_put_locked(cache, objects_back, ARRAY_SIZE(batch), NULL);
+    EXPECT_EQ(cache->desc->nr_inuse, 1024 - 7); /* 4 to 7, 100, 511, 600 */
+    EXPECT_EQ(nr_reported, ARRAY_SIZE(told));
+    for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+        EXPECT(reported[i] == objects[told[i]]);
+    lock_release(&cache->lock);
+    for (uint32_t i = 0; i < 1024; i++)
+        if ((i < 4 || i > 7) && i != 100 && i != 511 && i != 600)
+            EXPECT_EQ(cache_free(cache, objects[i]), PYSLAB_OK);
+    EXPECT_EQ(slab_rig_stats(cache).live_objects, 0);
+    slab_rig_end(&rig);
+}
+
 /* --- bulk, shrink, destroy ---------------------------------------------- */
 
 /* All objects or none: a request beyond the arena leaves nothing live. */
@@ -396,6 +441,7 @@ static const struct test tests[] = {
     TEST(destroy_busy_then_ok),
     TEST(ids_above_the_class_map),
     TEST(holes_are_taken_from_the_lowest),
+    TEST(doubles_in_a_batch_are_told),
 };
 
 TEST_MAIN(tests)
