@@ -191,6 +191,14 @@ def missing_python(text: str) -> list[str]:
 # --- prose -----------------------------------------------------------------------
 
 
+def first_paragraph(text: str, words: str) -> str:
+    """Return the paragraph, list item or row that is the first with one of the words, or ""."""
+    plain = re.sub(r"(?<=\n\n)(?: {4,}.*\n)+", "", without_code(text))
+    plain = re.sub(r"^#.*$|`[^`\n]*`|!\[[^\]]*\]", "", plain, flags=re.MULTILINE)
+    parts = re.split(r"\n\s*\n|\n(?=\||[-*] |\d+\. )", plain)
+    return next((part for part in parts if re.search(rf"\b(?:{words})\b", part, re.I)), "")
+
+
 def sentences(text: str) -> list[str]:
     """Return the sentences of a page's paragraphs and lists."""
     paragraphs = [""]

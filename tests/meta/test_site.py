@@ -187,3 +187,63 @@ def test_pictures_of_a_notebook_are_on_the_page() -> None:
     [part] = cells.run(plot, names)
     assert part["png"]
     assert "seconds" in part["alt"]
+
+
+GLOSSARY = """\
+| **arena** | one large piece, see [a](b.md) | [arena](arena.md) |
+| **sheaf** *(kernel)* | a `thread`'s array | [slab](slab.md) |
+| **owner** | who made it | [sharing](sharing.md) |
+| **red zone** | bytes around an object |
+| **zone** | a range | [zones](zones.md) |
+"""
+
+
+@pytest.mark.usefixtures("_tools")
+def test_words_of_the_glossary_are_known() -> None:
+    """Meanings are plain text; words that plain English has too are left out."""
+    from docs_site import terms
+
+    found = terms.meanings(GLOSSARY)
+    assert ["arena", "sheaf", "red zone", "zone"] == list(found)
+    assert "one large piece, see a" == found["arena"]
+    assert "a thread's array" == found["sheaf"]
+    assert "word-red-zone" == terms.anchor("red zone")
+
+
+@pytest.mark.usefixtures("_tools")
+@pytest.mark.parametrize(
+    ("word", "text", "match"),
+    [
+        ("sheaf", "its two sheaves", "sheaves"),
+        ("sheaf", "Sheaf and barn", "Sheaf"),
+        ("zone", "a red zone of a zone", "zone"),
+        ("arena", "pyslab.arena sub-arena arenas/x", None),
+    ],
+)
+def test_words_are_found_in_prose(word: str, text: str, match: str | None) -> None:
+    """The plural and the capital too; no part of a name, of a path or of another word."""
+    from docs_site import terms
+
+    found = terms.pattern(word).search(text)
+    assert match == (found and found[0])
+    if word == "zone":
+        assert found is not None
+        assert text.rindex("zone") == found.start()
+
+
+SHEAF_PAGES = [
+    page
+    for page in sorted(DOCS.rglob("*.md"))
+    if page.name != "glossary.md" and documents.first_paragraph(_read(page), "sheaf|sheaves|barns?")
+]
+
+
+@pytest.mark.parametrize("page", SHEAF_PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_sheaves_and_barns_are_explained(page: Path) -> None:
+    """Where a page first has one of these words, it stands in bold, or a link explains it."""
+    for words in ("sheaf|sheaves", "barns?"):
+        found = documents.first_paragraph(_read(page), words)
+        bold = rf"\*[^*]*\b(?:{words})\b[^*]*\*"
+        link = r"\]\([\w./-]*(?:glossary|slab|sheaves|allocation)\.md"
+        explained = re.search(f"{bold}|{link}", found, re.I)
+        assert not found or explained, found
