@@ -83,7 +83,7 @@ def _folders(name: str) -> list[Path]:
 @functools.cache
 def _words() -> set[str]:
     """Return every word of the sources; pages and these tests do not bear witness."""
-    words: set[str] = set()
+    words = set(re.findall(r"\w+", (REPO / "CMakeLists.txt").read_text(encoding="utf-8")))
     for path in files():
         if path.suffix in ENDINGS and path.suffix != ".md" and path.parent != REPO / "tests/meta":
             words.update(re.findall(r"\w+", path.read_text(encoding="utf-8")))
