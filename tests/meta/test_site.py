@@ -109,6 +109,21 @@ def test_every_exception_is_listed() -> None:
     assert [] == [name for name in names if f"\n| `{name}`" not in page]
 
 
+def test_every_code_of_c_is_listed() -> None:
+    """docs/c-api.md has a row for each enum pyslab_error, with the exception that Python raises."""
+    codes = re.findall(
+        r"^    (PYSLAB_E[A-Z]+) = -", _read(REPO / "csrc/include/pyslab/types.h"), re.M
+    )
+    rows = dict(
+        re.findall(r"^\| `(PYSLAB_E\w+)` \| .* \| `(\w+)`.*\|$", _read(DOCS / "c-api.md"), re.M)
+    )
+    assert len(codes) > 10
+    assert sorted(codes) == sorted(rows)
+    assert [] == [
+        name for name in rows.values() if name not in {"ValueError", *pyslab.errors.__all__}
+    ]
+
+
 def test_every_name_of_python_is_on_the_page() -> None:
     """docs/reference/python.md and modules.md show each public name of pyslab."""
     pages = _read(DOCS / "reference" / "python.md") + _read(DOCS / "reference" / "modules.md")
