@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,17 @@ def without_wheel(classifiers: list[str], made: list[str]) -> list[str]:
     return lines
 
 
+def unlike_the_tree(packed: Iterable[str], tracked: Iterable[str]) -> list[str]:
+    """Return what an sdist has and git has not, and what it lacks, a line for each file.
+
+    packed: names in the sdist, which has one folder at its top. PKG-INFO is made with it.
+    """
+    names = {name.partition("/")[2] for name in packed} - {"PKG-INFO", ""}
+    known = set(tracked)
+    lines = [f"the sdist has {name}, which git does not know" for name in names - known]
+    return sorted(lines + [f"the sdist lacks {name}" for name in known - names])
+
+
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(REPO), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -115,6 +127,13 @@ def _collect(version: str) -> int:
     made = sorted(DIST.glob(f"pyslab_alloc-{version}*"))
     if not made:
         print(f"release: dist/ has nothing of {version}: make wheels", file=sys.stderr)
+        return 1
+    with tarfile.open(DIST / f"pyslab_alloc-{version}.tar.gz") as sdist:
+        packed = [member.name for member in sdist if member.isfile() or member.issym()]
+    wrong = unlike_the_tree(packed, _git("ls-files").splitlines())
+    for line in wrong:
+        print(f"release: {line}", file=sys.stderr)
+    if wrong:
         return 1
     changelog = (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
     (DIST / names["notes"]).write_text(

@@ -127,7 +127,7 @@ static size_t format_report(char *text, size_t bytes)
     length = snprintf(
         text, bytes,
         "pyslab: malloc of process %ld\n"
-        "  objects    %12llu live, %llu KiB; %llu handed out; %llu on sheaves\n"
+        "  objects    %12llu live, %llu KiB; %llu handed out; %llu free, kept at hand\n"
         "  slabs      %12llu KiB\n"
         "  large      %12llu KiB in %llu blocks\n"
         "  quarantine %12llu KiB in %llu objects; %llu KiB in %llu blocks\n"

@@ -28,6 +28,10 @@ def unusable_index(nr_free: Sequence[int], order: int) -> int:
 
     0: all of it can; 1000: none, or nothing is free (unusable_free_index).
     Raises ValueError for a negative number.
+
+    >>> from pyslab import extfrag
+    >>> extfrag.unusable_index((4, 2), 1)  # 4 of 8 free frames are no pair
+    500
     """
     _check(nr_free, order)
     free = _free_frames(nr_free)
@@ -40,6 +44,10 @@ def fragmentation_index(nr_free: Sequence[int], order: int) -> int:
     Towards 0: for want of memory; towards 1000: because free memory is in small pieces.
     -1000: a block fits, so it would not fail. 0: nothing is free. Few blocks too small
     for the request give values down to -500. Raises ValueError for a negative number.
+
+    >>> from pyslab import extfrag
+    >>> extfrag.fragmentation_index((4, 0), 1)
+    250
     """
     _check(nr_free, order)
     blocks = sum(nr_free)
@@ -69,6 +77,10 @@ def unusable_text(records: Iterable[BuddyInfo]) -> str:
     """Return debugfs' extfrag/unusable_index: a line per zone, a d.ddd per order.
 
     Raises ValueError for a negative count.
+
+    >>> from pyslab import extfrag
+    >>> print(extfrag.unusable_text(arena.buddy_info()))
+    Node 0, zone   NORMAL 0.000 ...
     """
     return _text(unusable_index, 5, records)
 
@@ -78,5 +90,9 @@ def extfrag_text(records: Iterable[BuddyInfo]) -> str:
 
     Unlike the kernel's, a value between -1 and 0 is a number: -0.500, not 0.-500.
     Raises ValueError for a negative count.
+
+    >>> from pyslab import extfrag
+    >>> print(extfrag.extfrag_text(arena.buddy_info()))
+    Node 0, zone   NORMAL -1.000 ...
     """
     return _text(fragmentation_index, 6, records)

@@ -89,7 +89,11 @@ def _lost_line(lost: int) -> str:
 
 
 def report(title: str, leaks: Sequence[Leak], lost: int = 0) -> str:
-    """Return the text of a warning: the title, the sums, and the ten largest places."""
+    """Return the text of a warning: the title, the sums, and the ten largest places.
+
+    >>> print(pyslab.leaks.report("mine", []))
+    mine with 0 bytes in 0 allocations from 0 places still in use:...
+    """
     lines = [f"{title} with {_summary(leaks)} still in use:"]
     lines += [f"  {leak}".replace("\n", "\n  ") for leak in leaks[:_MOST_PLACES]]
     if len(leaks) > _MOST_PLACES:
@@ -100,7 +104,11 @@ def report(title: str, leaks: Sequence[Leak], lost: int = 0) -> str:
 
 
 def table(leaks: Sequence[Leak], lost: int = 0) -> str:
-    """Return a row for each place, its calls below one another."""
+    """Return a row for each place, its calls below one another.
+
+    >>> print(pyslab.leaks.table([]))
+    0 bytes in 0 allocations from 0 places...
+    """
     rows = [("bytes", "count", "allocated at")]
     for leak in leaks:
         calls = [str(frame) for frame in leak.allocated_at] or ["?"]
@@ -114,11 +122,19 @@ def table(leaks: Sequence[Leak], lost: int = 0) -> str:
 
 
 def to_json(leaks: Sequence[Leak], **more: Any) -> str:
-    """Return one line with the places, and with more facts by name; from_json() reads it."""
+    """Return one line with the places, and with more facts by name; from_json() reads it.
+
+    >>> pyslab.leaks.to_json([], name="mine")
+    '{"name": "mine", "leaks": []}'
+    """
     return json.dumps({**more, "leaks": [dataclasses.astuple(leak) for leak in leaks]})
 
 
 def from_json(line: str) -> tuple[list[Leak], dict[str, Any]]:
-    """Return the places of a line of to_json(), and the other facts."""
+    """Return the places of a line of to_json(), and the other facts.
+
+    >>> pyslab.leaks.from_json('{"name": "mine", "leaks": []}')
+    ([], {'name': 'mine'})
+    """
     facts: dict[str, Any] = json.loads(line)
     return leaks_of(facts.pop("leaks")), facts

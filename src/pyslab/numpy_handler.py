@@ -9,7 +9,7 @@ An array keeps the handler it was made with, and with it the arena's memory: it 
 the ``with``, after ``arena.close()`` and in any thread.
 
 >>> with arena.numpy_allocator():
-...     total = a * b + c  # temporaries and result are arena memory
+...     total = np.ones(1000) * 2 + 1  # temporaries and result are arena memory
 
 Not here: arrays over one Buffer (Arena.empty() and its kin); the C functions
 (csrc/python/numpy/).
@@ -66,6 +66,9 @@ def install(
 
     Raises ArenaClosedError; ValueError for another scope or fallback; TypeError; ImportError
     without NumPy.
+
+    >>> _ = pyslab.numpy_handler.install(arena)
+    >>> pyslab.numpy_handler.uninstall()
     """
     global _installed
     if scope not in ("context", "process"):
@@ -90,6 +93,8 @@ def uninstall() -> None:
     Existing arrays stay as they are: those of a process-wide installation go back to their arena
     when they go. Threads that installed an arena for themselves keep it. Without an install()
     it does nothing.
+
+    >>> pyslab.numpy_handler.uninstall()  # nothing was installed
     """
     global _installed
     if _installed is not None:
@@ -103,6 +108,7 @@ def initializer(arena: Arena | None = None, fallback: hints.Fallback | None = No
 
     Without an arena, fallback is that of the installed one.
 
+    >>> from concurrent.futures import ThreadPoolExecutor
     >>> pool = ThreadPoolExecutor(initializer=pyslab.numpy_handler.initializer)
     """
     if arena is None and _installed is not None:
@@ -118,5 +124,11 @@ def last_refusal() -> str | None:
     The text says what was asked, what the zones have free, and a hint; None: nothing was refused.
     NumPy's MemoryError says none of this. ``with arena.numpy_allocator()`` adds it as a note;
     where an arena is installed, this function tells.
+
+    >>> import contextlib
+    >>> with contextlib.suppress(MemoryError), pyslab.Arena("1MiB").numpy_allocator():
+    ...     np.ones(1_000_000)
+    >>> print(pyslab.numpy_handler.last_refusal())
+    cannot allocate 8000000 bytes...
     """
     return _numpy_refusal.get(None)

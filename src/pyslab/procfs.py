@@ -171,7 +171,12 @@ class SlabInfo:
 
 
 def buddyinfo_text(records: Iterable[BuddyInfo]) -> str:
-    """Return /proc/buddyinfo: a line per zone, a column per order."""
+    """Return /proc/buddyinfo: a line per zone, a column per order.
+
+    >>> from pyslab import procfs
+    >>> print(procfs.buddyinfo_text(arena.buddy_info()))
+    Node 0, zone   NORMAL ...
+    """
     return "".join(
         f"Node {info.node}, zone {info.zone:>8} {''.join(f'{nr:6d} ' for nr in info.nr_free)}\n"
         for info in records
@@ -179,12 +184,22 @@ def buddyinfo_text(records: Iterable[BuddyInfo]) -> str:
 
 
 def vmstat_text(counters: Mapping[str, int]) -> str:
-    """Return /proc/vmstat: a line per counter, in the mapping's order."""
+    """Return /proc/vmstat: a line per counter, in the mapping's order.
+
+    >>> from pyslab import procfs
+    >>> print(procfs.vmstat_text({"nr_free_pages": 3}))
+    nr_free_pages 3...
+    """
     return "".join(f"{name} {value}\n" for name, value in counters.items())
 
 
 def slabinfo_text(records: Iterable[SlabInfo]) -> str:
-    """Return /proc/slabinfo: the header and a row of 16 words per cache."""
+    """Return /proc/slabinfo: the header and a row of 16 words per cache.
+
+    >>> from pyslab import procfs
+    >>> print(procfs.slabinfo_text(arena.slab_info()))
+    slabinfo - version: 2.1...
+    """
     return SLABINFO_HEADER + "".join(map(_slabinfo_row, records))
 
 
@@ -203,6 +218,10 @@ def slab_info(cache: CacheStats) -> SlabInfo:
     Unlike the kernel's, active_objs does not count objects cached per thread, and
     active_slabs does not count slabs without a live or cached object. White space in the
     name becomes underscores, for the readers split at it.
+
+    >>> from pyslab import procfs
+    >>> procfs.slab_info(arena.caches()[0]).name
+    'kmalloc-16'
     """
     slabs = cache.nr_full + cache.nr_partial + cache.nr_empty
     return SlabInfo(
@@ -222,7 +241,12 @@ def slab_info(cache: CacheStats) -> SlabInfo:
 
 
 def zoneinfo_text(records: Iterable[ZoneInfo]) -> str:
-    """Return /proc/zoneinfo: a block of lines per zone."""
+    """Return /proc/zoneinfo: a block of lines per zone.
+
+    >>> from pyslab import procfs
+    >>> print(procfs.zoneinfo_text(arena.zone_info()))
+    Node 0, zone   NORMAL...
+    """
     return "".join(map(_zoneinfo_block, records))
 
 

@@ -29,7 +29,12 @@ _VMSTAT = r"(\S+) (\d+)"
 
 
 def parse_buddyinfo(text: str) -> tuple[BuddyInfo, ...]:
-    """Return the records of /proc/buddyinfo, a line each."""
+    """Return the records of /proc/buddyinfo, a line each.
+
+    >>> from pyslab import procfs_parse
+    >>> procfs_parse.parse_buddyinfo(arena.buddyinfo())[0].zone
+    'NORMAL'
+    """
 
     def record(line: str) -> BuddyInfo:
         node, zone, columns = _match(_BUDDYINFO, line)
@@ -39,12 +44,22 @@ def parse_buddyinfo(text: str) -> tuple[BuddyInfo, ...]:
 
 
 def parse_vmstat(text: str) -> dict[str, int]:
-    """Return the counters of /proc/vmstat, in its order."""
+    """Return the counters of /proc/vmstat, in its order.
+
+    >>> from pyslab import procfs_parse
+    >>> procfs_parse.parse_vmstat(arena.vmstat())["nr_free_pages"]
+    16384
+    """
     return {name: int(value) for name, value in (_match(_VMSTAT, ln) for ln in _lines(text))}
 
 
 def parse_slabinfo(text: str) -> tuple[SlabInfo, ...]:
-    """Return the rows of /proc/slabinfo, version 2.1."""
+    """Return the rows of /proc/slabinfo, version 2.1.
+
+    >>> from pyslab import procfs_parse
+    >>> procfs_parse.parse_slabinfo(arena.slabinfo())[0].name
+    'kmalloc-16'
+    """
     if not text.startswith(SLABINFO_HEADER):
         raise ValueError(f"not slabinfo version 2.1: {text[:60]!r}")
 
@@ -56,7 +71,12 @@ def parse_slabinfo(text: str) -> tuple[SlabInfo, ...]:
 
 
 def parse_zoneinfo(text: str) -> tuple[ZoneInfo, ...]:
-    """Return the records of /proc/zoneinfo, one per zone, those without frames included."""
+    """Return the records of /proc/zoneinfo, one per zone, those without frames included.
+
+    >>> from pyslab import procfs_parse
+    >>> procfs_parse.parse_zoneinfo(arena.zoneinfo())[0].zone
+    'NORMAL'
+    """
     reader = _Reader(_lines(text))
     records = []
     while reader:

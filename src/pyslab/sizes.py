@@ -44,7 +44,11 @@ def _are_digits(text: str) -> bool:
 
 
 def format_bytes(nbytes: int) -> str:
-    """Return nbytes in the largest binary unit that leaves at least one whole of it."""
+    """Return nbytes in the largest binary unit that leaves at least one whole of it.
+
+    >>> pyslab.sizes.format_bytes(65536)
+    '64 KiB'
+    """
     size = float(nbytes)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:

@@ -29,7 +29,12 @@ def _order_for(nbytes: int) -> int:
 
 
 def min_partial(size: int) -> int:
-    """Return how many empty slabs a node keeps: half the size's log2, 5 to 10."""
+    """Return how many empty slabs a node keeps: half the size's log2, 5 to 10.
+
+    >>> from pyslab import slab_limits
+    >>> slab_limits.min_partial(256)
+    5
+    """
     _check_positive("size", size)
     return min(max((size.bit_length() - 1) // 2, 5), 10)
 
@@ -38,6 +43,10 @@ def cpu_partial(size: int) -> int:
     """Return the free objects a CPU's partial slabs may hold (set_cpu_partial).
 
     As in the file cpu_partial of a cache without debug flags; one with them has 0.
+
+    >>> from pyslab import slab_limits
+    >>> slab_limits.cpu_partial(256)
+    52
     """
     _check_positive("size", size)
     return next((nr for least, nr in _CPU_PARTIAL if size >= least), 120)
@@ -47,6 +56,10 @@ def cpu_partial_slabs(size: int, nr_objects: int) -> int:
     """Return the same limit in slabs of nr_objects, taken to be half full.
 
     The kernel keeps this limit; slabs_cpu_partial shows the slabs held at the moment.
+
+    >>> from pyslab import slab_limits
+    >>> slab_limits.cpu_partial_slabs(256, 16)
+    7
     """
     _check_positive("nr_objects", nr_objects)
     return -(-2 * cpu_partial(size) // nr_objects)
@@ -58,6 +71,10 @@ def slab_order(size: int, nr_cpus: int, max_order: int = 3) -> int:
     The least order up to max_order that holds 4 * (fls(nr_cpus) + 1) objects, or as many
     as max_order holds, and wastes at most 1/16 of the slab, else 1/8, 1/4, 1/2; failing
     that, the least order that holds one object.
+
+    >>> from pyslab import slab_limits
+    >>> slab_limits.slab_order(256, 8)
+    1
     """
     _check_positive("size", size)
     _check_positive("nr_cpus", nr_cpus)
@@ -74,6 +91,11 @@ def slab_order(size: int, nr_cpus: int, max_order: int = 3) -> int:
 
 
 def objects_per_slab(size: int, order: int) -> int:
-    """Return how many objects a slab of this order holds; 0 if not even one."""
+    """Return how many objects a slab of this order holds; 0 if not even one.
+
+    >>> from pyslab import slab_limits
+    >>> slab_limits.objects_per_slab(256, 0)
+    16
+    """
     _check_positive("size", size)
     return (PAGE_SIZE << order) // size

@@ -133,7 +133,13 @@ class StatisticsBlock:
         return self._usage is not None and not self._ended
 
     def snapshot(self) -> Statistics:
-        """Return all six figures of one moment. Raises RuntimeError before the block."""
+        """Return all six figures of one moment. Raises RuntimeError before the block.
+
+        >>> with arena.statistics() as block:
+        ...     buf = arena.kmalloc(100)
+        >>> block.snapshot().current_bytes
+        112
+        """
         if self._usage is None:
             raise RuntimeError("the statistics block was not entered")
         return Statistics(*self._usage.read())

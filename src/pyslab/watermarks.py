@@ -72,6 +72,10 @@ def min_free_kbytes(lowmem_pages: int) -> int:
 
     sqrt(16 * lowmem KiB), 128 to 262144 (calculate_min_free_kbytes): 16 MiB keep 512 KiB,
     1 GiB 4096. Raises ValueError for a negative number.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.min_free_kbytes(262144)
+    4096
     """
     _check_not_negative("lowmem_pages", lowmem_pages)
     return min(max(math.isqrt(lowmem_pages * _FRAME_KIB * 16), 128), 262144)
@@ -83,6 +87,10 @@ def khugepaged_min_free_kbytes(nr_zones: int, lowmem_pages: int) -> int:
     For each of nr_zones populated zones with addresses: two pageblocks of 512 frames, and
     one per pair of migrate types; at most 5 % of the lowmem_pages frames in all
     (set_recommended_min_free_kbytes). Raises ValueError for a negative number.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.khugepaged_min_free_kbytes(1, 262144)
+    22528
     """
     _check_not_negative("nr_zones and lowmem_pages", nr_zones, lowmem_pages)
     blocks = nr_zones * (2 + _MIGRATE_KINDS * _MIGRATE_KINDS)
@@ -102,6 +110,10 @@ def zone_watermarks(
     watermark_scale_factor: least distance of the marks, in 1/10000 of the zone.
 
     Raises ValueError for sequences of unequal length and for negative numbers.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.zone_watermarks([262144], [False], 4096)[0].min
+    1024
     """
     _check_not_negative("managed frames", *managed)
     _check_not_negative("a setting", min_free_kbytes, watermark_scale_factor)
@@ -127,6 +139,10 @@ def lowmem_reserves(managed: Sequence[int], ratios: Sequence[int]) -> tuple[tupl
     (setup_per_zone_lowmem_reserve).
 
     Raises ValueError for sequences of unequal length and for negative numbers.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.lowmem_reserves((1024, 4096), (256, 32))
+    ((0, 16), (0, 0))
     """
     _check_not_negative("managed frames", *managed)
     _check_not_negative("a reserve ratio", *ratios)
@@ -144,6 +160,10 @@ def zone_batchsize(managed: int) -> int:
 
     A quarter of managed/1024 or of 1 MiB, as 2**n - 1, at least 1 (zone_batchsize).
     Raises ValueError for a negative number.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.zone_batchsize(262144)
+    63
     """
     _check_not_negative("managed frames", managed)
     quarter = max(min(managed // 1024, (1 << 20) // PAGE_SIZE) // 4, 1)
@@ -155,6 +175,10 @@ def zone_high_min(low: int, batch: int, nr_cpus: int) -> int:
 
     The low watermark shared by nr_cpus, at least four batches.
     Raises ValueError for no CPU or a negative number.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.zone_high_min(1000, 63, 2)
+    500
     """
     return _share(low, batch, nr_cpus)
 
@@ -165,6 +189,10 @@ def zone_high_max(managed: int, batch: int, nr_cpus: int, fraction: int = _HIGH_
     1/fraction of the zone shared by nr_cpus, at least four batches. A host that sets
     vm.percpu_pagelist_high_fraction uses it as the fraction, for high_min as well.
     Raises ValueError for no CPU, a fraction below 1 or a negative number.
+
+    >>> from pyslab import watermarks
+    >>> watermarks.zone_high_max(262144, 63, 2)
+    16384
     """
     if fraction < 1:
         raise ValueError(f"a fraction is at least 1, got {fraction}")

@@ -105,7 +105,7 @@ def test_split_and_merge(tmp_path: Path) -> None:
 
 
 def test_the_line_with_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest place at the peak is the one that the page says."""
+    """The two largest places at the peak are those that the page says."""
     monkeypatch.setenv("PYTHONMALLOC", "malloc")
     _write(tmp_path, "report.py")
     output = _run(
@@ -115,3 +115,4 @@ def test_the_line_with_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
     rows = output.partition("where\n")[2].splitlines()
     assert "read_rows" in "".join(rows[:3])
+    assert "as_table" in "".join(rows[2:6])

@@ -83,7 +83,7 @@ def _folders(name: str) -> list[Path]:
 @functools.cache
 def _words() -> set[str]:
     """Return every word of the sources; pages and these tests do not bear witness."""
-    words: set[str] = set()
+    words = set(re.findall(r"\w+", (REPO / "CMakeLists.txt").read_text(encoding="utf-8")))
     for path in files():
         if path.suffix in ENDINGS and path.suffix != ".md" and path.parent != REPO / "tests/meta":
             words.update(re.findall(r"\w+", path.read_text(encoding="utf-8")))
@@ -189,6 +189,14 @@ def missing_python(text: str) -> list[str]:
 
 
 # --- prose -----------------------------------------------------------------------
+
+
+def first_paragraph(text: str, words: str) -> str:
+    """Return the paragraph, list item or row that is the first with one of the words, or ""."""
+    plain = re.sub(r"(?<=\n\n)(?: {4,}.*\n)+", "", without_code(text))
+    plain = re.sub(r"^#.*$|`[^`\n]*`|!\[[^\]]*\]", "", plain, flags=re.MULTILINE)
+    parts = re.split(r"\n\s*\n|\n(?=\||[-*] |\d+\. )", plain)
+    return next((part for part in parts if re.search(rf"\b(?:{words})\b", part, re.I)), "")
 
 
 def sentences(text: str) -> list[str]:

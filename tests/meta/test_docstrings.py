@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
@@ -42,6 +43,10 @@ def test_methods_have_signatures(kind: type) -> None:
 # What an example would not explain better: exceptions, records of figures (their fields are
 # explained), and what needs a second process (docs/sharing.md and the tutorial show those).
 _NEED_TWO = {"Heap", "SharedClient", "SharedHolders", "attach", "open_handle", "share_numpy"}
+# What needs a second process, a package or a right that not every machine has, or C's memory.
+_NEED_MORE = {"attach", "open_handle", "share_numpy", "Heap.detach", "Heap.kfree", "Heap.reap"}
+_NEED_MORE |= {"arrow.read_ipc", "as_proc.main", "as_proc.run", "as_proc.run_texts"}
+_NEED_MORE |= {"leaks.leaks_of"}
 _NO_EXAMPLE = _NEED_TWO | {"Leak", "MemoryRecord", "SlabCounts", "SupplyCounts", "ZonePolicy"}
 
 
@@ -105,6 +110,32 @@ def test_every_name_has_an_example_that_is_true(name: str) -> None:
     assert "" == _failures(text)
 
 
+def _callables() -> "dict[str, object]":
+    """Return the public functions and methods below the names of pyslab, and of its modules."""
+    names = _public_names().public_names()
+    return {
+        name: value
+        for name, value in names.items()
+        if callable(value) and not inspect.isclass(value) and name not in _NEED_MORE
+    }
+
+
+def _public_names() -> ModuleType:
+    """Return tools/public_names.py as a module."""
+    path = str(REPO / "tools")
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    return importlib.import_module("public_names")
+
+
+@pytest.mark.parametrize("name", sorted(_callables()))
+def test_every_call_has_an_example_that_is_true(name: str) -> None:
+    """The text of each method and of each module's function has one, too."""
+    text = inspect.getdoc(_callables()[name]) or ""
+    assert ">>> " in text
+    assert "" == _failures(text)
+
+
 def _failures(text: str) -> str:
     """Run the examples of a text beside an arena; return what went wrong."""
     np = pytest.importorskip("numpy")
@@ -116,10 +147,9 @@ def _failures(text: str) -> str:
     return "".join(report)
 
 
-def test_every_name_tells_since_when(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_name_tells_since_when() -> None:
     """What 1.0 had is in a file, and is still there; what came later says "Since 1.1."."""
-    monkeypatch.setattr(sys, "path", [str(REPO / "tools"), *sys.path])
-    public_names = importlib.import_module("public_names")
+    public_names = _public_names()
     names, first = public_names.public_names(), public_names.first_names()
     assert len(first) > 300
     later = {name: inspect.getdoc(names[name]) or "" for name in set(names) - first}

@@ -67,3 +67,14 @@ def test_what_could_not_be_made_is_told(release: ModuleType) -> None:
     assert ["aarch64: no wheel for Python 3.10, 3.11"] == told
     made.append("p-1-cp311-cp311-manylinux_2_27_aarch64.whl")
     assert ["aarch64: no wheel for Python 3.10"] == release.without_wheel(pythons, made)
+
+
+def test_strange_files_in_the_sdist_are_told(release: ModuleType) -> None:
+    """What git does not know, and what is missing; the metadata belong there."""
+    packed = ["p-1/PKG-INFO", "p-1/README.md", "p-1/src/left_over.py"]
+    told = release.unlike_the_tree(packed, ["README.md", "src/pyslab/__init__.py"])
+    assert [
+        "the sdist has src/left_over.py, which git does not know",
+        "the sdist lacks src/pyslab/__init__.py",
+    ] == told
+    assert [] == release.unlike_the_tree(packed[:2], ["README.md"])

@@ -32,25 +32,65 @@ def test_every_example_is_listed() -> None:
     assert sorted(there) == sorted(listed)
 
 
-def _variables() -> set[str]:
-    """Return the variables of the environment that the sources read."""
-    found: set[str] = set()
-    for path in documents.files():
-        text = _read(path) if path.suffix in {".py", ".c", ".h"} else ""
-        if path.is_relative_to(REPO / "src") or path.is_relative_to(REPO / "tools"):
-            found.update(re.findall(r'environ(?:\.get\(|\[)"(PYSLAB_\w+)"', text))
-        elif path.is_relative_to(REPO / "csrc"):
-            found.update(re.findall(r'#define VARIABLE "(PYSLAB_\w+)"', text))
-            found.update(re.findall(r'(?:os_environment|getenv)\("(PYSLAB_\w+)"', text))
-    return found
+SETTINGS = DOCS / "reference" / "settings.md"
+
+
+def _part(heading: str) -> str:
+    """Return what stands below a heading of the page of settings."""
+    return _read(SETTINGS).split(f"\n## {heading}\n")[1].partition("\n## ")[0]
+
+
+def _sources(folder: str) -> str:
+    """Return the text of all C and Python of a folder."""
+    paths = [path for path in documents.files() if path.is_relative_to(REPO / folder)]
+    return "\n".join(_read(path) for path in paths if path.suffix in {".py", ".c", ".h"})
 
 
 def test_every_variable_is_listed() -> None:
-    """docs/reference/settings.md has a row for each PYSLAB_ variable that is read."""
-    listed = re.findall(r"^\| `(PYSLAB_\w+)` \|", _read(DOCS / "reference" / "settings.md"), re.M)
-    variables = _variables()
-    assert {"PYSLAB_DEBUG", "PYSLAB_MALLOC", "PYSLAB_TRACK"} <= variables
-    assert variables <= set(listed)
+    """Each PYSLAB_ variable that a program reads has a row, and each row is of one that is read.
+
+    In the sources such a name stands in quotes, and no other does.
+    """
+    rows = re.findall(r"^\| (`PYSLAB_.*?`) \|", _part("Environment variables"), re.M)
+    listed = set(re.findall(r"PYSLAB_[A-Z_]+", " ".join(rows)))
+    read = re.compile(r"""["'](PYSLAB_[A-Z_]+)["']""")
+    variables = {name for folder in ("src", "csrc") for name in read.findall(_sources(folder))}
+    assert {"PYSLAB_DEBUG", "PYSLAB_MALLOC", "PYSLAB_INIT_ON_FREE"} <= variables
+    assert variables == listed
+    assert set(read.findall(_sources("tools"))) - variables <= {"PYSLAB_PYTHONS"}
+
+
+def test_variables_of_others_are_listed() -> None:
+    """Whatever else the package reads of the environment is told, but for the search path."""
+    read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', _sources("src")))
+    others = {name for name in read if not name.startswith("PYSLAB_")} - {"PATH"}
+    assert "NO_COLOR" in others
+    assert [] == [name for name in sorted(others) if f"`{name}`" not in _read(SETTINGS)]
+
+
+def test_every_setting_of_the_build_is_listed() -> None:
+    """Each option and cached variable of CMakeLists.txt has a row."""
+    text = _read(REPO / "CMakeLists.txt")
+    options = re.findall(r"^option\((PYSLAB_\w+) |^set\((PYSLAB_\w+) \S+ CACHE ", text, re.M)
+    names = {one or other for one, other in options}
+    listed = re.findall(r"^\| `(PYSLAB_\w+)` \|", _part("When pyslab is built"), re.M)
+    assert len(names) > 5
+    assert names == set(listed)
+
+
+def test_every_macro_of_the_header_is_listed() -> None:
+    """What the header asks for by #ifdef is on the page, but for what only pyslab's build sets."""
+    include = REPO / "csrc" / "include"
+    text = "\n".join(_read(path) for path in sorted(include.rglob("*.h*")))
+    asked = {
+        name
+        for line in re.findall(r"^#(?:if|ifdef|ifndef|elif) .*(?:\n(?<=\\\n).*)*", text, re.M)
+        for name in re.findall(r"PYSLAB_[A-Z_]+", line)
+    }
+    defined = set(re.findall(r"^#\s*define (PYSLAB_[A-Z_]+)", text, re.M))
+    internal = {"PYSLAB_CDEF", "PYSLAB_CORE", "PYSLAB_PROTOTYPES"}
+    rows = set(re.findall(r"PYSLAB_[A-Z_]+", _part("When an extension is compiled")))
+    assert asked - internal - (defined - rows) == rows
 
 
 def test_every_word_of_the_malloc_library_is_listed() -> None:
@@ -67,6 +107,21 @@ def test_every_exception_is_listed() -> None:
     page = _read(DOCS / "reference" / "errors.md")
     names = [name for name in pyslab.errors.__all__ if name != "PyslabError"]
     assert [] == [name for name in names if f"\n| `{name}`" not in page]
+
+
+def test_every_code_of_c_is_listed() -> None:
+    """docs/c-api.md has a row for each enum pyslab_error, with the exception that Python raises."""
+    codes = re.findall(
+        r"^    (PYSLAB_E[A-Z]+) = -", _read(REPO / "csrc/include/pyslab/types.h"), re.M
+    )
+    rows = dict(
+        re.findall(r"^\| `(PYSLAB_E\w+)` \| .* \| `(\w+)`.*\|$", _read(DOCS / "c-api.md"), re.M)
+    )
+    assert len(codes) > 10
+    assert sorted(codes) == sorted(rows)
+    assert [] == [
+        name for name in rows.values() if name not in {"ValueError", *pyslab.errors.__all__}
+    ]
 
 
 def test_every_name_of_python_is_on_the_page() -> None:
@@ -187,3 +242,63 @@ def test_pictures_of_a_notebook_are_on_the_page() -> None:
     [part] = cells.run(plot, names)
     assert part["png"]
     assert "seconds" in part["alt"]
+
+
+GLOSSARY = """\
+| **arena** | one large piece, see [a](b.md) | [arena](arena.md) |
+| **sheaf** *(kernel)* | a `thread`'s array | [slab](slab.md) |
+| **owner** | who made it | [sharing](sharing.md) |
+| **red zone** | bytes around an object |
+| **zone** | a range | [zones](zones.md) |
+"""
+
+
+@pytest.mark.usefixtures("_tools")
+def test_words_of_the_glossary_are_known() -> None:
+    """Meanings are plain text; words that plain English has too are left out."""
+    from docs_site import terms
+
+    found = terms.meanings(GLOSSARY)
+    assert ["arena", "sheaf", "red zone", "zone"] == list(found)
+    assert "one large piece, see a" == found["arena"]
+    assert "a thread's array" == found["sheaf"]
+    assert "word-red-zone" == terms.anchor("red zone")
+
+
+@pytest.mark.usefixtures("_tools")
+@pytest.mark.parametrize(
+    ("word", "text", "match"),
+    [
+        ("sheaf", "its two sheaves", "sheaves"),
+        ("sheaf", "Sheaf and barn", "Sheaf"),
+        ("zone", "a red zone of a zone", "zone"),
+        ("arena", "pyslab.arena sub-arena arenas/x", None),
+    ],
+)
+def test_words_are_found_in_prose(word: str, text: str, match: str | None) -> None:
+    """The plural and the capital too; no part of a name, of a path or of another word."""
+    from docs_site import terms
+
+    found = terms.pattern(word).search(text)
+    assert match == (found and found[0])
+    if word == "zone":
+        assert found is not None
+        assert text.rindex("zone") == found.start()
+
+
+SHEAF_PAGES = [
+    page
+    for page in sorted(DOCS.rglob("*.md"))
+    if page.name != "glossary.md" and documents.first_paragraph(_read(page), "sheaf|sheaves|barns?")
+]
+
+
+@pytest.mark.parametrize("page", SHEAF_PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_sheaves_and_barns_are_explained(page: Path) -> None:
+    """Where a page first has one of these words, it stands in bold, or a link explains it."""
+    for words in ("sheaf|sheaves", "barns?"):
+        found = documents.first_paragraph(_read(page), words)
+        bold = rf"\*[^*]*\b(?:{words})\b[^*]*\*"
+        link = r"\]\([\w./-]*(?:glossary|slab|sheaves|allocation)\.md"
+        explained = re.search(f"{bold}|{link}", found, re.I)
+        assert not found or explained, found

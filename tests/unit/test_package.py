@@ -71,7 +71,7 @@ def test_what_an_import_imports() -> None:
                 *("_arena", "_arguments", "_core", "_hints", "_installed", "_interpreter"),
                 *("_memory", "errors", "sizes"),
                 *("_arena.arena", "_arena.arrays", "_arena.forking", "_arena.handles"),
-                *("_arena.kernel_reports", "_arena.shortage"),
+                *("_arena.faces", "_arena.kernel_reports", "_arena.shortage"),
                 *("_arena.options", "_arena.prealloc", "_arena.reclaim", "_arena.refusals"),
                 *("_arena.reports", "_arena.sharing", "_arena.tracking", "_arena.windows"),
                 *("_memory.gfp", "_memory.gfp_zones", "_memory.numpy_allocator", "_memory.prefill"),

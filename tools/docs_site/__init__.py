@@ -7,9 +7,10 @@
     notebook.py    a notebook as a page, with what its cells show (cells.py runs them)
     pictures.py    which pictures a telephone shows in full width
     links.py       links to folders, and the page that leads to the first one
+    terms.py       the first mention of a word on a page leads to the glossary
 
-cells.py, plain_text.py, header_text.py, links.py and toctrees.py need no Sphinx: tests/meta reads
-them.
+cells.py, plain_text.py, header_text.py, links.py, terms.py and toctrees.py can be read without
+Sphinx, by tests/meta.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import Any
 
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx what there is."""
-    from docs_site import commands, docstrings, header, links, notebook, pictures, toctrees
+    from docs_site import commands, docstrings, header, links, notebook, pictures, terms, toctrees
 
-    for part in (toctrees, docstrings, header, commands, notebook, pictures, links):
+    for part in (toctrees, docstrings, header, commands, notebook, pictures, links, terms):
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -221,17 +221,23 @@ static PyMethodDef arena_methods[] = {
      "size: int bytes or a string such as \"64MiB\"; 0 gives an empty Buffer.\n"
      "align: power of two; 0 means what the size class has: 16 or more (8 for the\n"
      "8-byte objects of the linux classes).\n"
-     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError.\n\n"
+     ">>> buf = arena.kmalloc(100)\n>>> buf.nbytes, buf.capacity\n(100, 112)"},
     {"kzalloc", FAST(GUARDED(method_kzalloc)),
      "kzalloc($self, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
-     "As kmalloc(), with every byte zero. Memory known to be zero is not cleared again."},
+     "As kmalloc(), with every byte zero. Memory known to be zero is not cleared again.\n\n"
+     "Raises as kmalloc().\n\n>>> bytes(arena.kzalloc(3))\nb'\\x00\\x00\\x00'"},
     {"krealloc", FAST(GUARDED(method_krealloc)),
      "krealloc($self, buf, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "Resizes buf, keeping min(old, new) bytes, and returns it; in place where it fits.\n\n"
      "With GFP.ZERO new bytes are zero. Raises BufferError while views of buf are alive,\n"
-     "OutOfMemoryError (buf is unchanged then), InvalidPointerError."},
+     "OutOfMemoryError (buf is unchanged then), InvalidPointerError.\n\n"
+     ">>> buf = arena.krealloc(arena.kmemdup(b\"abc\"), 200)\n>>> bytes(buf[:3]), buf.nbytes\n"
+     "(b'abc', 200)"},
     {"ksize", method_ksize, METH_O,
-     "ksize($self, buf, /)\n--\n\nUsable bytes of buf without moving, int."},
+     "ksize($self, buf, /)\n--\n\nUsable bytes of buf without moving, int.\n\n"
+     "Raises InvalidPointerError for a Buffer of another arena, ValueError for a freed one.\n\n"
+     ">>> arena.ksize(arena.kmalloc(100))\n112"},
     {"kfree", method_kfree, METH_O,
      "kfree($self, buf, /)\n--\n\n"
      "Frees buf now; every later access to it raises ValueError.\n\n"
@@ -239,17 +245,21 @@ static PyMethodDef arena_methods[] = {
      "keeps its memory until the Buffer object itself goes, since others may still know the\n"
      "address. Drop the object to have the memory back; repr(buf) tells.\n"
      "Raises BufferError while views of buf are alive, DoubleFreeError the second time,\n"
-     "InvalidPointerError for a Buffer of another arena."},
+     "InvalidPointerError for a Buffer of another arena.\n\n"
+     ">>> buf = arena.kmalloc(100)\n>>> arena.kfree(buf)\n>>> buf.released\nTrue"},
     {"kmalloc_array", FAST(GUARDED(method_kmalloc_array)),
      "kmalloc_array($self, n, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "kmalloc() of n * size bytes. A product that no machine word holds is an\n"
-     "OutOfMemoryError, and never a small Buffer. Raises as kmalloc()."},
+     "OutOfMemoryError, and never a small Buffer. Raises as kmalloc().\n\n"
+     ">>> arena.kmalloc_array(10, 8).nbytes\n80"},
     {"kcalloc", FAST(GUARDED(method_kcalloc)),
      "kcalloc($self, n, size, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
-     "As kmalloc_array(), with every byte zero."},
+     "As kmalloc_array(), with every byte zero.\n\n"
+     ">>> bytes(arena.kcalloc(1, 3))\nb'\\x00\\x00\\x00'"},
     {"krealloc_array", FAST(GUARDED(method_krealloc_array)),
      "krealloc_array($self, buf, n, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
-     "krealloc() to n * size bytes; buf is unchanged if there are not so many."},
+     "krealloc() to n * size bytes; buf is unchanged if there are not so many.\n\n"
+     "Raises as krealloc().\n\n>>> arena.krealloc_array(arena.kcalloc(2, 8), 4, 8).nbytes\n32"},
     {"kmemdup", FAST(GUARDED(method_kmemdup)),
      "kmemdup($self, data, /, *, align=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer with a copy of the bytes of data, any object with the buffer protocol; what is\n"
@@ -261,27 +271,39 @@ static PyMethodDef arena_methods[] = {
      "kfree() of a Buffer that held a secret: all its usable bytes are zero before it is free.\n\n"
      "Memory that krealloc() left when it moved buf is cleared if views of buf had been made\n"
      "before; else it went back uncleared. Raises as kfree(), and InvalidPointerError for a\n"
-     "Buffer that is not from kmalloc(); nothing is written then."},
+     "Buffer that is not from kmalloc(); nothing is written then.\n\n"
+     ">>> secret = arena.kmemdup(b\"key\")\n>>> arena.kfree_sensitive(secret)"},
     {"get_free_pages", FAST(GUARDED(method_get_free_pages)),
      "get_free_pages($self, order, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
-     "A Buffer over a block of 2**order frames, aligned to its size."},
+     "A Buffer over a block of 2**order frames, aligned to its size.\n\n"
+     "order: 0 to the arena's max_order; a frame has 4096 bytes. Raises OutOfMemoryError,\n"
+     "ArenaClosedError, ValueError, TypeError.\n\n>>> arena.get_free_pages(2).nbytes\n16384"},
     {"get_free_page", FAST(GUARDED(method_get_free_page)),
      "get_free_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Buffer over one frame, 4096 "
-     "bytes."},
+     "bytes.\n\n"
+     "Raises as get_free_pages().\n\n>>> arena.get_free_page().nbytes\n4096"},
     {"get_zeroed_page", FAST(GUARDED(method_get_zeroed_page)),
-     "get_zeroed_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Buffer over one zeroed frame."},
+     "get_zeroed_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Buffer over one zeroed "
+     "frame.\n\n"
+     "Raises as get_free_pages().\n\n>>> arena.get_zeroed_page()[0]\n0"},
     {"alloc_pages", FAST(GUARDED(method_alloc_pages)),
-     "alloc_pages($self, order, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Page: 2**order frames."},
+     "alloc_pages($self, order, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Page: 2**order frames.\n\n"
+     "order: 0 to the arena's max_order; a frame has 4096 bytes. Raises OutOfMemoryError,\n"
+     "ArenaClosedError, ArenaForkedError for high memory in a child, ValueError, TypeError.\n\n"
+     ">>> arena.alloc_pages(3).nbytes\n32768"},
     {"alloc_page", FAST(GUARDED(method_alloc_page)),
-     "alloc_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Page of one frame."},
+     "alloc_page($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA Page of one frame.\n\n"
+     "Raises as alloc_pages().\n\n>>> arena.alloc_page().nbytes\n4096"},
     {"alloc_pages_exact", FAST(GUARDED(method_alloc_pages_exact)),
      "alloc_pages_exact($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer over whole frames for size bytes and no more: the tail of the block goes\n"
-     "back at once. size: int or str, at least 1. Raises OutOfMemoryError, ValueError."},
+     "back at once. size: int or str, at least 1. Raises OutOfMemoryError, ValueError.\n\n"
+     ">>> arena.alloc_pages_exact(\"20KiB\").nbytes\n20480"},
     {"alloc_pages_bulk", FAST(GUARDED(method_alloc_pages_bulk)),
      "alloc_pages_bulk($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A list of up to n Pages of one frame each, at least one: as the kernel's, it gives\n"
-     "what there is. Raises OutOfMemoryError if there is none."},
+     "what there is. Raises OutOfMemoryError if there is none.\n\n"
+     ">>> len(arena.alloc_pages_bulk(10))\n10"},
     {"alloc_contig", FAST(GUARDED(method_alloc_contig)),
      "alloc_contig($self, nr_frames, /, *, align=1, nocross=0, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer over nr_frames frames in a row, any number, also beyond the largest block;\n"
@@ -289,24 +311,31 @@ static PyMethodDef arena_methods[] = {
      "align: the run starts at a multiple of so many frames (a power of two) in memory; a Page\n"
      "of high memory, by its number.\n"
      "nocross: no multiple of it lies inside the run (0, or a power of two >= nr_frames).\n"
-     "Raises OutOfMemoryError, ValueError, TypeError."},
+     "Raises OutOfMemoryError, ValueError, TypeError.\n\n"
+     ">>> arena.alloc_contig(5).nbytes\n20480"},
     {"reserve_range", (PyCFunction)(void (*)(void))GUARDED(method_reserve_range), METH_FASTCALL,
      "reserve_range($self, pfn, nr_frames, /)\n--\n\n"
      "Exactly these frames, which must all be free and lie in one zone: a Buffer, or a Page\n"
      "of high memory. Watermarks do not count. Raises OutOfMemoryError, ValueError,\n"
-     "TypeError."},
+     "TypeError.\n\n"
+     ">>> arena.reserve_range(1024, 4).nbytes\n16384"},
     {"split_page", GUARDED(method_split_page), METH_O,
      "split_page($self, page, /)\n--\n\n"
      "Makes 2**order Pages of one frame, in order, of a Page with one reference, which is\n"
      "freed by it. Raises ValueError for a freed one, for one with more references, and for\n"
-     "one allocated with GFP.COMP."},
+     "one allocated with GFP.COMP.\n\n"
+     ">>> len(arena.split_page(arena.alloc_pages(2)))\n4"},
     {"free_pages", GUARDED(method_put_page), METH_O,
      "free_pages($self, page, /)\n--\n\n"
-     "Drops one reference to the block; the last one frees it. Raises DoubleFreeError."},
+     "Drops one reference to the block; the last one frees it. Raises DoubleFreeError.\n\n"
+     ">>> page = arena.alloc_pages(2)\n>>> arena.free_pages(page)"},
     {"put_page", GUARDED(method_put_page), METH_O,
-     "put_page($self, page, /)\n--\n\nDrops one reference, as free_pages() does."},
+     "put_page($self, page, /)\n--\n\nDrops one reference, as free_pages() does.\n\n"
+     ">>> arena.put_page(arena.alloc_page())"},
     {"get_page", GUARDED(method_get_page), METH_O,
-     "get_page($self, page, /)\n--\n\nAdds a reference to the block."},
+     "get_page($self, page, /)\n--\n\nAdds a reference to the block.\n\n"
+     "Raises ValueError for a freed Page.\n\n>>> page = arena.alloc_page()\n"
+     ">>> arena.get_page(page)\n>>> page.refcount\n2"},
     {"vmalloc", FAST(GUARDED(method_vmalloc)),
      "vmalloc($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
      "A Buffer with contiguous addresses over scattered frames of high memory.\n\n"
@@ -314,26 +343,37 @@ static PyMethodDef arena_methods[] = {
      "high zones makes one of its own size, outside its limit, at the first call.\n"
      "In a forked child what is written to it stays the child's; see docs/fork.md.\n"
      "Raises OutOfMemoryError, also when the process has too many mappings; ValueError;\n"
-     "ArenaForkedError: a forked child gets no high memory."},
+     "ArenaForkedError: a forked child gets no high memory.\n\n"
+     ">>> arena.vmalloc(\"1MiB\").nbytes\n1048576"},
     {"vzalloc", FAST(GUARDED(method_vzalloc)),
      "vzalloc($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nAs vmalloc(), with every byte "
-     "zero."},
+     "zero.\n\n"
+     ">>> arena.vzalloc(4096)[0]\n0"},
     {"vmap", FAST(GUARDED(method_vmap)),
      "vmap($self, pages, /)\n--\n\n"
      "A Buffer over the frames of these Pages, in this order; a Page may come twice. They\n"
      "must be high memory; each is held until the Buffer goes. In a forked child what is\n"
      "written to it stays the child's. Raises ValueError for frames that have an address:\n"
-     "private memory cannot be mapped a second time; ArenaForkedError."},
+     "private memory cannot be mapped a second time; ArenaForkedError.\n\n"
+     ">>> zones = pyslab.ZoneLayout.i386(\"64MiB\", scale=1 / 16)\n"
+     ">>> arena = pyslab.Arena(\"64MiB\", zones=zones)\n"
+     ">>> page = arena.alloc_page(gfp=pyslab.GFP.HIGHUSER)\n"
+     ">>> arena.vmap([page, page]).nbytes\n8192"},
     {"_ring", FAST(GUARDED(method_ring)), NULL},
     {"vfree", GUARDED(method_vfree), METH_O,
      "vfree($self, buf, /)\n--\n\n"
-     "As kfree(), for a Buffer of vmalloc() or vmap(). Raises InvalidPointerError for others."},
-    {"vunmap", GUARDED(method_vfree), METH_O, "vunmap($self, buf, /)\n--\n\nThe same as vfree()."},
+     "As kfree(), for a Buffer of vmalloc() or vmap(). Raises InvalidPointerError for others.\n\n"
+     ">>> arena.vfree(arena.vmalloc(4096))"},
+    {"vunmap", GUARDED(method_vfree), METH_O,
+     "vunmap($self, buf, /)\n--\n\nThe same as vfree().\n\n"
+     ">>> arena.vunmap(arena.vmalloc(4096))"},
     {"kvmalloc", FAST(GUARDED(method_kvmalloc)),
      "kvmalloc($self, size, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
-     "kmalloc(), without much trying beyond a page, and then vmalloc()."},
+     "kmalloc(), without much trying beyond a page, and then vmalloc().\n\n"
+     "Raises as vmalloc().\n\n>>> arena.kvmalloc(\"4MiB\").nbytes\n4194304"},
     {"kvfree", method_kfree, METH_O,
-     "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind."},
+     "kvfree($self, buf, /)\n--\n\nAs kfree(), for a Buffer of either kind.\n\n"
+     ">>> arena.kvfree(arena.kvmalloc(100))"},
     {"kmap", FAST(GUARDED(arena_kmap)),
      "kmap($self, page, /, index=0, *, timeout=None)\n--\n\n"
      "A Buffer over frame index of the Page: a view, which ends at kunmap() or with its\n"
@@ -343,7 +383,8 @@ static PyMethodDef arena_methods[] = {
      "timeout: seconds to wait for a slot when all are in use; None: do not wait.\n"
      "In a forked child what is written to a view stays the child's, and no high frame\n"
      "can be mapped anew. Raises WindowExhaustedError, IndexError, ValueError for a freed Page,\n"
-     "InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
+     "InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError.\n\n"
+     ">>> with arena.kmap(arena.alloc_page()) as view:\n...     print(view.nbytes)\n4096"},
     {"kunmap", GUARDED(arena_kunmap), METH_O,
      "kunmap($self, view, /)\n--\n\n"
      "Ends a view from kmap() or kmap_local(); every later access to it raises ValueError.\n\n"
@@ -351,7 +392,8 @@ static PyMethodDef arena_methods[] = {
      "DoubleFreeError the second time; InvalidPointerError for what is no view of this arena,\n"
      "and for a local view that is not the youngest of this thread.\n"
      "A view that was ever exported keeps its slot until the Buffer object goes, as kfree()\n"
-     "says."},
+     "says.\n\n"
+     ">>> view = arena.kmap(arena.alloc_page())\n>>> arena.kunmap(view)"},
     {"kmem_cache_create", FAST(GUARDED(arena_kmem_cache_create)),
      "kmem_cache_create($self, name, size, /, *, align=0, hwcache_align=False, ctor=None, "
      "dtor=None, debug=\"\")\n--\n\n"
@@ -362,23 +404,27 @@ static PyMethodDef arena_methods[] = {
      "leaves there is the object's first content, which free and alloc do not touch.\n"
      "dtor: called once for each object, with its content as bytes, when its slab goes.\n"
      "debug: letters of FZPU: checks of this cache, besides those of the arena.\n"
-     "Raises ValueError, TypeError."},
+     "Raises ValueError, TypeError.\n\n"
+     ">>> arena.kmem_cache_create(\"node\", 48).alloc().nbytes\n48"},
     {"mempool", (PyCFunction)(void (*)(void))GUARDED(arena_mempool), METH_FASTCALL,
      "mempool($self, min_nr, cache_or_size, /)\n--\n\n"
      "A Mempool: min_nr objects in reserve, for when the cache finds no memory.\n\n"
      "cache_or_size: a KmemCache of this arena, which cannot be destroyed meanwhile; or the\n"
      "size of an object (int or str), for a cache of the pool's own.\n"
      "Raises OutOfMemoryError if min_nr objects are not to be had, ValueError, TypeError,\n"
-     "InvalidPointerError for a cache of another arena, ArenaClosedError."},
+     "InvalidPointerError for a cache of another arena, ArenaClosedError.\n\n"
+     ">>> arena.mempool(4, 256).min_nr\n4"},
     {"region", FAST(GUARDED(arena_region)),
      "region($self, /, hint=0)\n--\n\n"
      "A Region: many small Buffers that go together, by moving a pointer.\n\n"
      "hint: bytes (int or str) had at once, so that objects of up to 64 KiB find them.\n"
-     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError."},
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError, TypeError.\n\n"
+     ">>> with arena.region() as region:\n...     buf = region.alloc(32)\n>>> buf.released\nTrue"},
     {"validate", GUARDED(method_validate), METH_NOARGS,
      "validate($self, /)\n--\n\n"
      "Recounts every layer from scratch; with debug= looks at every object, too. Raises\n"
-     "CorruptionError with the finding."},
+     "CorruptionError with the finding.\n\n"
+     ">>> arena.validate()"},
     {"_set_on_oom", GUARDED(arena_set_on_oom), METH_O, NULL},
     {"_register_shrinker", GUARDED(arena_register_shrinker), METH_VARARGS, NULL},
     {"_reset_peak", GUARDED(arena_reset_peak), METH_NOARGS, NULL},

@@ -60,9 +60,12 @@ GUARD_TWO(buffer_exit, buffer_owner)
 GUARD_FAST(buffer_handle, buffer_owner)
 
 static PyMethodDef buffer_methods[] = {
-    {"tobytes", GUARDED(buffer_tobytes), METH_NOARGS, "tobytes($self, /)\n--\n\nA copy as bytes."},
+    {"tobytes", GUARDED(buffer_tobytes), METH_NOARGS,
+     "tobytes($self, /)\n--\n\nA copy as bytes.\n\n"
+     "Raises ValueError once freed.\n\n>>> arena.kmemdup(b\"abc\").tobytes()\nb'abc'"},
     {"close", GUARDED(buffer_exit), METH_NOARGS,
-     "close($self, /)\n--\n\nWhat the end of `with buffer:` does: kfree(); again does nothing."},
+     "close($self, /)\n--\n\nWhat the end of `with buffer:` does: kfree(); again does nothing.\n\n"
+     ">>> with arena.kmalloc(100) as buf:\n...     buf[0] = 1\n>>> buf.released\nTrue"},
     {"handle", FAST(GUARDED(buffer_handle)),
      "handle($self, /, uses=1, *, pinned=False)\n--\n\n"
      "Bytes for another process, which opens the same memory with them: open_handle().\n\n"
@@ -70,7 +73,9 @@ static PyMethodDef buffer_methods[] = {
      "open_handle(). uses: how often it may be opened (1 to 65534). pinned: any number of\n"
      "times, as long as this process has the block. A block that is freed before it was\n"
      "opened stays until it was, or until the handle ends.\n"
-     "Raises PyslabError for a private arena, ValueError for other blocks and once freed."},
+     "Raises PyslabError for a private arena, ValueError for other blocks and once freed.\n\n"
+     ">>> with pyslab.Arena(\"1MiB\", shared=True) as shared:\n"
+     "...     handle = shared.kmalloc(4096).handle()\n>>> len(handle)\n32"},
     {"__copy__", buffer_method_copy, METH_NOARGS,
      "__copy__($self, /)\n--\n\n"
      "A Buffer of the same arena with the same bytes.\n\n"

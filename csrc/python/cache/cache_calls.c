@@ -248,30 +248,46 @@ GUARD_TWO(method_destroy, owner_of_member)
 
 PyMethodDef cache_methods[] = {
     {"alloc", FAST(GUARDED(method_alloc)),
-     "alloc($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes."},
+     "alloc($self, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nOne object as a Buffer of `size` bytes.\n\n"
+     "Raises OutOfMemoryError, ValueError for a destroyed cache, TypeError.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> cache.alloc().nbytes\n48"},
     {"free", GUARDED(method_free), METH_O,
      "free($self, buf, /)\n--\n\n"
      "Returns an object of this cache; rules and errors as Arena.kfree().\n"
-     "Raises InvalidPointerError for a Buffer from elsewhere."},
+     "Raises InvalidPointerError for a Buffer from elsewhere.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> cache.free(cache.alloc())"},
     {"alloc_bulk", FAST(GUARDED(method_alloc_bulk)),
      "alloc_bulk($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\nA list of n Buffers: all or "
-     "nothing."},
+     "nothing.\n\n"
+     "Raises OutOfMemoryError, ValueError, TypeError; no object is taken then.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> len(cache.alloc_bulk(10))\n10"},
     {"free_bulk", GUARDED(method_free_bulk), METH_O,
      "free_bulk($self, bufs, /)\n--\n\n"
-     "Frees every Buffer of a sequence; raises the first error after freeing the others."},
+     "Frees every Buffer of a sequence; raises the first error after freeing the others.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n"
+     ">>> cache.free_bulk(cache.alloc_bulk(10))"},
     {"prefill", FAST(GUARDED(method_prefill)),
      "prefill($self, n, /, *, gfp=pyslab.GFP.KERNEL)\n--\n\n"
-     "A PrefilledSheaf: n objects set aside, a context manager whose alloc() cannot fail."},
+     "A PrefilledSheaf: n objects set aside, a context manager whose alloc() cannot fail.\n\n"
+     "Raises OutOfMemoryError if n are not to be had, ValueError, TypeError.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> with cache.prefill(2) as sheaf:\n"
+     "...     print(sheaf.alloc().nbytes)\n48"},
     {"shrink", GUARDED(method_shrink), METH_NOARGS,
      "shrink($self, /)\n--\n\n"
      "Gives empty slabs back to the buddy, and has the fullest slabs used first from now\n"
-     "on. Returns the bytes given back."},
+     "on. Returns the bytes given back.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> cache.free(cache.alloc())\n"
+     ">>> cache.shrink() > 0\nTrue"},
     {"slab_map", method_slab_map, METH_NOARGS,
      "slab_map($self, /)\n--\n\n"
-     "A SlabMap: what each object of each slab is, list by list; text, picture, data."},
+     "A SlabMap: what each object of each slab is, list by list; text, picture, data.\n\n"
+     "Raises ValueError for a destroyed cache.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> node = cache.alloc()\n"
+     ">>> len(cache.slab_map().slabs)\n1"},
     {"destroy", GUARDED(method_destroy), METH_NOARGS,
      "destroy($self, /)\n--\n\n"
      "Gives everything back. Raises CacheBusyError while objects are live, or a Mempool is\n"
-     "over the cache."},
+     "over the cache.\n\n"
+     ">>> cache = arena.kmem_cache_create(\"node\", 48)\n>>> cache.destroy()"},
     {NULL, NULL, 0, NULL},
 };

@@ -198,22 +198,26 @@ static PyMethodDef mempool_methods[] = {
      "timeout: seconds, 0 to 1000000, to wait for a free when the reserve is empty too,\n"
      "without the GIL; None: none. GFP.NOFAIL waits for ever. on_oom is not asked.\n"
      "Raises OutOfMemoryError, ValueError for a closed pool or a timeout with a gfp that\n"
-     "may not wait, ArenaClosedError, TypeError, and what a signal's handler raises."},
+     "may not wait, ArenaClosedError, TypeError, and what a signal's handler raises.\n\n"
+     ">>> pool = arena.mempool(4, 256)\n>>> pool.alloc().nbytes\n256"},
     {"free", GUARDED(method_free), METH_O,
      "free($self, buf, /)\n--\n\n"
      "Returns an object of this pool: to the reserve while it is short of min_nr, else to\n"
      "the cache. Dropping the Buffer does the same; one that was ever exported goes back\n"
      "only when it dies. Rules and errors as Arena.kfree().\n"
-     "Raises InvalidPointerError for a Buffer from elsewhere, ValueError for a closed pool."},
+     "Raises InvalidPointerError for a Buffer from elsewhere, ValueError for a closed pool.\n\n"
+     ">>> pool = arena.mempool(4, 256)\n>>> pool.free(pool.alloc())"},
     {"resize", GUARDED(method_resize), METH_O,
      "resize($self, min_nr, /)\n--\n\n"
      "Sets min_nr. A larger reserve is filled at once, or OutOfMemoryError leaves it as it\n"
      "was; a smaller one gives the rest back. Raises ValueError, TypeError,\n"
-     "ArenaClosedError."},
+     "ArenaClosedError.\n\n"
+     ">>> pool = arena.mempool(4, 256)\n>>> pool.resize(8)\n>>> pool.curr_nr\n8"},
     {"close", GUARDED(method_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Gives the reserve back and ends allocation; calling it again does nothing. Threads\n"
-     "that wait get a ValueError. Live Buffers stay valid, and go back to the cache."},
+     "that wait get a ValueError. Live Buffers stay valid, and go back to the cache.\n\n"
+     ">>> pool = arena.mempool(4, 256)\n>>> pool.close()\n>>> pool.closed\nTrue"},
     {"__enter__", GUARDED(method_enter), METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))GUARDED(method_close), METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

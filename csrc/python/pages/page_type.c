@@ -140,10 +140,14 @@ GUARD_FAST(page_handle, owner_of_member)
 
 static PyMethodDef page_methods[] = {
     {"buffer", GUARDED(method_buffer), METH_NOARGS,
-     "buffer($self, /)\n--\n\nA Buffer over the frames, with a reference of its own."},
+     "buffer($self, /)\n--\n\nA Buffer over the frames, with a reference of its own.\n\n"
+     "Raises ValueError for a freed Page, and for high memory, which has no address.\n\n"
+     ">>> page = arena.alloc_pages(1)\n>>> page.buffer().nbytes, page.refcount\n(8192, 1)"},
     {"handle", FAST(GUARDED(page_handle)),
      "handle($self, /, uses=1, *, pinned=False)\n--\n\nAs Buffer.handle(), for the block of "
-     "frames."},
+     "frames.\n\n"
+     ">>> with pyslab.Arena(\"1MiB\", shared=True) as shared:\n"
+     "...     print(len(shared.alloc_page().handle()))\n32"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -307,7 +307,9 @@ GUARD_TWO(shrinker_unregister_method, owner_of_member)
 static PyMethodDef shrinker_methods[] = {
     {"unregister", GUARDED(shrinker_unregister_method), METH_NOARGS,
      "unregister($self, /)\n--\n\n"
-     "Ends it; calling it again does nothing. A run in another thread may still end."},
+     "Ends it; calling it again does nothing. A run in another thread may still end.\n\n"
+     ">>> shrinker = arena.register_shrinker(count=lambda: 0, scan=lambda nr: None)\n"
+     ">>> shrinker.unregister()\n>>> shrinker.registered\nFalse"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -264,12 +264,15 @@ PyMethodDef region_methods[] = {
      "A Buffer of n bytes, content unspecified, that lives until the region goes back.\n\n"
      "n: int bytes or a string such as \"1KiB\"; more than 64 KiB gets frames of its own.\n"
      "align: power of two; below 16 means 16.\n"
-     "Raises OutOfMemoryError, ArenaClosedError, ValueError for a closed region, TypeError."},
+     "Raises OutOfMemoryError, ArenaClosedError, ValueError for a closed region, TypeError.\n\n"
+     ">>> region = arena.region()\n>>> region.alloc(32).nbytes\n32"},
     {"zalloc", FAST(GUARDED(method_zalloc)),
-     "zalloc($self, n, /, *, align=16)\n--\n\nAs alloc(), with every byte zero."},
+     "zalloc($self, n, /, *, align=16)\n--\n\nAs alloc(), with every byte zero.\n\n"
+     "Raises as alloc().\n\n>>> region = arena.region()\n>>> region.zalloc(32)[0]\n0"},
     {"mark", GUARDED(method_mark), METH_NOARGS,
      "mark($self, /)\n--\n\n"
-     "Where the region is now, an int for rewind(). Raises ValueError for a closed region."},
+     "Where the region is now, an int for rewind(). Raises ValueError for a closed region.\n\n"
+     ">>> region = arena.region()\n>>> region.rewind(region.mark())"},
     {"rewind", GUARDED(method_rewind), METH_O,
      "rewind($self, mark, /)\n--\n\n"
      "Gives back what came after the mark, which stays valid: calls on_exit's callables and\n"
@@ -278,27 +281,36 @@ PyMethodDef region_methods[] = {
      "used again before a rewind() or reset() after their end.\n"
      "Raises BufferError while a view of a Buffer concerned is alive; ValueError for a mark\n"
      "of another region, or behind an earlier rewind() or reset(); and what callables raise,\n"
-     "after all of it is done."},
+     "after all of it is done.\n\n"
+     ">>> region = arena.region()\n>>> mark = region.mark()\n>>> buf = region.alloc(32)\n"
+     ">>> region.rewind(mark)\n>>> buf.released\nTrue"},
     {"reset", GUARDED(method_reset), METH_NOARGS,
      "reset($self, /)\n--\n\n"
-     "Gives everything back, as rewind() does; the memory stays with the region."},
+     "Gives everything back, as rewind() does; the memory stays with the region.\n\n"
+     "Raises as rewind().\n\n>>> region = arena.region()\n>>> buf = region.alloc(32)\n"
+     ">>> region.reset()\n>>> buf.released\nTrue"},
     {"child", FAST(GUARDED(method_child)),
      "child($self, /, hint=0)\n--\n\n"
      "A Region inside this one: closed when this one is, or is rewound to an earlier mark.\n"
-     "Raises as Arena.region(); ValueError more than 63 deep."},
+     "Raises as Arena.region(); ValueError more than 63 deep.\n\n"
+     ">>> region = arena.region()\n>>> with region.child() as child:\n"
+     "...     print(child.parent is region)\nTrue"},
     {"on_exit", GUARDED(method_on_exit), METH_O,
      "on_exit($self, callback, /)\n--\n\n"
      "Has callback() called when the region goes back behind this point; returns callback.\n\n"
      "The last one registered is called first, while all Buffers can still be used. It may\n"
      "allocate. What it raises comes out of the call that goes back, after all of it is done, as "
      "with\n"
-     "contextlib.ExitStack."},
+     "contextlib.ExitStack.\n\n"
+     ">>> region = arena.region()\n>>> _ = region.on_exit(lambda: print(\"it ends\"))\n"
+     ">>> region.close()\nit ends"},
     {"close", GUARDED(method_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Gives everything back and ends the region; calling it again does nothing.\n\n"
      "Raises BufferError while a view of a Buffer is alive: the region takes no more\n"
      "allocations then, the Buffers stay valid, and it closes when it is closed again or the\n"
-     "last view goes. Raises what callables raise, after all of it is done."},
+     "last view goes. Raises what callables raise, after all of it is done.\n\n"
+     ">>> region = arena.region()\n>>> region.close()\n>>> region.closed\nTrue"},
     {"__enter__", GUARDED(method_enter), METH_NOARGS, NULL},
     {"__exit__", GUARDED(method_exit), METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -271,19 +271,24 @@ static PyMethodDef window_methods[] = {
      "with block, and has a reference on the Page's block.\n\n"
      "timeout: seconds to wait for a slot when all are in use; None: do not wait.\n"
      "Raises WindowExhaustedError, IndexError, ValueError for a freed Page or a closed\n"
-     "Window, InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError."},
+     "Window, InvalidPointerError, ArenaClosedError, ArenaForkedError, TypeError.\n\n"
+     ">>> window = arena.window(slots=4)\n>>> with window.kmap(arena.alloc_page()) as view:\n"
+     "...     print(view.nbytes)\n4096"},
     {"kunmap", GUARDED(window_kunmap), METH_O,
      "kunmap($self, view, /)\n--\n\n"
      "Ends a view; every later access to it raises ValueError.\n\n"
      "Raises BufferError while arrays or memoryviews of it are alive: it stays mapped then.\n"
-     "DoubleFreeError the second time; InvalidPointerError for what is no view of this Window."},
+     "DoubleFreeError the second time; InvalidPointerError for what is no view of this Window.\n\n"
+     ">>> window = arena.window(slots=4)\n>>> window.kunmap(window.kmap(arena.alloc_page()))"},
     {"flush_unused", GUARDED(window_flush_unused), METH_NOARGS,
      "flush_unused($self, /)\n--\n\n"
-     "Make every slot that nobody uses free and inaccessible; return how many."},
+     "Make every slot that nobody uses free and inaccessible; return how many.\n\n"
+     ">>> window = arena.window(slots=4)\n>>> window.flush_unused()\n0"},
     {"close", GUARDED(window_close), METH_NOARGS,
      "close($self, /)\n--\n\n"
      "End kmap; calling it again does nothing. Live views stay valid; the addresses are\n"
-     "given up with the last of them."},
+     "given up with the last of them.\n\n"
+     ">>> window = arena.window(slots=4)\n>>> window.close()\n>>> window.closed\nTrue"},
     {"_open", GUARDED(window_open), METH_VARARGS, NULL},
     {"_map", GUARDED(window_map), METH_VARARGS, NULL},
     {"_next_free", GUARDED(window_next_free), METH_O, NULL},

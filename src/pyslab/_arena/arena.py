@@ -12,7 +12,16 @@ import os
 from _thread import _local  # threading.local, without importing threading
 
 from pyslab import _hints as hints
-from pyslab._arena import arrays, forking, kernel_reports, reclaim, reports, tracking, windows
+from pyslab._arena import (
+    arrays,
+    faces,
+    forking,
+    kernel_reports,
+    reclaim,
+    reports,
+    tracking,
+    windows,
+)
 from pyslab._arena.options import arena_options
 from pyslab._arena.prealloc import Prealloc, prealloc_option, stock
 from pyslab._arena.reclaim import OomCallback
@@ -232,8 +241,8 @@ class Arena(Sharing, Shortage, Closing):
     address_map = reports.address_map
     page_map = reports.page_map
     slab_map = reports.slab_map
-    vmallocinfo = reports.vmallocinfo
-    _repr_html_ = reports.html
+    vmallocinfo = kernel_reports.vmallocinfo
+    _repr_html_ = faces.html
     statistics = reports.statistics
     leaks = tracking.leaks
     debug_stats = reports.debug_stats
@@ -261,6 +270,10 @@ class Arena(Sharing, Shortage, Closing):
         Live buffers stay valid; the memory is unmapped when the last of them goes.
         Shrinkers and on_oom are forgotten. With track="leaks" a ResourceWarning tells what is
         in use, and where it was allocated.
+
+        >>> arena.close()
+        >>> arena.closed
+        True
         """
         if not self.closed:  # not one that was never initialised, either
             for shrinker in list(self._shrinkers):
@@ -273,4 +286,4 @@ class Arena(Sharing, Shortage, Closing):
         finally:
             self._close()
 
-    __repr__ = reports.text
+    __repr__ = faces.text

@@ -114,9 +114,13 @@ def empty(
 ) -> hints.npt.NDArray[hints.Any]:
     """Return an array over a Buffer, content unspecified.
 
+    shape: an int, or one for each axis. dtype: the elements' type. order: "C" or "F".
     align: power of two that the first byte's address is a multiple of.
     Raises OutOfMemoryError, ArenaClosedError, ValueError; TypeError for a dtype that
     refers to Python objects; ImportError without NumPy.
+
+    >>> arena.empty((2, 3), "f4").nbytes
+    24
     """
     return _array(self, _shape(shape), _dtype(dtype), order, align, GFP.KERNEL)
 
@@ -129,7 +133,13 @@ def zeros(
     order: hints.Order = "C",
     align: int = 64,
 ) -> hints.npt.NDArray[hints.Any]:
-    """As empty(), with every byte zero. Memory known to be zero is not cleared again."""
+    """As empty(), with every byte zero. Memory known to be zero is not cleared again.
+
+    Raises as empty().
+
+    >>> arena.zeros(3)
+    array([0., 0., 0.])
+    """
     return _array(self, _shape(shape), _dtype(dtype), order, align, GFP.KERNEL | GFP.ZERO)
 
 
@@ -142,7 +152,13 @@ def full(
     order: hints.Order = "C",
     align: int = 64,
 ) -> hints.npt.NDArray[hints.Any]:
-    """As empty(), filled with fill_value, whose dtype is the default."""
+    """As empty(), filled with fill_value, whose dtype is the default.
+
+    Raises as empty().
+
+    >>> arena.full(3, 7)
+    array([7, 7, 7])
+    """
     kind = _numpy().asarray(fill_value).dtype if dtype is None else dtype
     array = _array(self, _shape(shape), _dtype(kind), order, align, GFP.KERNEL)
     array[...] = fill_value
@@ -152,7 +168,13 @@ def full(
 def from_array(
     self: hints.Arena, array: hints.npt.ArrayLike, *, align: int = 64
 ) -> hints.npt.NDArray[hints.Any]:
-    """Copy an array into a Buffer: same shape and dtype, its axes in the same order."""
+    """Copy an array into a Buffer: same shape and dtype, its axes in the same order.
+
+    Raises as empty().
+
+    >>> arena.from_array(np.arange(3))
+    array([0, 1, 2])
+    """
     source: hints.npt.NDArray[hints.Any] = _numpy().asarray(array)
     kind = _dtype(source.dtype)
     strides = [0] * source.ndim
@@ -172,7 +194,7 @@ def numpy_allocator(self: hints.Arena, *, fallback: hints.Fallback | None = None
     """Give a context manager: inside it NumPy takes the data of new arrays from here.
 
     >>> with arena.numpy_allocator():
-    ...     total = a * b + c
+    ...     total = np.ones(1000) * 2
 
     **For this thread or asyncio task only.** Threads that start inside it, those of a
     ThreadPoolExecutor as well, use NumPy's own allocator; see pyslab.numpy_handler for the ways

@@ -25,6 +25,8 @@ def drop_inherited(arena: hints.Arena) -> None:
     does nothing.
 
     Raises PyslabError for an arena that is not shared, ArenaClosedError.
+
+    >>> pyslab.Arena("1MiB", shared=True).drop_inherited()  # this is the one that made it
     """
     with CoreArena(arena) as handle:
         code = lib.pyslab_share_drop_inherited(handle)

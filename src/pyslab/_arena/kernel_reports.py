@@ -18,7 +18,11 @@ _KERNEL_SUFFIXES = {"HIGHMEM": "high"}  # pgalloc_high; the others are the name'
 
 
 def buddy_info(self: hints.Arena) -> tuple[hints.procfs.BuddyInfo, ...]:
-    """Return free blocks per zone and order."""
+    """Return free blocks per zone and order.
+
+    >>> arena.buddy_info()[0].zone
+    'NORMAL'
+    """
     from pyslab import procfs
 
     zones = self.zone_stats()
@@ -36,6 +40,9 @@ def zone_info(self: hints.Arena) -> tuple[hints.procfs.ZoneInfo, ...]:
     """Return what /proc/zoneinfo tells of each zone.
 
     The page lists of all threads are told as those of CPU 0.
+
+    >>> arena.zone_info()[0].zone
+    'NORMAL'
     """
     slab_pages = self.stats().slab_pages
     return tuple(
@@ -45,7 +52,11 @@ def zone_info(self: hints.Arena) -> tuple[hints.procfs.ZoneInfo, ...]:
 
 
 def slab_info(self: hints.Arena) -> tuple[hints.procfs.SlabInfo, ...]:
-    """Return what /proc/slabinfo tells of each cache."""
+    """Return what /proc/slabinfo tells of each cache.
+
+    >>> arena.slab_info()[0].name
+    'kmalloc-16'
+    """
     from pyslab import procfs
 
     return tuple(map(procfs.slab_info, self.caches()))
@@ -56,6 +67,9 @@ def vm_stat(self: hints.Arena) -> dict[str, int]:
 
     Steps of the slow path for which the kernel has no counter follow with our names; in a shared
     arena also what became of its blocks in other processes, as share_exports and so on.
+
+    >>> arena.vm_stat()["nr_free_pages"]
+    16384
     """
     stats, events, zones = self.stats(), self.vm_events(), self.zone_stats()
     counters = {"nr_free_pages": stats.free_pages}
@@ -73,28 +87,44 @@ def vm_stat(self: hints.Arena) -> dict[str, int]:
 
 
 def buddyinfo(self: hints.Arena) -> str:
-    """Return free blocks per order, in the format of /proc/buddyinfo."""
+    """Return free blocks per order, in the format of /proc/buddyinfo.
+
+    >>> print(arena.buddyinfo())
+    Node 0, zone   NORMAL ...
+    """
     from pyslab import procfs
 
     return procfs.buddyinfo_text(self.buddy_info())
 
 
 def zoneinfo(self: hints.Arena) -> str:
-    """Return watermarks, reserves and page lists, in the format of /proc/zoneinfo."""
+    """Return watermarks, reserves and page lists, in the format of /proc/zoneinfo.
+
+    >>> print(arena.zoneinfo())
+    Node 0, zone   NORMAL...
+    """
     from pyslab import procfs
 
     return procfs.zoneinfo_text(self.zone_info())
 
 
 def slabinfo(self: hints.Arena) -> str:
-    """Return a line per cache, in the format of /proc/slabinfo."""
+    """Return a line per cache, in the format of /proc/slabinfo.
+
+    >>> print(arena.slabinfo())
+    slabinfo - version: 2.1...
+    """
     from pyslab import procfs
 
     return procfs.slabinfo_text(self.slab_info())
 
 
 def vmstat(self: hints.Arena) -> str:
-    """Return counters, in the format of /proc/vmstat."""
+    """Return counters, in the format of /proc/vmstat.
+
+    >>> print(arena.vmstat())
+    nr_free_pages 16384...
+    """
     from pyslab import procfs
 
     return procfs.vmstat_text(self.vm_stat())
@@ -126,4 +156,19 @@ def _zone_info(zone: hints.ZoneStats, node_stats: dict[str, int] | None) -> hint
         vm_stats_threshold=0,
         node_unreclaimable=0,
         start_pfn=zone.start_pfn,
+    )
+
+
+def vmallocinfo(self: hints.Arena) -> str:
+    """Return a line per area, in the format of /proc/vmallocinfo.
+
+    >>> area = arena.vmalloc("1MiB")
+    >>> print(arena.vmallocinfo())
+    0x... pyslab pages=256 vmalloc
+    <BLANKLINE>
+    """
+    return "".join(
+        f"0x{area.address:016x}-0x{area.address + area.nbytes + 4096:016x} "
+        f"{area.nbytes + 4096:7d} pyslab pages={area.nr_pages} {area.kind}\n"
+        for area in self.vm_areas()
     )

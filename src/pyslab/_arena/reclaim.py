@@ -33,6 +33,14 @@ def register_shrinker(
     Both may allocate and free; what they raise comes out of the call that allocates.
     The arena keeps the shrinker until its unregister(), or close().
     Raises TypeError, ValueError, ArenaClosedError.
+
+    >>> kept = [arena.kmalloc(4096) for _ in range(8)]
+    >>> def scan(nr):
+    ...     del kept[:nr]
+    ...     return nr
+    >>> shrinker = arena.register_shrinker(count=lambda: len(kept), scan=scan)
+    >>> shrinker.registered
+    True
     """
     for name, value in (("seeks", seeks), ("batch", batch)):
         if not 0 <= int_option(name, value) < 1 << 31:
@@ -51,6 +59,10 @@ def release_unused(self: hints.Arena) -> int:
 
     Empties this thread's sheaves and page lists, the barns and the empty slabs;
     other threads empty theirs at their next exchange.
+
+    >>> arena.kfree(arena.kzalloc("1MiB"))
+    >>> arena.release_unused()
+    1048576
     """
     with CoreArena(self) as handle:
         given = int(lib.pyslab_arena_release_unused(handle))
@@ -74,6 +86,11 @@ def failing(
 
     For testing what a program does without memory. The options are those of the kernel's failslab,
     and told at pyslab.testing.failing, which is this for all arenas at once.
+
+    >>> with arena.failing(nth=1):
+    ...     arena.kmalloc(100)
+    Traceback (most recent call last):
+    pyslab.errors.OutOfMemoryError: ...
     """
     from pyslab._memory.failing import failing as begin
 

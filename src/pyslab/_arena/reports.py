@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from pyslab import _hints as hints
 from pyslab._core import ArenaBase, ffi, lib
-from pyslab.errors import ArenaClosedError
 
 
 class CoreArena:
@@ -34,7 +33,12 @@ class CoreArena:
 
 
 def stats(self: hints.Arena) -> hints.ArenaStats:
-    """Return the arena's figures."""
+    """Return the arena's figures.
+
+    >>> buf = arena.kmalloc(100)
+    >>> arena.stats().slab_pages
+    1
+    """
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_arena_stats *")
@@ -51,6 +55,9 @@ def metrics(self: hints.Arena, name: str = "arena") -> str:
     """Return stats(), caches() and zone_stats() as text for Prometheus, under this name.
 
     ``pyslab.metrics(name=arena, ...)`` has several arenas in one text. Raises ArenaClosedError.
+
+    >>> print(arena.metrics("images"))
+    # HELP ...
     """
     from pyslab._figures import metrics as text
 
@@ -58,7 +65,12 @@ def metrics(self: hints.Arena, name: str = "arena") -> str:
 
 
 def caches(self: hints.Arena) -> list[hints.CacheStats]:
-    """Return the figures of every kmem_cache, kmalloc's size classes first."""
+    """Return the figures of every kmem_cache, kmalloc's size classes first.
+
+    >>> buf = arena.kmalloc(100)
+    >>> [cache.name for cache in arena.caches() if cache.live_objects]
+    ['kmalloc-112']
+    """
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_cache_stats *")
@@ -70,7 +82,11 @@ def caches(self: hints.Arena) -> list[hints.CacheStats]:
 
 
 def zone_stats(self: hints.Arena) -> tuple[hints.ZoneStats, ...]:
-    """Return the figures of every zone, lowest first."""
+    """Return the figures of every zone, lowest first.
+
+    >>> arena.zone_stats()[0].nr_pages
+    16384
+    """
     from pyslab._figures import records
 
     raw = ffi.new("pyslab_zone_stats *")
@@ -83,7 +99,12 @@ def zone_stats(self: hints.Arena) -> tuple[hints.ZoneStats, ...]:
 
 
 def vm_stats(self: hints.Arena) -> hints.VmStats:
-    """Return the figures of vmalloc, vmap and rings."""
+    """Return the figures of vmalloc, vmap and rings.
+
+    >>> area = arena.vmalloc("1MiB")
+    >>> arena.vm_stats().nr_pages
+    256
+    """
     from pyslab._figures import vm_records
 
     raw = ffi.new("pyslab_vm_stats *")
@@ -95,7 +116,11 @@ def vm_stats(self: hints.Arena) -> hints.VmStats:
 
 
 def kfence_stats(self: hints.Arena) -> hints.KfenceStats:
-    """Return what the arena's KFENCE did; all zero if it has none."""
+    """Return what the arena's KFENCE did; all zero if it has none.
+
+    >>> arena.kfence_stats().nr_allocs
+    0
+    """
     from pyslab._figures.kfence_records import kfence_record
 
     raw = ffi.new("pyslab_kfence_stats *")
@@ -105,7 +130,12 @@ def kfence_stats(self: hints.Arena) -> hints.KfenceStats:
 
 
 def vm_areas(self: hints.Arena) -> tuple[hints.VmArea, ...]:
-    """Return every area of vmalloc, vmap and rings, by address."""
+    """Return every area of vmalloc, vmap and rings, by address.
+
+    >>> area = arena.vmalloc("1MiB")
+    >>> [(found.kind, found.nr_pages) for found in arena.vm_areas()]
+    [('vmalloc', 256)]
+    """
     from pyslab._figures import vm_records
 
     raw = ffi.new("pyslab_vm_area *")
@@ -125,17 +155,12 @@ def vm_areas(self: hints.Arena) -> tuple[hints.VmArea, ...]:
     return tuple(sorted(found, key=lambda area: area.address))
 
 
-def vmallocinfo(self: hints.Arena) -> str:
-    """Return a line per area, in the format of /proc/vmallocinfo."""
-    return "".join(
-        f"0x{area.address:016x}-0x{area.address + area.nbytes + 4096:016x} "
-        f"{area.nbytes + 4096:7d} pyslab pages={area.nr_pages} {area.kind}\n"
-        for area in self.vm_areas()
-    )
-
-
 def address_map(self: hints.Arena) -> hints.AddressMap:
-    """Return where the parts of the arena lie; str() and .svg draw it."""
+    """Return where the parts of the arena lie; str() and .svg draw it.
+
+    >>> [found.name for found in arena.address_map().ranges]
+    ['NORMAL']
+    """
     from pyslab._figures import address_map as figure
 
     return figure.address_map(self)
@@ -149,6 +174,10 @@ def page_map(
     order: a cell of the map is 2**order frames; 0: every block by itself, of 65536 frames at
     most. None: 0 for maps of up to 4096 frames (16 MiB), else as many as make 4096 cells.
     start, nr_pages: which frames; all of them by default. Raises ValueError, ArenaClosedError.
+
+    >>> pages = arena.alloc_pages(2)
+    >>> arena.page_map().counts["pages"]
+    4
     """
     from pyslab._seeing import page_map as seeing
 
@@ -160,6 +189,10 @@ def slab_map(self: hints.Arena, name: str) -> hints.SlabMap:
 
     Of caches made by kmem_cache_create(), slab_map() is a method too. Raises KeyError,
     ArenaClosedError.
+
+    >>> buf = arena.kmalloc(100)
+    >>> len(arena.slab_map("kmalloc-112").slabs)
+    1
     """
     from pyslab._seeing import slab_map as seeing
 
@@ -167,7 +200,11 @@ def slab_map(self: hints.Arena, name: str) -> hints.SlabMap:
 
 
 def vm_events(self: hints.Arena) -> hints.VmEvents:
-    """Return how often each step of the slow path was taken since creation."""
+    """Return how often each step of the slow path was taken since creation.
+
+    >>> arena.vm_events().direct_reclaim
+    0
+    """
     from pyslab._figures import vm_records
 
     counts = ffi.new("uint64_t[]", lib.PYSLAB_NR_VM_EVENTS)
@@ -177,7 +214,11 @@ def vm_events(self: hints.Arena) -> hints.VmEvents:
 
 
 def fragmentation(self: hints.Arena) -> tuple[hints.Fragmentation, ...]:
-    """Return both of the kernel's indices for each zone and order, in thousandths."""
+    """Return both of the kernel's indices for each zone and order, in thousandths.
+
+    >>> arena.fragmentation()[0].zone
+    'NORMAL'
+    """
     from pyslab._figures import vm_records
     from pyslab.extfrag import fragmentation_index, unusable_index
 
@@ -195,6 +236,9 @@ def debug_stats(self: hints.Arena) -> hints.DebugStats:
     """Return what debugging has found so far, and how much it keeps.
 
     Raises ArenaClosedError once the memory is unmapped.
+
+    >>> pyslab.Arena("1MiB", debug="FZPU").debug_stats().found
+    0
     """
     from pyslab._figures.debug_records import DebugStats
 
@@ -217,6 +261,8 @@ def reset_peak(self: ArenaBase) -> None:
 
     Open statistics() blocks keep their own peaks. Raises ArenaClosedError once the memory
     is unmapped.
+
+    >>> arena.reset_peak()
     """
     self._reset_peak()
 
@@ -230,28 +276,12 @@ def statistics(self: hints.Arena) -> hints.StatisticsBlock:
     See pyslab.statistics for what is counted, and docs/statistics.md.
 
     Entering raises ArenaClosedError.
+
+    >>> with arena.statistics() as block:
+    ...     buf = arena.kmalloc(100)
+    >>> block.current_bytes
+    112
     """
     from pyslab.statistics import StatisticsBlock
 
     return StatisticsBlock(self)
-
-
-# --- repr(), and for notebooks -------------------------------------------------------------
-
-
-def text(self: hints.Arena) -> str:
-    """Return what repr() shows: size, address, and the bytes that Python and C have in use."""
-    from pyslab.sizes import format_bytes
-
-    state = "closed" if self.closed else f"{self.stats().used_bytes} bytes in use"
-    return f"<pyslab.Arena size={format_bytes(self.size)} base={self.base:#x} {state}>"
-
-
-def html(self: hints.Arena) -> str:
-    """Return a table, and a bar of frames by use, for notebooks."""
-    from pyslab._figures.notebook import arena_html, closed_html
-
-    try:
-        return arena_html(repr(self), self.stats(), self.zone_stats(), self.vm_stats())
-    except ArenaClosedError:
-        return closed_html(repr(self))

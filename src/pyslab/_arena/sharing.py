@@ -24,14 +24,29 @@ class Sharing(ArenaBase):
         return "{:016x}{:016x}".format(*_figures(self).heap_id)
 
     def clients(self) -> list[hints.SharedClient]:
-        """List the other processes that have it attached; dead ones too, until reap()."""
+        """List the other processes that have it attached; dead ones too, until reap().
+
+        >>> arena = pyslab.Arena("1MiB", shared=True)
+        >>> arena.clients()
+        []
+        """
         from pyslab._figures.share_records import SharedClient
 
         _figures(self)
         return [SharedClient(row=row, alive=alive) for row, alive in _shared_rows(self)]
 
     def holders(self, buf: Buffer) -> hints.SharedHolders:
-        """Tell how many processes hold a block, and how many of its handles are not used up."""
+        """Tell how many processes hold a block, and how many of its handles are not used up.
+
+        Raises TypeError, InvalidPointerError for a Buffer of another arena, PyslabError for a
+        private arena.
+
+        >>> arena = pyslab.Arena("1MiB", shared=True)
+        >>> buf = arena.kmalloc(4096)
+        >>> handle = buf.handle(uses=2)
+        >>> arena.holders(buf).handles
+        1
+        """
         from pyslab._figures.share_records import SharedHolders
 
         _figures(self)
@@ -46,11 +61,22 @@ class Sharing(ArenaBase):
         return SharedHolders(clients=int(counts[0]), handles=int(counts[1]))
 
     def in_transit(self) -> int:
-        """Count the handles that are not used up."""
+        """Count the handles that are not used up.
+
+        >>> arena = pyslab.Arena("1MiB", shared=True)
+        >>> handle = arena.kmalloc(4096).handle()
+        >>> arena.in_transit()
+        1
+        """
         return int(_figures(self).nr_in_transit)
 
     def reap(self) -> int:
-        """Clear up after dead clients; free what nobody holds any more, and return its bytes."""
+        """Clear up after dead clients; free what nobody holds any more, and return its bytes.
+
+        >>> arena = pyslab.Arena("1MiB", shared=True)
+        >>> arena.reap()
+        0
+        """
         _figures(self)
         with reports.CoreArena(self) as handle:
             return int(lib.pyslab_share_reap(handle))
@@ -60,6 +86,11 @@ class Sharing(ArenaBase):
 
         They are the caller's to close, and let read only, unless shared="writable". Raises
         OSError.
+
+        >>> arena = pyslab.Arena("1MiB", shared=True)
+        >>> import os
+        >>> for descriptor in arena.descriptors():
+        ...     os.close(descriptor)
         """
         _figures(self)
         fds = ffi.new("int[2]")

@@ -71,6 +71,11 @@ def leaks(self: hints.Arena) -> list[hints.Leak]:
     Those of Python and C, the most bytes first; allocations from before it was tracked are not
     among them. Raises ValueError for an arena without track="leaks", ArenaClosedError once
     its memory is unmapped.
+
+    >>> arena = pyslab.Arena("1MiB", track="leaks")
+    >>> buf = arena.kmalloc(100)
+    >>> [(leak.bytes, leak.count) for leak in arena.leaks()]
+    [(112, 1)]
     """
     return _leaks(self)[0]
 

@@ -35,6 +35,10 @@ def kmap_local(self: hints.Arena, page: Page, index: int = 0) -> Buffer:
     A thread has at most 16; they end in reverse order and in the thread they were made
     in, else InvalidPointerError. Pages that have an address use no slot and may end in
     any order. Raises WindowExhaustedError for the 17th; otherwise as kmap().
+
+    >>> with arena.kmap_local(arena.alloc_page()) as view:
+    ...     print(view.nbytes)
+    4096
     """
     from pyslab._memory.window import Window
 
@@ -46,13 +50,21 @@ def kmap_local(self: hints.Arena, page: Page, index: int = 0) -> Buffer:
 
 
 def kmap_flush_unused(self: hints.Arena) -> int:
-    """Free every slot of kmap's window that nobody uses; return how many."""
+    """Free every slot of kmap's window that nobody uses; return how many.
+
+    >>> arena.kmap_flush_unused()
+    0
+    """
     window: hints.Window | None = self.__dict__.get("_kmap_window")
     return 0 if window is None else window.flush_unused()
 
 
 def window(self: hints.Arena, slots: int = LAST_PKMAP, order: int = 0) -> hints.Window:
-    """Return a new Window on this arena: slots of 2**order frames each."""
+    """Return a new Window on this arena: slots of 2**order frames each.
+
+    >>> arena.window(slots=4, order=3).nbytes
+    131072
+    """
     from pyslab._memory.window import Window
 
     return Window(self, slots, order)
@@ -63,6 +75,9 @@ def ring(self: hints.Arena, nbytes: int | str) -> Ring:
 
     In a forked child it is a copy. Raises OutOfMemoryError, ValueError, TypeError,
     ArenaForkedError.
+
+    >>> arena.ring("64KiB").write(b"hello")
+    5
     """
     return Ring(self._ring(nbytes))
 
@@ -71,6 +86,8 @@ def flush(self: hints.Arena) -> None:
     """Wait until the file behind the high zones is on the disk; else do nothing.
 
     Raises OSError if the disk reports an error.
+
+    >>> arena.flush()
     """
     with CoreArena(self) as handle:
         if lib.pyslab_arena_flush(handle) != lib.PYSLAB_OK:

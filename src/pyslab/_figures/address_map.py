@@ -105,7 +105,11 @@ class AddressMap:
 
     @property
     def svg(self) -> str:
-        """The same as a picture: addresses on the left, frames on the right, joined."""
+        """The same as a picture: addresses on the left, frames on the right, joined.
+
+        >>> arena.address_map().svg()
+        '<svg ...'
+        """
         left = [
             Box(_title(part), part.kind, part.nbytes, part.detail, part.start, _zone_of(part))
             for part in _condensed(self.ranges)

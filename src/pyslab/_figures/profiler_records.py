@@ -31,7 +31,12 @@ class MemoryRecord:
     memory_peak: int = 0
 
     def plus(self, data: Statistics) -> MemoryRecord:
-        """Return the record with one call more."""
+        """Return the record with one call more.
+
+        >>> record = pyslab.MemoryRecord()
+        >>> record.plus(pyslab.Statistics(0, 0, 112, 1, 112, 1)).memory_peak
+        112
+        """
         return MemoryRecord(
             self.num_calls + 1,
             self.memory_total + data.total_bytes,
@@ -56,12 +61,22 @@ class ProfilerRecords:
         self._records: dict[str, MemoryRecord] = {}
 
     def add(self, name: str, data: Statistics) -> None:
-        """Count one call."""
+        """Count one call.
+
+        >>> records = pyslab.ProfilerRecords()
+        >>> records.add("load", pyslab.Statistics(0, 0, 112, 1, 112, 1))
+        >>> records.records["load"].num_calls
+        1
+        """
         with self._lock:
             self._records[name] = self._records.get(name, MemoryRecord()).plus(data)
 
     def clear(self) -> None:
-        """Forget all records."""
+        """Forget all records.
+
+        >>> records = pyslab.ProfilerRecords()
+        >>> records.clear()
+        """
         with self._lock:
             self._records.clear()
 
@@ -72,7 +87,12 @@ class ProfilerRecords:
             return dict(self._records)
 
     def report(self, ordered_by: _Order = "memory_peak") -> str:
-        """Return a table, the largest first; bytes. Raises ValueError for another order."""
+        """Return a table, the largest first; bytes. Raises ValueError for another order.
+
+        >>> records = pyslab.ProfilerRecords()
+        >>> print(records.report())
+        Memory of profiled functions...
+        """
         if ordered_by not in _ORDERS:
             raise ValueError(f"ordered_by must be one of {', '.join(_ORDERS)}, got {ordered_by!r}")
         records = self.records

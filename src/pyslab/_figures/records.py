@@ -200,7 +200,11 @@ class ZoneStats(Table):
     nr_stalls: int
 
     def with_reserves_for(self, nr_zones: int) -> ZoneStats:
-        """Return the same with the reserves of as many zones as the arena has."""
+        """Return the same with the reserves of as many zones as the arena has.
+
+        >>> len(arena.zone_stats()[0].with_reserves_for(1).lowmem_reserve)
+        1
+        """
         return dataclasses.replace(self, lowmem_reserve=self.lowmem_reserve[:nr_zones])
 
 

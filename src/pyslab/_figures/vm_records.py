@@ -43,7 +43,11 @@ class VmEvents(Table):
     limit_hit: int
 
     def by_kernel_name(self) -> dict[str, int]:
-        """Return the counters by the names of /proc/vmstat where it has them."""
+        """Return the counters by the names of /proc/vmstat where it has them.
+
+        >>> arena.vm_events().by_kernel_name()["oom_kill"]
+        0
+        """
         names = {"oom_call": "oom_kill"}
         return {names.get(name, name): nr for name, nr in dataclasses.asdict(self).items()}
 

@@ -19,9 +19,15 @@ class GFP(enum.IntFlag):
     KERNEL: an ordinary request: it may wait while memory is looked for. The default.
     NOWAIT: it may not wait; ATOMIC: nor that, and it may use a part of the reserves.
     HIGHUSER: it may have high memory, which has no address until it is mapped.
-    DMA, DMA32: it must have memory of that zone.
+    DMA, DMA32: it needs memory of that zone, if there is one. HIGHMEM: it may have that of
+    HIGHMEM; with MOVABLE also that of MOVABLE.
     ZERO: the memory reads zero.
-    NORETRY, RETRY_MAYFAIL: it fails sooner, without on_oom; NOFAIL: it never fails, and waits.
+    NORETRY: it looks for memory once; RETRY_MAYFAIL: sixteen times; on_oom is not asked by these.
+    NOFAIL: it never fails, and waits.
+    HIGH, MEMALLOC: it may use a part, or all, of the reserves; NOMEMALLOC: none.
+    DIRECT_RECLAIM: it may reclaim memory itself; KSWAPD_RECLAIM: it asks the background to.
+    COMP: the block cannot be split. NOWARN: a failure is not to be told of.
+    IO, FS, WRITE, RECLAIMABLE: accepted, as in the kernel; they change nothing here.
 
     >>> buf = arena.kmalloc(64, gfp=pyslab.GFP.KERNEL | pyslab.GFP.ZERO)
     >>> buf.tobytes() == bytes(64)

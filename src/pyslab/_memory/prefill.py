@@ -31,7 +31,12 @@ class PrefilledSheaf:
         self._capacity = len(buffers)
 
     def alloc(self) -> hints.Buffer:
-        """Take one object. Raises OutOfMemoryError when all of them were taken."""
+        """Take one object. Raises OutOfMemoryError when all of them were taken.
+
+        >>> with arena.kmem_cache_create("node", 48).prefill(1) as sheaf:
+        ...     print(sheaf.alloc().nbytes)
+        48
+        """
         if not self._buffers:
             raise OutOfMemoryError(f"all {self._capacity} objects of the prefilled sheaf are taken")
         return self._buffers.pop()

@@ -60,23 +60,50 @@ class Ring(Closing):
         return self._used
 
     def readable(self) -> memoryview:
-        """Return what is in the ring, oldest first, as one view; consume() removes it."""
+        """Return what is in the ring, oldest first, as one view; consume() removes it.
+
+        >>> ring = arena.ring("64KiB")
+        >>> _ = ring.write(b"hello")
+        >>> bytes(ring.readable())
+        b'hello'
+        """
         return memoryview(self.buffer)[self._start : self._start + self._used]
 
     def writable(self) -> memoryview:
-        """Return the free part as one view to write into; commit() adds what was written."""
+        """Return the free part as one view to write into; commit() adds what was written.
+
+        >>> ring = arena.ring("64KiB")
+        >>> ring.writable()[:2] = b"hi"
+        >>> ring.commit(2)
+        >>> ring.read()
+        b'hi'
+        """
         end = self._start + self._used
         return memoryview(self.buffer)[end : end + self.free]
 
     def commit(self, n: int) -> None:
-        """Add the first n bytes of writable(). Raises ValueError beyond free, TypeError."""
+        """Add the first n bytes of writable(). Raises ValueError beyond free, TypeError.
+
+        >>> ring = arena.ring("64KiB")
+        >>> ring.writable()[:2] = b"hi"
+        >>> ring.commit(2)
+        >>> len(ring)
+        2
+        """
         n = int_option("n", n)
         if not 0 <= n <= self.free:
             raise ValueError(f"commit of {n} bytes: {self.free} are free")
         self._used += n
 
     def consume(self, n: int) -> None:
-        """Remove the oldest n bytes. Raises ValueError beyond len(), TypeError."""
+        """Remove the oldest n bytes. Raises ValueError beyond len(), TypeError.
+
+        >>> ring = arena.ring("64KiB")
+        >>> _ = ring.write(b"hello")
+        >>> ring.consume(2)
+        >>> ring.read()
+        b'llo'
+        """
         n = int_option("n", n)
         if not 0 <= n <= self._used:
             raise ValueError(f"consume of {n} bytes: {self._used} are there")
@@ -84,7 +111,12 @@ class Ring(Closing):
         self._used -= n
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Copy as much of data as fits; return how many bytes."""
+        """Copy as much of data as fits; return how many bytes.
+
+        >>> ring = arena.ring("64KiB")
+        >>> ring.write(b"hello")
+        5
+        """
         view = memoryview(data).cast("B")
         n = min(len(view), self.free)
         self.writable()[:n] = view[:n]
@@ -92,7 +124,13 @@ class Ring(Closing):
         return n
 
     def read(self, n: int = -1) -> bytes:
-        """Remove and return up to n bytes, all of them if n is negative. Raises TypeError."""
+        """Remove and return up to n bytes, all of them if n is negative. Raises TypeError.
+
+        >>> ring = arena.ring("64KiB")
+        >>> _ = ring.write(b"hello")
+        >>> ring.read(2)
+        b'he'
+        """
         n = int_option("n", n)
         n = self._used if n < 0 else min(n, self._used)
         data = bytes(self.readable()[:n])
@@ -103,6 +141,9 @@ class Ring(Closing):
         """Free the memory; calling it again does nothing.
 
         Raises BufferError while views of it are alive.
+
+        >>> ring = arena.ring("64KiB")
+        >>> ring.close()
         """
         if self._buffer is not None:
             self._buffer.arena.vfree(self._buffer)

@@ -77,7 +77,14 @@ class profile:  # used as a function is
         """What was found, once it has ended."""
 
     def start(self) -> None:
-        """Begin. RuntimeError if this or another profile is on, or it has been stopped."""
+        """Begin. RuntimeError if this or another profile is on, or it has been stopped.
+
+        >>> profile = pyslab.profile(every="all")
+        >>> profile.start()
+        >>> buf = arena.kmalloc(100)
+        >>> profile.stop().allocated_objects
+        1.0
+        """
         global _current
         with _lock:
             if self.result is not None:
@@ -106,6 +113,11 @@ class profile:  # used as a function is
 
         Raises RuntimeError if it is not on, OSError if the file cannot be written: then the
         core's own file stays, and the message names it.
+
+        >>> profile = pyslab.profile(every="all")
+        >>> profile.start()
+        >>> profile.stop().sites
+        []
         """
         global _current
         with _lock:

@@ -147,7 +147,13 @@ class MemoryProfile:
         return sum(site.allocated_objects for site in self.sites)
 
     def notes(self) -> list[str]:
-        """Return what should be known beside the figures, a line each."""
+        """Return what should be known beside the figures, a line each.
+
+        >>> with pyslab.profile(every="all") as found:
+        ...     buf = arena.kmalloc(100)
+        >>> found.result.notes()
+        []
+        """
         lines = []
         if self.nr_lost:
             lines.append(f"{self.nr_lost} samples were lost: no memory, or no room on the disk")

@@ -33,7 +33,11 @@ class PageMap(MapData):
     """
 
     def text(self, *, columns: int = 64, colour: bool = False, utf8: bool = True) -> str:
-        """Return it for a terminal; str() chooses colour and signs by sys.stdout and NO_COLOR."""
+        """Return it for a terminal; str() chooses colour and signs by sys.stdout and NO_COLOR.
+
+        >>> print(pyslab.Arena("16KiB").page_map().text())
+        NORMAL: frames 0 to 3, 16 KiB...
+        """
         return map_text(self, columns, colour, utf8)
 
     def __str__(self) -> str:
@@ -44,6 +48,9 @@ class PageMap(MapData):
 
         layout: "rows", or "hilbert": what is near in memory is near in the picture. None: rows for
         an exact map, else hilbert. Raises ValueError.
+
+        >>> arena.page_map().svg(title="mine")
+        '<svg ...'
         """
         return map_svg(self, layout, title)
 

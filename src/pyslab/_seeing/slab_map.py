@@ -25,14 +25,23 @@ class SlabMap(SlabData):
     """
 
     def text(self, *, colour: bool = False, utf8: bool = True) -> str:
-        """Return it for a terminal; str() chooses colour and signs by sys.stdout and NO_COLOR."""
+        """Return it for a terminal; str() chooses colour and signs by sys.stdout and NO_COLOR.
+
+        >>> buf = arena.kmalloc(100)
+        >>> print(arena.slab_map("kmalloc-112").text())
+        kmalloc-112...
+        """
         return map_text(self, colour, utf8)
 
     def __str__(self) -> str:
         return self.text(**stdout_style())
 
     def svg(self, *, title: str = "") -> str:
-        """Return a picture, 800 pixels wide, with a legend."""
+        """Return a picture, 800 pixels wide, with a legend.
+
+        >>> arena.slab_map("kmalloc-112").svg()
+        '<svg ...'
+        """
         return map_svg(self, title)
 
     def _repr_html_(self) -> str:

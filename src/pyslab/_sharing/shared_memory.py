@@ -246,6 +246,10 @@ class SharedMemory:
         """End this object's access. Views of buf, and arrays over it, go on, and keep the block.
 
         The block stays until it is unlinked and nobody has it open. Again: nothing.
+
+        >>> block = pyslab.SharedMemory(create=True, size=4096)
+        >>> block.unlink()
+        >>> block.close()
         """
         if self._buf is not None:
             with suppress(BufferError):  # an object has a view of it
@@ -256,6 +260,10 @@ class SharedMemory:
         """End the name: nobody can open the block any more. Who has it open keeps it.
 
         Any process may do that, once. Raises FileNotFoundError if it has been done.
+
+        >>> block = pyslab.SharedMemory(create=True, size=4096)
+        >>> block.unlink()
+        >>> block.close()
         """
         if self._name:
             unlink(self._name)
