@@ -18,12 +18,23 @@ static struct {
     bool has_kept; /* there is one */
 } start;
 
-static bool is_the_same(int fd)
+static struct {
+    bool is_set;
+    int fd;       /* for what the process ends with */
+    dev_t device; /* the file that it was when it was set */
+    ino_t inode;  /* likewise */
+} end;
+
+static bool is_file(int fd, dev_t device, ino_t inode)
 {
     struct stat status;
 
-    return start.is_known && fstat(fd, &status) == 0 && status.st_dev == start.device &&
-           status.st_ino == start.inode;
+    return fstat(fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+static bool is_the_same(int fd)
+{
+    return start.is_known && is_file(fd, start.device, start.inode);
 }
 
 void os_report_start(bool keep)
@@ -54,20 +65,50 @@ static void write_all(int fd, const char *text, size_t bytes)
     }
 }
 
-bool os_report_error(const char *text, size_t bytes)
+/* False: there is no such descriptor, -1. */
+static bool write_to(int fd, const char *text, size_t bytes)
 {
-    int fd = -1, state;
+    int state;
 
-    if (is_the_same(STDERR_FILENO))
-        fd = STDERR_FILENO;
-    else if (start.has_kept && is_the_same(start.kept))
-        fd = start.kept;
     if (fd < 0)
         return false;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     write_all(fd, text, bytes);
     pthread_setcancelstate(state, NULL);
     return true;
+}
+
+bool os_report_error(const char *text, size_t bytes)
+{
+    int fd = -1;
+
+    if (is_the_same(STDERR_FILENO))
+        fd = STDERR_FILENO;
+    else if (start.has_kept && is_the_same(start.kept))
+        fd = start.kept;
+    return write_to(fd, text, bytes);
+}
+
+int os_report_end_to(int fd)
+{
+    int before = end.is_set ? end.fd : -1;
+    struct stat status;
+
+    end.is_set = false;
+    if (fd >= 0 && fstat(fd, &status) == 0) {
+        end.fd = fd;
+        end.device = status.st_dev;
+        end.inode = status.st_ino;
+        end.is_set = true;
+    }
+    return before;
+}
+
+bool os_report_end(const char *text, size_t bytes)
+{
+    if (end.is_set && is_file(end.fd, end.device, end.inode))
+        return write_to(end.fd, text, bytes);
+    return os_report_error(text, bytes);
 }
 
 bool os_report_file(const char *path, const char *text, size_t bytes)

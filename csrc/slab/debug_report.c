@@ -192,7 +192,8 @@ void debug_copy_dump(struct debug_found *found, const char *start, const char *e
     found->what.dump_bytes = bytes;
 }
 
-static void write_text(const pyslab_corruption *found, char text[REPORT_BYTES])
+/* ends: the process does, with this text. */
+static void write_text(const pyslab_corruption *found, bool ends, char text[REPORT_BYTES])
 {
     static const char prefix[] = "pyslab: ";
     size_t bytes;
@@ -200,7 +201,12 @@ static void write_text(const pyslab_corruption *found, char text[REPORT_BYTES])
     memcpy(text, prefix, sizeof prefix);
     bytes = sizeof prefix - 1 +
             debug_report_text(found, text + sizeof prefix - 1, REPORT_BYTES - sizeof prefix + 1);
-    (void)os_report_error(text, bytes < REPORT_BYTES ? bytes : REPORT_BYTES - 1);
+    if (bytes >= REPORT_BYTES)
+        bytes = REPORT_BYTES - 1;
+    if (ends)
+        (void)os_report_end(text, bytes);
+    else
+        (void)os_report_error(text, bytes);
 }
 
 void debug_report(struct arena_debug *debug, struct debug_found *found, bool validating)
@@ -217,7 +223,7 @@ void debug_report(struct arena_debug *debug, struct debug_found *found, bool val
         handler(&found->what, atomic_load(&debug->context));
         return;
     }
-    write_text(&found->what, text);
+    write_text(&found->what, !validating, text);
     if (!validating)
         abort();
 }
@@ -236,7 +242,7 @@ void debug_report_fault(struct arena_debug *debug, const pyslab_corruption *foun
         os_sleep_ms(1);
     }
     atomic_fetch_add(&debug->nr_found, 1);
-    write_text(found, text);
+    write_text(found, true, text);
     if (handler != NULL)
         handler(found, atomic_load(&debug->context));
     atomic_store(&is_taken, false);

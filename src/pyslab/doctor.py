@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 
 from pyslab._doctor import machine, process
@@ -35,12 +36,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _plain(text: str, encoding: str) -> str:
+    """Return text that can be printed: escapes for control characters, and for what the terminal's
+    encoding has not, or never was text, as in a variable or a path."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def _print(findings: Sequence[Finding]) -> None:
     width = max(len(finding.subject) for finding in findings)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for finding in findings:
-        print(f"{_MARKS[finding.level]} {finding.subject:{width}}  {finding.text}")
+        text = _plain(finding.text, encoding)
+        print(f"{_MARKS[finding.level]} {finding.subject:{width}}  {text}")
         if finding.advice:
-            print(f"    {'':{width}}  -> {finding.advice}")
+            print(f"    {'':{width}}  -> {_plain(finding.advice, encoding)}")
     nr_problems = sum(finding.level == PROBLEM for finding in findings)
     nr_notes = sum(finding.level == NOTE for finding in findings)
     print()

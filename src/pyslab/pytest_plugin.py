@@ -1,4 +1,4 @@
-"""A plugin of pytest: the fixture ``pyslab_arena``, which is validated and looked at for leaks.
+"""A plugin of pytest: the fixture ``pyslab_arena``, and reports of KFENCE that are not captured.
 
 pytest finds it by itself where pyslab is installed. A test that has the argument ``pyslab_arena``
 gets an Arena of 64 MiB of its own. When the test has passed, its caches and page frames are
@@ -8,29 +8,54 @@ allocated it. The mark ``pyslab_arena`` gives other options of Arena:
     @pytest.mark.pyslab_arena(size="1GiB", debug="FZPU")
     def test_my_extension(pyslab_arena): ...
 
+A report that the process ends with, as KFENCE's, goes to the standard error from before the tests:
+pytest puts a file in its place meanwhile, which would be lost with the process.
+
 What it is not: a means to make allocations fail; pyslab.testing is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyslab._core import _report_end_to
+
 if TYPE_CHECKING:
     from pyslab import Arena
 
 _SIZE = "64MiB"
+_STDERR = 2  # sys.stderr may be somebody's object without a descriptor
 _passed = pytest.StashKey[bool]()
+_kept = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Make the mark known, and keep the standard error, which is not captured yet."""
     config.addinivalue_line(
         "markers", "pyslab_arena(size='64MiB', **options): how the fixture makes its pyslab.Arena"
     )
+    with contextlib.suppress(OSError):  # the process may have none
+        kept = os.dup(_STDERR)
+        before = _report_end_to(kept)
+        if before == -1:
+            config.stash[_kept] = kept
+        else:  # this run is made in a test of another one, which has the real standard error
+            _report_end_to(before)
+            os.close(kept)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the standard error."""
+    if _kept in config.stash:
+        _report_end_to(-1)
+        with contextlib.suppress(OSError):  # a test has closed it
+            os.close(config.stash[_kept])
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyslab._doctor.finding import NOTE, PROBLEM, Finding, run
+from pyslab._doctor.process import cgroup_bytes
 from pyslab.doctor import examine
+from tests.utils import REPO
 
 DOCTOR = [sys.executable, "-m", "pyslab", "doctor"]
 
@@ -75,6 +79,60 @@ def test_under_limits() -> None:
     assert "address space is 3.8" in told
     assert "ulimit -v unlimited" in told
     assert "a shared arena cannot be made" in told
+
+
+@pytest.mark.parametrize("limit", ["-v 120000", "-d 20000"])
+def test_where_numpy_cannot_be_imported(limit: str) -> None:
+    """Its OpenBLAS ends the process where memory is short: its version is told all the same."""
+    status, findings = doctor("bash", "-c", f'ulimit {limit}; exec "$@"', "sh", *DOCTOR, "--json")
+    assert status == 1
+    assert "limits" in problems(findings)
+    assert "NumPy" in {finding["subject"] for finding in findings}
+
+
+def test_what_is_no_text() -> None:
+    """Variables that no terminal can show come as escapes, and cannot move its cursor."""
+    for encoding, shown in (("utf-8", "é"), ("ascii", "\\xe9")):
+        environment = {"PYTHONIOENCODING": encoding, "PYSLAB_X": "é\udcff\n\x1b[2J"}
+        done = subprocess.run(
+            DOCTOR,
+            env={**os.environ, **environment},
+            capture_output=True,
+            encoding=encoding,
+            check=False,
+        )
+        assert (0, "") == (done.returncode, done.stderr)
+        assert f"PYSLAB_X={shown}\\udcff\\n\\x1b[2J\n" in done.stdout
+
+
+def test_limits_of_cgroups(tmp_path: Path) -> None:
+    """Of both versions, of all groups around the process's own, whose folder may be missing."""
+    for path, text in (
+        *(("a/memory.max", "max\n"), ("a/b/memory.max", "8192\n"), ("memory/x/y/tasks", "")),
+        ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
+        ("memory/x/memory.limit_in_bytes", "4096\n"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="ascii")
+    for groups, most in (
+        *(("0::/", None), ("0::/a", None), ("0::/a/b\n", 8192), ("0::/a/b/gone/c\n", 8192)),
+        *(("4:memory:/\n", None), ("4:cpu,memory:/x/y", 4096), ("4:cpu:/x/y", None), ("", None)),
+        ("9:name=systemd:/a/b\n4:memory:/x\n0::/a/b\n", 4096),
+    ):
+        assert most == cgroup_bytes(groups, str(tmp_path)), groups
+
+
+def test_every_variable_of_the_reference_is_known() -> None:
+    """Those of docs/reference/settings.md."""
+    page = (REPO / "docs/reference/settings.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n## Environment variables\n")
+    rows = re.findall(r"^\| (`PYSLAB_.*?) \|", section.partition("\n## ")[0], re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"PYSLAB_\w+", row)}
+    assert {"PYSLAB_KFENCE", "PYSLAB_INIT_ON_FREE", "PYSLAB_MALLOC"} <= names
+    _, findings = doctor(**dict.fromkeys(names, ""))
+    advice = [each["advice"] for each in findings if each["text"].startswith("PYSLAB_")]
+    assert len(names) <= len(advice) + 1  # `import pyslab` takes PYSLAB_PROFILE away
+    assert not [text for text in advice if "nobody reads it" in text]
 
 
 def test_in_a_sandbox_without_memfd() -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,18 @@ from tests.malloc.preloaded import compile_c, run
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
 
 REPORT = re.compile(r"^pyslab: malloc of process \d+\n(  \w.*\n){8}", re.MULTILINE)
+
+TWICE = """
+import ctypes
+
+def test_it():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    block = libc.malloc(100)
+    libc.free(block)
+    libc.free(block)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +52,16 @@ def test_a_redirected_error(program: Path, tmp_path: Path) -> None:
     done = run([program, file, "redirect"], "stats")
     assert "" == file.read_text(encoding="ascii")
     assert REPORT.fullmatch(done.stderr)
+
+
+@pytest.mark.parametrize("words", ["hardened", "kfence=1ms", "stats"])
+def test_under_pytest(tmp_path: Path, words: str) -> None:
+    """pytest puts a file in the place of descriptor 2, which is lost with the process."""
+    (tmp_path / "test_twice.py").write_text(TWICE, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_twice.py"]
+    done = run(command, words, cwd=tmp_path)
+    assert -6 == done.returncode
+    assert re.search(r"^pyslab: free\(0x[0-9a-f]+\): freed already;", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("end", ["exit", "redirect"])

@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pyslab
 from pyslab import testing
-
-# A sample of 112 bytes, at the end of its page or at its start.
-PRELUDE = """
-import ctypes, faulthandler, os, signal, sys, threading, time
-import pyslab
-from pyslab._core import ffi, lib
-
-def load(arena):
-    return arena.kmalloc(112)
-
-def sample(arena, at_end):
-    while True:
-        kept = []
-        while len(kept) < 4000:
-            before = arena.kfence_stats().nr_allocs
-            kept.append(load(arena))
-            if arena.kfence_stats().nr_allocs != before:
-                if (kept[-1].address % 4096 != 0) == at_end:
-                    return kept[-1]
-                break
-        del kept
-        time.sleep(0.004)
-
-def drop(arena, buf):
-    address = buf.address
-    arena.kfree(buf)
-    return address
-
-def read(address):
-    return ctypes.string_at(address, 1)
-"""
-MAKE = """
-arena = pyslab.Arena("64MiB", kfence_sample="1ms")
-"""
+from tests.kfence import MAKE, PRELUDE, assert_killed
 
 
 def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -59,15 +24,6 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
         timeout=120,
         check=False,
     )
-
-
-def assert_killed(child: subprocess.CompletedProcess[str], words: str) -> None:
-    """The child ended by SIGSEGV, after a report with these words and Python's calls."""
-    assert -11 == child.returncode, child.stderr
-    assert re.search(rf"^pyslab: BUG kmalloc-112: {words}\n", child.stderr, re.MULTILINE)
-    allocated = re.search(r"^  allocated by\n((?:    .*\n)+)", child.stderr, re.MULTILINE)
-    assert allocated is not None, child.stderr
-    assert " in load\n" in allocated[1]
 
 
 # --- at the access ---------------------------------------------------------------
@@ -113,25 +69,6 @@ def test_beside_faulthandler(when: str) -> None:
     assert_killed(child, "out of bounds, a read 1 bytes past the end")
     assert (when != "never") == ("Fatal Python error: Segmentation fault" in child.stderr)
     assert (when != "never") == (" in string_at" in child.stderr)
-
-
-def test_under_pytest(tmp_path: Path) -> None:
-    """pytest enables faulthandler: its report and ours are there. pytest must not put a file of its
-    own in the place of descriptor 2, which would be lost with the process."""
-    planted = "def test_it():\n    read(sample(arena, True).address + 112)\n"
-    (tmp_path / "test_planted.py").write_text(PRELUDE + MAKE + planted, encoding="utf-8")
-    options = ["-q", "-p", "no:cacheprovider", "--capture=sys", "test_planted.py"]
-    child = subprocess.run(
-        [sys.executable, "-m", "pytest", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert_killed(child, "out of bounds, a read 1 bytes past the end")
-    assert "Fatal Python error: Segmentation fault" in child.stderr
-    assert " in test_it\n" in child.stderr
 
 
 @pytest.mark.parametrize(

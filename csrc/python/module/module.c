@@ -11,6 +11,7 @@
 #include "python/module/c_api.h"
 #include "python/module/fork_pile.h"
 #include "python/module/objects.h"
+#include "python/module/report_end.h"
 #include "python/numpy/numpy_handler.h"
 #include "python/pages/page_type.h"
 #include "python/reclaim/reclaim_hooks.h"
@@ -48,7 +49,7 @@ static bool module_fill(PyObject *module)
            add_type(module, heap_type_new(module), &objects.heap_type) &&
            share_functions_add(module) && travel_add(module) && numpy_handler_add(module) &&
            c_api_add(module) && tracing_add(module) && profile_calls_add(module) &&
-           stack_hook_add();
+           report_end_add(module) && stack_hook_add();
 }
 
 PyMODINIT_FUNC PyInit__core(void)

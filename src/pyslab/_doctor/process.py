@@ -7,6 +7,8 @@ import resource
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
 
 import pyslab
 from pyslab._doctor.finding import NOTE, OK, PROBLEM, Finding, Look, read_line
@@ -15,10 +17,23 @@ from pyslab.sizes import format_bytes
 __all__ = ["LOOKS"]
 
 _ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc", "snmalloc", "rpmalloc", "hoard", "scudo")
-_SETTINGS = (
-    *("PYSLAB_DEBUG", "PYSLAB_GUARD", "PYSLAB_INIT_ON_ALLOC", "PYSLAB_INIT_ON_FREE"),
-    *("PYSLAB_KFENCE", "PYSLAB_MALLOC", "PYSLAB_TOP", "PYSLAB_TRACK"),
-)
+_SETTINGS = {  # variables, and what they are about
+    "PYSLAB_DASK_HOST": "it names this host for pyslab.dask",
+    "PYSLAB_DEBUG": "it holds for every arena made without debug=",
+    "PYSLAB_GUARD": "it holds for every arena made without guard=",
+    "PYSLAB_INIT_ON_ALLOC": "it holds for every arena made without init_on_alloc=",
+    "PYSLAB_INIT_ON_FREE": "it holds for every arena made without init_on_free=",
+    "PYSLAB_KFENCE": "it holds for every arena made without kfence_sample=",
+    "PYSLAB_MALLOC": "it holds for programs under `pyslab run`",
+    "PYSLAB_PROFILE": "the arenas of each Python program are profiled",
+    "PYSLAB_PROFILE_PACKAGE": "`pyslab profile` has set it",
+    "PYSLAB_PROFILE_PARTS": "`pyslab profile` has set it",
+    "PYSLAB_PYTHONS": "`make wheels` reads it",
+    "PYSLAB_RECORD": "`pyslab record` has set it",
+    "PYSLAB_TOP": "whether programs publish figures for `pyslab top`",
+    "PYSLAB_TRACK": "it holds for every arena",
+}
+_NO_LIMIT = 1 << 60  # what cgroups of version 1 say is more
 _FEW_DESCRIPTORS = 256
 _LITTLE = 4 << 30
 
@@ -29,14 +44,15 @@ def python() -> Iterator[Finding]:
     kind = " without a GIL" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
     yield Finding(OK, "Python", f"{sys.implementation.name} {version}{kind}: {sys.executable}")
     yield Finding(OK, "pyslab", f"{pyslab.__version__}: {os.path.dirname(pyslab.__file__)}")
+    # Not by importing it: where memory is short its libraries end the process.
     try:
-        import numpy
-    except ImportError:
+        numpy = metadata.version("numpy")
+    except metadata.PackageNotFoundError:
         yield Finding(NOTE, "NumPy", "it is not installed", "arrays need it: pip install numpy")
         return
-    old = tuple(int(part) for part in numpy.__version__.split(".")[:2]) < (1, 26)
+    old = tuple(int(part) for part in numpy.split(".")[:2]) < (1, 26)
     advice = "the handler is tested with 1.26 and later" if old else ""
-    yield Finding(NOTE if old else OK, "NumPy", numpy.__version__, advice)
+    yield Finding(NOTE if old else OK, "NumPy", numpy, advice)
 
 
 def malloc_library() -> Iterator[Finding]:
@@ -67,13 +83,9 @@ def settings() -> Iterator[Finding]:
     """PYSLAB_...: a name that nobody reads is a typing error."""
     for name in sorted(name for name in os.environ if name.startswith("PYSLAB_")):
         value = os.environ[name]
-        if name in _SETTINGS:
-            yield Finding(NOTE, "environment", f"{name}={value}", "it holds for every arena")
-        else:
-            known = ", ".join(_SETTINGS)
-            yield Finding(
-                NOTE, "environment", f"{name}={value}", f"nobody reads it; there are {known}"
-            )
+        known = ", ".join(_SETTINGS)
+        advice = _SETTINGS.get(name, f"nobody reads it; there are {known}")
+        yield Finding(NOTE, "environment", f"{name}={value}", advice)
 
 
 def _size_limit(name: str, which: int, flag: str) -> Iterator[Finding]:
@@ -102,16 +114,34 @@ def limits() -> Iterator[Finding]:
         yield Finding(OK, "locked memory", text)
 
 
+def cgroup_bytes(groups: str, mount: str) -> int | None:
+    """Return the least limit on memory of a process's cgroups and of those that they lie in.
+
+    groups: what /proc/self/cgroup says; a line of version 1 is "4:memory:/group", that of version
+    2 is "0::/group". None: there is no limit.
+    """
+    found = []
+    for line in groups.splitlines():
+        names, _, group = line.partition(":")[2].partition(":")
+        if "memory" in names.split(","):
+            root, name = mount + "/memory", "memory.limit_in_bytes"
+        elif line.startswith("0::"):
+            root, name = mount, "memory.max"
+        else:
+            continue
+        parts = [part for part in group.split("/") if part]
+        for depth in range(len(parts) + 1):  # in a container the group's own may not be there
+            with suppress(OSError, ValueError):  # "max" is none
+                found.append(int(read_line("/".join([root, *parts[:depth], name]))))
+    least = min(found, default=_NO_LIMIT)
+    return least if least < _NO_LIMIT else None
+
+
 def cgroup() -> Iterator[Finding]:
     """The memory that the process's cgroup may have; in a container it is the container's."""
-    path = "/sys/fs/cgroup" + read_line("/proc/self/cgroup").rpartition("::")[2] + "/memory.max"
-    if not os.path.exists(path):
-        path = "/sys/fs/cgroup/memory.max"
-    if not os.path.exists(path):
-        yield Finding(OK, "cgroup", "no limit on memory is to be seen")
-        return
-    most = read_line(path)
-    text = "no limit on memory" if most == "max" else f"{format_bytes(int(most))} of memory"
+    with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
+        most = cgroup_bytes(file.read(), "/sys/fs/cgroup")
+    text = "no limit on memory is to be seen" if most is None else f"{format_bytes(most)} of memory"
     yield Finding(OK, "cgroup", text)
 
 
