@@ -2,7 +2,7 @@
  *
  * The functions that fill a struct stand here once more, with one argument: the size that the
  * struct has in the caller's version of the header.
- * What it is not: any other code. The table itself is constant.
+ * What it is not: any other code. The table is constant but for what api_profile.h does.
  */
 #include "api/api_table.h"
 

@@ -5,7 +5,8 @@
 
 #include "pyslab.h"
 
-/* csrc/python fills the field `python` before it publishes the table. After that it is constant. */
+/* csrc/python fills the field `python` before it publishes the table. After that it is
+ * constant, but that api_profile.h exchanges functions. */
 extern pyslab_api api_table;
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "os/os.h"
 #include "publish/publish.h"
+#include "stack/depot.h"
 
 #include <string.h>
 
@@ -85,6 +86,58 @@ static void show_caches_locked(struct pyslab_arena *arena, struct publish_pictur
     lock_release(&sa->lock);
 }
 
+/* --- call sites ---------------------------------------------------------- */
+
+/* A name, cut at its end, and filled up with NUL. */
+static void show_name(char *out, size_t room, const char *name)
+{
+    memset(out, 0, room);
+    memcpy(out, name, strnlen(name, room - 1));
+}
+
+/* C's symbols are the reader's work: to look for them here would take the loader's lock. */
+static void show_frame(const struct stack_frame *frame, struct publish_frame *out)
+{
+    size_t bytes = frame->file != NULL ? strlen(frame->file) : 0;
+    size_t cut = bytes < sizeof out->file ? 0 : bytes - (sizeof out->file - 1);
+
+    out->address = frame->address;
+    out->line = frame->line;
+    show_name(out->file, sizeof out->file, frame->file != NULL ? frame->file + cut : "");
+    show_name(out->function, sizeof out->function, frame->file != NULL ? frame->function : "");
+}
+
+static void show_frames(uint32_t stack, struct publish_site *out)
+{
+    struct stack_frame frame[STACK_MAX_FRAMES];
+    unsigned nr = stack_frames(stack, frame, STACK_MAX_FRAMES), nr_c = 0;
+
+    while (nr_c < nr && frame[nr_c].file == NULL)
+        nr_c++;
+    for (unsigned i = 0; i < nr && out->nr_frames < PUBLISH_FRAMES; i++)
+        if (nr_c == nr || i < PUBLISH_C_FRAMES || i >= nr_c)
+            show_frame(&frame[i], &out->frame[out->nr_frames++]);
+}
+
+static void show_sites(struct tracker *tracker, struct publish_picture *out)
+{
+    struct track_group top[PUBLISH_SITES];
+    uint32_t nr_live, nr = tracker_top(tracker, top, PUBLISH_SITES, &nr_live);
+
+    out->nr_sites = nr_live;
+    out->nr_sites_shown = nr;
+    for (uint32_t i = 0; i < nr; i++) {
+        struct publish_site *site = &out->site[i];
+
+        memset(site, 0, sizeof *site);
+        site->number = top[i].stack;
+        site->bytes = top[i].bytes;
+        site->count = top[i].count;
+        site->nr_allocs = top[i].nr_allocs;
+        show_frames(top[i].stack, site);
+    }
+}
+
 /* --- a picture ---------------------------------------------------------- */
 
 static void count_thread(void *slot, void *context)
@@ -108,6 +161,7 @@ static uint64_t flags_of(const struct pyslab_arena *arena)
 
 static void show_locked(struct pyslab_arena *arena, struct publish_picture *out)
 {
+    struct tracker *tracker = load_acquire(&arena->pages.own_usage.tracker);
     uint64_t start_ns = os_time_ns();
 
     lock_assert_held(thread_registry_mutex());
@@ -125,6 +179,8 @@ static void show_locked(struct pyslab_arena *arena, struct publish_picture *out)
     thread_domain_visit_locked(&arena->domain, THREAD_SLOT_PCP, count_thread, &out->nr_threads);
     show_zones_locked(arena, out);
     show_caches_locked(arena, out);
+    if (tracker != NULL)
+        show_sites(tracker, out);
     out->written_ns = os_time_ns();
     out->took_ns = out->written_ns - start_ns;
 }

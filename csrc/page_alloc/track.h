@@ -2,14 +2,17 @@
  *
  * What it is: a table of an arena's live allocations while it is tracked: objects of caches, large
  * blocks, blocks of frames, and with these the chunks of regions and the areas of vmalloc. Each
- * entry has the size and the stack (stack/depot.h); summed up by stack it is a report of leaks.
+ * entry has the size and the stack (stack/depot.h). Sums by stack are a report of leaks, and the
+ * call sites that pyslab top shows.
  * What it is not: always on. usage.h calls it, from the slow paths to which a tracked arena's
  * calls are diverted; others pay nothing.
  *
- * Data structure: a hash table with open addresses, at most three quarters full, whose length is
- * a power of two. A key is an address, or the number of a frame that has none (page_key).
+ * Data structure: two hash tables with open addresses, at most three quarters full, whose lengths
+ * are powers of two: entries by key, which is an address, or the number of a frame that has none
+ * (page_key); and groups by stack, of which none ever goes.
  * Invariant (track_check_locked): each entry is found from its hash on without a gap; nr_entries
- * is their number. An allocation for which there was no memory is in nr_lost, and in no entry.
+ * is their number. A group's bytes and count are the sums of the entries with its stack. An
+ * allocation for which there was no memory is in nr_lost, and in no entry.
  * Lock: tracker.lock, of rank TRACK. Stacks are saved before it is taken.
  */
 #ifndef PAGE_ALLOC_TRACK_H
@@ -25,19 +28,24 @@ struct track_entry {
     uint32_t unused;
 };
 
+/* Memory that was allocated at one place. */
+struct track_group {
+    uint64_t bytes;     /* of all that is live */
+    uint64_t count;     /* live allocations */
+    uint64_t nr_allocs; /* allocations ever; 0: nobody's place in the table */
+    uint32_t stack;     /* the place; 0: not known */
+    uint32_t unused;
+};
+
 struct tracker {
     struct lock lock;          /* guards all of it */
     struct track_entry *table; /* nr_slots of them; NULL: none yet */
+    struct track_group *group; /* nr_group_slots of them; NULL: none yet */
     uint32_t nr_slots;         /* a power of two, or 0 */
     uint32_t nr_entries;       /* slots in use */
+    uint32_t nr_group_slots;   /* a power of two, or 0 */
+    uint32_t nr_groups;        /* of these in use */
     uint64_t nr_lost;          /* allocations that found no memory for their entry */
-};
-
-/* Live memory that was allocated at one place. */
-struct track_group {
-    uint64_t bytes; /* of all of it */
-    uint64_t count; /* how many allocations */
-    uint32_t stack; /* the place; 0: not known */
 };
 
 /* NULL: no memory. */
@@ -53,6 +61,10 @@ void tracker_split(struct tracker *tracker, uintptr_t key, uint32_t nr, uint64_t
 /* The live allocations by stack, the most bytes first: an array of *nr from os_heap, which the
  * caller frees; NULL if there are none, or no memory: then *nr is UINT32_MAX. *lost: nr_lost. */
 struct track_group *tracker_groups(struct tracker *tracker, uint32_t *nr, uint64_t *lost);
+/* Those with the most live bytes, in this order; returns how many were written to top. *nr_live:
+ * how many groups have live memory. */
+uint32_t tracker_top(struct tracker *tracker, struct track_group *top, uint32_t max,
+                     uint32_t *nr_live);
 
 /* --- track_report.c --------------------------------------------------------- */
 

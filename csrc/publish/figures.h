@@ -2,13 +2,16 @@
  *
  * What it is: what `pyslab top` reads (src/pyslab/_top/figures.py), of this process or another: a
  * file in memory named PUBLISH_NAME, found through the process's descriptors in /proc. A header,
- * and a place for each of PUBLISH_ARENAS arenas with its zones and caches. All numbers are of this
- * machine's byte order; all times are nanoseconds of its monotonic clock.
+ * and a place for each of PUBLISH_ARENAS arenas with its zones and caches, and the call sites of a
+ * tracked one. All numbers are of this machine's byte order; all times are nanoseconds of its
+ * monotonic clock.
  * What it is not: a way in. A reader checks all that it reads: the writer may be hostile, or dying.
  *
  * Bounds. The size is fixed. Arenas beyond the first PUBLISH_ARENAS are counted in nr_unplaced. Of
  * an arena's caches those that were never used are left out, and counted; of the others the first
- * PUBLISH_CACHES by id are there, and nr_caches counts all. Zones all have a place.
+ * PUBLISH_CACHES by id are there, and nr_caches counts all. Zones all have a place. Of call sites
+ * with live memory the PUBLISH_SITES with the most bytes are there, each with the PUBLISH_FRAMES
+ * innermost calls, of which at most PUBLISH_C_FRAMES are C's if Python's are known.
  *
  * No torn picture. While a place is written its `sequence` is odd. Each picture has the sum of its
  * other words in `sum`. A reader copies the place, and takes the copy if it is of one even sequence
@@ -25,10 +28,13 @@
 
 #define PUBLISH_NAME "pyslab-figures"
 #define PUBLISH_MAGIC 0x31706f7462617370u /* "psabtop1" */
-#define PUBLISH_VERSION 1u
+#define PUBLISH_VERSION 2u
 #define PUBLISH_ARENAS 16u
 #define PUBLISH_CACHES 192u
 #define PUBLISH_ZONES 5u
+#define PUBLISH_SITES 16u
+#define PUBLISH_FRAMES 8u
+#define PUBLISH_C_FRAMES 3u
 
 struct publish_header {
     _Atomic uint64_t magic;        /* PUBLISH_MAGIC; written last of the constant ones */
@@ -73,6 +79,25 @@ struct publish_cache {
     uint64_t total_allocs;   /* objects handed out, ever */
 };
 
+/* A call on the way to an allocation. */
+struct publish_frame {
+    uint64_t address;  /* C: where the call returns to; Python: 0 */
+    uint64_t line;     /* Python: in the file, from 1; C: 0 */
+    char file[72];     /* Python: its path, or the end of a longer one; ends with NUL */
+    char function[40]; /* Python: its name, or the beginning of a longer one; ends with NUL */
+};
+
+/* A place from which memory was allocated. */
+struct publish_site {
+    uint64_t number;    /* of the place, in its process */
+    uint64_t bytes;     /* of what is live */
+    uint64_t count;     /* live allocations */
+    uint64_t nr_allocs; /* allocations ever */
+    uint64_t nr_frames; /* places used in frame[]; 0: the calls are not known */
+    uint64_t reserved;  /* 0 */
+    struct publish_frame frame[PUBLISH_FRAMES]; /* the innermost call first */
+};
+
 enum publish_arena_flags {
     PUBLISH_ARENA_MALLOC = 1,  /* the malloc library's */
     PUBLISH_ARENA_SIDE = 2,    /* high memory for another arena's vmalloc */
@@ -101,20 +126,25 @@ struct publish_picture {
     uint64_t nr_unused;      /* of these never used, and so left out */
     uint64_t nr_shown;       /* places used in cache[] */
     uint64_t nr_threads;     /* that have used the arena */
-    uint64_t reserved[6];    /* 0 */
+    uint64_t nr_sites;       /* call sites with live memory */
+    uint64_t nr_sites_shown; /* places used in site[] */
+    uint64_t reserved[4];    /* 0 */
     struct publish_zone zone[PUBLISH_ZONES];
     struct publish_cache cache[PUBLISH_CACHES];
+    struct publish_site site[PUBLISH_SITES];
 };
 
 struct publish_arena {
     _Atomic uint64_t sequence; /* odd while the rest is written */
-    _Atomic uint64_t sum;      /* of the picture's words, those of nr_shown caches and no more */
+    _Atomic uint64_t sum;      /* of the picture's words, those of the caches and sites shown */
     struct publish_picture picture;
 };
 
 _Static_assert(sizeof(struct publish_header) == 16 * 8, "what the reader takes it for");
 _Static_assert(sizeof(struct publish_zone) == 16 * 8, "likewise");
 _Static_assert(sizeof(struct publish_cache) == 96, "likewise");
+_Static_assert(sizeof(struct publish_frame) == 128, "likewise");
+_Static_assert(sizeof(struct publish_site) == 6 * 8 + 8 * 128, "likewise");
 _Static_assert(offsetof(struct publish_picture, zone) == 24 * 8, "likewise");
 _Static_assert(PUBLISH_ZONES == PYSLAB_NR_ZONE_TYPES, "an arena has at most one of each kind");
 

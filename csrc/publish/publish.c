@@ -138,20 +138,25 @@ struct publish_picture *publish_begin(uint32_t place)
     return &arena->picture;
 }
 
-/* The sum of the picture's words, as far as they say something. */
-static uint64_t sum_of(const struct publish_picture *picture)
+static uint64_t sum_of_words(const void *words, size_t bytes)
 {
-    const char *bytes = (const char *)picture;
-    size_t end = offsetof(struct publish_picture, cache) +
-                 picture->nr_shown * sizeof(struct publish_cache);
     uint64_t sum = 0, word;
 
-    CHECK(picture->nr_shown <= PUBLISH_CACHES);
-    for (size_t at = 0; at < end; at += sizeof word) {
-        memcpy(&word, bytes + at, sizeof word);
+    for (size_t at = 0; at < bytes; at += sizeof word) {
+        memcpy(&word, (const char *)words + at, sizeof word);
         sum += word;
     }
     return sum;
+}
+
+/* The sum of the picture's words, as far as they say something. */
+static uint64_t sum_of(const struct publish_picture *picture)
+{
+    size_t head = offsetof(struct publish_picture, cache);
+
+    CHECK(picture->nr_shown <= PUBLISH_CACHES && picture->nr_sites_shown <= PUBLISH_SITES);
+    return sum_of_words(picture, head + picture->nr_shown * sizeof(struct publish_cache)) +
+           sum_of_words(picture->site, picture->nr_sites_shown * sizeof(struct publish_site));
 }
 
 void publish_end(struct publish_picture *picture)

@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="pyslab top [-o | --json] [-d SECONDS] [-s KEY] [PID | -- COMMAND [ARGUMENT ...]]",
         description="Show the arenas, zones and caches of a program that runs, as slabtop shows "
         "the kernel's. Without PID and COMMAND: list the processes of this user that can be shown.",
-        epilog=f"Keys while it runs: q ends it, h shows help, and caches are sorted by {keys}.",
+        epilog="Keys while it runs: q ends it, h shows help, t call sites of tracked arenas, and "
+        f"caches are sorted by {keys}.",
     )
     parser.add_argument("pid", nargs="?", type=_pid, metavar="PID", help="of the process")
     parser.add_argument("-o", "--once", action="store_true", help="print one picture, and end")

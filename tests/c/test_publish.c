@@ -44,24 +44,32 @@ static void header_read(struct publish_header *out)
     close(fd);
 }
 
+static uint64_t words_sum(const void *words, size_t bytes)
+{
+    uint64_t sum = 0, word;
+
+    for (size_t i = 0; i < bytes; i += sizeof word) {
+        memcpy(&word, (const char *)words + i, sizeof word);
+        sum += word;
+    }
+    return sum;
+}
+
 /* Copies a place; true: the copy is whole. */
 static bool place_read(int fd, uint32_t place, struct publish_arena *out)
 {
     off_t at = (off_t)(sizeof(struct publish_header) + place * sizeof *out);
-    uint64_t sum = 0, after = 1, word;
-    size_t bytes;
+    const struct publish_picture *picture = &out->picture;
+    uint64_t after = 1;
 
     EXPECT_EQ(pread(fd, out, sizeof *out, at), sizeof *out);
     EXPECT_EQ(pread(fd, &after, sizeof after, at), sizeof after);
     if (load_relaxed(&out->sequence) % 2 != 0 || after != load_relaxed(&out->sequence))
         return false;
-    bytes = offsetof(struct publish_picture, cache) +
-            out->picture.nr_shown * sizeof(struct publish_cache);
-    for (size_t i = 0; i < bytes; i += sizeof word) {
-        memcpy(&word, (const char *)&out->picture + i, sizeof word);
-        sum += word;
-    }
-    return sum == load_relaxed(&out->sum);
+    return words_sum(picture, offsetof(struct publish_picture, cache)) +
+               words_sum(picture->cache, picture->nr_shown * sizeof picture->cache[0]) +
+               words_sum(picture->site, picture->nr_sites_shown * sizeof picture->site[0]) ==
+           load_relaxed(&out->sum);
 }
 
 /* The picture of an arena as it is now. */
@@ -110,6 +118,56 @@ static void figures_are_the_arenas(void)
     for (int i = 0; i < 100; i++)
         EXPECT_EQ(pyslab_kfree(arena, small[i]), PYSLAB_OK);
     EXPECT_EQ(pyslab_kfree(arena, large), PYSLAB_OK);
+    rig_end(arena);
+}
+
+static __attribute__((noinline)) void *allocate_here(pyslab_arena *arena, size_t size)
+{
+    void *p = pyslab_kmalloc(arena, size, KERNEL);
+
+    __asm__ volatile("" ::: "memory"); /* no tail call: this frame is in the stack */
+    return p;
+}
+
+static bool is_called_from(const struct publish_site *site,
+                           void *(*function)(pyslab_arena *, size_t))
+{
+    for (uint64_t i = 0; i < site->nr_frames; i++)
+        if (site->frame[i].address - (uintptr_t)function < 256)
+            return true;
+    return false;
+}
+
+/* A tracked arena's call sites, the most live bytes first. */
+static void call_sites_are_the_trackers(void)
+{
+    pyslab_arena *arena = rig_arena(16 * MIB, 10);
+    static struct publish_picture picture;
+    void *(*volatile allocate)(pyslab_arena *, size_t) = allocate_here; /* no copy is made of it */
+    void *here[10], *there;
+
+    picture_of(arena, &picture);
+    EXPECT_EQ(picture.nr_sites, 0);
+    EXPECT_EQ(pyslab_arena_track(arena), PYSLAB_OK);
+    for (int i = 0; i < 10; i++)
+        here[i] = allocate(arena, 100);
+    there = pyslab_kmalloc(arena, 8192, KERNEL);
+    EXPECT_EQ(pyslab_kfree(arena, here[9]), PYSLAB_OK);
+    picture_of(arena, &picture);
+    EXPECT_EQ(picture.flags & PUBLISH_ARENA_TRACKED, PUBLISH_ARENA_TRACKED);
+    EXPECT_EQ(picture.nr_sites, 2);
+    EXPECT_EQ(picture.nr_sites_shown, 2);
+    EXPECT_EQ(picture.site[0].bytes, 8192);
+    EXPECT_EQ(picture.site[1].bytes, 9 * 112);
+    EXPECT_EQ(picture.site[1].count, 9);
+    EXPECT_EQ(picture.site[1].nr_allocs, 10);
+    EXPECT_NE(picture.site[0].number, picture.site[1].number);
+    EXPECT(picture.site[1].nr_frames == 0 || is_called_from(&picture.site[1], allocate_here));
+    for (int i = 0; i < 9; i++)
+        EXPECT_EQ(pyslab_kfree(arena, here[i]), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(arena, there), PYSLAB_OK);
+    picture_of(arena, &picture);
+    EXPECT_EQ(picture.nr_sites, 0);
     rig_end(arena);
 }
 
@@ -314,9 +372,11 @@ static void no_picture_is_torn(void)
 }
 
 static const struct test tests[] = {
-    TEST(figures_are_the_arenas),  TEST(written_by_slow_paths), TEST(not_under_the_registry_lock),
-    TEST(more_arenas_than_places), TEST(others_cannot_write),   TEST(number_is_taken),
-    TEST(child_has_its_own),       TEST(child_of_a_bare_clone), TEST(no_picture_is_torn),
+    TEST(figures_are_the_arenas),      TEST(written_by_slow_paths),
+    TEST(not_under_the_registry_lock), TEST(more_arenas_than_places),
+    TEST(others_cannot_write),         TEST(number_is_taken),
+    TEST(child_has_its_own),           TEST(child_of_a_bare_clone),
+    TEST(no_picture_is_torn),          TEST(call_sites_are_the_trackers),
 };
 
 TEST_MAIN(tests)

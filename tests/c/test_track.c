@@ -9,7 +9,7 @@
 #include <pthread.h>
 
 #define NR_KEYS 2000u
-#define NR_STACKS 7u
+#define NR_STACKS 77u
 #define NR_THREADS 4u
 #define ROUNDS (UNDER_TSAN ? 2000u : 20000u)
 
@@ -32,6 +32,24 @@ static struct sums sums_of(struct tracker *tracker)
     }
     os_heap_free(group, sums.nr * sizeof *group);
     return sums;
+}
+
+/* The groups with the most bytes are the first of all. */
+static void expect_top(struct tracker *tracker)
+{
+    struct track_group top[3];
+    uint32_t nr, nr_live, nr_top = tracker_top(tracker, top, 3, &nr_live);
+    uint64_t lost;
+    struct track_group *group = tracker_groups(tracker, &nr, &lost);
+
+    EXPECT_EQ(nr_live, nr);
+    EXPECT_EQ(nr_top, nr < 3 ? nr : 3);
+    for (uint32_t i = 0; i < nr_top; i++) {
+        EXPECT_EQ(top[i].bytes, group[i].bytes);
+        EXPECT_EQ(top[i].count, group[i].count);
+        EXPECT_EQ(top[i].stack, group[i].stack);
+    }
+    os_heap_free(group, nr * sizeof *group);
 }
 
 static void expect_sums(struct tracker *tracker, uint64_t bytes, uint64_t count)
@@ -86,8 +104,10 @@ static void table_is_a_map(void)
             if (model.bytes[k] != 0)
                 model_set(&model, k, model.bytes[k] + bytes);
         }
-        if (i % 5000 == 0)
+        if (i % 5000 == 0) {
             expect_sums(tracker, model.sum, model.count);
+            expect_top(tracker);
+        }
     }
     EXPECT_EQ(sums_of(tracker).nr, NR_STACKS);
     for (uint32_t k = 0; k < NR_KEYS; k++)

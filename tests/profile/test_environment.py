@@ -41,6 +41,28 @@ def test_the_environment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "pyslab"], [str(Path(sys.executable).with_name("pyslab"))]]
+)
+def test_the_command_leaves_it_to_the_program(command: list[str], tmp_path: Path) -> None:
+    """Under `pyslab run` the program's arenas are in the profile, not the command's own."""
+    path = tmp_path / "x.collapsed"
+    code = "import pyslab; kept = pyslab.Arena('16MiB').kmalloc(123000)"
+    if not Path(command[0]).exists():
+        pytest.skip("this environment has no command pyslab")
+    done = subprocess.run(
+        [*command, "run", "--", sys.executable, "-c", code],
+        env={**os.environ, "PYSLAB_PROFILE": f"{path},every=all"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    assert ["x.collapsed"] == os.listdir(tmp_path)
+    assert "123000" == path.read_text(encoding="utf-8").split()[-1]
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         ("/nowhere/x.txt", "No such file or directory"),

@@ -64,7 +64,7 @@ def test_layout_is_the_headers() -> None:
     assert f'"{figures.NAME}"' == defined["NAME"]
     assert figures._MAGIC == int(defined["MAGIC"].rstrip("u"), 16)
     assert figures.VERSION == int(defined["VERSION"].rstrip("u"))
-    for name in ("ARENAS", "CACHES", "ZONES"):
+    for name in ("ARENAS", "CACHES", "ZONES", "SITES", "FRAMES"):
         mine = {"ARENAS": "_PLACES"}.get(name, f"_{name}")
         assert getattr(figures, mine) == int(defined[name].rstrip("u"))
     flags = re.findall(r"PUBLISH_ARENA_(\w+) = (\d+)", text)
@@ -112,15 +112,19 @@ def test_wrong_figures_with_a_right_sum(monkeypatch: pytest.MonkeyPatch, whole: 
     for _ in range(300):
         words = [draw.choice((0, 1, 5, 1 << 40, (1 << 64) - 1)) for _ in range(24 + 80 + 2 * 12)]
         words[0], words[13], words[14], words[16] = 1, draw.randrange(7), 9, 2
+        words[19] = draw.choice((1, 1, 1, 16, 17))
+        site_words = figures._SITE_BYTES // 8
+        site = [draw.getrandbits(64) for _ in range(site_words * words[19])]
+        site[4::site_words] = [draw.randrange(10)] * words[19]
         for zone in range(5):
             words[24 + 16 * zone] = draw.randrange(6)
         for cache in range(2):
             words[104 + 12 * cache] = draw.getrandbits(64)
             words[104 + 12 * cache + 5] = draw.randrange(30) << 32 | draw.randrange(99)
-        place = struct.pack("=2Q", 4, sum(words) % (1 << 64)) + struct.pack(
-            f"={len(words)}Q", *words
-        )
-        data = whole[:128] + place + bytes(figures._FILE_BYTES - 128 - len(place))
+        total = (sum(words) + sum(site)) % (1 << 64)
+        place = struct.pack(f"={2 + len(words)}Q", 4, total, *words)
+        place = place.ljust(figures._SITES_AT, b"\0") + struct.pack(f"={len(site)}Q", *site)
+        data = (whole[:128] + place).ljust(figures._FILE_BYTES, b"\0")
         fd = _memory(data)
         try:
             found = read_figures(fd)
@@ -130,7 +134,8 @@ def test_wrong_figures_with_a_right_sum(monkeypatch: pytest.MonkeyPatch, whole: 
             os.close(fd)
         seen = Seen(1, "x", {1: found}, [])
         view = View("c", 1.0, seen)
-        text = plain(view.lines(80, 24))
+        view.shows_sites = draw.random() < 0.5
+        text = plain(view.lines(80, draw.choice((24, None))))
         assert all(len(line) <= 80 for line in text.splitlines())
         assert text.isprintable() or set(text) - set(filter(str.isprintable, text)) == {"\n"}
         as_data(view, seen)
@@ -151,9 +156,9 @@ def test_writer_stopped_in_the_middle(monkeypatch: pytest.MonkeyPatch, whole: by
 
 def test_another_version(whole: bytes) -> None:
     """Figures of another version are refused with a hint."""
-    fd = _memory(whole[:8] + struct.pack("=Q", 2) + whole[16:])
+    fd = _memory(whole[:8] + struct.pack("=Q", 7) + whole[16:])
     try:
-        with pytest.raises(DamagedError, match="version 2, and this pyslab reads version 1"):
+        with pytest.raises(DamagedError, match="version 7, and this pyslab reads version 2"):
             read_figures(fd)
     finally:
         os.close(fd)

@@ -76,6 +76,10 @@ def test_keys() -> None:
         for letter, text in (("s", "object size"), ("N", "name"), ("r", "allocations a second")):
             terminal.press(letter)
             terminal.wait(lambda lines, text=text: any(f"Caches by {text}" in x for x in lines))
+        terminal.press("t")
+        terminal.wait(lambda lines: any("No arena is tracked" in line for line in lines))
+        terminal.press("t")
+        terminal.wait(lambda lines: any("Caches by" in line for line in lines))
         terminal.press("h")
         terminal.wait(lambda lines: any("q quit" in line for line in lines))
         terminal.press("h")

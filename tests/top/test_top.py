@@ -1,6 +1,8 @@
 """pyslab top without a terminal: what it shows, and of whom."""
 
+import ctypes
 import json
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pyslab._top.figures import Arena, Figures, Frame, Site
+from pyslab._top.names import with_names
 from pyslab.top import main
 from tests.top.targets import IDLE, environment, shown, target, top
 from tests.utils import REPO
@@ -59,6 +63,68 @@ while time.monotonic() < end:
     rates = done["arenas"][0]["rates"]
     assert 500 < rates["allocs"]["inode"] < 20000
     assert abs(rates["growth"]["inode"]) < rates["allocs"]["inode"]
+
+
+def read_figures_of_one_site(*frames: Frame) -> tuple[Frame, ...]:
+    """Return the frames of a call site of this process with their names."""
+    site = Site(1, 64, 1, 1, frames)
+    arena = Arena(*[0] * 17, (), (), (site,))
+    (named,) = with_names(Figures(os.getpid(), 0, 0, 1, (arena,)), os.getpid()).arenas
+    return named.sites[0].frames
+
+
+TRACKED = """
+tracked = pyslab.Arena("16MiB", track="leaks")
+def load():
+    return [tracked.kmalloc(1000) for _ in range(40)]
+kept = load()
+other = tracked.kmalloc(100)
+tracked.kfree(kept.pop())
+arena, old = tracked, arena
+ready(); sys.stdin.read()
+"""
+
+
+def test_call_sites_of_a_tracked_arena() -> None:
+    """The places with the most live bytes are shown with their calls; of other arenas none."""
+    with target(TRACKED) as process:
+        found = shown(process.pid)
+        text = top("-o", process.pid).stdout
+    plain_arena, arena = found["arenas"]
+    assert ([], 0) == (plain_arena["sites"], plain_arena["nr_sites"])
+    first, second, *_ = arena["sites"]
+    assert arena["nr_sites"] == len(arena["sites"])
+    assert (39 * 1024, 39, 40) == (first["nbytes"], first["live"], first["allocs"])
+    assert (112, 1, 1) == (second["nbytes"], second["live"], second["allocs"])
+    calls = [(frame["function"], frame["file"]) for frame in first["frames"] if frame["line"]]
+    assert [("load", "<string>"), ("<module>", "<string>")] == [
+        call for call in calls if call[0] != "<listcomp>"
+    ]
+    assert "Call sites by live bytes" in text
+    assert re.search(r"^ +39K +39 .* load \(<string>:\d+\) < <module> \(", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("library", "name"), [(ctypes.CDLL(None), "qsort"), (ctypes.pythonapi, "PyList_New")]
+)
+def test_names_of_c_functions(library: ctypes.CDLL, name: str) -> None:
+    """An address of C gets the name that the mapped file has for it, and that file's path."""
+    address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value + 4
+    head, *_ = read_figures_of_one_site(Frame("", 0, "", address))
+    assert head.function == name
+    assert Path(head.file).exists()
+
+
+def test_address_of_nowhere() -> None:
+    """An address that no module has stays an address."""
+    (head,) = read_figures_of_one_site(Frame("", 0, "", 8))
+    assert ("", "0x8 (?)") == (head.function, str(head))
+
+
+def test_no_call_sites() -> None:
+    """Without a tracked arena the text has no table of call sites."""
+    with target(IDLE) as process:
+        assert "Call sites" not in top("-o", process.pid).stdout
 
 
 def test_list_of_processes() -> None:

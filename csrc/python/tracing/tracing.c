@@ -12,6 +12,7 @@
  */
 #include "python/tracing/tracing.h"
 
+#include "api/api_profile.h"
 #include "profile/profile.h"
 #include "python/call/gil.h"
 
@@ -86,6 +87,7 @@ static void look(void)
 void tracing_set_profiled(bool on)
 {
     profiled = on;
+    api_profile_set(on);
     update();
 }
 

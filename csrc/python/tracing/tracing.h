@@ -5,7 +5,8 @@
  * trace_gone(): one test of one flag while both are off. Making and dropping a Buffer costs
  * not even that: buffer.c is told when the flag changes (tracing_on_change), and makes Buffers
  * the slow way while it is on. Reporting a block gone that was never reported does nothing.
- * What it is not: blocks that C code takes from an arena; they are not traced.
+ * What it is not: for blocks that C code takes from an arena; tracemalloc does not see them, the
+ * profile does (api/api_profile.h).
  * Invariant: trace_on is true while tracemalloc traces, and while a profile is on; the reverse need
  * not be so.
  * Lock: none; callers hold the GIL.

@@ -20,9 +20,15 @@ from pyslab._profile.block import EVERY, profile
 __all__ = ["begin"]
 
 
+def _is_command() -> bool:
+    """Return whether this process is the command `pyslab`: what that starts is to be profiled."""
+    name = os.path.basename(sys.argv[0]) if sys.argv else ""
+    return name == "pyslab" or (name == "-m" and "pyslab" in sys.orig_argv)
+
+
 def begin() -> None:
     """Do what the environment asks for; what is wrong with it is told, and the program goes on."""
-    value = os.environ.pop("PYSLAB_PROFILE", "")
+    value = "" if _is_command() else os.environ.pop("PYSLAB_PROFILE", "")
     parts = os.environ.get("PYSLAB_PROFILE_PARTS", "")
     try:
         if parts:

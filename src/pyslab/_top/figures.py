@@ -15,10 +15,13 @@ from typing import NamedTuple
 
 from pyslab.errors import PyslabError
 
-__all__ = ["NAME", "Arena", "Cache", "DamagedError", "Figures", "Zone", "read_figures"]
+__all__ = [
+    "NAME", "Arena", "Cache", "DamagedError", "Figures", "Frame", "Site", "Zone", "printable",
+    "read_figures",
+]  # fmt: skip
 
 NAME = "pyslab-figures"
-VERSION = 1
+VERSION = 2
 FLAGS = ("malloc", "vmalloc", "shared", "tracked", "forked")
 ZONE_NAMES = ("DMA", "DMA32", "NORMAL", "HIGHMEM", "MOVABLE")
 
@@ -27,9 +30,13 @@ _HEADER = struct.Struct("=16Q")
 _PICTURE = struct.Struct("=24Q")
 _ZONE = struct.Struct("=16Q")
 _CACHE = struct.Struct("=32s4I6Q")
-_PLACES, _ZONES, _CACHES = 16, 5, 192
+_SITE = struct.Struct("=6Q")
+_FRAME = struct.Struct("=2Q72s40s")
+_PLACES, _ZONES, _CACHES, _SITES, _FRAMES = 16, 5, 192, 16, 8
 _CACHES_AT = 16 + _PICTURE.size + _ZONES * _ZONE.size  # behind the words sequence and sum
-_ARENA_BYTES = _CACHES_AT + _CACHES * _CACHE.size
+_SITE_BYTES = _SITE.size + _FRAMES * _FRAME.size
+_SITES_AT = _CACHES_AT + _CACHES * _CACHE.size
+_ARENA_BYTES = _SITES_AT + _SITES * _SITE_BYTES
 _FILE_BYTES = _HEADER.size + _PLACES * _ARENA_BYTES
 _TRIES = 20
 _WORD = (1 << 64) - 1
@@ -88,6 +95,34 @@ class Cache(NamedTuple):
         return self.slabs << 12 + self.slab_order
 
 
+class Frame(NamedTuple):
+    """A call on the way to an allocation.
+
+    Python's have a line, and of a long path the end. C's have an address; what they are called is
+    found by names.py.
+    """
+
+    file: str
+    line: int
+    function: str
+    address: int
+
+    def __str__(self) -> str:
+        place = f"{os.path.basename(self.file)}:{self.line}" if self.line else self.file
+        return f"{self.function or hex(self.address)} ({os.path.basename(place) or '?'})"
+
+
+class Site(NamedTuple):
+    """A place from which memory was allocated; its frames begin with the innermost call."""
+
+    number: int
+    nbytes: int
+    """Of what is live, like the next."""
+    live: int
+    allocs: int
+    frames: tuple[Frame, ...]
+
+
 class Arena(NamedTuple):
     """An arena. Its times are of time.monotonic_ns()."""
 
@@ -107,8 +142,12 @@ class Arena(NamedTuple):
     nr_caches: int
     nr_unused: int
     nr_threads: int
+    nr_sites: int
+    """Call sites with live memory; 0 also of an arena that is not tracked."""
     zones: tuple[Zone, ...]
     caches: tuple[Cache, ...]
+    sites: tuple[Site, ...]
+    """The call sites with the most live bytes, in this order."""
 
     @property
     def managed(self) -> int:
@@ -142,10 +181,14 @@ def _pread(fd: int, nbytes: int, offset: int) -> bytes:
     return data
 
 
+def printable(text: str) -> str:
+    """Return a text of another process without what would drive a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def _clean(name: bytes) -> str:
     """Return a name that is safe to print in a terminal."""
-    text = name.split(b"\0", 1)[0].decode("ascii", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(name.split(b"\0", 1)[0].decode("utf-8", "replace"))
 
 
 def _zone(data: bytes) -> Zone:
@@ -162,20 +205,40 @@ def _cache(data: bytes) -> Cache:
     return Cache(_clean(name), size, stride, objects, order, *rest)
 
 
-def _arena(data: bytes) -> Arena | None:
+def _frame(data: bytes) -> Frame:
+    address, line, file, function = _FRAME.unpack(data)
+    return Frame(_clean(file), line, _clean(function), address)
+
+
+def _site(data: bytes) -> Site:
+    *figures, nr_frames, _ = _SITE.unpack_from(data)
+    if nr_frames > _FRAMES:
+        raise DamagedError(f"a call site of {nr_frames} frames cannot be")
+    frames = _split(data[_SITE.size :], _FRAME.size)[:nr_frames]
+    return Site._make((*figures, tuple(_frame(frame) for frame in frames)))
+
+
+def _split(data: bytes, nbytes: int) -> list[bytes]:
+    return [data[at : at + nbytes] for at in range(0, len(data), nbytes)]
+
+
+def _arena(head: bytes, caches: bytes, sites: bytes) -> Arena | None:
     """Return the arena in a place's bytes, whose sum is right; None: it is nobody's."""
-    words = _PICTURE.unpack_from(data, 16)
+    words = _PICTURE.unpack_from(head, 16)
     number, flags, *plain = words[:13]
-    nr_zones, nr_caches, nr_unused, nr_shown, nr_threads = words[13:18]
+    nr_zones, nr_caches, nr_unused, nr_shown, nr_threads, nr_sites, _ = words[13:20]
     if number == 0:
         return None
     if nr_zones > _ZONES or nr_shown > nr_caches:
         raise DamagedError(f"an arena of {nr_zones} zones and {nr_shown} caches cannot be")
-    zones = [data[at : at + _ZONE.size] for at in range(16 + _PICTURE.size, _CACHES_AT, _ZONE.size)]
-    caches = [data[at : at + _CACHE.size] for at in range(_CACHES_AT, len(data), _CACHE.size)]
+    zones = _split(head[16 + _PICTURE.size :], _ZONE.size)[:nr_zones]
     names = tuple(name for bit, name in enumerate(FLAGS) if flags >> bit & 1)
-    shown = tuple(_zone(zone) for zone in zones[:nr_zones]), tuple(_cache(c) for c in caches)
-    return Arena._make((number, names, *plain, nr_caches, nr_unused, nr_threads, *shown))
+    shown = (
+        tuple(_zone(zone) for zone in zones),
+        tuple(_cache(cache) for cache in _split(caches, _CACHE.size)),
+        tuple(_site(site) for site in _split(sites, _SITE_BYTES)),
+    )
+    return Arena._make((number, names, *plain, nr_caches, nr_unused, nr_threads, nr_sites, *shown))
 
 
 def _read_arena(fd: int, offset: int) -> Arena | None:
@@ -183,13 +246,15 @@ def _read_arena(fd: int, offset: int) -> Arena | None:
     for attempt in range(_TRIES):
         head = _pread(fd, _CACHES_AT, offset)
         sequence, wanted = struct.unpack_from("=2Q", head)
-        nr_shown = _PICTURE.unpack_from(head, 16)[16]
-        if sequence % 2 == 0 and nr_shown <= _CACHES:
-            tail = _pread(fd, nr_shown * _CACHE.size, offset + _CACHES_AT)
+        words = _PICTURE.unpack_from(head, 16)
+        nr_shown, nr_sites = words[16], words[19]
+        if sequence % 2 == 0 and nr_shown <= _CACHES and nr_sites <= _SITES:
+            caches = _pread(fd, nr_shown * _CACHE.size, offset + _CACHES_AT)
+            sites = _pread(fd, nr_sites * _SITE_BYTES, offset + _SITES_AT)
             (after,) = struct.unpack("=Q", _pread(fd, 8, offset))
-            found = sum(array("Q", head[16:] + tail)) & _WORD
+            found = sum(array("Q", head[16:] + caches + sites)) & _WORD
             if after == sequence and found == wanted:
-                return _arena(head + tail)
+                return _arena(head, caches, sites)
         if attempt > 1:
             time.sleep(0.001 * attempt)
     raise DamagedError("the figures are damaged, or their writer was stopped while it wrote them")

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pyslab._top.figures import NAME, DamagedError, Figures, read_figures
+from pyslab._top.figures import NAME, DamagedError, Figures, printable, read_figures
 from pyslab._top.holders import TABLE_NAME, Heap, read_heap
+from pyslab._top.names import with_names
 from pyslab.errors import PyslabError
 
 __all__ = ["Seen", "UnseenError", "command_of", "look", "publishers"]
@@ -52,7 +53,7 @@ def _status(pid: int) -> dict[str, str]:
 def command_of(pid: int) -> str:
     """Return the command line of a process, in one line that is safe to print."""
     text = _text(pid, "cmdline").rstrip("\0").replace("\0", " ") or _text(pid, "comm").strip()
-    return "".join(c if c.isprintable() else "?" for c in text) or "?"
+    return printable(text) or "?"
 
 
 def _descriptors(pid: int, name: str) -> Iterator[int]:
@@ -155,7 +156,7 @@ def _read_all(pid: int, ids: set[int]) -> tuple[dict[int, Figures], list[str]]:
             wrong.append(f"process {pid}: {error}")
             continue
         if figures.process in ids:
-            files[inode] = figures
+            files[inode] = with_names(figures, pid)
         else:
             wrong.append(
                 f"process {pid} has the descriptor of process {figures.process}, whose copy it "

@@ -26,6 +26,10 @@ class ArenaRate(NamedTuple):
     """Objects handed out, by name of the cache."""
     growth: dict[str, float]
     """Live objects more, likewise."""
+    site_allocs: dict[int, float]
+    """Allocations, by number of the call site."""
+    site_growth: dict[int, float]
+    """Live bytes more, likewise."""
 
 
 def used_pages(arena: Arena) -> int:
@@ -47,7 +51,16 @@ def _rate(old: Arena, new: Arena) -> ArenaRate:
         before = caches.get(cache.name)
         allocs[cache.name] = (cache.allocs - (before.allocs if before else 0)) / seconds
         growth[cache.name] = (cache.live - (before.live if before else 0)) / seconds
-    return ArenaRate((used_pages(new) - used_pages(old)) / seconds, blocks, allocs, growth)
+    sites = {site.number: site for site in old.sites}
+    both = [(sites[site.number], site) for site in new.sites if site.number in sites]
+    return ArenaRate(
+        (used_pages(new) - used_pages(old)) / seconds,
+        blocks,
+        allocs,
+        growth,
+        {site.number: (site.allocs - before.allocs) / seconds for before, site in both},
+        {site.number: (site.nbytes - before.nbytes) / seconds for before, site in both},
+    )
 
 
 class Rates:

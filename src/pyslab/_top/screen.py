@@ -19,6 +19,7 @@ _STEPS = {curses.KEY_DOWN: 1, curses.KEY_UP: -1, curses.KEY_NPAGE: 10, curses.KE
 _HELP: list[Line] = [
     [("Keys", "strong")],
     [("q quit   h this page   space refresh   arrows and page keys move the table", "plain")],
+    [("t call sites of tracked arenas, and again: caches", "plain")],
     [("Caches are sorted by", "plain")],
     *([(f"  {letter}  {sort.text}", "plain")] for letter, sort in SORTS.items()),
 ]
@@ -91,6 +92,8 @@ class _Screen:
                 return True
             if letter.lower() == "h" or letter == "?":
                 self._helps = not self._helps
+            elif letter.lower() == "t":
+                self._view.shows_sites = not self._view.shows_sites
             elif letter.lower() in SORTS:
                 self._view.sort = letter.lower()
             elif key in _STEPS:

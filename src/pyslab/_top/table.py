@@ -1,13 +1,15 @@
-"""The table of caches: its columns, and the orders in which slabtop sorts it."""
+"""The table of caches: its columns, and the orders in which slabtop sorts it; and call sites'."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pyslab._top.figures import Cache
+from pyslab._top.figures import Cache, Site
 
-__all__ = ["SORTS", "Row", "Sort", "count", "size", "sort_rows", "table_lines"]
+__all__ = [
+    "SORTS", "Row", "SiteRow", "Sort", "count", "site_lines", "size", "sort_rows", "table_lines",
+]  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -115,4 +117,32 @@ def table_lines(rows: list[Row], width: int) -> list[str]:
     for row in rows:
         cells = " ".join(column.text(row).rjust(column.width) for column in columns)
         lines.append(f"{cells}  {row.cache.name}")
+    return lines
+
+
+_WIDE_SITES = 110  # columns from which two more columns are shown
+
+
+class SiteRow(NamedTuple):
+    """A call site, and what is not in it."""
+
+    arena: str
+    site: Site
+    allocs: float | None
+    growth: float | None
+
+
+def site_lines(rows: list[SiteRow], width: int) -> list[str]:
+    """Return the head and a line for each call site, the most live bytes first."""
+    wide = width >= _WIDE_SITES
+    more = f" {'ALLOCS':>8} ARENA" if wide else ""
+    lines = [f"{'BYTES':>7} {'LIVE':>7} ALLOCS/S GROWTH/S{more}  ALLOCATED AT < CALLED FROM"]
+    for row in sorted(rows, key=lambda row: row.site.nbytes, reverse=True):
+        site = row.site
+        sign = "+" if row.growth is not None and row.growth >= 0.5 else ""
+        grows = "-" if row.growth is None else f"{sign}{size(row.growth)}"
+        cells = f"{size(site.nbytes):>7} {count(site.live):>7} {_maybe(row.allocs):>8} {grows:>8}"
+        more = f" {count(site.allocs):>8} {row.arena:>5}" if wide else ""
+        calls = " < ".join(str(frame) for frame in site.frames) or "?"
+        lines.append(f"{cells}{more}  {calls}")
     return lines

@@ -15,7 +15,16 @@ from pyslab._top.figures import Arena, Zone
 from pyslab._top.holders import Heap
 from pyslab._top.processes import Seen
 from pyslab._top.rates import Rates, used_pages
-from pyslab._top.table import SORTS, Row, count, size, sort_rows, table_lines
+from pyslab._top.table import (
+    SORTS,
+    Row,
+    SiteRow,
+    count,
+    site_lines,
+    size,
+    sort_rows,
+    table_lines,
+)
 
 __all__ = ["BAR", "Line", "View", "as_data", "plain"]
 
@@ -25,6 +34,7 @@ BAR = ("slab", "large", "pages", "listed", "dirty", "untouched")  # names in pys
 _NAMES = {"slab": "slabs", "pages": "pages", "listed": "lists", "dirty": "free, old content",
           "untouched": "free, no memory", "large": "large"}  # fmt: skip
 _MAX_HEAPS = 4
+_NOT_TRACKED = 'No arena is tracked; hint: Arena(track="leaks"), or PYSLAB_TRACK=leaks'
 
 
 def plain(lines: list[Line]) -> str:
@@ -73,7 +83,8 @@ class View:
     def __init__(self, sort: str, delay: float, seen: Seen | None = None) -> None:
         self.sort = sort
         self.delay = delay
-        self.first = 0  # row of the table of caches that is shown first
+        self.shows_sites = False  # on a screen: call sites in the place of caches
+        self.first = 0  # row of the table that is shown first
         self._rates = Rates()
         self._now_ns = 0
         self._seen: Seen | None = None
@@ -100,6 +111,16 @@ class View:
                 growth = rate.growth.get(cache.name) if rate else None
                 rows.append(Row(self._label(inode, arena), cache, allocs, growth))
         return sort_rows(rows, self.sort)
+
+    def _site_rows(self) -> list[SiteRow]:
+        rows = []
+        for inode, arena in self._arenas():
+            rate = self._rates.of(inode, arena, self._now_ns)
+            for site in arena.sites:
+                allocs = rate.site_allocs.get(site.number) if rate else None
+                growth = rate.site_growth.get(site.number) if rate else None
+                rows.append(SiteRow(self._label(inode, arena), site, allocs, growth))
+        return rows
 
     def _label(self, inode: int, arena: Arena) -> str:
         """Return the arena's number; a process with two libraries has two arenas 1."""
@@ -171,18 +192,38 @@ class View:
                 lines.append([(line, "plain"), (f" {mark}" if mark else "", style)])
         return lines
 
+    # --- tables -----------------------------------------------------------------
+
+    def _table(self, text: str, rows: list[str], width: int) -> list[Line]:
+        """Return a table from its first row to be shown on."""
+        self.first = max(0, min(self.first, len(rows) - 2))
+        lines: list[Line] = [[(text, "plain")], [(rows[0].ljust(width), "title")]]
+        return [*lines, *([(row, "plain")] for row in rows[1 + self.first :])]
+
+    def _caches(self, width: int) -> list[Line]:
+        text = f"Caches by {SORTS[self.sort].text}"
+        return self._table(text, table_lines(self._rows(), width), width)
+
+    def _sites(self, width: int) -> list[Line]:
+        rows = self._site_rows()
+        tracked = [arena for _, arena in self._arenas() if "tracked" in arena.flags]
+        if not tracked:
+            return [[(_NOT_TRACKED, "plain")]]
+        left = sum(arena.nr_sites for arena in tracked) - len(rows)
+        more = f"; {count(left)} more not shown" if left > 0 else ""
+        return self._table(f"Call sites by live bytes{more}", site_lines(rows, width), width)
+
     # --- the whole -------------------------------------------------------------
 
     def lines(self, width: int, height: int | None = None, notice: str = "") -> list[Line]:
-        """Return the picture; with a height the table of caches is cut, and arenas that have
-        no room are left out."""
+        """Return the picture; with a height the table of caches, or that of call sites, is cut,
+        and arenas that have no room are left out."""
         seen = self._seen
         if seen is None:
             return [[(notice, "notice")]]
         head = [*self._head(seen, notice), self._totals()]
         zones = self._zone_lines(width)
         heaps = [_heap_line(heap) for heap in seen.heaps[:_MAX_HEAPS]]
-        table = table_lines(self._rows(), width)
         room = None if height is None else height - len(head) - len(zones) - len(heaps) - 9
         for inode, arena in self._arenas():
             three = self._arena_lines(inode, arena, width)
@@ -191,11 +232,10 @@ class View:
                 break
             head += three
             room = None if room is None else room - 3
-        order: Line = [(f"Caches by {SORTS[self.sort].text}", "plain")]
-        titles: list[Line] = [[(table[0].ljust(width), "title")]]
-        self.first = max(0, min(self.first, len(table) - 2))
-        rows: list[Line] = [[(line, "plain")] for line in table[1 + self.first :]]
-        whole = [*head, *zones, *heaps, order, *titles, *rows]
+        tables = self._sites(width) if self.shows_sites else self._caches(width)
+        if height is None and self._site_rows():
+            tables += self._sites(width)
+        whole = [*head, *zones, *heaps, *tables]
         return [_clip(line, width) for line in whole[:height]]
 
 
@@ -242,6 +282,10 @@ def as_data(view: View, seen: Seen) -> dict[str, Any]:
                 "frames": _shares(arena),
                 "zones": [zone._asdict() for zone in arena.zones],
                 "caches": [cache._asdict() for cache in arena.caches],
+                "sites": [
+                    {**site._asdict(), "frames": [frame._asdict() for frame in site.frames]}
+                    for site in arena.sites
+                ],
                 "rates": rate._asdict() if rate else None,
             }
         )
