@@ -14,7 +14,8 @@
  * from the barn, or gives to it, is copied.
  *
  * Lock: cache->lock for the barn and the slabs; a swap needs none.
- * Not here: a thread's table of slots (sheaf_table.c), how large sheaves are (sheaf_size.c).
+ * Not here: a thread's table of slots (sheaf_table.c), how large sheaves are (sheaf_size.c), and
+ * how a barn is emptied (barn.c).
  */
 #include "slab/fence.h"
 #include "slab/slab_internal.h"
@@ -81,49 +82,6 @@ static void heed_drain(struct slab_alloc *sa)
         return;
     table->drain_epoch = epoch;
     slab_trim(sa);
-}
-
-/* --- barn --------------------------------------------------------------- */
-
-void sheaf_flush(struct kmem_cache *cache, struct sheaf *sheaf, struct slab_batch *batch)
-{
-    CHECK_WALK(objects_are_distinct(sheaf->object, sheaf->nr));
-    lock_acquire(&cache->lock);
-    slab_put_locked(cache, sheaf->object, sheaf->nr, batch);
-    sheaf->nr = 0;
-    lock_release(&cache->lock);
-}
-
-uint64_t barn_flush(struct kmem_cache *cache)
-{
-    struct slab_batch batch;
-    struct sheaf *sheaf;
-
-    slab_batch_init(&batch);
-    do {
-        lock_acquire(&cache->lock);
-        sheaf = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full);
-        if (sheaf == NULL)
-            sheaf = left_pop(cache);
-        /* At once: a thread that destroys the cache, or counts, must find all its objects. */
-        if (sheaf != NULL)
-            slab_put_locked(cache, sheaf->object, sheaf->nr, &batch);
-        else
-            sheaf = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty);
-        lock_release(&cache->lock);
-        sheaf_delete(sheaf);
-    } while (sheaf != NULL);
-    return slab_batch_free(cache, &batch);
-}
-
-void barn_discard(struct kmem_cache *cache)
-{
-    struct sheaf *sheaf;
-
-    while ((sheaf = sheaf_list_pop(&cache->barn.full, &cache->barn.nr_full)) != NULL ||
-           (sheaf = sheaf_list_pop(&cache->barn.empty, &cache->barn.nr_empty)) != NULL ||
-           (sheaf = left_pop(cache)) != NULL)
-        sheaf_delete(sheaf);
 }
 
 /* --- underflow ---------------------------------------------------------- */
@@ -468,6 +426,7 @@ static uint32_t flush_oldest_locked(struct kmem_cache *cache, struct sheaf_slot 
 {
     uint32_t nr = slab_batch_of(cache, slot_main(slot));
 
+    lock_assert_held(&cache->lock);
     CHECK_WALK(objects_are_distinct(slot->bottom, slot_nr(slot)));
     slab_put_locked(cache, slot->bottom, nr, batch);
     return nr;
@@ -506,6 +465,7 @@ static bool give_spare(struct kmem_cache *cache, struct sheaf_slot *slot, struct
     uint32_t nr = 0;
     bool traded;
 
+    CHECK(spare_has_objects(slot) && slot->top == slot->limit);
     lock_acquire(&cache->lock);
     traded = trade_spare_locked(cache, slot);
     if (!traded)
@@ -521,6 +481,7 @@ static void flush_oldest(struct kmem_cache *cache, struct sheaf_slot *slot,
 {
     uint32_t nr;
 
+    CHECK(slot->top == slot->limit);
     lock_acquire(&cache->lock);
     nr = flush_oldest_locked(cache, slot, batch);
     lock_release(&cache->lock);

@@ -20,71 +20,6 @@
 
 #include <string.h>
 
-/* --- the key of a free object ------------------------------------------- */
-
-static bool is_small(const struct kmem_cache *cache)
-{
-    return cache->desc->stride < SLAB_MIN_SHEAF_STRIDE;
-}
-
-/* The address of the key word: the second one, if the object has room for two. */
-static uint64_t *key_word(const struct kmem_cache *cache, void *p)
-{
-    uint64_t *words = (uint64_t *)(void *)((char *)p + cache->desc->free_offset);
-
-    return is_small(cache) ? words : words + 1;
-}
-
-bool object_is_marked(const struct kmem_cache *cache, void *p)
-{
-    if (cache_is_watched(cache))
-        return object_is_in_slab(cache, p);
-    return *key_word(cache, p) == object_key_value(cache->secret, p);
-}
-
-/* init_on_alloc and init_on_free. The words of the mark are all that a wiped object has in it. */
-static slow_path void object_init(const struct kmem_cache *cache, void *p)
-{
-    uint64_t *key = key_word(cache, p);
-
-    if ((cache->init & INIT_ON_ALLOC) != 0)
-        memset(p, 0, cache->desc->object_size);
-    else if (cache->debug == NULL && !cache_is_watched(cache) && !is_small(cache))
-        key[-1] = 0;
-}
-
-static slow_path void object_wipe(const struct kmem_cache *cache, void *p)
-{
-    sanitize_open(cache->watch, p, cache->desc->object_size, true);
-    memset(p, 0, cache->desc->object_size);
-}
-
-void object_clear_mark(const struct kmem_cache *cache, void *p)
-{
-    if (unlikely(cache->debug != NULL))
-        debug_make_live(cache, p, cache->desc->object_size, 0);
-    else if (!cache_is_watched(cache))
-        *key_word(cache, p) = 0;
-    if (unlikely(cache->init != 0))
-        object_init(cache, p);
-}
-
-void object_set_mark(const struct kmem_cache *cache, void *p)
-{
-    uint64_t key = object_key_value(cache->secret, p);
-    uint64_t *word = key_word(cache, p);
-
-    if (unlikely((cache->init & INIT_ON_FREE) != 0))
-        object_wipe(cache, p);
-    if (cache_is_watched(cache))
-        return;
-    if (unlikely(cache->debug != NULL))
-        debug_make_free(cache, p, 0);
-    *word = key;
-    if (!is_small(cache))
-        word[-1] = key; /* the malloc library looks at both (malloc/heap.h) */
-}
-
 /* --- one slab ----------------------------------------------------------- */
 
 void *slab_object(const struct kmem_cache *cache, uint32_t pfn, uint32_t index)
@@ -105,7 +40,7 @@ static uint8_t cache_class(const struct kmem_cache *cache)
  * for the free of a live object. */
 static void slab_mark_all(struct kmem_cache *cache, uint32_t pfn)
 {
-    uint32_t stride = cache->desc->stride, nr_words = is_small(cache) ? 1 : 2;
+    uint32_t stride = cache->desc->stride, nr_words = cache_is_small(cache) ? 1 : 2;
     uint64_t secret = cache->secret;
     char *p = slab_object(cache, pfn, 0);
     char *last = p + cache_slab_bytes(cache->desc) - nr_words * sizeof(uint64_t);
@@ -247,25 +182,6 @@ static uint32_t slab_clear_bits_locked(struct kmem_cache *cache, uint32_t pfn, v
     return nr - left;
 }
 
-/* A program has written to the free object p, or freed it twice. */
-static slow_path void report(const struct kmem_cache *cache, const void *p)
-{
-    if (cache->owner->on_corruption != NULL)
-        cache->owner->on_corruption(p);
-}
-
-bool object_may_leave(const struct kmem_cache *cache, void *p)
-{
-    const uint64_t *word = key_word(cache, p);
-    uint64_t key = object_key_value(cache->secret, p);
-
-    if (likely(!cache->owner->pops_are_checked ||
-               (word[0] == key && (is_small(cache) || word[-1] == key))))
-        return true;
-    report(cache, p);
-    return false;
-}
-
 /* Programs may have written to some of the nr objects below end while they were free in their
  * slab: keeps only the others, and returns how many these are. The rest stays in use for ever. */
 static uint32_t keep_marked(const struct kmem_cache *cache, void **end, uint32_t nr)
@@ -275,10 +191,10 @@ static uint32_t keep_marked(const struct kmem_cache *cache, void **end, uint32_t
     for (uint32_t i = 1; i <= nr; i++) {
         void *p = *(end - i);
 
-        if (likely(object_is_marked(cache, p)))
+        if (likely(object_holds_key(cache, p)))
             *(end - ++kept) = p;
         else
-            report(cache, p);
+            object_report(cache, p);
     }
     return kept;
 }
@@ -435,7 +351,7 @@ static slow_path uint32_t report_doubles(const struct kmem_cache *cache, uint64_
         uint64_t bit = (uint64_t)1 << object_index(cache, offset) % 64;
 
         if ((word & bit) != 0) {
-            report(cache, objects[i]);
+            object_report(cache, objects[i]);
             doubles++;
         }
         word |= bit;
@@ -511,7 +427,7 @@ void slab_put_locked(struct kmem_cache *cache, void *const *objects, uint32_t nr
         struct page *page = pfn_to_page(&cache->owner->map, pfn);
 
         if (unlikely(!is_slab_of(cache, page))) {
-            report(cache, objects[i++]);
+            object_report(cache, objects[i++]);
             continue;
         }
         i += slab_set_bits_locked(cache, pfn, objects + i, nr - i, &nr_back);

@@ -119,9 +119,32 @@ static inline bool cache_is_constructed(const struct kmem_cache *cache)
     return cache->ctor != NULL || cache->dtor != NULL;
 }
 
+/* --- mark.c: the key of a free object ---------------------------------------- */
+
+static inline bool cache_is_small(const struct kmem_cache *cache)
+{
+    return cache->desc->stride < SLAB_MIN_SHEAF_STRIDE;
+}
+
+/* The address of the key word: the second one, if the object has room for two. */
+static inline uint64_t *object_key_word(const struct kmem_cache *cache, void *p)
+{
+    uint64_t *words = (uint64_t *)(void *)((char *)p + cache->desc->free_offset);
+
+    return cache_is_small(cache) ? words : words + 1;
+}
+
+/* object_is_marked for a cache that no tool watches. */
+static inline bool object_holds_key(const struct kmem_cache *cache, void *p)
+{
+    return *object_key_word(cache, p) == object_key_value(cache->secret, p);
+}
+
 /* False, which was reported, if p is about to leave its sheaf, pops are to be checked, and p was
  * written to: then nobody may have it. */
 bool object_may_leave(const struct kmem_cache *cache, void *p);
+/* A program has written to the free object p, or freed it twice. */
+void object_report(const struct kmem_cache *cache, const void *p);
 /* They clear and set the free mark that object_is_marked looks at. */
 void object_clear_mark(const struct kmem_cache *cache, void *p);
 void object_set_mark(const struct kmem_cache *cache, void *p);
