@@ -302,3 +302,16 @@ def test_sheaves_and_barns_are_explained(page: Path) -> None:
         link = r"\]\([\w./-]*(?:glossary|slab|sheaves|allocation)\.md"
         explained = re.search(f"{bold}|{link}", found, re.I)
         assert not found or explained, found
+
+
+@pytest.mark.usefixtures("_tools")
+def test_signatures_of_arrays_can_be_read() -> None:
+    """What NumPy takes for a dtype or an array is told by its name, not by all it stands for."""
+    from docs_site import docstrings
+
+    text, result = docstrings.as_written(pyslab.Arena.zeros)
+    assert text.startswith("(shape: int | Sequence[int], dtype: DTypeLike = float, *, order: 'C'")
+    assert "NDArray" == result
+    assert ("(array: ArrayLike, *, align: int = 64)", "NDArray") == docstrings.as_written(
+        pyslab.Arena.from_array
+    )
