@@ -3,7 +3,7 @@
 A reader of one page has not read the others. Where the page itself explains a word, it stands in
 bold or italics there, and is left alone; so are headings, code, and what is a link already. Only
 words that mean one thing are linked: `_COMMON` has those of the glossary that mean other things,
-too. A frame is one of memory on the pages of `_FRAMES`; elsewhere it may be one of a stack of calls.
+too. A frame is one of memory on the pages of `_FRAMES`; elsewhere it may be one of a call stack.
 """
 
 from __future__ import annotations
