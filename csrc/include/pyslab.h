@@ -24,8 +24,8 @@
  * After fork() the child has a copy of every arena. What it writes to views of high memory stays
  * its own, and calls that take or free high memory are an EFORKED there.
  *
- * Every function may be called from any thread, without the GIL, unless its comment asks
- * for quiescence or it is in pyslab/python.h.
+ * Every function may be called from any thread, without the GIL, unless it is in pyslab/python.h
+ * or its comment asks for quiescence: that no other thread is inside a call.
  *
  * Errors: functions that return `int` give 0 or a negative `enum pyslab_error`;
  * functions that return a pointer give NULL, and functions that return a page

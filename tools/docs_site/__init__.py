@@ -6,6 +6,7 @@
     commands.py    the directive that shows the help of a command
     notebook.py    a notebook as a page, with what its cells show (cells.py runs them)
     pictures.py    which pictures a telephone shows in full width
+    tables.py      which names in tables may be broken
     links.py       links to folders, and the page that leads to the first one
     terms.py       the first mention of a word on a page leads to the glossary
 
@@ -20,8 +21,19 @@ from typing import Any
 
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx what there is."""
-    from docs_site import commands, docstrings, header, links, notebook, pictures, terms, toctrees
+    from docs_site import (
+        commands,
+        docstrings,
+        header,
+        links,
+        notebook,
+        pictures,
+        tables,
+        terms,
+        toctrees,
+    )
 
-    for part in (toctrees, docstrings, header, commands, notebook, pictures, links, terms):
+    parts = (toctrees, docstrings, header, commands, notebook, pictures, tables, links, terms)
+    for part in parts:
         part.setup(app)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

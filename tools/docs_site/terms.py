@@ -1,9 +1,9 @@
 """On each page, the first mention of a word of the glossary is a link to what it means.
 
 A reader of one page has not read the others. Where the page itself explains a word, it stands in
-bold there, and is left alone; so are headings, code, and what is a link already. Only words that
-mean one thing are linked: `_COMMON` has those of the glossary that mean other things, too. A frame
-is one of memory on the pages of `_FRAMES`; elsewhere it may be one of a stack of calls.
+bold or italics there, and is left alone; so are headings, code, and what is a link already. Only
+words that mean one thing are linked: `_COMMON` has those of the glossary that mean other things,
+too. A frame is one of memory on the pages of `_FRAMES`; elsewhere it may be one of a call stack.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _link(app: Any, doctree: Any, docname: str) -> None:
         parts, end = [], 0
         for word, match in sorted(matches, key=lambda each: each[1].start()):
             _, told = left.pop(word)
-            if isinstance(text.parent, nodes.strong) or match.start() < end:
+            if isinstance(text.parent, (nodes.strong, nodes.emphasis)) or match.start() < end:
                 continue  # the page explains it; or it is a part of a longer word
             link = nodes.reference("", match[0], refuri=f"{page}#{anchor(word)}", reftitle=told)
             link["classes"].append("term")
