@@ -41,14 +41,14 @@ int pyslab_share_descriptors(pyslab_arena *arena, int *heap_fd, int *table_fd)
 
 int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_heap **out)
 {
-    return out == NULL ? PYSLAB_EINVAL : share_attach(heap_fd, table_fd, writable != 0, out);
+    return out == NULL ? PYSLAB_EINVAL : share_attach(heap_fd, table_fd, writable != 0, true, out);
 }
 
 int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writable,
                                 pyslab_heap **out)
 {
     return out == NULL || pid <= 0 ? PYSLAB_EINVAL
-                                   : share_attach_process(pid, heap_id, writable != 0, out);
+                                   : share_attach_process(pid, heap_id, writable != 0, true, out);
 }
 
 int pyslab_share_detach(pyslab_heap *heap)

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 struct share_events share_events;
+void (*_Atomic share_on_idle)(void);
 
 /* --- the list ---------------------------------------------------------------- */
 
@@ -58,6 +59,12 @@ void share_list_remove_locked(struct pyslab_heap *heap)
         at = &(*at)->next;
     if (*at == heap)
         *at = heap->next;
+}
+
+struct pyslab_heap *share_heap_next_locked(const struct pyslab_heap *heap)
+{
+    lock_assert_held(&list.lock);
+    return heap == NULL ? list.heaps : heap->next;
 }
 
 struct pyslab_heap *share_heap_find_locked(const uint64_t id[2])
@@ -244,7 +251,7 @@ static int attach_locked(struct pyslab_heap *heap, struct pyslab_heap **out)
     return PYSLAB_OK;
 }
 
-int share_attach(int heap_fd, int table_fd, bool writable, struct pyslab_heap **out)
+int share_attach(int heap_fd, int table_fd, bool writable, bool asked, struct pyslab_heap **out)
 {
     struct pyslab_heap *heap = os_heap_alloc(sizeof *heap), *got = NULL;
     int error;
@@ -260,31 +267,39 @@ int share_attach(int heap_fd, int table_fd, bool writable, struct pyslab_heap **
         heap_unmap(heap);
         os_heap_free(heap, sizeof *heap);
     }
-    share_unlock();
     if (error == PYSLAB_EBUSY) /* it is there already */
         error = PYSLAB_OK;
-    if (error == PYSLAB_OK)
+    if (error == PYSLAB_OK) {
+        CHECK(got != NULL);
+        got->is_asked = got->is_asked || asked;
         *out = got;
+    }
+    share_unlock();
     return error;
+}
+
+int share_detach_locked(struct pyslab_heap *heap)
+{
+    lock_assert_held(&list.lock);
+    if (heap->is_own)
+        return PYSLAB_EINVAL;
+    if (heap->sign == NULL)
+        return PYSLAB_EFORKED;
+    if (heap->nr_held != 0)
+        return PYSLAB_EBUSY;
+    share_list_remove_locked(heap);
+    share_heap_leave_locked(heap);
+    heap_unmap(heap);
+    os_heap_free(heap, sizeof *heap);
+    return PYSLAB_OK;
 }
 
 int share_detach(struct pyslab_heap *heap)
 {
-    int error = PYSLAB_OK;
+    int error;
 
     share_lock();
-    if (heap->is_own)
-        error = PYSLAB_EINVAL;
-    else if (heap->sign == NULL)
-        error = PYSLAB_EFORKED;
-    else if (heap->nr_held != 0 || heap->object != NULL)
-        error = PYSLAB_EBUSY;
-    if (error == PYSLAB_OK) {
-        share_list_remove_locked(heap);
-        share_heap_leave_locked(heap);
-        heap_unmap(heap);
-        os_heap_free(heap, sizeof *heap);
-    }
+    error = heap->object != NULL ? PYSLAB_EBUSY : share_detach_locked(heap);
     share_unlock();
     return error;
 }
@@ -296,6 +311,7 @@ struct search {
     int pid;
     const uint64_t *heap_id; /* what is looked for; NULL: any */
     bool writable;
+    bool asked;
     int table_fd; /* the table at hand */
     struct pyslab_heap *found;
     int error; /* why it was not found */
@@ -305,7 +321,8 @@ static bool try_frames(void *context, int fd)
 {
     struct search *search = context;
 
-    search->error = share_attach(fd, search->table_fd, search->writable, &search->found);
+    search->error = share_attach(fd, search->table_fd, search->writable, search->asked,
+                                 &search->found);
     return search->error != PYSLAB_OK;
 }
 
@@ -338,11 +355,14 @@ static bool try_table(void *context, int fd)
     return search->found == NULL;
 }
 
-int share_attach_process(int pid, const uint64_t heap_id[2], bool writable,
+int share_attach_process(int pid, const uint64_t heap_id[2], bool writable, bool asked,
                          struct pyslab_heap **out)
 {
-    struct search search = {
-        .pid = pid, .heap_id = heap_id, .writable = writable, .error = PYSLAB_ESTALE};
+    struct search search = {.pid = pid,
+                            .heap_id = heap_id,
+                            .writable = writable,
+                            .asked = asked,
+                            .error = PYSLAB_ESTALE};
     int error = os_share_each_of(pid, "pyslab-table", try_table, &search);
 
     if (error != PYSLAB_OK)
@@ -402,6 +422,7 @@ int share_handle_end(const pyslab_handle *handle)
 int share_block_close(const pyslab_shared_block *block)
 {
     struct pyslab_heap *heap = block->heap;
+    void (*told)(void) = NULL;
     int error;
 
     if (block->slot >= heap->table.nr_slots)
@@ -416,9 +437,11 @@ int share_block_close(const pyslab_shared_block *block)
         opened_remove(&heap->opened, (uint64_t)((char *)block->address - heap->base), block->slot);
     }
     error = share_close(&heap->table, heap->row, block->slot);
-    if (error == PYSLAB_OK)
-        heap->nr_held--;
+    if (error == PYSLAB_OK && --heap->nr_held == 0 && !heap->is_own)
+        told = load_relaxed(&share_on_idle);
     share_unlock();
+    if (told != NULL)
+        told();
     return error;
 }
 

@@ -27,6 +27,10 @@ struct pyslab_heap {
     uint32_t row;                    /* this process's */
     bool writable;                   /* base may be written to */
     bool is_own;                     /* this process made the heap */
+    bool is_asked;                   /* the program has attached it, and detaches it; else a handle
+                                        has led here, and it goes when it is left (left.h) */
+    uint32_t looked_ms;              /* os_time_ms when it was last found not to be left, though its
+                                        owner is gone (left.h); 0: never */
     int owner_pid;                   /* of an attached one: by whose files it was; or 0 */
     uint64_t nr_held;                /* blocks opened and not closed */
     struct share_opened opened;      /* of an attached heap: where these start */
@@ -45,6 +49,10 @@ struct share_events {
 
 extern struct share_events share_events;
 
+/* Called without locks, by any thread that has closed the last block it held of an attached heap.
+ * NULL: nobody is. Set once. */
+extern void (*_Atomic share_on_idle)(void);
+
 void share_lock(void);
 void share_unlock(void);
 /* The lock itself, for lock_assert_held. */
@@ -56,6 +64,8 @@ int share_heap_enter_locked(struct pyslab_heap *heap, uint32_t first_row, uint32
 void share_heap_leave_locked(struct pyslab_heap *heap);
 void share_list_add_locked(struct pyslab_heap *heap);
 void share_list_remove_locked(struct pyslab_heap *heap);
+/* The heap on the list behind this one; NULL: the first. NULL: there are no more. */
+struct pyslab_heap *share_heap_next_locked(const struct pyslab_heap *heap);
 /* The heap of an id, or whose frames show at p; NULL. */
 struct pyslab_heap *share_heap_find_locked(const uint64_t id[2]);
 struct pyslab_heap *share_heap_around_locked(const void *p);
@@ -66,11 +76,14 @@ uint32_t share_reap_rows_locked(struct pyslab_heap *heap);
 /* Is the client of a row alive? context: the heap. */
 bool share_row_is_alive(void *context, uint32_t row);
 
-/* The functions of the public header; it has their contracts. */
-int share_attach(int heap_fd, int table_fd, bool writable, struct pyslab_heap **out);
-int share_attach_process(int pid, const uint64_t heap_id[2], bool writable,
+/* The functions of the public header; it has their contracts. asked: see is_asked; once it is true
+ * it stays so. */
+int share_attach(int heap_fd, int table_fd, bool writable, bool asked, struct pyslab_heap **out);
+int share_attach_process(int pid, const uint64_t heap_id[2], bool writable, bool asked,
                          struct pyslab_heap **out);
 int share_detach(struct pyslab_heap *heap);
+/* EINVAL, EFORKED, EBUSY as pyslab_share_detach, for which heap->object is no reason. */
+int share_detach_locked(struct pyslab_heap *heap);
 int share_handle_open(const pyslab_handle *handle, pyslab_shared_block *out);
 int share_handle_end(const pyslab_handle *handle);
 int share_block_close(const pyslab_shared_block *block);

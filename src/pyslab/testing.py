@@ -28,14 +28,23 @@ blocks nothing is. Frees, krealloc within a Buffer's capacity, sizes of 0 and GF
 
 from __future__ import annotations
 
+import functools
 import gc
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 from pyslab import Arena, default_arena
+from pyslab._arguments import int_option
 from pyslab._memory.failing import Failing, failing
 
 __all__ = ["Failing", "every_failure", "failing"]
 
+_WITHOUT_BODY = (
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
 _PASSED = "it returned as if nothing had happened (recovers=True allows that)"
 
 
@@ -78,6 +87,19 @@ class _Trial:
         return _PASSED
 
 
+def _require_body(function: Callable[..., object]) -> None:
+    """Raise TypeError for a function whose call runs nothing of it, and so would pass any trial."""
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if any(kind(inner) for kind in _WITHOUT_BODY):
+        name = getattr(inner, "__qualname__", inner)
+        raise TypeError(
+            f"{name} is a coroutine or a generator, whose body has not run when it returns: pass a "
+            "function that runs it"
+        )
+
+
 def every_failure(
     function: Callable[..., object],
     /,
@@ -98,8 +120,9 @@ def every_failure(
     recovers: the function may also return normally, because it can do without the memory.
     limit: of calls; a function that makes more allocations is given up with a ValueError.
 
-    Allocations of other threads count as well. A function whose allocations are not the same each
-    time is tried as far as it makes that many.
+    Allocations of other threads count as well. Of a coroutine or a generator nothing has run when
+    the call returns: pass a function that runs it, as ``lambda: asyncio.run(work())``. A function
+    whose allocations are not the same each time is tried as far as it makes that many.
 
     >>> import pyslab
     >>> from pyslab import testing
@@ -115,10 +138,13 @@ def every_failure(
     AssertionError: allocation 2 of work failed: it returned as if nothing had happened ...
 
     Raises AssertionError, whose cause is the exception that came out if that was a wrong one;
-    ValueError; and what the function raises without any failure.
+    ValueError, TypeError; and what the function raises without any failure.
     """
-    if limit < 1:
+    if int_option("limit", limit) < 1:
         raise ValueError(f"limit is at least 1, not {limit}")
+    if arena is not None and not isinstance(arena, Arena):
+        raise TypeError(f"arena is an Arena or None, not {type(arena).__name__}")
+    _require_body(function)
 
     def call() -> None:
         function(*args, **kwargs)

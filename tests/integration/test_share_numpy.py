@@ -47,9 +47,11 @@ def test_a_later_call_takes_over(sharing: Any) -> None:
 
 
 def test_sizes() -> None:
-    for size in ("0%", "101%", "x"):
-        with pytest.raises(ValueError):  # noqa: PT011
+    for size in ("0%", "101%", "%", "x%", "nan%"):
+        with pytest.raises(ValueError, match="size is more than 0% and at most 100%"):
             pyslab.share_numpy(size)
+    with pytest.raises(ValueError, match="byte specification"):
+        pyslab.share_numpy("x")
     with pytest.raises(TypeError):
         pyslab.share_numpy(1.5)  # type: ignore[arg-type]
     assert not _array_is_shared(np.ones(10_000))

@@ -1,11 +1,14 @@
 """pyslab.testing.every_failure: what it tries, and what it finds."""
 
+import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import pytest
 
 import pyslab
-from pyslab import testing
+from pyslab import Arena, testing
 
 
 def test_a_good_function_is_tried_as_often_as_it_allocates(arena: pyslab.Arena) -> None:
@@ -91,3 +94,38 @@ def test_limits_of_every_failure(arena: pyslab.Arena) -> None:
         testing.every_failure(lambda: 1 // 0)
     with pytest.raises(ValueError, match="at least 1"):
         testing.every_failure(lambda: None, limit=0)
+
+
+def test_wrong_arguments(arena: pyslab.Arena) -> None:
+    """They are told before the function is called; a call that runs nothing proves nothing."""
+    calls: list[int] = []
+
+    async def coroutine() -> None:
+        calls.append(1)
+
+    def generator() -> Iterator[int]:
+        calls.append(1)
+        yield 1
+
+    async def both() -> AsyncIterator[int]:
+        yield 1
+
+    class Work:
+        async def method(self) -> None:
+            calls.append(1)
+
+    for function in (coroutine, generator, both, Work().method, partial(partial(coroutine))):
+        with pytest.raises(TypeError, match="is a coroutine or a generator"):
+            testing.every_failure(function)
+    for wrong in (5, "x", Arena):
+        with pytest.raises(TypeError, match="arena is an Arena or None"):
+            testing.every_failure(calls.append, 1, arena=wrong)  # type: ignore[arg-type]
+    for limit in (1.5, "x", None, True):
+        with pytest.raises(TypeError, match="limit"):
+            testing.every_failure(calls.append, 1, limit=limit)  # type: ignore[arg-type]
+    assert [] == calls
+    assert 1 == testing.every_failure(lambda: asyncio.run(allocates(arena)), arena=arena)
+
+
+async def allocates(arena: pyslab.Arena) -> None:
+    arena.kmalloc(10)

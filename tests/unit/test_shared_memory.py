@@ -2,6 +2,7 @@
 
 import multiprocessing.shared_memory as standard
 import pickle
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,16 @@ def test_what_one_writes_the_other_reads() -> None:
     found.close()
     made.close()
     made.unlink()
+
+
+@pytest.mark.parametrize("size", [1.5, 1000.0, float("inf"), "5", None])
+def test_sizes_of_wrong_types(size: Any) -> None:
+    """They are told at once, and leave no block behind that nobody can unlink."""
+    SharedMemory(create=True, size=1).unlink()  # there is an arena
+    before = _used_bytes()
+    with pytest.raises(TypeError):
+        SharedMemory(create=True, size=size)
+    assert before == _used_bytes()
 
 
 @pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 70_000, 3 << 20, (1 << 30) + 5])

@@ -37,6 +37,7 @@ static bool add_type(PyObject *module, PyTypeObject *type, PyTypeObject **slot)
 static bool module_fill(PyObject *module)
 {
     fork_pile_watch();
+    heap_watch();
     return objects_import() && add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
            add_type(module, page_type_new(module), &objects.page_type) &&

@@ -1,8 +1,11 @@
-/* heap_object.c - see heap_object.h. Order of the text: finding, attaching, the type. */
+/* heap_object.c - see heap_object.h. Order of the text: finding, making, letting go, the type. */
 #include "python/share/heap_object.h"
 
 #include "python/buffer/buffer.h"
 #include "python/call/errors.h"
+#include "share/left.h"
+
+#include "os/os.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -199,11 +202,11 @@ PyObject *method_attach_process(PyObject *module, PyObject *args)
     struct pyslab_heap *heap = NULL;
     const char *id;
     Py_ssize_t id_bytes;
-    int pid, writable, code;
+    int pid, writable, asked, code;
     uint64_t words[2];
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "iz#p", &pid, &id, &id_bytes, &writable))
+    if (!PyArg_ParseTuple(args, "iz#pp", &pid, &id, &id_bytes, &writable, &asked))
         return NULL;
     if (id != NULL && id_bytes != sizeof words) {
         PyErr_SetString(PyExc_ValueError, "a heap's id has 16 bytes");
@@ -211,8 +214,73 @@ PyObject *method_attach_process(PyObject *module, PyObject *args)
     }
     if (id != NULL)
         memcpy(words, id, sizeof words);
-    code = pyslab_share_attach_process(pid, id != NULL ? words : NULL, (uint32_t)writable, &heap);
+    code = pid <= 0 ? PYSLAB_EINVAL
+                    : share_attach_process(pid, id != NULL ? words : NULL, writable != 0,
+                                           asked != 0, &heap);
     return attach_result(code, errno, heap);
+}
+
+/* --- letting go ------------------------------------------------------------ */
+
+/* Takes a heap that is left, and of which Python has no more than the heap's own reference to its
+ * object, off this process; returns that reference. NULL: there is none. */
+static PyObject *left_take(void)
+{
+    PyObject *object = NULL;
+    struct pyslab_heap *heap = NULL;
+
+    borrowed_lock();
+    share_lock();
+    while (object == NULL && (heap = share_heap_next_locked(heap)) != NULL) {
+        HeapObject *self = heap->is_own ? NULL : heap->object;
+
+        if (self == NULL || Py_REFCNT((PyObject *)self) != 1 || !share_heap_is_left_locked(heap))
+            continue;
+        heap->object = self->heap = NULL;
+        (void)share_detach_locked(heap);
+        object = (PyObject *)self;
+    }
+    share_unlock();
+    borrowed_unlock();
+    return object;
+}
+
+/* _detach_left(): detaches the heaps that a handle has led to and nobody can make use of any more:
+ * their owners are gone (share/left.h). */
+PyObject *method_detach_left(PyObject *module, PyObject *unused)
+{
+    PyObject *object;
+
+    (void)module, (void)unused;
+    while ((object = left_take()) != NULL)
+        Py_DECREF(object);
+    Py_RETURN_NONE;
+}
+
+#define LEFT_LOOK_MS 20u /* between looks: one asks the system about each idle heap */
+
+static int look_for_left(void *unused)
+{
+    (void)unused;
+    Py_XDECREF(method_detach_left(NULL, NULL));
+    return 0;
+}
+
+/* Python looks later, when the object that held the block is gone, too. */
+static void look_later(void)
+{
+    static _Atomic uint32_t looked_ms;
+    uint32_t now = os_time_ms(), before = load_relaxed(&looked_ms);
+
+    if (now - before < LEFT_LOOK_MS)
+        return;
+    store_relaxed(&looked_ms, now);
+    (void)Py_AddPendingCall(look_for_left, NULL); /* fails if 32 others wait: then with the next */
+}
+
+void heap_watch(void)
+{
+    atomic_store(&share_on_idle, look_later);
 }
 
 /* _shared_rows(arena): (row, is alive) of each client of an own arena. */

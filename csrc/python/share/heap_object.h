@@ -35,11 +35,15 @@ ArenaObject *heap_owner(const pyslab_handle *handle, int pid, enum shared_access
 struct pyslab_heap *heap_of_owner(const ArenaObject *owner);
 /* Both sides allow it to be written to. */
 bool heap_is_writable(const struct pyslab_heap *heap);
-/* _attach_files(heap_fd, table_fd, writable) and _attach_process(pid, id, writable): a Heap, or the
- * Arena of this process that it turns out to be; or (code, errno). */
+/* _attach_files(heap_fd, table_fd, writable) and _attach_process(pid, id, writable, asked): a Heap,
+ * or the Arena of this process that it turns out to be; or (code, errno). asked: the program does,
+ * as for the first, and it stays until detach(). */
 PyObject *method_attach_files(PyObject *module, PyObject *args);
 PyObject *method_attach_process(PyObject *module, PyObject *args);
 PyObject *method_shared_rows(PyObject *module, PyObject *arg);
+PyObject *method_detach_left(PyObject *module, PyObject *unused);
+/* Has heaps that are left detached from now on, soon after the last block of one was closed. */
+void heap_watch(void);
 PyTypeObject *heap_type_new(PyObject *module);
 
 #endif

@@ -317,6 +317,7 @@ static PyMethodDef functions[] = {
     {"_shared_rows", method_shared_rows, METH_O, NULL},
     {"_attach_files", method_attach_files, METH_VARARGS, NULL},
     {"_attach_process", method_attach_process, METH_VARARGS, NULL},
+    {"_detach_left", method_detach_left, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 
-from pyslab._core import Heap, _attach_files, _attach_process, ffi, lib
+from pyslab._core import Heap, _attach_files, _attach_process, _detach_left, ffi, lib
 from pyslab.errors import NotAttachedError, OutOfMemoryError, PyslabError
 
 __all__ = ["attach"]
@@ -52,9 +52,9 @@ def attach(
         heap_fd, table_fd = fd
         made = _attach_files(heap_fd, table_fd, writable)
     elif fd is None and pid is not None:
-        made = _attach_process(pid, None if heap_id is None else _id_bytes(heap_id), writable)
+        made = _attach_process(pid, None if heap_id is None else _id_bytes(heap_id), writable, True)
     elif fd is None and heap_id is not None:
-        made = _attach_anywhere(_id_bytes(heap_id), writable)
+        made = _attach_anywhere(_id_bytes(heap_id), writable, asked=True)
     else:
         raise TypeError("attach() takes fd=, or pid=, or heap_id=, or the last two")
     if isinstance(made, tuple):
@@ -70,6 +70,7 @@ def _attach_owner(raw_id: bytes, pid: int, writable: bool, must: bool) -> object
     pid: where to look first, or 0. writable: for writing; unless it must be, for reading instead
     where that is not allowed.
     """
+    _detach_left()  # each has a descriptor, and memory
     made = _attach_anywhere(raw_id, writable, pid)
     if writable and not must and isinstance(made, tuple):
         made = _attach_anywhere(raw_id, False, pid)
@@ -78,11 +79,11 @@ def _attach_owner(raw_id: bytes, pid: int, writable: bool, must: bool) -> object
     return made
 
 
-def _attach_anywhere(raw_id: bytes, writable: bool, pid: int = 0) -> object:
+def _attach_anywhere(raw_id: bytes, writable: bool, pid: int = 0, *, asked: bool = False) -> object:
     if not os.path.isdir("/proc/self"):
         raise NotAttachedError(f"the heap is not attached, and /proc is not mounted: {_HOW}")
     for each in _processes(pid):
-        made = _attach_process(each, raw_id, writable)
+        made = _attach_process(each, raw_id, writable, asked)
         if not isinstance(made, tuple) or made[0] not in (lib.PYSLAB_ESTALE, lib.PYSLAB_EOS):
             return made
         if made[0] == lib.PYSLAB_EOS and made[1] in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):

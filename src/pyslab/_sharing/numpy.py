@@ -30,7 +30,10 @@ _lone_arena: Arena | None = None  # of to_shared() without share_numpy()
 
 def _bytes_of(size: int | str) -> int:
     if isinstance(size, str) and size.strip().endswith("%"):
-        percent = float(size.strip()[:-1])
+        try:
+            percent = float(size.strip()[:-1])
+        except ValueError:
+            percent = 0.0
         if not 0 < percent <= 100:
             raise ValueError(f"size is more than 0% and at most 100% of the memory, got {size!r}")
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

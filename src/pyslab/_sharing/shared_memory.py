@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import errno
+import operator
 import os
 import threading
 from contextlib import suppress
@@ -179,7 +180,7 @@ class SharedMemory:
     name: of an existing block; None with create=True. size: bytes of the new block, which are zero;
     ignored otherwise. track: ignored, since there is nothing to track.
 
-    Raises ValueError; FileNotFoundError if there is no such block; OutOfMemoryError.
+    Raises ValueError, TypeError; FileNotFoundError if there is no such block; OutOfMemoryError.
 
     >>> block = pyslab.SharedMemory(create=True, size=100)
     >>> block.buf[:5] = b"hello"
@@ -200,6 +201,7 @@ class SharedMemory:
         if not size >= 0:
             raise ValueError("'size' must be a positive integer")
         if create:
+            size = operator.index(size)
             if size == 0:
                 raise ValueError("'size' must be a positive number different from zero")
             if name is not None:
