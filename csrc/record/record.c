@@ -93,13 +93,14 @@ static always_inline bool hook_wanted(void)
     return true;
 }
 
-static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
-                                         size_t align)
+static always_inline void *hook_allocated(enum interpose_call call, void *p, size_t size,
+                                          size_t align)
 {
     if (align != 0)
         write_event(RECORD_MEMALIGN, now(), p, size << 6 | (uint64_t)__builtin_ctzll(align), true);
     else
         write_event((enum record_event)(RECORD_MALLOC + call), now(), p, size, true);
+    return p;
 }
 
 static always_inline void hook_freeing(void *p)
