@@ -1,9 +1,10 @@
 /* calls.h - the functions that an interposer exports. Included once by each, in one file, below
  * the definitions of its five hooks:
  *
- *   static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
- *                                            size_t align);
- *       A block was handed out. size: as the program asked. align: 0 where it asked for none.
+ *   static always_inline void *hook_allocated(enum interpose_call call, void *p, size_t size,
+ *                                             size_t align);
+ *       A block was handed out; it returns p, so that a function that does so can be its last
+ *       call. size: as the program asked. align: 0 where it asked for none.
  *   static always_inline void hook_freeing(void *p);
  *       Before a block goes back, while no other thread can get its address.
  *   static always_inline uint64_t hook_resizing(void *p);
@@ -13,8 +14,9 @@
  *   static always_inline bool hook_wanted(void);
  *       False: none of the above is called. Asked before each; a constant costs nothing.
  *
- * Two more may be macros, asked before anything else is, with what is known then; the hook is not
- * called where they are false. They are for interposers that look at few calls:
+ * Two more may be macros, asked before anything else is, with what is known then; where they are
+ * false the malloc beneath is called, and nothing else. They are for interposers that look at few
+ * calls. The second one must be true for blocks of the early buffer (interpose/early.h):
  *
  *   CALLS_ALLOCATED_WANTED(size)    CALLS_FREEING_WANTED(p)
  *
@@ -57,49 +59,56 @@ static always_inline bool calls_hooked(void)
 static always_inline void *calls_allocated(enum interpose_call call, void *p, size_t size,
                                            size_t align)
 {
-    if (CALLS_ALLOCATED_WANTED(size) && likely(p != NULL) && calls_hooked() &&
-        likely(!interpose_is_early(p)))
-        hook_allocated(call, p, size, align);
+    if (likely(p != NULL) && calls_hooked() && likely(!interpose_is_early(p)))
+        return hook_allocated(call, p, size, align);
     return p;
 }
+
+/* What `beneath`, a call of the malloc beneath, hands out. */
+#define CALLS_ALLOCATE(call, beneath, size, align)                                                 \
+    (CALLS_ALLOCATED_WANTED(size) ? calls_allocated(call, beneath, size, align) : (beneath))
 
 /* True: the malloc beneath is to free it. */
 static always_inline bool calls_freeing(void *p)
 {
     if (unlikely(interpose_is_early(p)))
         return false;
-    if (CALLS_FREEING_WANTED(p) && likely(p != NULL) && calls_hooked())
+    if (likely(p != NULL) && calls_hooked())
         hook_freeing(p);
     return true;
 }
 
+/* Has `beneath`, a call of the malloc beneath, free it. */
+#define CALLS_FREE(p, beneath)                                                                     \
+    do                                                                                             \
+        if (!CALLS_FREEING_WANTED(p) || calls_freeing(p))                                          \
+            beneath;                                                                               \
+    while (0)
+
 CALLS(void *, malloc, (size_t size))
 {
-    return calls_allocated(INTERPOSE_MALLOC, NEXT(malloc)(size), size, 0);
+    return CALLS_ALLOCATE(INTERPOSE_MALLOC, NEXT(malloc)(size), size, 0);
 }
 
 /* A size that does not fit is refused beneath. */
 CALLS(void *, calloc, (size_t nr, size_t size))
 {
-    return calls_allocated(INTERPOSE_CALLOC, NEXT(calloc)(nr, size), nr * size, 0);
+    return CALLS_ALLOCATE(INTERPOSE_CALLOC, NEXT(calloc)(nr, size), nr * size, 0);
 }
 
 CALLS(void, free, (void *p))
 {
-    if (calls_freeing(p))
-        NEXT(free)(p);
+    CALLS_FREE(p, NEXT(free)(p));
 }
 
 CALLS(void, free_sized, (void *p, size_t size))
 {
-    if (calls_freeing(p))
-        NEXT(free_sized)(p, size);
+    CALLS_FREE(p, NEXT(free_sized)(p, size));
 }
 
 CALLS(void, free_aligned_sized, (void *p, size_t align, size_t size))
 {
-    if (calls_freeing(p))
-        NEXT(free_aligned_sized)(p, align, size);
+    CALLS_FREE(p, NEXT(free_aligned_sized)(p, align, size));
 }
 
 CALLS(size_t, malloc_usable_size, (void *p))
@@ -119,7 +128,7 @@ static slow_path void *calls_move_early(void *p, size_t size)
 
     if (moved != NULL)
         memcpy(moved, p, old < size ? old : size);
-    return calls_allocated(INTERPOSE_REALLOC, moved, size, 0);
+    return CALLS_ALLOCATE(INTERPOSE_REALLOC, moved, size, 0);
 }
 
 CALLS(void *, realloc, (void *p, size_t size))
@@ -128,7 +137,7 @@ CALLS(void *, realloc, (void *p, size_t size))
     void *moved;
 
     if (p == NULL)
-        return calls_allocated(INTERPOSE_REALLOC, NEXT(realloc)(p, size), size, 0);
+        return CALLS_ALLOCATE(INTERPOSE_REALLOC, NEXT(realloc)(p, size), size, 0);
     if (unlikely(interpose_is_early(p)))
         return calls_move_early(p, size);
     if (!calls_hooked())
@@ -152,12 +161,12 @@ CALLS(void *, reallocarray, (void *p, size_t nr, size_t size))
 
 CALLS(void *, memalign, (size_t align, size_t size))
 {
-    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(memalign)(align, size), size, align);
+    return CALLS_ALLOCATE(INTERPOSE_MEMALIGN, NEXT(memalign)(align, size), size, align);
 }
 
 CALLS(void *, aligned_alloc, (size_t align, size_t size))
 {
-    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(aligned_alloc)(align, size), size, align);
+    return CALLS_ALLOCATE(INTERPOSE_MEMALIGN, NEXT(aligned_alloc)(align, size), size, align);
 }
 
 CALLS(int, posix_memalign, (void **out, size_t align, size_t size))
@@ -165,18 +174,18 @@ CALLS(int, posix_memalign, (void **out, size_t align, size_t size))
     int error = NEXT(posix_memalign)(out, align, size);
 
     if (error == 0)
-        (void)calls_allocated(INTERPOSE_MEMALIGN, *out, size, align);
+        (void)CALLS_ALLOCATE(INTERPOSE_MEMALIGN, *out, size, align);
     return error;
 }
 
 CALLS(void *, valloc, (size_t size))
 {
-    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(valloc)(size), size, interpose_page_bytes());
+    return CALLS_ALLOCATE(INTERPOSE_MEMALIGN, NEXT(valloc)(size), size, interpose_page_bytes());
 }
 
 CALLS(void *, pvalloc, (size_t size))
 {
-    return calls_allocated(INTERPOSE_MEMALIGN, NEXT(pvalloc)(size), size, interpose_page_bytes());
+    return CALLS_ALLOCATE(INTERPOSE_MEMALIGN, NEXT(pvalloc)(size), size, interpose_page_bytes());
 }
 
 /* --- C++'s operators ---------------------------------------------------------------- */
@@ -191,8 +200,9 @@ static always_inline bool calls_own_operators(void)
 #define CALLS_NEW_OF(returns, name, parameters, arguments, align)                                  \
     EXPORTED returns name parameters                                                               \
     {                                                                                              \
-        void *p = NEXT(name) arguments;                                                            \
-        return calls_own_operators() ? calls_allocated(INTERPOSE_NEW, p, size, align) : p;         \
+        if (!calls_own_operators())                                                                \
+            return NEXT(name) arguments;                                                           \
+        return CALLS_ALLOCATE(INTERPOSE_NEW, NEXT(name) arguments, size, align);                   \
     }
 #define CALLS_NEW(returns, name, parameters, arguments)                                            \
     CALLS_NEW_OF(returns, name, parameters, arguments, 0)
@@ -201,8 +211,10 @@ static always_inline bool calls_own_operators(void)
 #define CALLS_DELETE(returns, name, parameters, arguments)                                         \
     EXPORTED returns name parameters                                                               \
     {                                                                                              \
-        if (!calls_own_operators() || calls_freeing(p))                                            \
+        if (!calls_own_operators())                                                                \
             NEXT(name) arguments;                                                                  \
+        else                                                                                       \
+            CALLS_FREE(p, NEXT(name) arguments);                                                   \
     }
 
 INTERPOSE_NEWS(CALLS_NEW)

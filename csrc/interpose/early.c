@@ -6,9 +6,17 @@
 #include <errno.h>
 
 #define LEAST_ALIGN 16u
+#define BEING_GIVEN 1024u /* bytes, to threads that came before the functions were found */
 
 char interpose_early[INTERPOSE_EARLY_BYTES] __attribute__((aligned(4096)));
 static _Atomic size_t used;
+
+size_t early_used(void)
+{
+    size_t bytes = atomic_load(&used) + BEING_GIVEN;
+
+    return bytes < INTERPOSE_EARLY_BYTES ? bytes : INTERPOSE_EARLY_BYTES;
+}
 
 void *early_alloc(size_t align, size_t size)
 {

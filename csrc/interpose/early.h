@@ -15,5 +15,8 @@
 
 /* Zeroed. align: a power of two. NULL with ENOMEM: the buffer is used up. */
 void *early_alloc(size_t align, size_t size);
+/* All blocks are in so many bytes of interpose_early, those too that threads are just being
+ * given. */
+size_t early_used(void);
 
 #endif

@@ -24,7 +24,17 @@ struct live {
 };
 
 _Thread_local struct sampler profile_thread __attribute__((tls_model("initial-exec")));
-_Atomic(struct profile_filter *) profile_filter;
+
+static struct {
+    struct profile_filter filter;
+    _Atomic uint8_t counts[2];
+} any_address = {{.shift = 63}, {FILTER_FULL, FILTER_FULL}};
+_Atomic(struct profile_filter *) profile_filter = &any_address.filter;
+
+static struct {
+    const char *start;     /* NULL: there are none */
+    size_t (*bytes)(void); /* from there on */
+} always;                  /* constant while a profile is on; see profile_set_always */
 
 static struct {
     struct lock lock;     /* guards what follows */
@@ -68,6 +78,22 @@ static void filter_add_locked(const void *p)
     lock_assert_held(&profile.lock);
     if (load_relaxed(count) != FILTER_FULL)
         add_owner(count, 1);
+}
+
+/* Of a new one. */
+static void filter_mark_always_locked(struct profile_filter *filter)
+{
+    size_t bytes = always.start != NULL ? always.bytes() : 0;
+
+    lock_assert_held(&profile.lock);
+    for (size_t at = 0; at < bytes; at += 16)
+        store_relaxed(&filter->counts[hash_of(always.start + at) >> filter->shift], FILTER_FULL);
+}
+
+void profile_set_always(const char *start, size_t (*bytes)(void))
+{
+    always.start = start;
+    always.bytes = bytes;
 }
 
 static void filter_remove_locked(const void *p)
@@ -159,6 +185,7 @@ static bool table_grow_locked(void)
     profile.live = live;
     profile.chain = chain;
     profile.nr_places = nr;
+    filter_mark_always_locked(filter);
     atomic_store(&profile_filter, filter);
     for (uint32_t i = nr - 1; i > 0; i--) {
         if (i < nr_old) {
@@ -231,7 +258,8 @@ static void table_clear_locked(void)
         profile.free = i;
     }
     for (size_t i = 0; i < (size_t)1 << (64 - filter->shift); i++)
-        store_relaxed(&filter->counts[i], 0);
+        if (load_relaxed(&filter->counts[i]) != FILTER_FULL)
+            store_relaxed(&filter->counts[i], 0);
 }
 
 /* --- sums ------------------------------------------------------------------ */
@@ -386,6 +414,8 @@ slow_path bool profile_detach(const void *p, struct profile_moving *out)
 {
     bool found;
 
+    if (load_relaxed(&profile.run) == 0)
+        return false; /* there was no profile yet, nor is there a lock */
     lock_acquire(&profile.lock);
     found = is_on_locked() && live_take_locked(p, out);
     lock_release(&profile.lock);
@@ -412,6 +442,8 @@ slow_path void profile_free_slow(const void *p)
 {
     struct profile_moving gone;
 
+    if (load_relaxed(&profile.run) == 0)
+        return;
     lock_acquire(&profile.lock);
     if (is_on_locked() && live_take_locked(p, &gone))
         sum_free_locked(&gone);
@@ -432,6 +464,8 @@ static int start_locked(const char *path, uint64_t every, uint64_t seed)
     error = raw_open(&profile.raw, path, every);
     if (error != PYSLAB_OK)
         return error;
+    if (profile.nr_places == 0)
+        (void)table_grow_locked(); /* without memory for it the first sample tries again */
     profile.every = every;
     profile.seed = seed;
     profile.nr_threads = 0;

@@ -34,6 +34,7 @@ struct profile_moving {
 
 extern _Thread_local struct sampler profile_thread
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/* Never NULL: without a table it is one by which any address may be a sample's. */
 extern _Atomic(struct profile_filter *) profile_filter __attribute__((visibility("hidden")));
 
 /* Begins; every: bytes, or SAMPLER_ALL; seed: 0 for a random one, which differs by thread. EOS with
@@ -44,6 +45,9 @@ int profile_start(const char *path, uint64_t every, uint64_t seed);
 void profile_stop(void);
 /* False also in a forked child. */
 bool profile_is_on(void);
+/* Addresses for which profile_may_have shall always be true: multiples of 16 from start on, as many
+ * bytes as there are when it is asked. To be called once, before the first profile. */
+void profile_set_always(const char *start, size_t (*bytes)(void));
 /* For fork handlers: the lock is held while the process is copied. */
 void profile_fork_prepare(void);
 void profile_fork_done(void);
@@ -75,7 +79,7 @@ static always_inline bool profile_may_have(const void *p)
     const struct profile_filter *filter = load_acquire(&profile_filter);
     uint64_t hash = ((uintptr_t)p >> 4) * UINT64_C(0x9e3779b97f4a7c15);
 
-    return filter != NULL && load_relaxed(&filter->counts[hash >> filter->shift]) != 0;
+    return load_relaxed(&filter->counts[hash >> filter->shift]) != 0;
 }
 
 /* Memory at p goes back: called before anybody else can get it. */

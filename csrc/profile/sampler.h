@@ -20,7 +20,7 @@
 #define SAMPLER_ALL 1u /* every: each allocation is a sample, and stands for itself */
 
 struct sampler {
-    int64_t left;    /* bytes to the next chosen one */
+    uint64_t left;   /* bytes to the next chosen one, that one too; 0: look at each allocation */
     uint64_t random; /* state of the generator */
     uint32_t run;    /* the profile that it was begun for; 0: none */
     bool busy;       /* the thread is in the profile's own code */
@@ -33,11 +33,17 @@ void sampler_draw(struct sampler *sampler, uint64_t every);
 /* How many allocations a sample of size bytes stands for; 1 or more. */
 double sampler_weight(uint64_t size, uint64_t every);
 
-/* An allocation of size bytes: false if it is no sample. If true, sampler_draw comes next. */
+/* An allocation of size bytes: false if it is no sample. If true, sampler_draw comes next; until
+ * then it is true for each allocation. */
 static always_inline bool sampler_takes(struct sampler *sampler, size_t size)
 {
-    sampler->left -= (int64_t)size;
-    return unlikely(sampler->left < 0);
+    uint64_t left = sampler->left;
+
+    sampler->left = left - size;
+    if (likely(left > size))
+        return false;
+    sampler->left = 0;
+    return true;
 }
 
 #endif

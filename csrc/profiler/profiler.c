@@ -5,11 +5,12 @@
  * for each process, which `pyslab profile` puts together; without it nothing is done.
  * What it is not: an allocator, or a part of the malloc library.
  *
- * Cost: some twelve instructions for an allocation with its free, that of forwarding them as much
- * again; a sample takes some microseconds.
+ * Cost: some twenty instructions for an allocation with its free, forwarding them included; a
+ * sample takes some microseconds.
  * Fork: the child begins a file of its own, with nothing in it.
  * Lock: that of the profile.
  */
+#include "interpose/early.h"
 #include "interpose/interpose.h"
 #include "os/os.h"
 #include "os/os_heap.h"
@@ -33,7 +34,7 @@ static always_inline bool hook_wanted(void)
     return true;
 }
 
-static slow_path void take_sample(void *p, size_t size)
+static slow_path void *take_sample(void *p, size_t size)
 {
     int error = errno;
 
@@ -42,14 +43,15 @@ static slow_path void take_sample(void *p, size_t size)
     join_ask();
     interpose_leave();
     errno = error;
+    return p;
 }
 
-static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
-                                         size_t align)
+static always_inline void *hook_allocated(enum interpose_call call, void *p, size_t size,
+                                          size_t align)
 {
     (void)call;
     (void)align;
-    take_sample(p, size);
+    return take_sample(p, size);
 }
 
 static slow_path void free_sample(void *p)
@@ -103,7 +105,7 @@ static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_
     if (unlikely(begun))
         settle(old, p == NULL && size != 0);
     if (p != NULL && sampler_takes(&profile_thread, size))
-        take_sample(p, size);
+        (void)take_sample(p, size);
 }
 
 /* All that a call costs which is no sample. An allocation of the profiler's own, as there is hardly
@@ -163,7 +165,12 @@ static bool settings_read(void)
 
 __attribute__((constructor)) static void profiler_load(void)
 {
+    void *p;
+
     interpose_enter();
+    p = NEXT(malloc)(1); /* after this no block comes from the early buffer */
+    NEXT(free)(p);
+    profile_set_always(interpose_early, early_used);
     if (settings_read() && pthread_atfork(before_fork, after_fork, in_child) == 0)
         part_begin();
     interpose_leave();

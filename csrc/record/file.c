@@ -12,11 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REGION_BLOCKS 64u
-#define REGION_BYTES ((size_t)REGION_BLOCKS * RECORD_BLOCK_BYTES)
+#define REGION_BLOCKS 64u        /* that a thread gets first, */
+#define LARGE_REGION_BLOCKS 512u /* and when it has filled those */
 #define MOST_SPARE 256u
 #define MOST_NAMES 100000u /* numbers that are tried behind a name */
 #define HIGH_DESCRIPTOR 900
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 struct region {
     struct record_block *first; /* mapped and empty from here */
@@ -154,24 +157,26 @@ static bool reserve(int fd, uint64_t offset, size_t bytes)
     return true;
 }
 
-static bool take_new(struct region *region)
+static bool take_new(struct region *region, uint32_t nr)
 {
+    size_t bytes = (size_t)nr * RECORD_BLOCK_BYTES;
     int fd = descriptor();
     void *p;
 
-    if (fd < 0 || !reserve(fd, file.bytes, REGION_BYTES))
+    if (fd < 0 || !reserve(fd, file.bytes, bytes))
         return false;
-    p = mmap(NULL, REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-             (off_t)file.bytes);
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)file.bytes);
     if (p == MAP_FAILED)
         return false;
-    file.bytes += REGION_BYTES;
+    /* One call in the place of a fault for each page, where the system knows it (Linux 5.14). */
+    (void)madvise(p, bytes, MADV_POPULATE_WRITE);
+    file.bytes += bytes;
     region->first = p;
-    region->end = region->first + REGION_BLOCKS;
+    region->end = region->first + nr;
     return true;
 }
 
-static bool take_region(struct region *region)
+static bool take_region(struct region *region, uint32_t nr)
 {
     bool ok = true;
 
@@ -179,7 +184,7 @@ static bool take_region(struct region *region)
     if (file.nr_spare > 0)
         *region = file.spare[--file.nr_spare];
     else
-        ok = take_new(region);
+        ok = take_new(region, nr) || (nr > REGION_BLOCKS && take_new(region, REGION_BLOCKS));
     if (!ok && !atomic_load(&stopped))
         stop_with_errno();
     pthread_mutex_unlock(&file_lock);
@@ -232,7 +237,7 @@ static bool advance(struct writer *w, enum record_block_kind kind, uint64_t tick
     struct record_block *next = w->block + (w->block != NULL);
 
     if (w->block == NULL || next == w->end) {
-        if (!take_region(&region))
+        if (!take_region(&region, w->number < REGION_BLOCKS ? REGION_BLOCKS : LARGE_REGION_BLOCKS))
             return false;
         if (w->first != NULL)
             munmap(w->first, (size_t)((char *)w->end - (char *)w->first));

@@ -16,7 +16,8 @@
  *   bits 3-5    bytes of the time, less 1: ticks since the event before it, or since block.ticks
  *   bits 6-8    bytes of the address, less 1: zigzag of its difference from the event's before it
  *   bits 9-11   bytes of the size, less 1; no size follows RECORD_FREE and RECORD_RESIZE
- *   bits 12-15  zero
+ *   bit 12      the time is that of the event before, and no bytes of it follow; bits 3-5 are zero
+ *   bits 13-15  zero
  * and then time, address, size, least byte first. Zigzag of n is 2n, or -2n - 1 if n is negative.
  * The tag is written last, so that an event which a kill has cut off is not there.
  *
@@ -31,11 +32,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RECORD_VERSION 1u
+#define RECORD_VERSION 2u /* in version 1 bit 12 of tags is zero */
 #define RECORD_BLOCK_BYTES 4096u
 #define RECORD_MAGIC "pyslabRC"
 #define RECORD_COMMAND_BYTES 512u
 #define RECORD_MOST_EVENT_BYTES 26u
+#define RECORD_SAME_TIME (1u << 12) /* in a tag */
 
 enum record_event {
     RECORD_MALLOC = 1,

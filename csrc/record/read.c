@@ -29,16 +29,18 @@ static bool decode(struct read_cursor *c, const struct record_block *block, size
 {
     const unsigned char *at = block->events + c->at;
     unsigned tag, event, nr_time, nr_address, nr_size;
+    bool same_time;
 
     if (c->at + 2 > limit)
         return false;
     tag = (unsigned)take_number(&at, 2);
     event = tag & 7;
-    nr_time = (tag >> 3 & 7) + 1;
+    same_time = (tag & RECORD_SAME_TIME) != 0;
+    nr_time = same_time ? 0 : (tag >> 3 & 7) + 1;
     nr_address = (tag >> 6 & 7) + 1;
     nr_size = has_size(event) ? (tag >> 9 & 7) + 1 : 0;
-    if (event == 0 || tag >> 12 != 0 || (nr_size == 0 && tag >> 9 != 0) ||
-        c->at + 2 + nr_time + nr_address + nr_size > limit)
+    if (event == 0 || tag >> 13 != 0 || (nr_size == 0 && (tag >> 9 & 7) != 0) ||
+        (same_time && (tag >> 3 & 7) != 0) || c->at + 2 + nr_time + nr_address + nr_size > limit)
         return false;
     c->ticks += take_number(&at, nr_time);
     c->address += record_unzigzag(take_number(&at, nr_address));
@@ -308,7 +310,8 @@ const char *recording_open(struct recording *r, const void *data, size_t bytes)
         return "the file is cut off within its head";
     if (r->head->sum != record_head_sum(r->head))
         return "the head of the file is damaged";
-    if (r->head->version != RECORD_VERSION || r->head->block_bytes != RECORD_BLOCK_BYTES)
+    if (r->head->version == 0 || r->head->version > RECORD_VERSION ||
+        r->head->block_bytes != RECORD_BLOCK_BYTES)
         return "the file is of another version of pyslab";
     r->faults.nr_damaged += bytes % RECORD_BLOCK_BYTES != 0;
     r->room = nr * sizeof *r->blocks;

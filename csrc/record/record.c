@@ -26,15 +26,18 @@ static __thread struct writer writer __attribute__((tls_model("initial-exec")));
 static slow_path bool next_block(uint64_t ticks)
 {
     int saved = errno;
-    bool ready = file_next_block(&writer, ticks);
+    bool ready;
 
+    interpose_enter();
+    ready = file_next_block(&writer, ticks);
+    interpose_leave();
     errno = saved;
     return ready;
 }
 
 static always_inline unsigned bytes_of(uint64_t n)
 {
-    return (71u - (unsigned)__builtin_clzll(n | 1)) >> 3;
+    return ((63u ^ (unsigned)__builtin_clzll(n | 1)) + 8) >> 3;
 }
 
 /* Eight bytes at once: those above the number's own are zero, and the next number takes their
@@ -56,34 +59,57 @@ static always_inline uint64_t now(void)
                                                                               : file_ticks();
 }
 
-/* size: not written for events that have none. */
+static always_inline bool has_room(void)
+{
+    return likely(file_is_current(&writer) && writer.at < writer.last);
+}
+
+/* size: not written for events that have none. pre: has_room() (unchecked: callers have asked) */
+static always_inline void put_event(enum record_event event, uint64_t ticks, const void *p,
+                                    uint64_t size, bool has_size)
+{
+    struct writer *w = &writer;
+    unsigned char *tag_at = w->at, *at;
+    uint64_t time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
+    uint64_t address = record_zigzag((uintptr_t)p - w->address);
+    unsigned tag = (unsigned)event | (bytes_of(address) - 1) << 6;
+
+    w->address = (uintptr_t)p;
+    at = tag_at + sizeof(uint16_t);
+    if (time == 0) {
+        tag |= RECORD_SAME_TIME;
+    } else {
+        w->ticks += time;
+        at = put(at, time);
+        tag |= (bytes_of(time) - 1) << 3;
+    }
+    at = put(at, address);
+    if (has_size) {
+        at = put(at, size);
+        tag |= (bytes_of(size) - 1) << 9;
+    }
+    w->at = at;
+    w->nr_events++;
+    atomic_signal_fence(memory_order_seq_cst); /* the tag after the rest */
+    memcpy(tag_at, &(uint16_t){(uint16_t)tag}, sizeof(uint16_t));
+}
+
+static slow_path void put_event_next(enum record_event event, uint64_t ticks, const void *p,
+                                     uint64_t size, bool has_size)
+{
+    if (next_block(ticks))
+        put_event(event, ticks, p, size, has_size);
+}
+
+/* A signal's handler that comes in between would write at the same place, but POSIX has it allocate
+ * nothing while the program is in malloc or free, as it is here. */
 static always_inline void write_event(enum record_event event, uint64_t ticks, const void *p,
                                       uint64_t size, bool has_size)
 {
-    struct writer *w = &writer;
-    unsigned char *tag_at, *at;
-    uint64_t time, address;
-    unsigned tag;
-
-    interpose_enter();
-    if (likely(file_is_current(w) && w->at < w->last) || next_block(ticks)) {
-        tag_at = w->at;
-        time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
-        address = record_zigzag((uintptr_t)p - w->address);
-        w->ticks += time;
-        w->address = (uintptr_t)p;
-        at = put(put(tag_at + sizeof(uint16_t), time), address);
-        tag = (unsigned)event | (bytes_of(time) - 1) << 3 | (bytes_of(address) - 1) << 6;
-        if (has_size) {
-            at = put(at, size);
-            tag |= (bytes_of(size) - 1) << 9;
-        }
-        w->at = at;
-        w->nr_events++;
-        atomic_signal_fence(memory_order_seq_cst); /* the tag after the rest */
-        memcpy(tag_at, &(uint16_t){(uint16_t)tag}, sizeof(uint16_t));
-    }
-    interpose_leave();
+    if (has_room())
+        put_event(event, ticks, p, size, has_size);
+    else
+        put_event_next(event, ticks, p, size, has_size);
 }
 
 /* --- the hooks of interpose/calls.h --------------------------------------------- */
@@ -93,16 +119,21 @@ static always_inline bool hook_wanted(void)
     return true;
 }
 
-static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
-                                         size_t align)
+/* Not inlined: so the call of the malloc beneath saves no registers but for the size. */
+static __attribute__((noinline)) void *note(enum record_event event, void *p, uint64_t size)
 {
-    if (align != 0)
-        write_event(RECORD_MEMALIGN, now(), p, size << 6 | (uint64_t)__builtin_ctzll(align), true);
-    else
-        write_event((enum record_event)(RECORD_MALLOC + call), now(), p, size, true);
+    write_event(event, now(), p, size, true);
+    return p;
 }
 
-static always_inline void hook_freeing(void *p)
+static always_inline void *hook_allocated(enum interpose_call call, void *p, size_t size,
+                                          size_t align)
+{
+    return align != 0 ? note(RECORD_MEMALIGN, p, size << 6 | (uint64_t)__builtin_ctzll(align))
+                      : note((enum record_event)(RECORD_MALLOC + call), p, size);
+}
+
+static __attribute__((noinline)) void hook_freeing(void *p)
 {
     write_event(RECORD_FREE, now(), p, 0, false);
 }

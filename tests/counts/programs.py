@@ -45,9 +45,11 @@ def run(command: Sequence[str | Path], **variables: str) -> subprocess.Completed
     return done
 
 
-def _callgrind(command: Sequence[str | Path], *options: str, out: Path | str) -> str:
+def _callgrind(
+    command: Sequence[str | Path], *options: str, out: Path | str, **variables: str
+) -> str:
     valgrind = [tool("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", *options]
-    return run([*valgrind, *command]).stderr
+    return run([*valgrind, *command], **variables).stderr
 
 
 def instructions_of(function: str, command: Sequence[str | Path]) -> float:
@@ -78,6 +80,19 @@ def self_cost(profile: str, library: str) -> int:
             total += int(line.split()[1]) if not skip and library in Path(here).name else 0
             skip = False
     return total
+
+
+def preloaded_instructions(
+    library: str, command: Sequence[str | Path], tmp_path: Path, **variables: str
+) -> float:
+    """Return what an operation of a program executes in a library that is preloaded."""
+
+    def cost(operations: int) -> int:
+        out = tmp_path / f"callgrind.{operations}"
+        _callgrind([*command, str(operations)], out=out, LD_PRELOAD=library, **variables)
+        return self_cost(out.read_text(), Path(library).name)
+
+    return (cost(2 * OPERATIONS) - cost(OPERATIONS)) / OPERATIONS
 
 
 def python_instructions(statement: str, tmp_path: Path) -> float:

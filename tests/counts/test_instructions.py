@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.counts.programs import BUILT, instructions_of, python_instructions, run
+from pyslab._installed import profiler_library
+from tests.counts.programs import (
+    BUILT,
+    instructions_of,
+    preloaded_instructions,
+    python_instructions,
+    run,
+)
 
 pytestmark = pytest.mark.counts
 
@@ -51,3 +58,14 @@ def test_python(tmp_path: Path) -> None:
     """`arena.kmalloc(64)` and the end of its Buffer: what the extension itself executes."""
     counted = python_instructions("kmalloc(64)", tmp_path)
     assert 0 < counted <= 164 + _slack()
+
+
+def test_profiler(tmp_path: Path) -> None:
+    """What `pyslab profile` adds to a malloc with its free that are no sample."""
+    counted = preloaded_instructions(
+        profiler_library(),
+        [BUILT / "paths_malloc"],
+        tmp_path,
+        PYSLAB_PROFILE_PARTS=f"{1 << 50}:{tmp_path}",
+    )
+    assert 0 < counted <= 19 + _slack()

@@ -28,14 +28,15 @@ static void allocate_inside(void)
     in_hook = false;
 }
 
-static always_inline void hook_allocated(enum interpose_call call, void *p, size_t size,
-                                         size_t align)
+static always_inline void *hook_allocated(enum interpose_call call, void *p, size_t size,
+                                          size_t align)
 {
     (void)size;
     if (align != 0 && (uintptr_t)p % align != 0)
         abort();
     nr_calls[call]++;
     allocate_inside();
+    return p;
 }
 
 static always_inline void hook_freeing(void *p)

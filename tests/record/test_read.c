@@ -83,10 +83,12 @@ static void write_event(unsigned thread, enum record_event event, uint64_t ticks
                         uint64_t size)
 {
     unsigned char *events = made.current[thread]->events, *at = events + made.at[thread] + 2;
-    size_t time = put(at, ticks - made.ticks[thread]);
+    bool same = ticks == made.ticks[thread] && ticks % 3 != 0; /* it may be written, too */
+    size_t time = same ? 0 : put(at, ticks - made.ticks[thread]);
     size_t place = put(at + time, record_zigzag(address - made.address[thread]));
     size_t last = event != RECORD_FREE && event != RECORD_RESIZE ? put(at + time + place, size) : 0;
-    unsigned tag = (unsigned)event | (unsigned)(time - 1) << 3 | (unsigned)(place - 1) << 6;
+    unsigned tag = (unsigned)event | (unsigned)(place - 1) << 6 |
+                   (same ? RECORD_SAME_TIME : (unsigned)(time - 1) << 3);
 
     if (last != 0)
         tag |= (unsigned)(last - 1) << 9;
@@ -437,6 +439,14 @@ static void every_bit(void)
     }
 }
 
+static void set_version(uint32_t version)
+{
+    struct record_head *head = (void *)&made;
+
+    head->version = version;
+    head->sum = record_head_sum(head);
+}
+
 static void no_record_files(void)
 {
     struct plan plan;
@@ -447,9 +457,51 @@ static void no_record_files(void)
     EXPECT(read_into(&plan, &faults, &made, 7) != NULL);
     EXPECT(read_into(&plan, &faults, &made, 100) != NULL);
     EXPECT(read_into(&plan, &faults, "no such thing....", 17) != NULL);
-    ((struct record_head *)(void *)&made)->version = 2;
-    ((struct record_head *)(void *)&made)->sum = record_head_sum((void *)&made);
+    set_version(0);
     EXPECT(read_into(&plan, &faults, &made, bytes_of_made()) != NULL);
+    set_version(RECORD_VERSION + 1);
+    EXPECT(read_into(&plan, &faults, &made, bytes_of_made()) != NULL);
+}
+
+static void older_version(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+
+    make_many(3, 1);
+    set_version(1);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT(!has_faults(&faults));
+    plan_drop(&plan);
+}
+
+/* Events at the time of the one before have none of their own; a tag that gives it bytes all the
+ * same is no event. */
+static void same_time(void)
+{
+    struct plan plan;
+    struct read_faults faults;
+    struct record_block *block;
+
+    make_head(8);
+    block = begin(0, RECORD_BLOCK_EVENTS, 100);
+    write_event(0, RECORD_MALLOC, 100, 0x1000, 10);
+    write_event(0, RECORD_MALLOC, 100, 0x2000, 20);
+    write_event(0, RECORD_FREE, 100, 0x1000, 0);
+    EXPECT_EQ(made.at[0], 2 + 2 + 1 + 2 + 2 + 1 + 2 + 2);
+    seal(0, 3);
+    make_end(200);
+    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    EXPECT(!has_faults(&faults));
+    EXPECT_EQ(plan.counts.peak_bytes, 30);
+    EXPECT_EQ(plan.counts.live_bytes, 20);
+    plan_drop(&plan);
+    block->events[0] |= 1u << 3;
+    block->sum = record_block_sum(block);
+    if (read_into(&plan, &faults, &made, bytes_of_made()) == NULL) {
+        EXPECT(has_faults(&faults));
+        plan_drop(&plan);
+    }
 }
 
 static const struct test tests[] = {
@@ -462,6 +514,8 @@ static const struct test tests[] = {
     TEST(every_bit),
     TEST(blocks_of_another),
     TEST(no_record_files),
+    TEST(older_version),
+    TEST(same_time),
 };
 
 TEST_MAIN(tests)

@@ -14,6 +14,8 @@ __all__ = ["CALLOC", "FREE", "MALLOC", "MEMALIGN", "NEW", "REALLOC", "RESIZE", "
 MALLOC, CALLOC, REALLOC, MEMALIGN, NEW, FREE, RESIZE = range(1, 8)
 
 _BLOCK = 4096
+_VERSION = 2
+_SAME_TIME = 1 << 12  # in a tag
 _COMMAND = 512
 _MOST_EVENT = 26
 _BLOCK_HEAD = struct.Struct("<QIIIIQQQ")
@@ -60,9 +62,8 @@ class RecordWriter:
         self._threads: dict[object, _Thread] = {}
         self._nr_blocks = 0
         words = command.encode("utf-8", "replace")[: _COMMAND - 1]
-        head = struct.pack(
-            f"<8sIIQQII{_COMMAND}s", b"pyslabRC", 1, _BLOCK, self._id, 0, os.getpid(), 0, words
-        )
+        numbers = (_VERSION, _BLOCK, self._id, 0, os.getpid(), 0)
+        head = struct.pack(f"<8sIIQQII{_COMMAND}s", b"pyslabRC", *numbers, words)
         file.write((head + struct.pack("<Q", record_sum(head))).ljust(_BLOCK, b"\0"))
 
     def event(self, thread: object, kind: int, ns: int, address: int, size: int = 0) -> None:
@@ -74,12 +75,13 @@ class RecordWriter:
             t.begun, t.first_address, t.ticks = ns, t.address, ns
         difference = (address - t.address) & _MASK
         zigzag = (difference << 1 & _MASK) ^ (_MASK if difference >> 63 else 0)
-        fields = [_number(max(0, ns - t.ticks)), _number(zigzag)]
+        time = ns - t.ticks
+        fields = [_number(time) if time > 0 else b"", _number(zigzag)]
         if kind not in (FREE, RESIZE):
             fields.append(_number(size))
-        tag = kind
+        tag = kind | (0 if fields[0] else _SAME_TIME)
         for shift, field in zip((3, 6, 9), fields, strict=False):
-            tag |= (len(field) - 1) << shift
+            tag |= max(0, len(field) - 1) << shift
         t.events += struct.pack("<H", tag) + b"".join(fields)
         t.ticks, t.address = max(ns, t.ticks), address
         t.nr_events += 1
