@@ -67,3 +67,17 @@ def test_what_could_not_be_made_is_told(release: ModuleType) -> None:
     assert ["aarch64: no wheel for Python 3.10, 3.11"] == told
     made.append("p-1-cp311-cp311-manylinux_2_27_aarch64.whl")
     assert ["aarch64: no wheel for Python 3.10"] == release.without_wheel(pythons, made)
+
+
+def test_free_threaded_pythons_want_wheels_of_their_own(release: ModuleType) -> None:
+    """From 3.13 on, and a wheel of one is none for the other."""
+    pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in (12, 13)]
+    pythons.append("Programming Language :: Python :: Free Threading :: 2 - Beta")
+    made = [f"p-1-cp3{minor}-cp3{minor}-manylinux_2_27_x86_64.whl" for minor in (12, 13)]
+    told = release.without_wheel(pythons, made)
+    assert [
+        "x86_64: no wheel for Python 3.13t",
+        "aarch64: no wheel for Python 3.12, 3.13, 3.13t",
+    ] == told
+    made.append("p-1-cp313-cp313t-manylinux_2_27_x86_64.whl")
+    assert "x86_64" not in "".join(release.without_wheel(pythons, made))
