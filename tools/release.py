@@ -85,13 +85,17 @@ def obstacles(changelog: str, version: str, status: str, tags: str) -> list[str]
 def without_wheel(classifiers: list[str], made: list[str]) -> list[str]:
     """Return what pyslab supports and has no wheel: a line for each kind of machine."""
     pythons = [re.fullmatch(r"Programming Language :: Python :: 3\.(\d+)", c) for c in classifiers]
+    minors = [found[1] for found in pythons if found]
+    if any("Python :: Free Threading" in classifier for classifier in classifiers):
+        minors += [f"{minor}t" for minor in minors if int(minor) >= 13]
     lines = []
     for machine in MACHINES:
-        minors = [found[1] for found in pythons if found]
         lacking = [
             f"3.{minor}"
             for minor in minors
-            if not any(f"-cp3{minor}-cp3{minor}-" in name and machine in name for name in made)
+            if not any(
+                f"-cp3{minor.rstrip('t')}-cp3{minor}-" in name and machine in name for name in made
+            )
         ]
         if lacking:
             lines.append(f"{machine}: no wheel for Python {', '.join(lacking)}")

@@ -359,5 +359,11 @@ PyMODINIT_FUNC PyInit_hashmap(void)
     if (type == NULL || PyModule_AddObjectRef(it, "HashMap", type) < 0)
         Py_CLEAR(it);
     Py_XDECREF(type);
+#ifdef Py_GIL_DISABLED
+    /* Threads share maps, whose locks they take; an object of Python's is only looked at by its
+     * own caller. */
+    if (it != NULL && PyUnstable_Module_SetGIL(it, Py_MOD_GIL_NOT_USED) < 0)
+        Py_CLEAR(it);
+#endif
     return it;
 }

@@ -1,13 +1,19 @@
 """What HashMap does, beside a dict; `python test_hashmap.py`."""
 
 import random
+import sys
 import threading
 from collections import Counter
 
-from hashmap import HashMap
-
 import pyslab
 from pyslab import testing
+
+has_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+had_gil = has_gil()
+
+from hashmap import HashMap  # noqa: E402
+
+assert has_gil() == had_gil, "the module asks for a GIL"
 
 
 def raises(kind, call, *args):
@@ -71,6 +77,32 @@ def in_threads(arena):
         assert ours[word] == 4 * count
 
 
+def threads_change_it(arena):
+    """Four threads put keys in and take them out, each keys of its own and some of all."""
+    ours, left = HashMap(arena), [{} for _ in range(4)]
+
+    def work(number):
+        rng, theirs = random.Random(number), left[number]
+        for i in range(10000):
+            key = f"{number} {rng.randrange(300)}"
+            if rng.random() < 0.4:
+                assert raises(KeyError, ours.__delitem__, key) == (key not in theirs)
+                theirs.pop(key, None)
+            else:
+                ours[key] = theirs[key] = i
+            shared = f"all {rng.randrange(10)}"
+            ours[shared] = i
+            raises(KeyError, ours.__delitem__, shared)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(ours[key] == value for theirs in left for key, value in theirs.items())
+    assert len(ours) == sum(map(len, left)) + sum(f"all {i}" in ours for i in range(10))
+
+
 def without_memory():
     """A full arena is a MemoryError; what was there stays."""
     with pyslab.Arena("4MiB", max_order=4) as small:
@@ -117,6 +149,7 @@ def main():
     with pyslab.Arena("64MiB") as arena:
         against_a_dict(arena)
         in_threads(arena)
+        threads_change_it(arena)
         arena.validate()
         assert arena.stats().live_objects == 0
     bad_arguments()

@@ -1,11 +1,17 @@
 """What Journal does, beside a list; `python test_journal.py`."""
 
+import sys
 import threading
-
-from journal import Journal, ffi
 
 import pyslab
 from pyslab import testing
+
+has_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+had_gil = has_gil()
+
+from journal import Journal, ffi  # noqa: E402
+
+assert has_gil() == had_gil, "the module asks for a GIL"
 
 
 def raises(kind, call, *args):

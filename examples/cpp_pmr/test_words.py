@@ -1,13 +1,19 @@
 """What the module words does, beside collections.Counter; `python test_words.py`."""
 
 import random
+import sys
 import threading
 from collections import Counter
 
-import words
-
 import pyslab
 from pyslab import testing
+
+has_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+had_gil = has_gil()
+
+import words  # noqa: E402
+
+assert has_gil() == had_gil, "the module asks for a GIL"
 
 RNG = random.Random(1)
 TEXT = " ".join(f"wörter-with-a-long-stem-{RNG.randrange(2000)}" for _ in range(20000))
@@ -69,6 +75,10 @@ def main():
     assert kept.add("after the arena's close()", 3) == 3
     assert raises(pyslab.ArenaClosedError, words.count, "a", small)
     assert raises(TypeError, words.Index, 3)
+    for wrong in (b"a", bytearray(b"a"), 3):
+        assert raises(TypeError, words.count, wrong)
+        assert raises(TypeError, words.Index().add, wrong)
+    assert raises(UnicodeEncodeError, words.count, "\ud800")
     each_allocation_fails()
     print("alive")
 

@@ -2,7 +2,8 @@
  *
  * What it shows: containers whose memory comes from an arena, in both ways there are, and
  * pyslab's exceptions as Python's.
- * Lock: an Index has a mutex, taken without the GIL; count() shares nothing.
+ * Lock: an Index has a mutex, taken without the GIL; count() shares nothing. So the module asks for
+ * no GIL where Python has none.
  */
 #include <pybind11/pybind11.h>
 
@@ -31,6 +32,17 @@ pyslab::arena_ref arena_of(const py::object &object)
     return pyslab::arena_ref(arena);
 }
 
+/* A str's bytes. They stay as they are while the caller has the str, as a bytearray's might not. */
+std::string_view view_of(const py::str &text)
+{
+    Py_ssize_t length;
+    const char *bytes = PyUnicode_AsUTF8AndSize(text.ptr(), &length);
+
+    if (bytes == nullptr)
+        throw py::error_already_set();
+    return {bytes, static_cast<std::size_t>(length)};
+}
+
 template <class Function>
 void for_each_word(std::string_view text, Function function)
 {
@@ -43,8 +55,9 @@ void for_each_word(std::string_view text, Function function)
     }
 }
 
-py::dict count(const std::string_view text, const py::object &object)
+py::dict count(const py::str &string, const py::object &object)
 {
+    const std::string_view text = view_of(string);
     pyslab::region region(arena_of(object));
     pyslab::region_resource resource(region.get());
     std::pmr::unordered_map<std::pmr::string, std::int64_t> counts(&resource);
@@ -68,15 +81,17 @@ public:
     }
 
     /* Adds times to the word's count; returns the new one. */
-    std::int64_t add(std::string_view word, std::int64_t times)
+    std::int64_t add(const py::str &added, std::int64_t times)
     {
+        const std::string_view word = view_of(added);
         py::gil_scoped_release nogil;
         std::lock_guard guard(mutex_);
 
         return map_[string(word, pyslab::allocator<char>(arena_))] += times;
     }
-    std::int64_t get(std::string_view word)
+    std::int64_t get(const py::str &wanted)
     {
+        const std::string_view word = view_of(wanted);
         py::gil_scoped_release nogil;
         std::lock_guard guard(mutex_);
         auto found = map_.find(string(word, pyslab::allocator<char>(arena_)));
@@ -110,7 +125,7 @@ private:
 
 } // namespace
 
-PYBIND11_MODULE(words, module)
+PYBIND11_MODULE(words, module, py::mod_gil_not_used())
 {
     if (pyslab_import() < 0)
         throw py::error_already_set();

@@ -105,6 +105,43 @@ def test_it_is_a_store(installed: Venv) -> None:
     assert "alive" == run(installed, code)
 
 
+def test_threads_share_it(installed: Venv) -> None:
+    """Four threads add the same strings, and each is there once, while a fifth looks on; where
+    Python has no GIL, the module asks for none.
+    """
+    code = """
+    import sys, threading, pyslab
+    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+    had_gil = has_gil()
+    from string_store import StringStore
+    assert has_gil() == had_gil
+    store, words = StringStore(pyslab.Arena("64MiB")), [f"word {i}" for i in range(20000)]
+    ids, begun = [], threading.Barrier(5)
+    def add(first):
+        begun.wait()
+        mine = {word: store.add(word) for word in words[first:] + words[:first]}
+        assert all(store[i] == word for word, i in mine.items())
+        assert len(store.tokenize("a b c d")) == 4 == len(set(store.tokenize("a b c d")))
+        ids.append(mine)
+    def look():
+        begun.wait()
+        while len(ids) < 4:
+            nr = len(store)
+            assert nr == 0 or store.lookup(store[nr - 1]) == nr - 1
+            assert store.nbytes["used"] >= nr
+    threads = [threading.Thread(target=add, args=(n * 5000,)) for n in range(4)]
+    threads.append(threading.Thread(target=look))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(mine == ids[0] for mine in ids) and len(ids) == 4
+    assert len(store) == len(words) + 4
+    print("alive")
+    """
+    assert "alive" == run(installed, code)
+
+
 def test_its_memory_ends(installed: Venv) -> None:
     """OutOfMemoryError, with everything that was there still there; TypeError for no arena."""
     code = """

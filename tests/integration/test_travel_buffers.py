@@ -87,9 +87,10 @@ def test_pools_and_executors(arena: pyslab.Arena, context: Any) -> None:
             _assert_same_memory(sent, got)
 
 
-def test_managers(arena: pyslab.Arena) -> None:
+def test_managers(arena: pyslab.Arena, context: Any) -> None:
+    """Also one that is started anew, which has not imported pyslab when it begins to serve."""
     sent = _filled(arena)
-    with mp.Manager() as manager:
+    with context.Manager() as manager:
         listed = manager.list([None])
         listed.append(sent)
         _assert_same_memory(sent, listed[1])

@@ -78,3 +78,17 @@ def test_strange_files_in_the_sdist_are_told(release: ModuleType) -> None:
         "the sdist lacks src/pyslab/__init__.py",
     ] == told
     assert [] == release.unlike_the_tree(packed[:2], ["README.md"])
+
+
+def test_free_threaded_pythons_want_wheels_of_their_own(release: ModuleType) -> None:
+    """From 3.13 on, and a wheel of one is none for the other."""
+    pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in (12, 13)]
+    pythons.append("Programming Language :: Python :: Free Threading :: 2 - Beta")
+    made = [f"p-1-cp3{minor}-cp3{minor}-manylinux_2_27_x86_64.whl" for minor in (12, 13)]
+    told = release.without_wheel(pythons, made)
+    assert [
+        "x86_64: no wheel for Python 3.13t",
+        "aarch64: no wheel for Python 3.12, 3.13, 3.13t",
+    ] == told
+    made.append("p-1-cp313-cp313t-manylinux_2_27_x86_64.whl")
+    assert "x86_64" not in "".join(release.without_wheel(pythons, made))

@@ -1,8 +1,9 @@
 /* death_board.h - what the processes of test_random_death.c have in common beside shared heaps.
  *
  * The board is one shared mapping: a place for each worker, and messages on the way between them.
- * A message's word is changed by compare-and-swap: nobody's (0), being written or read by a worker
- * (its number + 1), or full (FULL). Who finds a worker dead empties what it was at. */
+ * A message's word is changed by compare-and-swap: nobody's (0), being written or read by a worker,
+ * or full (FULL). Who finds a worker dead empties what it was writing, and leaves what it was
+ * reading to another: the ticket in it ends by age only if its maker is dead. */
 #ifndef TESTS_SHARE_DEATH_BOARD_H
 #define TESTS_SHARE_DEATH_BOARD_H
 
@@ -13,6 +14,8 @@
 #include <stdint.h>
 
 enum { WORKERS = 4, MESSAGES = 64, FULL = 0xff };
+#define WRITING(number) ((uint32_t)(number) + 1)
+#define READING(number) ((uint32_t)(number) + 0x80)
 enum phase { RUN, DROP, FREE, END };
 
 struct message {
@@ -27,6 +30,7 @@ struct board {
     _Atomic int phase;          /* what all do now: enum phase */
     _Atomic int leave[WORKERS]; /* this one ends, as a program ends */
     _Atomic int ready[WORKERS]; /* the phase that the worker has done */
+    _Atomic uint64_t acts;      /* of all workers, with or without success */
     _Atomic uint64_t opened;    /* blocks, by all */
     _Atomic uint64_t passed_on;
     _Atomic uint64_t stale; /* messages whose block was gone, or whose owner was */

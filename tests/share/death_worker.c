@@ -70,9 +70,9 @@ static bool message_take(struct worker *w, uint32_t from, struct message **out)
 
     for (unsigned i = 0; i < MESSAGES; i++) {
         struct message *message = &w->board->messages[(first + i) % MESSAGES];
-        uint32_t word = from;
+        uint32_t word = from, taken = from == FULL ? READING(w->number) : WRITING(w->number);
 
-        if (atomic_compare_exchange_strong(&message->word, &word, (uint32_t)w->number + 1)) {
+        if (atomic_compare_exchange_strong(&message->word, &word, taken)) {
             *out = message;
             return true;
         }
@@ -266,15 +266,19 @@ static void free_all(struct worker *w)
 int worker_run(struct board *board, int number, uint64_t seed)
 {
     static struct worker w;
-    pyslab_arena_options options = {
-        .struct_size = sizeof options, .size_bytes = ARENA_BYTES, .shared = PYSLAB_SHARE_READ};
+    pyslab_arena_options options = {.struct_size = sizeof options,
+                                    .size_bytes = ARENA_BYTES,
+                                    .max_order = PYSLAB_DEFAULT_ORDER,
+                                    .shared = PYSLAB_SHARE_READ};
 
     w = (struct worker){.board = board, .number = number, .random = seed | 1};
     if (pyslab_arena_create(&options, &w.arena) != PYSLAB_OK)
         return 3;
     atomic_store(&board->ready[number], RUN);
-    while (atomic_load(&board->phase) == RUN && !atomic_load(&board->leave[number]))
+    while (atomic_load(&board->phase) == RUN && !atomic_load(&board->leave[number])) {
         act(&w);
+        atomic_fetch_add(&board->acts, 1);
+    }
     if (atomic_load(&board->leave[number]))
         return w.bad != 0;
     drop_all(&w);

@@ -36,7 +36,7 @@ static void worker_start(int number)
         _exit(worker_run(board, number, seed));
 }
 
-/* Waits for a worker's end, and empties the messages that it was at. */
+/* Waits for a worker's end, and lets go of the messages that it was at. */
 static void worker_wait(int number)
 {
     int status = 0;
@@ -47,9 +47,10 @@ static void worker_wait(int number)
         failures++;
     }
     for (unsigned i = 0; i < MESSAGES; i++) {
-        uint32_t word = (uint32_t)number + 1;
+        uint32_t written = WRITING(number), read = READING(number);
 
-        atomic_compare_exchange_strong(&board->messages[i].word, &word, 0);
+        atomic_compare_exchange_strong(&board->messages[i].word, &written, 0);
+        atomic_compare_exchange_strong(&board->messages[i].word, &read, FULL);
     }
 }
 
@@ -106,12 +107,12 @@ static void phase_enter(enum phase phase)
             usleep(1000);
 }
 
-/* Until so many more blocks were opened, but no longer than a twentieth of a second. */
+/* Until so many more blocks were opened, or a thousand acts came to fewer. */
 static void wait_for_opens(unsigned nr)
 {
-    uint64_t until = atomic_load(&board->opened) + nr;
+    uint64_t until = atomic_load(&board->opened) + nr, most = atomic_load(&board->acts) + 1000;
 
-    for (unsigned i = 0; i < 100 && atomic_load(&board->opened) < until; i++)
+    while (atomic_load(&board->opened) < until && atomic_load(&board->acts) < most)
         usleep(500);
 }
 

@@ -124,7 +124,6 @@ def _seen_as(user: int, pid: int) -> str:
     return text
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork")
 def test_not_dumpable_and_another_user() -> None:
     """Who may not look is told whether it is for the user or for the process."""
     with target(NOT_DUMPABLE) as process:

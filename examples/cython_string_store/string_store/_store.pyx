@@ -1,14 +1,17 @@
+# cython: freethreading_compatible=True
 """StringStore: strings in a region of a pyslab arena.
 
 Data structure: an entry a string (hash, length, text), bumped from the region; an array of
 the entries by id, and a hash table of ids with linear probing, both of kmalloc.
 Invariant: ids were put into the table in ascending order, so that taking the youngest away in
 descending order leaves every older one where a look-up finds it.
-Lock: the GIL.
+Lock: the GIL; where Python has none, a critical section on the store. Both are let go while a
+callback of the arena runs in Python (a shrinker, say): with such an arena the caller has a lock.
 """
 
 from contextlib import contextmanager
 
+cimport cython
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -152,12 +155,14 @@ cdef class StringStore:
         self.nr += 1
         return self.nr - 1
 
+    @cython.critical_section
     def add(self, str string not None):
         """Return the id of a string, a new one if it is not here yet."""
         cdef Py_ssize_t nbytes
         cdef const char* text = PyUnicode_AsUTF8AndSize(string, &nbytes)
         return self._add(text, nbytes)
 
+    @cython.critical_section
     def tokenize(self, str text not None):
         """Return the ids of the words of a text, which spaces and newlines part."""
         cdef Py_ssize_t nbytes, start = 0, i
@@ -170,12 +175,14 @@ cdef class StringStore:
                 start = i + 1
         return ids
 
+    @cython.critical_section
     def __len__(self):
         return self.nr
 
     def __contains__(self, str string not None):
         return self.lookup(string) is not None
 
+    @cython.critical_section
     def lookup(self, str string not None):
         """Return the id of a string, or None."""
         cdef Py_ssize_t nbytes
@@ -183,6 +190,7 @@ cdef class StringStore:
         cdef uint32_t found = self._find(text, nbytes, hash_of(text, nbytes))
         return found - 1 if found else None
 
+    @cython.critical_section
     def __getitem__(self, Py_ssize_t number):
         if not 0 <= number < self.nr:
             raise IndexError(f"no string has the number {number}")
@@ -192,8 +200,11 @@ cdef class StringStore:
     @contextmanager
     def memory_zone(self):
         """Strings added in the block go at its end, their memory and numbers at once."""
-        cdef uint32_t nr = self.nr
-        mark = pyslab_region_mark(self.region)
+        cdef uint32_t nr
+        cdef uint64_t mark
+        with cython.critical_section(self):
+            nr = self.nr
+            mark = pyslab_region_mark(self.region)
         if mark == 0:
             pyslab_raise(PYSLAB_ENOMEM, "StringStore")
         try:
@@ -201,6 +212,7 @@ cdef class StringStore:
         finally:
             self._rewind(mark, nr)
 
+    @cython.critical_section
     cdef int _rewind(self, uint64_t mark, uint32_t nr) except -1:
         cdef uint32_t at
         cdef int error
@@ -219,6 +231,7 @@ cdef class StringStore:
     def nbytes(self):
         """Bytes of the strings and their headers, of the region's blocks, and of the tables."""
         cdef pyslab_region_stats stats
-        pyslab_region_stats_read(self.region, &stats)
-        tables = self.room * sizeof(Entry*) + self.nr_slots * sizeof(uint32_t)
+        with cython.critical_section(self):
+            pyslab_region_stats_read(self.region, &stats)
+            tables = self.room * sizeof(Entry*) + self.nr_slots * sizeof(uint32_t)
         return {"used": stats.used_bytes, "reserved": stats.reserved_bytes, "tables": tables}

@@ -83,19 +83,30 @@ def _after(beginners: Any, obj: Any) -> Any:
 
 
 class _Begun:
-    """Unpickles to obj, once the functions for children have been called."""
+    """Unpickles to obj, once functions have been called."""
 
-    def __init__(self, obj: Any) -> None:
-        self._obj = obj
+    def __init__(self, obj: Any, calls: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
+        self._obj, self._calls = obj, calls
 
     def __reduce__(self) -> Any:
-        return _after, ([_Beginner(*call) for call in _for_children], self._obj)
+        return _after, ([_Beginner(*call) for call in self._calls], self._obj)
+
+
+def _is_server(child: process.BaseProcess) -> bool:
+    """Tell whether it is a manager's process, which takes conn.send before anything arrives."""
+    managers = sys.modules.get("multiprocessing.managers")
+    owner = getattr(getattr(child, "_target", None), "__self__", None)
+    return (
+        managers is not None and isinstance(owner, type) and issubclass(owner, managers.BaseManager)
+    )
 
 
 def prepared(obj: Any) -> Any:
     """Return what to pickle for obj: if it is the Process of a child, with what goes before."""
-    is_child = isinstance(obj, process.BaseProcess)
-    return _Begun(obj) if is_child and _for_children else obj
+    if not isinstance(obj, process.BaseProcess):
+        return obj
+    calls = [*_for_children, (install, ())] if _is_server(obj) else list(_for_children)
+    return _Begun(obj, calls) if calls else obj
 
 
 def _dump(obj: Any, file: Any, protocol: int | None = None) -> None:
