@@ -5,7 +5,7 @@
 # All build and install the package first, if anything it is made of has changed.
 # Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
 #       make damaged-records | install-c | clean
-#       make pythons | test-pythons   other interpreters
+#       make pythons | test-pythons | parallel-tests   other interpreters
 #       make aarch64 | musl | large-pages   other machines
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
@@ -20,8 +20,8 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
              -not -path '*/__pycache__/*' -not -name '*.pyc')
 
 .PHONY: bench bench-malloc test docs docs-check docs-pictures programs lint c-tests asan tsan \
-        deaths counts damaged-records wheels release install-c pythons test-pythons aarch64 musl \
-        large-pages bench-dask dask-deaths clean
+        deaths counts damaged-records wheels release install-c pythons test-pythons \
+        parallel-tests aarch64 musl large-pages bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -50,6 +50,16 @@ pythons:
 
 test-pythons:
 	TEST_ARGS="$(TEST_ARGS)" tools/test_pythons.sh $(PYTHONS)
+
+# The unit tests, each in 8 threads at once; not in CI. It is for a Python without a GIL, and in the
+# environment that test-pythons has made for it.
+parallel-tests: $(VENV)/.stamp-parallel $(VENV)/.stamp-install
+	$(BIN)/python -m pytest -p tests.parallel --parallel-threads 8 $(if $(TEST_ARGS),$(TEST_ARGS),tests/unit)
+
+$(VENV)/.stamp-parallel: $(VENV)/.stamp-tools
+	$(BIN)/python tools/requirements.py parallel > $(VENV)/requirements-parallel.txt
+	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-parallel.txt
+	@touch $@
 
 # --- libpyslab.so, for programs without Python: make install-c PREFIX=/usr/local --------
 

@@ -25,22 +25,9 @@ find_python() {
   done
 }
 
-# make_cffi PYTHON FOLDER: a wheel of cffi for 3.13t. Its setup.py refuses that Python by a check;
-# without it cffi builds and works there. The sources are had by another Python, for the same reason.
-make_cffi() {
-  if ls "$2"/cffi-*.whl >/dev/null 2>&1; then return; fi
-  local work
-  work=$(mktemp -d)
-  python3 -m pip download --quiet --no-deps --no-binary cffi --dest "$work" cffi
-  tar xf "$work"/cffi-*.tar.gz -C "$work"
-  sed -i 's/^if FREE_THREADED_BUILD and .*/if False:/' "$work"/cffi-*/setup.py
-  "$1" -m pip wheel --quiet --no-deps --wheel-dir "$2" "$work"/cffi-*/
-  rm -rf "$work"
-}
-
 test_here() {
   if [ "$1" = 3.13t ]; then
-    make_cffi "$2" "$PWD/$logs/wheels"
+    tools/cffi_wheel.sh "$2" "$PWD/$logs/wheels"
     # later ones have no wheel for it, and are built from Rust
     printf '%s\n' 'hypothesis<6.156' 'mypy<1.20' >"$logs/constraints.txt"
     export PIP_CONSTRAINT="$PWD/$logs/constraints.txt" PIP_PREFER_BINARY=1

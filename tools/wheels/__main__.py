@@ -144,12 +144,20 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def make_cffi(place: Place, log: Path) -> None:
+    """Make the wheel of cffi that PyPI has not where check.environment() has pip look for it."""
+    command = [str(REPO / "tools" / "cffi_wheel.sh"), place.python, str(check.own_wheels(place))]
+    place.run(command, {**check.environment(place), "PATH": os.environ["PATH"]}, log)
+
+
 def make_one(place: Place, sdist: Path, zig: Path, checked: bool) -> str:
     """Make, judge and check one wheel; return what is said of it."""
     start = time.monotonic()
     log = WORK / place.version / "log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
+    if place.version == "3.13t":
+        make_cffi(place, log)
     wheel = make_wheel(place, sdist, zig, log)
     judge(wheel)
     said = check.use(place, wheel, REPO / "tools" / "wheels" / "smoke.py", log) if checked else ""

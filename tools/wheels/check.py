@@ -17,12 +17,20 @@ from places import Place, WheelError
 _KEPT = re.compile(r"(HOME|LANG|LC_.*|TMPDIR|USER|PIP_.*|SSL_CERT_.*|https?_proxy|no_proxy)", re.I)
 
 
+def own_wheels(place: Place) -> Path:
+    """Return the folder of wheels that are made here because PyPI has none for the place."""
+    return place.work / place.version / "own"
+
+
 def environment(place: Place) -> dict[str, str]:
     """Return the variables that commands get: none of those that compilers read."""
     kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
     if place.root is not None:
         kept.pop("TMPDIR", None)
         kept.pop("PIP_FIND_LINKS", None)
+    if own_wheels(place).exists():
+        links = [kept.get("PIP_FIND_LINKS", ""), place.path(own_wheels(place))]
+        kept["PIP_FIND_LINKS"] = " ".join(filter(None, links))
     return kept
 
 
