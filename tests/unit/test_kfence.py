@@ -170,6 +170,27 @@ def test_other_refusals() -> None:
         pyslab.Arena("16MiB", kfence_sample="1s", shared=True)
 
 
+def test_as_many_arenas_as_there_are_pools() -> None:
+    """The 257th is told why; where only the environment asks, it goes without."""
+    program = """
+asked = {"kfence_sample": "1s"} if sys.argv[1:] else {}
+kept = [pyslab.Arena("1MiB", kfence_objects=1, **asked) for _ in range(256)]
+assert {1} == {arena.kfence_stats().nr_objects for arena in kept}
+assert pyslab.Arena("1MiB", kfence_sample=0).kfence_stats().nr_objects == 0
+try:
+    print(pyslab.Arena("1MiB", **asked).kfence_stats().nr_objects)
+except MemoryError as error:
+    print(error)
+kept.pop().close()
+assert pyslab.Arena("1MiB", **asked).kfence_stats().nr_objects >= 1
+"""
+    child = run("sys.argv.append('asked')\n" + program)
+    assert "with kfence_sample=: " in child.stdout, child.stderr
+    assert "256 arenas with one already\n" in child.stdout
+    child = run(program, PYSLAB_KFENCE="1s,1")
+    assert "0\n" == child.stdout, child.stderr
+
+
 def test_the_environment() -> None:
     """PYSLAB_KFENCE is for all arenas without an option of their own, the default one too."""
     program = """

@@ -12,6 +12,8 @@ from pyslab.errors import OutOfMemoryError, PyslabError
 
 __all__ = ["create_arena"]
 
+_MAX_KFENCES = 256  # MAX_POOLS of csrc/kfence/access.c
+
 
 def create_arena(options: hints.Any) -> hints.Any:
     """Return a new pyslab_arena, or raise what says why there is none."""
@@ -55,6 +57,11 @@ def _creation_error(code: int, error: int, options: hints.Any) -> Exception:
         return ValueError(
             f"this system has pages of {mmap.PAGESIZE} bytes: shared arenas, guards and high "
             "zones need pages of 4096"
+        )
+    if code == lib.PYSLAB_ENOMEM and options.kfence_sample_ms not in (0, lib.PYSLAB_KFENCE_OFF):
+        return OutOfMemoryError(
+            f"cannot make an arena of {size} bytes with kfence_sample=: there is no memory, or the "
+            f"process has {_MAX_KFENCES} arenas with one already"
         )
     if code != lib.PYSLAB_EOS:
         return OutOfMemoryError(f"cannot make an arena of {size} bytes: {_strerror(code)}")
