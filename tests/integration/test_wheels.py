@@ -5,6 +5,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pyslab
 from tests.utils import REPO
 
 TOOLS = REPO / "tools" / "wheels"
@@ -32,6 +33,19 @@ def test_a_compiler_on_path_is_noticed(tmp_path: Path) -> None:
     )
     assert 1 == done.returncode
     assert "['gcc']" in done.stderr
+
+
+def test_what_is_compiled_is_known_to_those_who_judge_wheels() -> None:
+    """A library or program that objects.py does not name is refused as a module without init."""
+    package = Path(pyslab.__file__).parent
+    compiled = [
+        path.relative_to(package.parent).as_posix()
+        for path in package.rglob("*")
+        if path.is_file() and b"\x7fELF" == path.read_bytes()[:4] and ".cpython-" not in path.name
+    ]
+    assert len(compiled) >= 3
+    known = (TOOLS / "objects.py").read_text(encoding="utf-8")
+    assert [] == [name for name in compiled if f'"{name}"' not in known]
 
 
 def test_the_sdist_has_the_sources_and_no_build(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import random
 import shutil
 import subprocess
@@ -27,13 +28,14 @@ def environment(request: pytest.FixtureRequest) -> dict[str, str]:
     return preload_environment(os.environ, pyslab.malloc_library(), hardened=request.param)
 
 
-def _run(command: list[str], environment: dict[str, str], cwd: Path) -> str:
-    """Run a program to its end; it must succeed and complain of nothing."""
+def _run(command: list[str], environment: dict[str, str], cwd: Path, *, told: str = "$none") -> str:
+    """Run a program to its end; it must succeed, and be told of nothing but what `told` matches."""
     done = subprocess.run(
         command, env=environment, cwd=cwd, capture_output=True, text=True, check=False
     )
     assert 0 == done.returncode, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-    assert "pyslab:" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if "pyslab:" in line]
+    assert [] == [line for line in lines if not re.search(told, line)]
     return done.stdout
 
 
@@ -71,8 +73,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", C_TESTS)
 def test_the_c_tests(name: str, built: Path, environment: dict[str, str]) -> None:
-    """What holds for the renamed library holds for the one that is preloaded."""
-    assert " 0 failed" in _run([f"./{name}"], environment, built)
+    """What holds for the renamed library holds for the one that is preloaded.
+
+    Some have children that free with a wrong size, and end of it. They have sent their standard
+    error away, so that hardened mode tells the one that it has kept.
+    """
+    wrong = r"^pyslab: free_(aligned_)?sized\(0x[0-9a-f]+\): of another (size|alignment);"
+    assert " 0 failed" in _run([f"./{name}"], environment, built, told=wrong)
 
 
 def test_early_and_late(built: Path, environment: dict[str, str]) -> None:

@@ -127,10 +127,12 @@ def repair(raw: Path, out: Path) -> Path:
 
 def judge(wheel: Path) -> None:
     """Look at each shared object in the wheel; WheelError if one may not leave this machine."""
-    exports = REPO / "csrc" / "malloc" / "exports.map"
+    maps = {
+        name: objects.exported_by((REPO / "csrc" / script).read_text(encoding="utf-8"))
+        for name, script in objects.LIBRARIES.items()
+    }
     with zipfile.ZipFile(wheel) as file:
-        patterns = objects.exported_by(exports.read_text(encoding="utf-8"))
-        wrong = objects.judge(file, compiler.BASELINE, patterns)
+        wrong = objects.judge(file, compiler.BASELINE, maps)
     if wrong:
         raise WheelError(f"{wheel.name} may not be given to others:\n" + "\n".join(wrong))
 

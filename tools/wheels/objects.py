@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -23,10 +23,16 @@ from elftools.elf.sections import SymbolTableSection
 # The parts of the C library, as they were before glibc 2.34 joined them, and the linker.
 SYSTEM = re.compile(r"(libc\.so\.6|libpthread\.so\.0|libdl\.so\.2|libm\.so\.6|ld-linux.*\.so\.\d)")
 MALLOC = "pyslab/lib/libpyslab_malloc.so"
-DRIVER = "pyslab/bench/driver"
+# What is preloaded, and the version script in csrc/ that says what it exports.
+LIBRARIES = {
+    MALLOC: "malloc/exports.map",
+    "pyslab/lib/libpyslab_profiler.so": "profiler/exports.map",
+    "pyslab/lib/libpyslab_record.so": "interpose/exports.map",
+}
+PROGRAMS = ("pyslab/bench/driver", "pyslab/lib/pyslab_replay")
 # What is in each wheel, beside the modules: for extensions, for other programs, for type checkers.
 FILES = (
-    MALLOC, DRIVER, "pyslab/include/pyslab.h", "pyslab/include/pyslab.hpp",
+    *LIBRARIES, *PROGRAMS, "pyslab/include/pyslab.h", "pyslab/include/pyslab.hpp",
     "pyslab/include/pyslab/functions.h", "pyslab/share/cffi/pyslab.cdef",
     "pyslab/share/pkgconfig/pyslab.pc", "pyslab/share/cmake/pyslab/pyslabConfig.cmake",
     "pyslab/__init__.pxd", "pyslab/cymem.pxd", "pyslab/_core.pyi", "pyslab/py.typed",
@@ -65,14 +71,14 @@ def _undefined(elf: ELFFile) -> set[str]:
     return {symbol.name for symbol in table.iter_symbols() if symbol["st_shndx"] == "SHN_UNDEF"}
 
 
-def _wrong_export(name: str, elf: ELFFile, malloc_map: list[str]) -> Iterator[str]:
+def _wrong_export(name: str, elf: ELFFile, maps: Mapping[str, list[str]]) -> Iterator[str]:
     exports = _exports(elf)
-    if name == MALLOC:
-        for pattern in malloc_map:
+    if name in maps:
+        allowed = maps[name]
+        for pattern in allowed:
             if not any(fnmatchcase(symbol, pattern) for symbol in exports):
                 yield f"does not export {pattern}"
-        allowed = malloc_map
-    elif name == DRIVER:
+    elif name in PROGRAMS:
         return  # a program, whose symbols nobody looks up
     else:
         allowed = ["PyInit_" + PurePosixPath(name).name.split(".")[0]]
@@ -98,11 +104,11 @@ def _wrong_dynamic(name: str, elf: ELFFile) -> Iterator[str]:
             yield f"needs {tag.needed}"
     if "__tls_get_addr" in _undefined(elf):
         yield "reaches thread-local variables by calls (__tls_get_addr), not at fixed places"
-    if name == MALLOC or PurePosixPath(name).name.startswith("_core."):
-        if not flags["DT_FLAGS"] & _DF_STATIC_TLS:
-            yield "has no thread-local variables at fixed places (DF_STATIC_TLS)"
-        if not flags["DT_FLAGS_1"] & _DF_1_NODELETE:
-            yield "can be unloaded (no DF_1_NODELETE), while threads run its code when they end"
+    is_core = PurePosixPath(name).name.startswith("_core.")
+    if (name == MALLOC or is_core) and not flags["DT_FLAGS"] & _DF_STATIC_TLS:
+        yield "has no thread-local variables at fixed places (DF_STATIC_TLS)"
+    if (name in LIBRARIES or is_core) and not flags["DT_FLAGS_1"] & _DF_1_NODELETE:
+        yield "can be unloaded (no DF_1_NODELETE), while threads run its code when they end"
 
 
 def _wrong_version(elf: ELFFile, baseline: str) -> Iterator[str]:
@@ -123,11 +129,13 @@ def _wrong_segment(elf: ELFFile) -> Iterator[str]:
         yield "has debugging information, with the paths of the machine that built it"
 
 
-def judge_object(name: str, content: bytes, baseline: str, malloc_map: list[str]) -> list[str]:
+def judge_object(
+    name: str, content: bytes, baseline: str, maps: Mapping[str, list[str]]
+) -> list[str]:
     """Return what is wrong with one ELF file, a sentence each."""
     elf = ELFFile(io.BytesIO(content))
     found = [
-        *_wrong_export(name, elf, malloc_map),
+        *_wrong_export(name, elf, maps),
         *_wrong_dynamic(name, elf),
         *_wrong_version(elf, baseline),
         *_wrong_segment(elf),
@@ -135,8 +143,11 @@ def judge_object(name: str, content: bytes, baseline: str, malloc_map: list[str]
     return [f"{name} {what}" for what in found]
 
 
-def judge(wheel: zipfile.ZipFile, baseline: str, malloc_map: list[str]) -> list[str]:
-    """Return what is wrong with a wheel's files, a sentence each."""
+def judge(wheel: zipfile.ZipFile, baseline: str, maps: Mapping[str, list[str]]) -> list[str]:
+    """Return what is wrong with a wheel's files, a sentence each.
+
+    maps: the patterns that each of LIBRARIES exports.
+    """
     names = wheel.namelist()
     wrong = [f"{name} is missing" for name in FILES if name not in names]
     for module in ("_core", "cymem"):
@@ -145,7 +156,8 @@ def judge(wheel: zipfile.ZipFile, baseline: str, malloc_map: list[str]) -> list[
     for name in names:
         content = wheel.read(name)
         if content[:4] == b"\x7fELF":
-            wrong += judge_object(name, content, baseline, malloc_map)
-    if DRIVER in names and not wheel.getinfo(DRIVER).external_attr >> 16 & 0o111:
-        wrong.append(f"{DRIVER} cannot be executed")
+            wrong += judge_object(name, content, baseline, maps)
+    for name in set(PROGRAMS).intersection(names):
+        if not wheel.getinfo(name).external_attr >> 16 & 0o111:
+            wrong.append(f"{name} cannot be executed")
     return wrong
