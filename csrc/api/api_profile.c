@@ -10,15 +10,11 @@
 
 /* --- notes -------------------------------------------------------------- */
 
-/* Memory at p was handed out, if it was. What the profile knows under this address has gone in a
- * way that nobody told, as with its arena. */
+/* Memory at p was handed out, if it was. */
 static void *note_alloc(void *p, size_t size)
 {
-    if (p == NULL || size == 0)
-        return p;
-    profile_thread_renew();
-    profile_free(p);
-    profile_alloc(p, size);
+    if (p != NULL && size != 0)
+        profile_alloc_anew(p, size);
     return p;
 }
 
@@ -108,16 +104,12 @@ static int profiled_kfree_sensitive(pyslab_arena *arena, void *p)
 
 /* --- page frames -------------------------------------------------------- */
 
-/* The address under which a block is known, as python/pages/ has it: high memory has none of its
- * own. NULL: no frame. */
+/* The address under which a block is known; NULL: no frame. */
 static void *place_of(const pyslab_arena *arena, uint32_t pfn)
 {
     const struct frame_map *map = &arena->pages.map;
 
-    if (pfn >= map->nr_pages)
-        return NULL;
-    return pfn_has_address(map, pfn) ? (void *)pfn_to_virt(map, pfn)
-                                     : (void *)pfn_to_page(map, pfn);
+    return pfn < map->nr_pages ? pfn_to_place(map, pfn) : NULL;
 }
 
 static uint32_t note_frames(const pyslab_arena *arena, uint32_t pfn, uint64_t nr_pages)

@@ -47,8 +47,8 @@ int pyslab_share_attach(int heap_fd, int table_fd, uint32_t writable, pyslab_hea
 int pyslab_share_attach_process(int pid, const uint64_t *heap_id, uint32_t writable,
                                 pyslab_heap **out)
 {
-    return out == NULL || pid <= 0 ? PYSLAB_EINVAL
-                                   : share_attach_process(pid, heap_id, writable != 0, true, out);
+    return out == NULL ? PYSLAB_EINVAL
+                       : share_attach_process(pid, heap_id, writable != 0, true, out);
 }
 
 int pyslab_share_detach(pyslab_heap *heap)

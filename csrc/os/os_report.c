@@ -10,42 +10,50 @@
 
 #define KEPT_LEAST 200 /* the duplicate gets this number or a higher one: few programs look there */
 
+/* Which file a descriptor was. */
+struct identity {
+    bool is_known; /* it was open */
+    dev_t device;
+    ino_t inode;
+};
+
 static struct {
-    bool is_known; /* descriptor 2 was open at the start */
-    dev_t device;  /* the file that it was */
-    ino_t inode;   /* likewise */
-    int kept;      /* number of the duplicate */
-    bool has_kept; /* there is one */
+    struct identity file; /* descriptor 2's */
+    int kept;             /* number of the duplicate */
+    bool has_kept;        /* there is one */
 } start;
 
 static struct {
-    bool is_set;
-    int fd;       /* for what the process ends with */
-    dev_t device; /* the file that it was when it was set */
-    ino_t inode;  /* likewise */
+    struct identity file; /* of fd; known if it is set */
+    int fd;               /* for what the process ends with */
 } end;
 
-static bool is_file(int fd, dev_t device, ino_t inode)
+static struct identity identity_of(int fd)
 {
     struct stat status;
 
-    return fstat(fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+    if (fstat(fd, &status) != 0)
+        return (struct identity){.is_known = false};
+    return (struct identity){.is_known = true, .device = status.st_dev, .inode = status.st_ino};
 }
 
-static bool is_the_same(int fd)
+static bool is_still(int fd, const struct identity *file)
 {
-    return start.is_known && is_file(fd, start.device, start.inode);
+    struct identity now;
+
+    if (!file->is_known)
+        return false;
+    now = identity_of(fd);
+    return now.is_known && now.device == file->device && now.inode == file->inode;
 }
 
 void os_report_start(bool keep)
 {
-    struct stat status;
+    struct identity file = identity_of(STDERR_FILENO);
 
-    if (fstat(STDERR_FILENO, &status) != 0)
+    if (!file.is_known)
         return;
-    start.is_known = true;
-    start.device = status.st_dev;
-    start.inode = status.st_ino;
+    start.file = file;
     if (keep) {
         start.kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_LEAST);
         start.has_kept = start.kept >= 0;
@@ -82,31 +90,25 @@ bool os_report_error(const char *text, size_t bytes)
 {
     int fd = -1;
 
-    if (is_the_same(STDERR_FILENO))
+    if (is_still(STDERR_FILENO, &start.file))
         fd = STDERR_FILENO;
-    else if (start.has_kept && is_the_same(start.kept))
+    else if (start.has_kept && is_still(start.kept, &start.file))
         fd = start.kept;
     return write_to(fd, text, bytes);
 }
 
 int os_report_end_to(int fd)
 {
-    int before = end.is_set ? end.fd : -1;
-    struct stat status;
+    int before = end.file.is_known ? end.fd : -1;
 
-    end.is_set = false;
-    if (fd >= 0 && fstat(fd, &status) == 0) {
-        end.fd = fd;
-        end.device = status.st_dev;
-        end.inode = status.st_ino;
-        end.is_set = true;
-    }
+    end.fd = fd;
+    end.file = identity_of(fd); /* unknown for -1 */
     return before;
 }
 
 bool os_report_end(const char *text, size_t bytes)
 {
-    if (end.is_set && is_file(end.fd, end.device, end.inode))
+    if (is_still(end.fd, &end.file))
         return write_to(end.fd, text, bytes);
     return os_report_error(text, bytes);
 }

@@ -230,6 +230,14 @@ static always_inline void *pfn_to_virt(const struct frame_map *map, uint32_t pfn
     return map->base + ((size_t)pfn << PAGE_SHIFT);
 }
 
+/* The address under which tools outside the arena know a block: the block's own, so that all that
+ * is told of it is of one block. High memory has none: then it is that of the first frame's struct
+ * page. */
+static inline void *pfn_to_place(const struct frame_map *map, uint32_t pfn)
+{
+    return pfn_has_address(map, pfn) ? pfn_to_virt(map, pfn) : (void *)pfn_to_page(map, pfn);
+}
+
 /* Where the frame is in the file. pre: !pfn_has_address */
 static inline uint64_t pfn_to_offset(const struct frame_map *map, uint32_t pfn)
 {

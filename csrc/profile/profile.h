@@ -89,4 +89,13 @@ static always_inline void profile_free(const void *p)
         profile_free_slow(p);
 }
 
+/* profile_alloc for callers that see several profiles, and whose memory may go without a word, as
+ * with its arena: what was known under this address is forgotten first. */
+static inline void profile_alloc_anew(const void *p, size_t size)
+{
+    profile_free(p);
+    profile_thread_renew();
+    profile_alloc(p, size);
+}
+
 #endif

@@ -363,8 +363,11 @@ int share_attach_process(int pid, const uint64_t heap_id[2], bool writable, bool
                             .writable = writable,
                             .asked = asked,
                             .error = PYSLAB_ESTALE};
-    int error = os_share_each_of(pid, "pyslab-table", try_table, &search);
+    int error;
 
+    if (pid <= 0)
+        return PYSLAB_EINVAL;
+    error = os_share_each_of(pid, "pyslab-table", try_table, &search);
     if (error != PYSLAB_OK)
         return error;
     if (search.found == NULL)

@@ -9,15 +9,10 @@ Py_ssize_t page_nbytes(const PageObject *self)
     return (Py_ssize_t)self->nr_pages << PAGE_SHIFT;
 }
 
-/* The address under which tracemalloc knows the block. It is the block's own, so that the Page and
- * the Buffers over the frames are one block there. High memory has none: then it is the address
- * of the first frame's struct page. */
+/* The address under which tracemalloc knows the block; the Buffers over its frames have it too. */
 static slow_path const void *page_place(const PageObject *self)
 {
-    const struct frame_map *map = &page_frames_of(self)->map;
-
-    return pfn_has_address(map, self->pfn) ? (const void *)pfn_to_virt(map, self->pfn)
-                                           : (const void *)pfn_to_page(map, self->pfn);
+    return pfn_to_place(&page_frames_of(self)->map, self->pfn);
 }
 
 PyObject *page_new(ArenaObject *arena, uint32_t pfn, uint32_t order)

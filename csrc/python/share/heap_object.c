@@ -214,9 +214,7 @@ PyObject *method_attach_process(PyObject *module, PyObject *args)
     }
     if (id != NULL)
         memcpy(words, id, sizeof words);
-    code = pid <= 0 ? PYSLAB_EINVAL
-                    : share_attach_process(pid, id != NULL ? words : NULL, writable != 0,
-                                           asked != 0, &heap);
+    code = share_attach_process(pid, id != NULL ? words : NULL, writable != 0, asked != 0, &heap);
     return attach_result(code, errno, heap);
 }
 

@@ -40,9 +40,7 @@ bool trace_flag_is_right(void)
 /* A block that was known under this address has another size now. */
 static bool profile_track(const void *p, size_t nbytes)
 {
-    profile_free(p);
-    profile_thread_renew();
-    profile_alloc(p, nbytes);
+    profile_alloc_anew(p, nbytes);
     return profile_may_have(p);
 }
 

@@ -13,7 +13,7 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import connection, context, process, queues, reduction
 from typing import Any
 
@@ -22,10 +22,12 @@ from pyslab._sharing.pickler import LocalPickler, dump_local, dumps_local
 
 __all__ = ["add_to_children", "install", "uninstall"]
 
+_Call = tuple[Callable[..., None], tuple[Any, ...]]
+
 _lock = threading.Lock()
 _undo: list[Callable[[], None]] = []
 # What a child that is started does before anything else of its Process; see add_to_children.
-_for_children: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+_for_children: list[_Call] = []
 
 _plain_send = connection.Connection.send
 _plain_dump = reduction.dump
@@ -85,7 +87,7 @@ def _after(beginners: Any, obj: Any) -> Any:
 class _Begun:
     """Unpickles to obj, once functions have been called."""
 
-    def __init__(self, obj: Any, calls: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
+    def __init__(self, obj: Any, calls: Sequence[_Call]) -> None:
         self._obj, self._calls = obj, calls
 
     def __reduce__(self) -> Any:
@@ -105,7 +107,7 @@ def prepared(obj: Any) -> Any:
     """Return what to pickle for obj: if it is the Process of a child, with what goes before."""
     if not isinstance(obj, process.BaseProcess):
         return obj
-    calls = [*_for_children, (install, ())] if _is_server(obj) else list(_for_children)
+    calls: Sequence[_Call] = [*_for_children, (install, ())] if _is_server(obj) else _for_children
     return _Begun(obj, calls) if calls else obj
 
 
