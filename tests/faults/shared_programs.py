@@ -6,6 +6,7 @@ itself without a finding. What it is not: a test; tests/faults/test_shared_objec
 
 import gc
 import random
+import re
 
 import pyslab
 from tests.faults.sharing import SECONDS, assert_empty, hammer, program
@@ -56,8 +57,12 @@ def one_buffer_exported() -> None:
 
     def look(rng: random.Random) -> None:
         buf = slot[0]
-        assert "Buffer" in repr(buf)
-        assert buf.capacity >= buf.nbytes >= 0
+        shown = repr(buf)  # both at one moment; another thread may resize between two reads
+        assert "Buffer" in shown
+        sizes = re.search(r"nbytes=(\d+) capacity=(\d+)", shown)
+        assert sizes is None or int(sizes[2]) >= int(sizes[1]), shown
+        assert buf.capacity >= 100
+        assert buf.nbytes in (100, 5000)
         assert len(buf) in (100, 5000)
 
     hammer(export, resize, free, look)
