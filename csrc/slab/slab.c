@@ -340,7 +340,7 @@ static inline bool bits_are_distinct(uint64_t bits, uint32_t nr)
 }
 
 /* Some of these objects of one word are free already, or twice among them: reports these. Returns
- * how many they are. start: of their slab */
+ * how many they are. start: the address of their slab */
 static slow_path uint32_t report_doubles(const struct kmem_cache *cache, uint64_t word,
                                          const char *start, void *const *objects, uint32_t nr)
 {
@@ -365,14 +365,14 @@ static uint64_t bits_of_run(const struct kmem_cache *cache, const char *start, s
                             void *const *objects, uint32_t *nr)
 {
     void *const *p = objects, *const *end = objects + *nr;
-    uint64_t bits = 0, index_mul = cache->index_mul;
+    uint64_t bits = 0;
 
     for (; p < end; p++) {
         size_t offset = (size_t)((const char *)*p - start);
 
         if (offset >= bytes)
             break;
-        bits |= (uint64_t)1 << (offset * index_mul >> 32) % 64;
+        bits |= (uint64_t)1 << object_index(cache, offset) % 64;
     }
     *nr = (uint32_t)(p - objects);
     return bits;
@@ -391,7 +391,7 @@ static uint32_t slab_set_bits_locked(struct kmem_cache *cache, uint32_t pfn, voi
 
     lock_assert_held(&cache->lock);
     while (offset < slab_bytes) {
-        uint32_t index = object_index(cache, offset), at = index / 64, first = done++, more;
+        uint32_t index = object_index(cache, offset), at = index / 64, first = done++;
         _Atomic uint64_t *place = slab_free_word(cache, pfn, at);
         uint64_t word = load_relaxed(place), bits = (uint64_t)1 << index % 64;
 
@@ -400,8 +400,8 @@ static uint32_t slab_set_bits_locked(struct kmem_cache *cache, uint32_t pfn, voi
         if (offset < slab_bytes) {
             size_t word_bytes = 64 * cache->desc->stride, from = at * word_bytes,
                    rest = slab_bytes - from;
+            uint32_t more = nr - done;
 
-            more = nr - done;
             bits |= bits_of_run(cache, start + from, rest < word_bytes ? rest : word_bytes,
                                 objects + done, &more);
             done += more;
