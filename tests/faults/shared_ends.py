@@ -75,6 +75,7 @@ def _child(conn: Any, parents: Any, which: str) -> None:
     _keep(got)
     assert _holds(got, 1)
     conn.send("ready")
+    assert conn.recv() == "kept"  # a handle whose owner has ended leads nowhere
     if which.startswith("child"):
         _end_now(which.removeprefix("child "))
         return
@@ -128,6 +129,7 @@ def end(method: str, which: str) -> None:
     got = ours.recv()
     _keep(got)
     assert ours.recv() == "ready"
+    ours.send("kept")
     if which.startswith("child"):
         _wait_for_end(process.pid)
         _left_alone(arena, mine, got)
