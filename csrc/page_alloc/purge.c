@@ -9,6 +9,11 @@
 
 #define PURGE_UNIT_PAGES 1024u /* 4 MiB: at most so much is out of the buddy at once */
 
+/* What zone_trade does, in frames; docs/design/giving-back.md has the measurements. */
+#define TRADE_MIN_PAGES 16u   /* 64 KiB: a smaller request finds dirty frames nearly always */
+#define TRADE_MAX_PAGES 2048u /* 8 MiB: page faults are all that a larger block costs */
+#define TRADE_LEAST_ORDER 4u  /* 64 KiB: smaller blocks are the next slabs */
+
 /* --- purging ------------------------------------------------------------ */
 
 /* The smallest block that the system takes: 0 unless its pages are larger than a frame. */
@@ -32,17 +37,18 @@ static unsigned lowest_victim_locked(const struct zone *zone, uint64_t max_pages
     return max_pages >> huge != 0 && huge >= least ? huge : NR_ORDERS;
 }
 
-/* Takes one dirty free block out of the buddy, so that nobody gets it while the system works on
- * it. */
-static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, uint64_t max_pages,
-                              unsigned *order, uint32_t *nr_dirty)
+/* Takes one dirty free block of at least this order out of the buddy, so that nobody gets it while
+ * the system works on it. least 0: of the orders that can best be done without. */
+static uint32_t isolate_dirty(struct page_alloc *pa, struct zone *zone, unsigned least,
+                              uint64_t max_pages, unsigned *order, uint32_t *nr_dirty)
 {
     uint32_t limit = max_pages > PURGE_UNIT_PAGES ? PURGE_UNIT_PAGES : (uint32_t)max_pages;
     uint32_t pfn;
 
     lock_acquire(&zone->lock);
-    pfn = buddy_take_dirty_locked(zone, &pa->map, lowest_victim_locked(zone, max_pages), limit,
-                                  order);
+    if (least == 0)
+        least = lowest_victim_locked(zone, max_pages);
+    pfn = buddy_take_dirty_locked(zone, &pa->map, least, limit, order);
     if (pfn != PFN_NONE) {
         struct page *page = pfn_to_page(&pa->map, pfn);
 
@@ -73,7 +79,10 @@ static bool discard(struct page_alloc *pa, struct zone *zone, uint32_t pfn, unsi
     return error == PYSLAB_OK;
 }
 
-uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages)
+/* Gives back dirty free blocks of at least this order (isolate_dirty), until max_pages dirty frames
+ * are gone; returns how many are. */
+static uint64_t purge_blocks(struct page_alloc *pa, struct zone *zone, unsigned least,
+                             uint64_t max_pages)
 {
     uint64_t released = 0;
     unsigned order = 0;
@@ -85,11 +94,25 @@ uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages
     if ((pa->forked || frame_map_is_on_disk(&pa->map)) && zone->type >= PYSLAB_ZONE_HIGHMEM)
         return 0;
     while (released < max_pages &&
-           (pfn = isolate_dirty(pa, zone, max_pages - released, &order, &nr_dirty)) != PFN_NONE &&
+           (pfn = isolate_dirty(pa, zone, least, max_pages - released, &order, &nr_dirty)) !=
+               PFN_NONE &&
            discard(pa, zone, pfn, order))
         released += nr_dirty;
     add_relaxed(&pa->pages_released, released);
     return released;
+}
+
+uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages)
+{
+    return purge_blocks(pa, zone, 0, max_pages);
+}
+
+void zone_trade(struct page_alloc *pa, struct zone *zone, uint32_t nr_pages, uint64_t nr_dirty)
+{
+    if (pa->best_fit && pa->purge.interval_ms != PURGE_NEVER && nr_pages >= TRADE_MIN_PAGES &&
+        nr_pages <= TRADE_MAX_PAGES && nr_dirty < nr_pages)
+        (void)purge_blocks(pa, zone, max_uint(TRADE_LEAST_ORDER, host_page_order()),
+                           nr_pages - nr_dirty);
 }
 
 /* --- the working set ---------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include "page_alloc/hand_out.h"
 #include "page_alloc/hugepage.h"
 #include "page_alloc/init_on.h"
+#include "page_alloc/purge.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
@@ -172,6 +173,7 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     struct access access;
     struct zone *zone;
     bool limited, taken;
+    uint64_t dirty;
 
     if (pfn >= pa->map.nr_pages || nr_pages > pa->map.nr_pages - pfn || fault_here())
         return false;
@@ -183,6 +185,7 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     access_first(&access, zone->index);
     lock_acquire(&zone->lock);
     (void)shelf_drain_locked(pa, zone);
+    dirty = zone->dirty_pages;
     taken = nr_pages <= limit_room(pa, limited) &&
             nr_pages <= zone_usable_pages_locked(zone, &access) &&
             buddy_take_range_locked(zone, &pa->map, pfn, nr_pages);
@@ -192,10 +195,13 @@ bool page_extend(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     }
     if (taken)
         zone_note_alloc_locked(pa, zone, 0, nr_pages);
+    dirty -= zone->dirty_pages;
     zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     limit_leave(pa, limited);
-    if (taken)
+    if (taken) {
+        zone_trade(pa, zone, nr_pages, dirty);
         open_more(pa, pfn, nr_pages);
+    }
     return taken;
 }

@@ -4,6 +4,7 @@
 #include "base/fault.h"
 #include "buddy/buddy_range.h"
 #include "page_alloc/access.h"
+#include "page_alloc/purge.h"
 #include "page_alloc/recount.h"
 #include "page_alloc/shelf.h"
 #include "page_alloc/used.h"
@@ -44,16 +45,19 @@ static bool request_names_place(const struct request *request)
     return request->end - request->first == request->nr_pages;
 }
 
+/* nr_dirty: gets how many of the frames were dirty. */
 static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct request *request,
-                          const struct access *access)
+                          const struct access *access, uint64_t *nr_dirty)
 {
     uint32_t pfn = PFN_NONE;
+    uint64_t dirty;
 
     lock_acquire(&zone->lock);
     if (pa->best_fit || (request->any_run && !request_names_place(request)))
         (void)shelf_drain_locked(pa, zone);
     else
         shelf_yield_locked(pa, zone, request->order);
+    dirty = zone->dirty_pages;
     if (request->nr_pages <= zone_usable_pages_locked(zone, access))
         pfn = take_locked(zone, &pa->map, request);
     if (pfn != PFN_NONE && !frames_open_locked(pa, pfn, request->nr_pages)) {
@@ -64,6 +68,7 @@ static uint32_t zone_take(struct page_alloc *pa, struct zone *zone, const struct
         zone_note_alloc_locked(pa, zone, 1, request->nr_pages);
         zone->nr_fallbacks += zone->index != access->zone;
     }
+    *nr_dirty = dirty - zone->dirty_pages;
     zone_recount_locked(pa, zone);
     lock_release(&zone->lock);
     return pfn;
@@ -73,6 +78,7 @@ uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
                        const struct access *access)
 {
     uint32_t pfn = PFN_NONE;
+    uint64_t nr_dirty = 0;
     bool limited;
 
     if (fault_here())
@@ -82,7 +88,9 @@ uint32_t zonelist_take(struct page_alloc *pa, const struct request *request,
         vm_event(pa, PYSLAB_VM_LIMIT_HIT, 1);
     else
         for (uint32_t left = access->zone + 1; pfn == PFN_NONE && left > request->lowest; left--)
-            pfn = zone_take(pa, &pa->zone[left - 1], request, access);
+            pfn = zone_take(pa, &pa->zone[left - 1], request, access, &nr_dirty);
     limit_leave(pa, limited);
+    if (pfn != PFN_NONE)
+        zone_trade(pa, page_alloc_zone_of(pa, pfn), request->nr_pages, nr_dirty);
     return pfn;
 }
