@@ -13,6 +13,7 @@
 #define TRADE_MIN_PAGES 16u   /* 64 KiB: a smaller request finds dirty frames nearly always */
 #define TRADE_MAX_PAGES 2048u /* 8 MiB: page faults are all that a larger block costs */
 #define TRADE_LEAST_ORDER 4u  /* 64 KiB: smaller blocks are the next slabs */
+#define TRADE_BUDGET 16384u   /* 64 MiB in an interval: some 8 ms of the system's time */
 
 /* --- purging ------------------------------------------------------------ */
 
@@ -109,10 +110,18 @@ uint64_t zone_purge(struct page_alloc *pa, struct zone *zone, uint64_t max_pages
 
 void zone_trade(struct page_alloc *pa, struct zone *zone, uint32_t nr_pages, uint64_t nr_dirty)
 {
-    if (pa->best_fit && pa->purge.interval_ms != PURGE_NEVER && nr_pages >= TRADE_MIN_PAGES &&
-        nr_pages <= TRADE_MAX_PAGES && nr_dirty < nr_pages)
-        (void)purge_blocks(pa, zone, max_uint(TRADE_LEAST_ORDER, host_page_order()),
-                           nr_pages - nr_dirty);
+    uint32_t traded, wanted;
+    uint64_t gone;
+
+    if (!pa->best_fit || pa->purge.interval_ms == PURGE_NEVER || nr_pages < TRADE_MIN_PAGES ||
+        nr_pages > TRADE_MAX_PAGES || nr_dirty >= nr_pages)
+        return;
+    traded = load_relaxed(&pa->purge.traded);
+    if (traded >= TRADE_BUDGET)
+        return;
+    wanted = min_uint(nr_pages - (uint32_t)nr_dirty, TRADE_BUDGET - traded);
+    gone = purge_blocks(pa, zone, max_uint(TRADE_LEAST_ORDER, host_page_order()), wanted);
+    add_relaxed(&pa->purge.traded, (uint32_t)gone);
 }
 
 /* --- the working set ---------------------------------------------------- */
@@ -140,6 +149,7 @@ static slow_path void end_interval(struct page_alloc *pa, uint32_t start, uint32
     if (!atomic_compare_exchange_strong_explicit(&pa->purge.interval_start, &start, now,
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
+    store_relaxed(&pa->purge.traded, 0);
     idle = shelf_end_interval(pa);
     for (uint32_t i = 0; i < pa->nr_zones; i++) {
         uint32_t surplus = zone_surplus(&pa->zone[i]) + (i == pa->normal ? idle : 0);

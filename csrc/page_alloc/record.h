@@ -61,6 +61,7 @@ struct shelf {
 struct purge {
     uint32_t interval_ms;            /* of the working set; PURGE_NEVER: no purging; constant */
     _Atomic uint32_t interval_start; /* os_time_ms when the current interval began */
+    _Atomic uint32_t traded;         /* frames in this interval (zone_trade) */
     bool fixed;                      /* the memory cannot go back to the system (hugetlb, mlock);
                                         constant */
     void (*note)(void *context);     /* called by each tick, for the arena's own thread

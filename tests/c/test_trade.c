@@ -163,11 +163,33 @@ static void moving_growth_stays_small(void)
     end();
 }
 
+#define BUDGET 16384u /* frames in an interval */
+
+/* A program that asks for such blocks all the time gets by with its resident memory after a while:
+ * else each of them would have the page faults of a new one. */
+static void no_more_than_the_budget(void)
+{
+    uint32_t pfn;
+
+    begin(true, 2 * 3600000, false);
+    store_relaxed(&rig.pa.purge.traded, BUDGET - 128);
+    pfn = page_alloc_exact(&rig.pa, 1024, 0, KERNEL);
+    REQUIRE(pfn != PFN_NONE);
+    EXPECT_EQ(dirty(), ALL - 128);
+    EXPECT_EQ(left_after(512), ALL - 128);
+    /* The next interval has a budget of its own. */
+    store_relaxed(&rig.pa.purge.interval_start, os_time_ms() - 3600000);
+    page_alloc_tick(&rig.pa);
+    EXPECT_EQ(rig.pa.purge.traded, 0);
+    page_free_range(&rig.pa, pfn, 1024);
+    end();
+}
+
 static const struct test tests[] = {
     TEST(gives_as_much_as_it_takes),       TEST(small_blocks_stay),
     TEST(only_for_what_was_not_resident),  TEST(not_for_small_and_huge_requests),
     TEST(not_where_nothing_is_to_go_back), TEST(growth_trades_too),
-    TEST(moving_growth_stays_small),
+    TEST(moving_growth_stays_small),       TEST(no_more_than_the_budget),
 };
 
 TEST_MAIN(tests)
