@@ -59,7 +59,9 @@ def test_small_blocks(program: str, tmp_path: Path) -> None:
     # Of 4578 and 1526 samples: five deviations.
     assert found["alloc_space"] == pytest.approx(300e6, rel=5 / 4578**0.5)
     assert found["inuse_space"] == pytest.approx(100e6, rel=5 / 1526**0.5)
-    assert found["alloc_objects"] - found["inuse_objects"] == found["freed_objects"]
+    # Each is rounded.
+    gone = found["alloc_objects"] - found["inuse_objects"]
+    assert gone == pytest.approx(found["freed_objects"], abs=2)
 
 
 @pytest.mark.parametrize("setting", ["", "hardened", "guard", "kfence=1ms", "init_on_free"])
