@@ -30,11 +30,14 @@ void os_backtrace_load(void)
     void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
     void *walk = library != NULL ? dlsym(library, "_Unwind_Backtrace") : NULL;
     void *address = library != NULL ? dlsym(library, "_Unwind_GetIP") : NULL;
-    void *found = library != NULL ? dlsym(library, "_Unwind_Find_FDE") : NULL;
-    os_find_description find;
+    void *found[] = {library != NULL ? dlsym(library, "_Unwind_Find_FDE") : NULL,
+                     dlsym(RTLD_DEFAULT, "_dl_find_object")};
+    os_find_description description;
+    os_find_module module;
 
-    memcpy(&find, &found, sizeof find);
-    os_unwind_load(find);
+    memcpy(&description, &found[0], sizeof description);
+    memcpy(&module, &found[1], sizeof module);
+    os_unwind_load(description, module);
     if (walk == NULL || address == NULL)
         return;
     memcpy(&unwinder.address, &address, sizeof address);

@@ -7,7 +7,6 @@
 #include "base/compiler.h"
 
 #if defined(__x86_64__)
-#include <link.h>
 #include <string.h>
 
 enum { REG_RBP = 6, REG_RSP = 7, REG_RETURN = 16 }; /* DWARF's numbers on x86-64 */
@@ -38,6 +37,7 @@ enum instruction {
 };
 
 static os_find_description find_description;
+static os_find_module find_module;
 
 /* --- reading ---------------------------------------------------------------- */
 
@@ -410,18 +410,24 @@ static uint64_t rule_at(uintptr_t address, uint64_t epoch)
 
 /* --- the walk --------------------------------------------------------------------- */
 
-static int epoch_of(struct dl_phdr_info *info, size_t bytes, void *context)
+void os_unwind_load(os_find_description description, os_find_module module)
 {
-    uint64_t *epoch = context;
-
-    (void)bytes;
-    *epoch = info->dlpi_adds + info->dlpi_subs;
-    return 1;
+    find_description = description;
+    find_module = module;
 }
 
-void os_unwind_load(os_find_description find)
+/* A number for the module that has the address, from the one of the frame before if that is the
+ * same. A module that another one takes the place of has, as good as always, another number.
+ * False: there is none. */
+static bool module_of(uintptr_t address, struct os_found_module *module)
 {
-    find_description = find;
+    return (address >= module->start && address < module->end) ||
+           find_module((void *)address, module) == 0;
+}
+
+static uint64_t epoch_of(const struct os_found_module *module)
+{
+    return module->start ^ module->end << 20 ^ module->map << 8 ^ module->descriptions << 36;
 }
 
 static uintptr_t word_at(uintptr_t address)
@@ -456,16 +462,18 @@ slow_path bool os_unwind(uintptr_t *addresses, unsigned max, const struct os_mod
                          unsigned *nr)
 {
     struct frame frame;
-    uint64_t epoch = 0, rule;
+    struct os_found_module module = {.end = 0};
+    uint64_t rule;
     unsigned skip = 1;
 
     *nr = 0;
-    if (find_description == NULL)
+    if (find_description == NULL || find_module == NULL)
         return false;
-    (void)dl_iterate_phdr(epoch_of, &epoch);
     __asm__ volatile("movq %%rsp, %0\n\tmovq %%rbp, %1\n\tleaq 0(%%rip), %2"
                      : "=&r"(frame.rsp), "=&r"(frame.rbp), "=&r"(frame.address));
-    rule = rule_at(frame.address, epoch);
+    if (!module_of(frame.address, &module))
+        return false;
+    rule = rule_at(frame.address, epoch_of(&module));
     while ((rule & RULE_ENDS) == 0 && *nr < max) {
         if (!step(&frame, rule))
             return false;
@@ -475,16 +483,20 @@ slow_path bool os_unwind(uintptr_t *addresses, unsigned max, const struct os_mod
             skip--;
         else
             addresses[(*nr)++] = frame.address;
-        rule = rule_at(frame.address - 1, epoch); /* of the call, which may be the last there is */
+        /* Of the call, which may be the last instruction that there is. */
+        if (!module_of(frame.address - 1, &module))
+            return false;
+        rule = rule_at(frame.address - 1, epoch_of(&module));
     }
     return true;
 }
 
 #else
 
-void os_unwind_load(os_find_description find)
+void os_unwind_load(os_find_description description, os_find_module module)
 {
-    (void)find;
+    (void)description;
+    (void)module;
 }
 
 bool os_unwind(uintptr_t *addresses, unsigned max, const struct os_module *end, unsigned *nr)

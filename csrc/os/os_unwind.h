@@ -9,9 +9,9 @@
  * by an expression), or for processors other than x86-64: then os_backtrace asks libgcc_s.
  *
  * Data structure: a table by address of the code, each entry two words, of which one is the address
- * xor the other, so that a half of one entry and a half of another fit to no address. Entries of
- * before a library was loaded or unloaded fit to none either.
- * Lock: none of ours; the loader's for a moment.
+ * xor the other, so that a half of one entry and a half of another fit to no address. The module is
+ * part of that, so that entries of a library that was unloaded fit to no other in its place.
+ * Lock: none, nor the loader's, which may be held for ever in a forked child.
  */
 #ifndef OS_OS_UNWIND_H
 #define OS_OS_UNWIND_H
@@ -23,8 +23,19 @@
 /* libgcc_s's _Unwind_Find_FDE: the description of the function that has this address. */
 typedef const void *(*os_find_description)(void *address, void *bases);
 
-/* Before the first call of the other; NULL: there is none. */
-void os_unwind_load(os_find_description find);
+/* What glibc's _dl_find_object fills, since 2.35: a struct that headers of before lack. */
+struct os_found_module {
+    uint64_t flags;
+    uintptr_t start, end;   /* of its segments */
+    uintptr_t map;          /* the loader's record of it */
+    uintptr_t descriptions; /* where its call frame information is */
+    uint64_t reserved[16];  /* more than there are today */
+};
+/* That function: the module that has this address, without a lock; 0 if there is one. */
+typedef int (*os_find_module)(void *address, struct os_found_module *out);
+
+/* Before the first call of the other; NULL: there is no such function. */
+void os_unwind_load(os_find_description description, os_find_module module);
 /* As os_backtrace, but from the caller's caller on. False: a frame is not simple, or no information
  * is there for it, and what was written is worth nothing. */
 bool os_unwind(uintptr_t *addresses, unsigned max, const struct os_module *end, unsigned *nr);
