@@ -23,7 +23,8 @@ from collections.abc import Callable
 import numpy as np
 
 import pyslab
-from pyslab._installed import malloc_library, profiler_library
+from pyslab._installed import malloc_library
+from pyslab._profile.command import libraries
 from pyslab.run import preload_environment
 
 EVERY = 512 << 10
@@ -110,11 +111,12 @@ def cpu_of_program(command: list[str], environment: dict[str, str]) -> float:
 
 
 def program_in_turns(command: list[str], rounds: int, on_malloc: bool) -> tuple[float, float]:
-    """Return the least time under the malloc library, and with the profiler before it."""
-    plain = preload_environment(os.environ, malloc_library())
-    if on_malloc:
-        plain["PYTHONMALLOC"] = "malloc"
-    profiled = preload_environment(plain, profiler_library())
+    """Return the least time under the malloc library, and under `pyslab profile`'s."""
+    base = {**os.environ, "PYTHONMALLOC": "malloc"} if on_malloc else dict(os.environ)
+    plain = preload_environment(base, malloc_library())
+    profiled = base
+    for library in libraries(EVERY, own_malloc=False):
+        profiled = preload_environment(profiled, library)
     profiled["PYSLAB_PROFILE_PACKAGE"] = os.path.dirname(os.path.dirname(pyslab.__file__))
     without = with_profile = float("inf")
     for _ in range(rounds):

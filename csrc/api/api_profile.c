@@ -1,20 +1,36 @@
-/* api_profile.c - see api_profile.h: each function is the table's own, and a word to the profile.
- * Memory counts with the bytes that were asked for. Order of the text: notes; kmalloc; frames;
- * vmalloc; caches and mempools; the table. */
+/* api_profile.c - see api_profile.h: each function is the table's own, and a word to the profile
+ * and to the recorder. Memory counts with the bytes that were asked for. Order of the text: notes;
+ * kmalloc; frames; vmalloc; caches and mempools; the table. */
 #include "api/api_profile.h"
 
 #include "api/api_table.h"
 #include "arena/arena.h"
 #include "profile/profile.h"
+#include "profile/recorded.h"
 #include "slab/mempool.h"
 
 /* --- notes -------------------------------------------------------------- */
 
+static _Atomic bool is_profiled;
+
+/* What kmalloc gives for no bytes is no block. */
+static bool is_block(const void *p)
+{
+    return p != NULL && p != (const void *)(uintptr_t)PYSLAB_ZERO_SIZE;
+}
+
 /* Memory at p was handed out, if it was. */
+static void note_profile(const void *p, size_t size)
+{
+    if (p != NULL && size != 0 && load_relaxed(&is_profiled))
+        profile_alloc_anew(p, size);
+}
+
 static void *note_alloc(void *p, size_t size)
 {
+    note_profile(p, size);
     if (p != NULL && size != 0)
-        profile_alloc_anew(p, size);
+        recorded_alloc(p, size);
     return p;
 }
 
@@ -24,20 +40,39 @@ static void *note_array(void *p, size_t n, size_t size)
     return note_alloc(p, n * size);
 }
 
-/* Before and after memory at p is resized. */
-static bool note_resizing(const void *p, struct profile_moving *moving)
+/* Memory at p goes back. */
+static void note_free(const void *p)
 {
-    return p != NULL && profile_may_have(p) && profile_detach(p, moving);
+    profile_free(p);
+    if (is_block(p))
+        recorded_free(p);
 }
 
-static void *note_resized(bool sampled, const struct profile_moving *moving, const void *old,
-                          void *p, size_t size)
+/* A block that is being resized. */
+struct resizing {
+    void *old;                    /* NULL: there is none */
+    uint64_t begun;               /* the recorder's */
+    bool sampled;                 /* it is one of the profile's samples: */
+    struct profile_moving moving; /* this one */
+};
+
+static struct resizing note_resizing(void *p)
 {
-    if (sampled && p == NULL && size != 0)
-        profile_attach(old, moving);
-    else if (sampled)
-        profile_gone(moving);
-    return note_alloc(p, size);
+    struct resizing it = {.old = p, .begun = recorded_resizing()};
+
+    it.sampled = p != NULL && profile_may_have(p) && profile_detach(p, &it.moving);
+    return it;
+}
+
+static void *note_resized(const struct resizing *it, void *p, size_t size)
+{
+    if (it->sampled && p == NULL && size != 0)
+        profile_attach(it->old, &it->moving);
+    else if (it->sampled)
+        profile_gone(&it->moving);
+    note_profile(p, size);
+    recorded_resized(it->begun, is_block(it->old) ? it->old : NULL, p, size);
+    return p;
 }
 
 /* --- kmalloc ------------------------------------------------------------ */
@@ -74,10 +109,9 @@ static void *profiled_kmemdup(pyslab_arena *arena, const void *src, size_t size,
 
 static void *profiled_krealloc(pyslab_arena *arena, void *p, size_t size, uint32_t gfp)
 {
-    struct profile_moving moving;
-    bool sampled = note_resizing(p, &moving);
+    struct resizing it = note_resizing(p);
 
-    return note_resized(sampled, &moving, p, pyslab_krealloc(arena, p, size, gfp), size);
+    return note_resized(&it, pyslab_krealloc(arena, p, size, gfp), size);
 }
 
 /* A product that does not fit is refused as a size that no arena has. */
@@ -92,13 +126,13 @@ static void *profiled_krealloc_array(pyslab_arena *arena, void *p, size_t n, siz
 
 static int profiled_kfree(pyslab_arena *arena, void *p)
 {
-    profile_free(p);
+    note_free(p);
     return pyslab_kfree(arena, p);
 }
 
 static int profiled_kfree_sensitive(pyslab_arena *arena, void *p)
 {
-    profile_free(p);
+    note_free(p);
     return pyslab_kfree_sensitive(arena, p);
 }
 
@@ -122,7 +156,7 @@ static uint32_t note_frames(const pyslab_arena *arena, uint32_t pfn, uint64_t nr
 static void note_put(const pyslab_arena *arena, uint32_t pfn)
 {
     if (pyslab_page_count(arena, pfn) == 1)
-        profile_free(place_of(arena, pfn));
+        note_free(place_of(arena, pfn));
 }
 
 static uint32_t profiled_alloc_pages(pyslab_arena *arena, uint32_t order, uint32_t gfp)
@@ -205,13 +239,13 @@ static void *profiled_kvmalloc(pyslab_arena *arena, size_t size, uint32_t gfp)
 
 static int profiled_vfree(pyslab_arena *arena, void *p)
 {
-    profile_free(p);
+    note_free(p);
     return pyslab_vfree(arena, p);
 }
 
 static int profiled_kvfree(pyslab_arena *arena, void *p)
 {
-    profile_free(p);
+    note_free(p);
     return pyslab_kvfree(arena, p);
 }
 
@@ -244,14 +278,14 @@ static size_t profiled_kmem_cache_alloc_bulk(pyslab_kmem_cache *cache, uint32_t 
 
 static int profiled_kmem_cache_free(pyslab_kmem_cache *cache, void *p)
 {
-    profile_free(p);
+    note_free(p);
     return pyslab_kmem_cache_free(cache, p);
 }
 
 static size_t profiled_kmem_cache_free_bulk(pyslab_kmem_cache *cache, size_t nr, void **p)
 {
     for (size_t i = 0; i < nr; i++)
-        profile_free(p[i]);
+        note_free(p[i]);
     return pyslab_kmem_cache_free_bulk(cache, nr, p);
 }
 
@@ -262,7 +296,7 @@ static void *profiled_mempool_alloc(pyslab_mempool *pool, uint32_t gfp)
 
 static int profiled_mempool_free(pyslab_mempool *pool, void *p)
 {
-    profile_free(p);
+    note_free(p);
     return pyslab_mempool_free(pool, p);
 }
 
@@ -271,8 +305,11 @@ static int profiled_mempool_free(pyslab_mempool *pool, void *p)
 #define SET(name)                                                                                  \
     __atomic_store_n(&api_table.name, on ? profiled_##name : pyslab_##name, __ATOMIC_RELAXED)
 
-void api_profile_set(bool on)
+void api_profile_set(bool profiled, bool recorded)
 {
+    bool on = profiled || recorded;
+
+    store_relaxed(&is_profiled, profiled);
     SET(kmalloc);
     SET(kzalloc);
     SET(kmalloc_aligned);

@@ -10,6 +10,7 @@
 
 #include "malloc/hardened.h"
 #include "malloc/quarantine.h"
+#include "malloc/sampled.h"
 #include "malloc/settings.h"
 #include "malloc/zero_size.h"
 #include "os/os.h"
@@ -353,6 +354,7 @@ static void free_claimed(void *p, const struct claim *claim)
 
     if (p == NULL)
         return;
+    sampled_gone(p);
     if (unlikely(zero_size_is_place(p))) {
         if (!zero_size_free(p))
             misuse_abort("free", p, PYSLAB_EDOUBLE);

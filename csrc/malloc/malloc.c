@@ -6,6 +6,7 @@
 #include "malloc/exported.h"
 #include "malloc/glibc_names.h"
 #include "malloc/heap.h"
+#include "malloc/sampled.h"
 
 #include "os/os.h"
 
@@ -21,6 +22,8 @@ EXPORTED void NAMED(free)(void *p)
 
 EXPORTED void *NAMED(malloc)(size_t size)
 {
+    if (sampled_takes(size))
+        return sampled_alloc(size, MALLOC_ALIGN, false, DEBUG_KIND_MALLOC);
     return heap_alloc(size);
 }
 
@@ -33,13 +36,20 @@ EXPORTED void *NAMED(calloc)(size_t nr, size_t size)
         errno = ENOMEM;
         return NULL;
     }
+    if (sampled_takes(bytes))
+        return sampled_alloc(bytes, MALLOC_ALIGN, true, DEBUG_KIND_MALLOC);
     p = heap_pop(bytes);
     return likely(p != NULL) ? memset(p, 0, bytes) : heap_zalloc_slow(bytes);
 }
 
+static always_inline void *resize(void *p, size_t size)
+{
+    return sampled_takes(size) ? sampled_realloc(p, size) : heap_realloc(p, size);
+}
+
 EXPORTED void *NAMED(realloc)(void *p, size_t size)
 {
-    return heap_realloc(p, size);
+    return resize(p, size);
 }
 
 EXPORTED void *NAMED(reallocarray)(void *p, size_t nr, size_t size)
@@ -50,10 +60,17 @@ EXPORTED void *NAMED(reallocarray)(void *p, size_t nr, size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return heap_realloc(p, bytes);
+    return resize(p, bytes);
 }
 
 /* --- alignment ---------------------------------------------------------- */
+
+/* pre: align is a power of two (unchecked: callers see to it). NULL: errno is ENOMEM */
+static void *alloc_aligned(size_t align, size_t size)
+{
+    return sampled_takes(size) ? sampled_alloc(size, align, false, DEBUG_KIND_MALLOC)
+                               : heap_alloc_aligned(size, align);
+}
 
 /* NULL: errno is EINVAL for an alignment that is no power of two, else ENOMEM. */
 static void *aligned(size_t align, size_t size)
@@ -62,7 +79,7 @@ static void *aligned(size_t align, size_t size)
         errno = EINVAL;
         return NULL;
     }
-    return heap_alloc_aligned(size, align);
+    return alloc_aligned(align, size);
 }
 
 EXPORTED void *NAMED(memalign)(size_t align, size_t size)
@@ -83,7 +100,7 @@ EXPORTED int NAMED(posix_memalign)(void **out, size_t align, size_t size)
 
     if (align % sizeof(void *) != 0 || !is_power_of_two(align))
         return EINVAL;
-    p = heap_alloc_aligned(size, align);
+    p = alloc_aligned(align, size);
     errno = saved;
     if (p == NULL)
         return ENOMEM;
@@ -93,7 +110,7 @@ EXPORTED int NAMED(posix_memalign)(void **out, size_t align, size_t size)
 
 EXPORTED void *NAMED(valloc)(size_t size)
 {
-    return heap_alloc_aligned(size, os_page_bytes());
+    return alloc_aligned(os_page_bytes(), size);
 }
 
 EXPORTED void *NAMED(pvalloc)(size_t size)
@@ -104,7 +121,7 @@ EXPORTED void *NAMED(pvalloc)(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return heap_alloc_aligned((size_t)align_up(size != 0 ? size : 1, page), page);
+    return alloc_aligned(page, (size_t)align_up(size != 0 ? size : 1, page));
 }
 
 /* --- C23 ------------------------------------------------------------------ */

@@ -10,6 +10,7 @@
  */
 #include "malloc/exported.h"
 #include "malloc/heap.h"
+#include "malloc/sampled.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -29,6 +30,9 @@ struct wish {
 
 static always_inline void *alloc(struct wish wish)
 {
+    if (sampled_takes(wish.size) && (wish.align == 0 || is_power_of_two(wish.align)))
+        return sampled_alloc(wish.size, wish.align != 0 ? wish.align : MALLOC_ALIGN, false,
+                             wish.kind);
     if (wish.align == 0)
         return heap_new(wish.size, wish.kind);
     return is_power_of_two(wish.align) ? heap_new_slow(wish.size, wish.align, wish.kind) : NULL;

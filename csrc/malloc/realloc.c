@@ -12,6 +12,7 @@
  */
 #include "malloc/hardened.h"
 #include "malloc/heap.h"
+#include "malloc/sampled.h"
 #include "malloc/settings.h"
 #include "malloc/zero_size.h"
 
@@ -112,9 +113,12 @@ static slow_path void *resize_or_move(void *p, size_t size)
 
 slow_path void *heap_realloc_slow(void *p, size_t size)
 {
+    struct sampled_resize sampled = sampled_resizing(p);
     uint32_t nr_pages = large_pages(p);
+    void *resized = nr_pages != 0 && nr_pages == bytes_to_pages(size) && !malloc_settings.hardened
+                        ? p
+                        : resize_or_move(p, size);
 
-    return nr_pages != 0 && nr_pages == bytes_to_pages(size) && !malloc_settings.hardened
-               ? p
-               : resize_or_move(p, size);
+    sampled_resized(p, &sampled, resized == NULL && size != 0);
+    return resized;
 }

@@ -3,6 +3,7 @@
 
 #include "base/compiler.h"
 #include "os/os_elf.h"
+#include "os/os_unwind.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -29,7 +30,14 @@ void os_backtrace_load(void)
     void *library = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
     void *walk = library != NULL ? dlsym(library, "_Unwind_Backtrace") : NULL;
     void *address = library != NULL ? dlsym(library, "_Unwind_GetIP") : NULL;
+    void *found[] = {library != NULL ? dlsym(library, "_Unwind_Find_FDE") : NULL,
+                     dlsym(RTLD_DEFAULT, "_dl_find_object")};
+    os_find_description description;
+    os_find_module module;
 
+    memcpy(&description, &found[0], sizeof description);
+    memcpy(&module, &found[1], sizeof module);
+    os_unwind_load(description, module);
     if (walk == NULL || address == NULL)
         return;
     memcpy(&unwinder.address, &address, sizeof address);
@@ -57,6 +65,9 @@ slow_path unsigned os_backtrace(uintptr_t *addresses, unsigned max, const struct
 {
     struct walk walk = {.addresses = addresses, .max = max, .end = end};
 
+    if (os_unwind(addresses, max, end, &walk.nr))
+        return walk.nr;
+    walk.nr = 0;
     if (unwinder.walk != NULL)
         (void)unwinder.walk(walk_frame, &walk);
     return walk.nr;

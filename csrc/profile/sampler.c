@@ -61,9 +61,9 @@ void sampler_draw(struct sampler *sampler, uint64_t every)
 
     CHECK(every != 0);
     if (every == SAMPLER_ALL)
-        sampler->left = 0;
+        sampler->left = SAMPLER_LOOK;
     else
-        sampler->left = distance < 9e18 ? (uint64_t)distance + 1 : INT64_MAX;
+        sampler->left = distance < 9e18 ? (int64_t)distance : INT64_MAX;
 }
 
 void sampler_begin(struct sampler *sampler, uint32_t run, uint64_t every, uint64_t seed)

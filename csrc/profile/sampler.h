@@ -6,9 +6,9 @@
  * of weight * s are right on average (unbiased), whatever sizes there are.
  * What it is not: a count of calls, by which large allocations would be seen too seldom.
  *
- * How: a thread draws the distance to its next chosen byte and counts down; a subtraction and a
- * jump for each allocation. Where an allocation ends nothing need be carried on: the rest of an
- * exponential distance is distributed as a new one is.
+ * How: a thread draws the distance to its next chosen byte and counts down; a subtraction in memory
+ * and a jump for each allocation. Where an allocation ends nothing need be carried on: the rest of
+ * an exponential distance is distributed as a new one is.
  * Lock: none; a thread has its own counter.
  */
 #ifndef PROFILE_SAMPLER_H
@@ -17,10 +17,11 @@
 #include "base/compiler.h"
 #include "base/config.h"
 
+#define SAMPLER_LOOK (-1)
 #define SAMPLER_ALL 1u /* every: each allocation is a sample, and stands for itself */
 
 struct sampler {
-    uint64_t left;   /* bytes to the next chosen one, that one too; 0: look at each allocation */
+    int64_t left;    /* bytes before the next chosen one; SAMPLER_LOOK: look at each allocation */
     uint64_t random; /* state of the generator */
     uint32_t run;    /* the profile that it was begun for; 0: none */
     bool busy;       /* the thread is in the profile's own code */
@@ -34,15 +35,13 @@ void sampler_draw(struct sampler *sampler, uint64_t every);
 double sampler_weight(uint64_t size, uint64_t every);
 
 /* An allocation of size bytes: false if it is no sample. If true, sampler_draw comes next; until
- * then it is true for each allocation. */
+ * then it is true for each allocation. Of sizes that no allocator has, 2**63 and more, anything. */
 static always_inline bool sampler_takes(struct sampler *sampler, size_t size)
 {
-    uint64_t left = sampler->left;
-
-    sampler->left = left - size;
-    if (likely(left > size))
+    sampler->left = (int64_t)((uint64_t)sampler->left - size);
+    if (likely(sampler->left >= 0))
         return false;
-    sampler->left = 0;
+    sampler->left = SAMPLER_LOOK;
     return true;
 }
 

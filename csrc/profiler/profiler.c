@@ -1,9 +1,9 @@
 /* profiler.c - libpyslab_profiler.so: a profile of a whole program's calls of malloc.
  *
  * What it is: an interposer (interpose/calls.h) that tells the profile (profile/profile.h) of each
- * call, whichever malloc serves it. PYSLAB_PROFILE_PARTS=BYTES:FOLDER says where the files go, one
- * for each process, which `pyslab profile` puts together; without it nothing is done.
- * What it is not: an allocator, or a part of the malloc library.
+ * call, whichever malloc serves it, into files that parts.h has.
+ * What it is not: an allocator, or a part of the malloc library: that one, where it serves the
+ * program, can do the same for less (in_malloc.c).
  *
  * Cost: some twenty instructions for an allocation with its free, forwarding them included; a
  * sample takes some microseconds.
@@ -12,20 +12,13 @@
  */
 #include "interpose/early.h"
 #include "interpose/interpose.h"
-#include "os/os.h"
 #include "os/os_heap.h"
 #include "profile/profile.h"
 #include "profiler/join.h"
+#include "profiler/parts.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static uint64_t every;    /* bytes between samples */
-static char folder[3072]; /* where the files go */
 
 /* --- hooks ------------------------------------------------------------------------ */
 
@@ -117,15 +110,6 @@ static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_
 
 /* --- start and end ---------------------------------------------------------------- */
 
-static void part_begin(void)
-{
-    char path[sizeof folder + 64];
-
-    snprintf(path, sizeof path, "%s/%ld-%llx.malloc", folder, (long)getpid(),
-             (unsigned long long)os_time_ns());
-    (void)profile_start(path, every, 0); /* if it fails, there is no part */
-}
-
 static void before_fork(void)
 {
     interpose_enter();
@@ -149,20 +133,6 @@ static void in_child(void)
     interpose_leave();
 }
 
-/* BYTES:FOLDER. False: it is not like that. */
-static bool settings_read(void)
-{
-    char value[sizeof folder + 32], *colon;
-
-    if (!os_environment("PYSLAB_PROFILE_PARTS", value, sizeof value))
-        return false;
-    every = strtoull(value, &colon, 10);
-    if (every == 0 || *colon != ':' || colon[1] != '/' || strlen(colon + 1) >= sizeof folder)
-        return false;
-    memcpy(folder, colon + 1, strlen(colon + 1) + 1);
-    return true;
-}
-
 __attribute__((constructor)) static void profiler_load(void)
 {
     void *p;
@@ -171,7 +141,7 @@ __attribute__((constructor)) static void profiler_load(void)
     p = NEXT(malloc)(1); /* after this no block comes from the early buffer */
     NEXT(free)(p);
     profile_set_always(interpose_early, early_used);
-    if (settings_read() && pthread_atfork(before_fork, after_fork, in_child) == 0)
+    if (parts_wanted() && pthread_atfork(before_fork, after_fork, in_child) == 0)
         part_begin();
     interpose_leave();
 }

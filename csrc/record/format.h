@@ -11,15 +11,25 @@
  * that is zero. When it is full, or its thread ends, it is sealed: `used` and `sum` are set. A
  * process that is killed leaves one open block for each thread, with all its events up to then.
  *
- * An event is a tag of 16 bits, and up to three numbers without their leading zero bytes:
+ * An event is long or short. A long one is a tag of 16 bits, and up to three numbers without their
+ * leading zero bytes:
  *   bits 0-2    what happened, enum record_event
  *   bits 3-5    bytes of the time, less 1: ticks since the event before it, or since block.ticks
  *   bits 6-8    bytes of the address, less 1: zigzag of its difference from the event's before it
  *   bits 9-11   bytes of the size, less 1; no size follows RECORD_FREE and RECORD_RESIZE
  *   bit 12      the time is that of the event before, and no bytes of it follow; bits 3-5 are zero
- *   bits 13-15  zero
+ *   bit 13      the block is one of an arena (profile/recorded.h), and not of malloc
+ *   bits 14-15  zero
  * and then time, address, size, least byte first. Zigzag of n is 2n, or -2n - 1 if n is negative.
  * The tag is written last, so that an event which a kill has cut off is not there.
+ * A short one is a number of 5 bytes, or 7 with a time, which is stored at once:
+ *   bits 0-2    what happened
+ *   bits 3-13   the size; zero for RECORD_FREE and RECORD_RESIZE
+ *   bit 14      there are bits 40-55
+ *   bit 15      one
+ *   bits 16-39  the address's difference from the event's before it, divided by 8, plus 2**23
+ *   bits 40-55  ticks since the event before it; else the time is that of the event before
+ * Nearly all events are short: the long form is for larger numbers.
  *
  * What it is not: a way between machines of the other byte order; there are none of those here.
  */
@@ -32,12 +42,22 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RECORD_VERSION 2u /* in version 1 bit 12 of tags is zero */
+/* Bits 13 and 15 of tags are zero in version 2, bit 12 too in version 1. */
+#define RECORD_VERSION 3u
 #define RECORD_BLOCK_BYTES 4096u
 #define RECORD_MAGIC "pyslabRC"
 #define RECORD_COMMAND_BYTES 512u
 #define RECORD_MOST_EVENT_BYTES 26u
 #define RECORD_SAME_TIME (1u << 12) /* in a tag */
+#define RECORD_ARENA (1u << 13)
+#define RECORD_TIMED (1u << 14) /* of short ones */
+#define RECORD_SHORT (1u << 15)
+#define RECORD_SHORT_BYTES 5u /* without a time */
+#define RECORD_SHORT_TIME_AT 40u
+#define RECORD_SHORT_TIME_BYTES 2u
+#define RECORD_SHORT_SIZE_BITS 11u
+#define RECORD_SHORT_PLACE_BITS 24u
+#define RECORD_SHORT_PLACE_SHIFT 3u /* addresses are multiples of 8 */
 
 enum record_event {
     RECORD_MALLOC = 1,
@@ -79,7 +99,7 @@ struct record_block {
     uint64_t head_sum; /* record_sum of all above, written when the block is begun */
     uint32_t used;     /* bytes of events; 0: the block is open */
     uint32_t nr_events;
-    uint64_t sum; /* record_sum of used, nr_events and the events */
+    uint64_t sum; /* record_block_sum: of used, nr_events and the events */
     unsigned char events[RECORD_BLOCK_BYTES - 72];
 };
 
@@ -110,6 +130,26 @@ static inline uint64_t record_sum(const void *data, size_t bytes, uint64_t sum)
     return sum;
 }
 
+#define RECORD_LANES 4u
+
+/* The sum of RECORD_LANES sums, each of every RECORD_LANES-th word: a processor makes them side by
+ * side. Bytes that are no word of each come last. */
+static inline uint64_t record_sum_in_lanes(const void *data, size_t bytes, uint64_t sum)
+{
+    uint64_t lane[RECORD_LANES] = {0}, words[RECORD_LANES];
+    size_t whole = bytes / sizeof words * sizeof words;
+
+    for (size_t at = 0; at < whole; at += sizeof words) {
+        memcpy(words, (const unsigned char *)data + at, sizeof words);
+        for (unsigned i = 0; i < RECORD_LANES; i++) {
+            lane[i] = (lane[i] ^ words[i]) * 0xd6e8feb86659fd93u;
+            lane[i] ^= lane[i] >> 32;
+        }
+    }
+    sum = record_sum(lane, sizeof lane, sum);
+    return record_sum((const unsigned char *)data + whole, bytes - whole, sum);
+}
+
 static inline uint64_t record_head_sum(const struct record_head *head)
 {
     return record_sum(head, offsetof(struct record_head, sum), 0);
@@ -120,12 +160,28 @@ static inline uint64_t record_block_head_sum(const struct record_block *block)
     return record_sum(block, offsetof(struct record_block, head_sum), 0);
 }
 
-/* used: not above the room for events. */
-static inline uint64_t record_block_sum(const struct record_block *block)
+/* version: of the file. used: not above the room for events. */
+static inline uint64_t record_block_sum(const struct record_block *block, uint32_t version)
 {
     uint64_t sum = record_sum(&block->used, 2 * sizeof(uint32_t), block->head_sum);
 
-    return record_sum(block->events, block->used, sum);
+    return version < 3 ? record_sum(block->events, block->used, sum)
+                       : record_sum_in_lanes(block->events, block->used, sum);
+}
+
+/* What a short event has of an address's difference; it does not fit unless it has no more than
+ * RECORD_SHORT_PLACE_BITS. */
+static always_inline uint64_t record_short_place(uint64_t difference)
+{
+    uint64_t place = difference +
+                     (UINT64_C(1) << (RECORD_SHORT_PLACE_BITS - 1 + RECORD_SHORT_PLACE_SHIFT));
+
+    return place >> RECORD_SHORT_PLACE_SHIFT | place << (64 - RECORD_SHORT_PLACE_SHIFT);
+}
+
+static always_inline uint64_t record_short_difference(uint64_t place)
+{
+    return (place - (UINT64_C(1) << (RECORD_SHORT_PLACE_BITS - 1))) << RECORD_SHORT_PLACE_SHIFT;
 }
 
 static always_inline uint64_t record_zigzag(uint64_t difference)

@@ -22,6 +22,7 @@ struct known {
                         which was implied. NO_SLOT: until then a block that comes was freed by it */
     uint32_t slot;
     uint32_t thread; /* that filled the slot, or that freed */
+    bool of_arena;   /* the block is an arena's */
 };
 
 /* Open addressing; at most half full. */
@@ -176,7 +177,7 @@ static void push_free(struct maker *m, uint32_t thread, struct known known)
 /* The block at an event's address comes to live. */
 static void settle(struct maker *m, const struct read_event *event, uint32_t slot)
 {
-    struct known known = {event->address, event->size, 0, slot, event->thread};
+    struct known known = {event->address, event->size, 0, slot, event->thread, event->of_arena};
     struct known *there = find(&m->table, event->address);
 
     if (there->address == 0) {
@@ -184,7 +185,7 @@ static void settle(struct maker *m, const struct read_event *event, uint32_t slo
         return;
     }
     if (there->slot != NO_SLOT) {
-        m->plan->counts.nr_implied++;
+        m->plan->counts.nr_implied += !there->of_arena;
         push_free(m, event->thread, *there);
         known.until = event->ticks + CLOSE_TICKS;
     }
@@ -229,7 +230,10 @@ static void on_alloc(struct maker *m, const struct read_event *event)
 /* A free of a block that is not known, or not yet. */
 static void note_unknown(struct maker *m, const struct read_event *event, struct known *there)
 {
-    struct known known = {event->address, 0, event->ticks + CLOSE_TICKS, NO_SLOT, event->thread};
+    struct known known = {.address = event->address,
+                          .until = event->ticks + CLOSE_TICKS,
+                          .slot = NO_SLOT,
+                          .thread = event->thread};
 
     m->plan->counts.nr_unknown++;
     if (there->address == 0)
@@ -319,7 +323,20 @@ static void on_event(struct maker *m, const struct read_event *event)
         on_alloc(m, event);
 }
 
-void plan_make(struct plan *plan, struct recording *r)
+/* True: it is not to be replayed. */
+static bool leave_out(struct plan_counts *counts, const struct read_event *event, bool with_arenas)
+{
+    if (event->address == 0)
+        return true;
+    if (!event->of_arena)
+        return false;
+    counts->nr_arena_frees += event->event == RECORD_FREE;
+    counts->nr_arena_allocs += event->event != RECORD_FREE && event->event != RECORD_RESIZE;
+    counts->arena_bytes += event->size;
+    return !with_arenas;
+}
+
+void plan_make(struct plan *plan, struct recording *r, bool with_arenas)
 {
     struct maker m = {.plan = plan, .table = {.capacity = FIRST_ENTRIES}};
     size_t resizing_bytes = r->nr_threads * sizeof *m.resizing;
@@ -333,7 +350,7 @@ void plan_make(struct plan *plan, struct recording *r)
     for (uint32_t i = 0; i < r->nr_threads; i++)
         m.resizing[i].slot = NO_SLOT;
     while (recording_next(r, &event))
-        if (event.address != 0)
+        if (!leave_out(&plan->counts, &event, with_arenas))
             on_event(&m, &event);
     for (uint32_t i = 0; i < r->nr_threads; i++) {
         finish_resize(&m, i);

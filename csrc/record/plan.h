@@ -54,12 +54,17 @@ struct plan_counts {
     uint64_t nr_reallocs; /* of a live block */
     uint64_t nr_between;  /* frees and reallocs of a block that another thread allocated */
     uint64_t nr_unknown;  /* frees of blocks whose allocation is not in the recording; left out */
-    uint64_t nr_implied;  /* blocks whose free is not in it, but whose address came again */
+    uint64_t nr_implied;  /* blocks whose free is not in it, but whose address came again; blocks
+                             of arenas, which may go as a whole, are not counted */
     uint64_t total_bytes; /* asked for */
     uint64_t live_bytes;  /* at the end */
     uint64_t peak_bytes;  /* the most that were live at once */
     uint64_t peak_blocks; /* live at that time */
     uint64_t nr_live;     /* at the end */
+    /* Of arenas; also counted above if they are replayed. */
+    uint64_t nr_arena_allocs; /* reallocs among them */
+    uint64_t nr_arena_frees;
+    uint64_t arena_bytes; /* asked for */
 };
 
 struct plan {
@@ -69,8 +74,8 @@ struct plan {
     struct plan_counts counts;
 };
 
-/* Takes all events of the recording. */
-void plan_make(struct plan *plan, struct recording *r);
+/* Takes all events of the recording; those of arenas are only counted unless they are wanted. */
+void plan_make(struct plan *plan, struct recording *r, bool with_arenas);
 void plan_drop(struct plan *plan);
 
 #endif

@@ -23,38 +23,66 @@ static bool has_size(unsigned event)
     return event != RECORD_FREE && event != RECORD_RESIZE;
 }
 
+/* An event of a cursor: what is its own comes from the caller. */
+static void give(struct read_cursor *c, unsigned event, uint64_t size, bool of_arena)
+{
+    c->next = (struct read_event){.ticks = c->ticks,
+                                  .address = c->address,
+                                  .event = event,
+                                  .thread = c->next.thread,
+                                  .size = size,
+                                  .of_arena = of_arena};
+    if (event == RECORD_MEMALIGN) {
+        c->next.align = (uint32_t)(size & 63);
+        c->next.size >>= 6;
+    }
+}
+
+/* The short event that begins with a tag. at: behind that. */
+static bool decode_short(struct read_cursor *c, unsigned tag, const unsigned char *at, size_t limit)
+{
+    unsigned event = tag & 7, size = tag >> 3 & ((1u << RECORD_SHORT_SIZE_BITS) - 1);
+    unsigned nr_time = (tag & RECORD_TIMED) != 0 ? RECORD_SHORT_TIME_BYTES : 0;
+
+    if (event == 0 || (size != 0 && !has_size(event)) ||
+        c->at + RECORD_SHORT_BYTES + nr_time > limit)
+        return false;
+    c->address += record_short_difference(take_number(&at, RECORD_SHORT_PLACE_BITS / 8));
+    c->ticks += take_number(&at, nr_time);
+    c->at += RECORD_SHORT_BYTES + nr_time;
+    give(c, event, size, false);
+    return true;
+}
+
+static bool decode_long(struct read_cursor *c, unsigned tag, const unsigned char *at, size_t limit)
+{
+    unsigned event = tag & 7;
+    bool same_time = (tag & RECORD_SAME_TIME) != 0;
+    unsigned nr_time = same_time ? 0 : (tag >> 3 & 7) + 1, nr_address = (tag >> 6 & 7) + 1;
+    unsigned nr_size = has_size(event) ? (tag >> 9 & 7) + 1 : 0;
+
+    if (event == 0 || tag >> 14 != 0 || (nr_size == 0 && (tag >> 9 & 7) != 0) ||
+        (same_time && (tag >> 3 & 7) != 0) || c->at + 2 + nr_time + nr_address + nr_size > limit)
+        return false;
+    c->ticks += take_number(&at, nr_time);
+    c->address += record_unzigzag(take_number(&at, nr_address));
+    give(c, event, take_number(&at, nr_size), (tag & RECORD_ARENA) != 0);
+    c->at += 2 + nr_time + nr_address + nr_size;
+    return true;
+}
+
 /* Takes the event at c->at of a block's first limit bytes into c->next. False: there is none, or
  * what is there is no event. */
 static bool decode(struct read_cursor *c, const struct record_block *block, size_t limit)
 {
     const unsigned char *at = block->events + c->at;
-    unsigned tag, event, nr_time, nr_address, nr_size;
-    bool same_time;
+    unsigned tag;
 
     if (c->at + 2 > limit)
         return false;
     tag = (unsigned)take_number(&at, 2);
-    event = tag & 7;
-    same_time = (tag & RECORD_SAME_TIME) != 0;
-    nr_time = same_time ? 0 : (tag >> 3 & 7) + 1;
-    nr_address = (tag >> 6 & 7) + 1;
-    nr_size = has_size(event) ? (tag >> 9 & 7) + 1 : 0;
-    if (event == 0 || tag >> 13 != 0 || (nr_size == 0 && (tag >> 9 & 7) != 0) ||
-        (same_time && (tag >> 3 & 7) != 0) || c->at + 2 + nr_time + nr_address + nr_size > limit)
-        return false;
-    c->ticks += take_number(&at, nr_time);
-    c->address += record_unzigzag(take_number(&at, nr_address));
-    c->next = (struct read_event){.ticks = c->ticks,
-                                  .address = c->address,
-                                  .event = event,
-                                  .thread = c->next.thread,
-                                  .size = take_number(&at, nr_size)};
-    if (event == RECORD_MEMALIGN) {
-        c->next.align = (uint32_t)(c->next.size & 63);
-        c->next.size >>= 6;
-    }
-    c->at = (size_t)(at - block->events);
-    return true;
+    return (tag & RECORD_SHORT) != 0 ? decode_short(c, tag, at, limit)
+                                     : decode_long(c, tag, at, limit);
 }
 
 static void enter_block(struct read_cursor *c)
@@ -111,14 +139,15 @@ static bool ends_in_zeros(const struct record_block *block, size_t at)
 }
 
 /* The numbers and the sums of a block that has events. */
-static bool is_whole(const struct record_block *block)
+static bool is_whole(const struct record_block *block, uint32_t version)
 {
     size_t ends = block->used;
     bool is_open = block->used == 0;
 
     if (block->used > EVENT_ROOM)
         return false;
-    if (is_open ? block->nr_events != 0 || block->sum != 0 : block->sum != record_block_sum(block))
+    if (is_open ? block->nr_events != 0 || block->sum != 0
+                : block->sum != record_block_sum(block, version))
         return false;
     if (block->kind == RECORD_BLOCK_END)
         return block->used == sizeof(struct record_end) && ends_in_zeros(block, ends);
@@ -141,7 +170,7 @@ static bool judge(struct recording *r, const struct record_block *block)
         return false;
     }
     if ((block->kind != RECORD_BLOCK_EVENTS && block->kind != RECORD_BLOCK_END) ||
-        !is_whole(block)) {
+        !is_whole(block, r->head->version)) {
         r->faults.nr_damaged++;
         return false;
     }

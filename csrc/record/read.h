@@ -34,6 +34,7 @@ struct read_event {
     uint32_t event;  /* enum record_event */
     uint32_t align;  /* log2; of RECORD_MEMALIGN, 0 otherwise */
     uint32_t thread; /* from 0, without gaps, in the order of the file's numbers */
+    bool of_arena;   /* the block is one of an arena, and not of malloc */
 };
 
 struct read_cursor {

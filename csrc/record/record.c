@@ -18,6 +18,7 @@
 #include "record/file.h"
 
 #include "interpose/interpose.h"
+#include "profile/recorded.h"
 
 #include <errno.h>
 
@@ -49,14 +50,18 @@ static always_inline unsigned char *put(unsigned char *at, uint64_t n)
 }
 
 /* To read the clock takes longer than to write an event. As long as there is one thread, so that
- * times order nothing, it is read for each 16th event, and those after it have the same time. What
- * another thread frees it has had from this one, or writes itself: this one sees `many` by then. */
+ * times order nothing, it is read for one event in TIMED_EVERY, and those after it have the same
+ * time. What another thread frees it has had from this one, or writes itself: this one sees `many`
+ * by then. */
+#define TIMED_EVERY 32u
+
 static always_inline uint64_t now(void)
 {
     const struct writer *w = &writer;
 
-    return likely(!load_relaxed(&file_shared.many)) && w->nr_events % 16 != 0 ? w->ticks
-                                                                              : file_ticks();
+    return likely(!load_relaxed(&file_shared.many)) && w->nr_events % TIMED_EVERY != 0
+               ? w->ticks
+               : file_ticks();
 }
 
 static always_inline bool has_room(void)
@@ -64,16 +69,46 @@ static always_inline bool has_room(void)
     return likely(file_is_current(&writer) && writer.at < writer.last);
 }
 
-/* size: not written for events that have none. pre: has_room() (unchecked: callers have asked) */
-static always_inline void put_event(enum record_event event, uint64_t ticks, const void *p,
-                                    uint64_t size, bool has_size)
+/* False: some number is too large for it. size: 0 for events that have none.
+ * pre: has_room() (unchecked: callers have asked) */
+static always_inline bool put_short(enum record_event event, uint64_t ticks, const void *p,
+                                    uint64_t size)
+{
+    struct writer *w = &writer;
+    uint64_t time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
+    uint64_t place = record_short_place((uintptr_t)p - w->address);
+    uint64_t word = (unsigned)event | size << 3 | RECORD_SHORT | place << 16;
+    unsigned bytes = RECORD_SHORT_BYTES;
+
+    /* Each shifted so that it is too large where place would be: no block is so large that its size
+     * loses bits by that. */
+    if (unlikely((place | size << (RECORD_SHORT_PLACE_BITS - RECORD_SHORT_SIZE_BITS) |
+                  time << (RECORD_SHORT_PLACE_BITS - 8 * RECORD_SHORT_TIME_BYTES)) >>
+                     RECORD_SHORT_PLACE_BITS !=
+                 0))
+        return false;
+    if (time != 0) {
+        word |= RECORD_TIMED | time << RECORD_SHORT_TIME_AT;
+        bytes += RECORD_SHORT_TIME_BYTES;
+        w->ticks = ticks;
+    }
+    memcpy(w->at, &word, sizeof word); /* what lies behind the event stays zero */
+    w->at += bytes;
+    w->address = (uintptr_t)p;
+    w->nr_events++;
+    return true;
+}
+
+/* tag: an event, and flags. size: not written for events that have none.
+ * pre: has_room() (unchecked: the caller has asked) */
+static void put_long(unsigned tag, uint64_t ticks, const void *p, uint64_t size, bool has_size)
 {
     struct writer *w = &writer;
     unsigned char *tag_at = w->at, *at;
     uint64_t time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
     uint64_t address = record_zigzag((uintptr_t)p - w->address);
-    unsigned tag = (unsigned)event | (bytes_of(address) - 1) << 6;
 
+    tag |= (bytes_of(address) - 1) << 6;
     w->address = (uintptr_t)p;
     at = tag_at + sizeof(uint16_t);
     if (time == 0) {
@@ -94,11 +129,11 @@ static always_inline void put_event(enum record_event event, uint64_t ticks, con
     memcpy(tag_at, &(uint16_t){(uint16_t)tag}, sizeof(uint16_t));
 }
 
-static slow_path void put_event_next(enum record_event event, uint64_t ticks, const void *p,
-                                     uint64_t size, bool has_size)
+static slow_path void write_long(unsigned tag, uint64_t ticks, const void *p, uint64_t size,
+                                 bool has_size)
 {
-    if (next_block(ticks))
-        put_event(event, ticks, p, size, has_size);
+    if (has_room() || next_block(ticks))
+        put_long(tag, ticks, p, size, has_size);
 }
 
 /* A signal's handler that comes in between would write at the same place, but POSIX has it allocate
@@ -106,10 +141,8 @@ static slow_path void put_event_next(enum record_event event, uint64_t ticks, co
 static always_inline void write_event(enum record_event event, uint64_t ticks, const void *p,
                                       uint64_t size, bool has_size)
 {
-    if (has_room())
-        put_event(event, ticks, p, size, has_size);
-    else
-        put_event_next(event, ticks, p, size, has_size);
+    if (!has_room() || !put_short(event, ticks, p, size))
+        write_long(event, ticks, p, size, has_size);
 }
 
 /* --- the hooks of interpose/calls.h --------------------------------------------- */
@@ -155,6 +188,36 @@ static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_
 }
 
 #include "interpose/calls.h"
+
+/* --- blocks of arenas (profile/recorded.h) ---------------------------------------- */
+
+/* They are few beside malloc's, as a rule, and have no short form. */
+static void arena_allocated(const void *p, size_t size)
+{
+    write_long(RECORD_MALLOC | RECORD_ARENA, now(), p, size, true);
+}
+
+static void arena_freeing(const void *p)
+{
+    write_long(RECORD_FREE | RECORD_ARENA, now(), p, 0, false);
+}
+
+static uint64_t arena_resizing(void)
+{
+    return now();
+}
+
+static void arena_resized(uint64_t begun, const void *old, const void *p, size_t size)
+{
+    if (old != NULL && (size == 0 || p != NULL))
+        write_long((size != 0 ? RECORD_RESIZE : RECORD_FREE) | RECORD_ARENA, begun, old, 0, false);
+    if (size != 0 && p != NULL)
+        write_long(RECORD_REALLOC | RECORD_ARENA, now(), p, size, true);
+}
+
+EXPORTED extern const struct recorder pyslab_record_arenas;
+const struct recorder pyslab_record_arenas = {arena_allocated, arena_freeing, arena_resizing,
+                                              arena_resized};
 
 _Static_assert((int)RECORD_CALLOC == RECORD_MALLOC + INTERPOSE_CALLOC &&
                    (int)RECORD_REALLOC == RECORD_MALLOC + INTERPOSE_REALLOC &&

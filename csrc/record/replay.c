@@ -1,5 +1,5 @@
 /* replay.c - pyslab_replay, the program that `pyslab replay` starts once for each allocator:
- *   pyslab_replay [--nothing] [--describe] [--touch=none|pages|all] -- FILE
+ *   pyslab_replay [--nothing] [--describe] [--arenas] [--touch=none|pages|all] -- FILE
  * Its malloc is what LD_PRELOAD has given it. Prints one line of JSON. Exit status: 1 for a file
  * that is no recording, 2 for wrong usage, 3 if there is no memory.
  * What it is not: a judge of what it has read: it tells what is wrong with the file (read.h), and
@@ -21,10 +21,11 @@ struct wanted {
     enum play_on on;
     enum play_touch touch;
     bool describe; /* read, and play nothing */
+    bool arenas;   /* blocks of arenas, too */
 };
 
 static const char usage[] =
-    "usage: pyslab_replay [--nothing] [--describe] [--touch=none|pages|all] -- FILE\n";
+    "usage: pyslab_replay [--nothing] [--describe] [--arenas] [--touch=none|pages|all] -- FILE\n";
 
 /* False: usage is wrong. */
 static bool read_arguments(struct wanted *wanted, int argc, char **argv)
@@ -39,6 +40,8 @@ static bool read_arguments(struct wanted *wanted, int argc, char **argv)
             wanted->on = PLAY_NOTHING;
         else if (strcmp(argv[i], "--describe") == 0)
             wanted->describe = true;
+        else if (strcmp(argv[i], "--arenas") == 0)
+            wanted->arenas = true;
         else if (strcmp(argv[i], "--") == 0 && i + 2 == argc)
             wanted->path = argv[++i]; /* whatever it begins with */
         else
@@ -110,6 +113,9 @@ static void print_counts(const struct plan_counts *counts)
     print_number("live_blocks", counts->nr_live);
     print_number("peak_live_bytes", counts->peak_bytes);
     print_number("peak_live_blocks", counts->peak_blocks);
+    print_number("arena_allocations", counts->nr_arena_allocs);
+    print_number("arena_frees", counts->nr_arena_frees);
+    print_number("arena_bytes", counts->arena_bytes);
 }
 
 static void print_result(const struct play_result *result)
@@ -172,10 +178,11 @@ int main(int argc, char **argv)
         dprintf(STDERR_FILENO, "%s: %s\n", wanted.path, wrong);
         return 1;
     }
-    plan_make(&plan, &recording);
+    plan_make(&plan, &recording, wanted.arenas);
     dprintf(STDOUT_FILENO, "{");
     print_recording(&recording);
     print_counts(&plan.counts);
+    print_number("arenas", wanted.arenas);
     recording_close(&recording);
     munmap((void *)data, bytes);
     if (!wanted.describe) {

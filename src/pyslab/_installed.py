@@ -13,7 +13,9 @@ __all__ = ["api_address", "get_cmake_dir", "get_include", "get_pkgconfig_dir", "
 
 _RECORDER = "libpyslab_record.so"
 _PROFILER = "libpyslab_profiler.so"
-WATCHERS = (_RECORDER, _PROFILER)  # of a malloc: they stand before it, or they would see nothing
+_PROFILED_MALLOC = "libpyslab_malloc_profiled.so"
+# Of a malloc: they stand before it, or they would see nothing.
+WATCHERS = (_RECORDER, _PROFILER, _PROFILED_MALLOC)
 _PACKAGE = os.path.dirname(os.path.realpath(__file__))
 
 
@@ -82,6 +84,11 @@ def replay_program() -> str:
 def profiler_library() -> str:
     """Return the path of the library that `pyslab profile` preloads; raises as malloc_library."""
     return _in_lib(_PROFILER)
+
+
+def profiled_malloc_library() -> str:
+    """Return the path of the malloc library with a profile in it; raises as malloc_library."""
+    return _in_lib(_PROFILED_MALLOC)
 
 
 def _in_lib(name: str) -> str:

@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
         help="what is written of each block: nothing, the first 64 bytes and a byte of each page, "
         "or all (%(default)s)",
     )
+    parser.add_argument(
+        "--arenas",
+        action="store_true",
+        help="replay what arenas of pyslab handed out, too, as if malloc had done it",
+    )
     parser.add_argument("--describe", action="store_true", help="only say what is in FILE")
     parser.add_argument("--json", action="store_true", help="print an object, for programs")
     parser.add_argument("--svg", metavar="FILE", help="draw the figures, too")
@@ -122,7 +127,8 @@ def _print(
 
 
 def _replay(options: argparse.Namespace, file: str, name: str) -> None:
-    recording = describe(file)
+    with_arenas = ["--arenas"] if options.arenas else []
+    recording = describe(file, *with_arenas)
     for line in warnings(recording):
         _complain(f"{name}: {line}")
     for other in sorted(other_files(name), key=os.path.getsize, reverse=True)[:5]:
@@ -134,7 +140,8 @@ def _replay(options: argparse.Namespace, file: str, name: str) -> None:
     if not options.describe:
         allocators, missing = _find(options.against)
         _demand_memory(recording, options.touch)
-        runs = replay_rounds(file, allocators, options.rounds, options.touch, _tell)
+        how = [f"--touch={options.touch}", *with_arenas]
+        runs = replay_rounds(file, allocators, options.rounds, how, _tell)
         _tell("")
         figures = [figures_of(one, runs[one], runs[NOTHING]) for one in allocators]
     if options.json:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pyslab._installed import profiler_library
+from pyslab._installed import malloc_library, profiled_malloc_library, profiler_library
 from tests.counts.programs import (
     BUILT,
     instructions_of,
@@ -60,12 +60,19 @@ def test_python(tmp_path: Path) -> None:
     assert 0 < counted <= 164 + _slack()
 
 
+def _profiled(library: str, tmp_path: Path) -> float:
+    """Return what a malloc with its free that are no sample execute in a library of a profile."""
+    parts = f"{1 << 50}:{tmp_path}"
+    program = [BUILT / "paths_malloc"]
+    return preloaded_instructions(library, program, tmp_path, PYSLAB_PROFILE_PARTS=parts)
+
+
 def test_profiler(tmp_path: Path) -> None:
-    """What `pyslab profile` adds to a malloc with its free that are no sample."""
-    counted = preloaded_instructions(
-        profiler_library(),
-        [BUILT / "paths_malloc"],
-        tmp_path,
-        PYSLAB_PROFILE_PARTS=f"{1 << 50}:{tmp_path}",
-    )
-    assert 0 < counted <= 19 + _slack()
+    """What `pyslab profile --own-malloc` adds to them."""
+    assert 0 < _profiled(profiler_library(), tmp_path) <= 15 + _slack()
+
+
+def test_profile_in_malloc(tmp_path: Path) -> None:
+    """What `pyslab profile` adds where the malloc library takes the samples."""
+    more = _profiled(profiled_malloc_library(), tmp_path) - _profiled(malloc_library(), tmp_path)
+    assert 0 < more <= 3 + _slack()

@@ -6,107 +6,11 @@
  */
 #include "check.h"
 
+#include "made_record.h"
 #include "record/plan.h"
 #include "record/room.h"
 
-#define MOST_BLOCKS 40
-#define NR_THREADS 3
-
-/* A file in the making. Threads fill blocks of their own, as the recorder's do. */
-struct made {
-    struct record_block blocks[MOST_BLOCKS];
-    size_t nr_blocks;
-    struct record_block *current[NR_THREADS];
-    size_t at[NR_THREADS];
-    uint64_t ticks[NR_THREADS], address[NR_THREADS];
-    uint32_t nr[NR_THREADS]; /* of the thread's next block */
-};
-
-static struct made made, copy;
-
-static void make_head(uint64_t id)
-{
-    struct record_head *head = (void *)&made.blocks[0];
-
-    memset(&made, 0, sizeof made);
-    memcpy(head->magic, RECORD_MAGIC, 8);
-    head->version = RECORD_VERSION;
-    head->block_bytes = RECORD_BLOCK_BYTES;
-    head->id = id;
-    strcpy(head->command, "made by a test");
-    head->sum = record_head_sum(head);
-    made.nr_blocks = 1;
-}
-
-static uint64_t id_of_made(void)
-{
-    return ((struct record_head *)(void *)&made.blocks[0])->id;
-}
-
-static void seal(unsigned thread, uint32_t nr_events)
-{
-    struct record_block *block = made.current[thread];
-
-    block->nr_events = nr_events;
-    block->used = (uint32_t)made.at[thread];
-    block->sum = record_block_sum(block);
-}
-
-static struct record_block *begin(unsigned thread, enum record_block_kind kind, uint64_t ticks)
-{
-    struct record_block *block = &made.blocks[made.nr_blocks++];
-
-    block->id = id_of_made();
-    block->kind = kind;
-    block->thread = thread;
-    block->number = made.nr[thread]++;
-    block->ticks = block->ns = ticks;
-    block->address = made.address[thread];
-    block->head_sum = record_block_head_sum(block);
-    made.current[thread] = block;
-    made.ticks[thread] = ticks;
-    made.at[thread] = 0;
-    return block;
-}
-
-static size_t put(unsigned char *at, uint64_t n)
-{
-    size_t bytes = 1;
-
-    while (bytes < 8 && n >> (8 * bytes) != 0)
-        bytes++;
-    memcpy(at, &n, bytes);
-    return bytes;
-}
-
-static void write_event(unsigned thread, enum record_event event, uint64_t ticks, uint64_t address,
-                        uint64_t size)
-{
-    unsigned char *events = made.current[thread]->events, *at = events + made.at[thread] + 2;
-    bool same = ticks == made.ticks[thread] && ticks % 3 != 0; /* it may be written, too */
-    size_t time = same ? 0 : put(at, ticks - made.ticks[thread]);
-    size_t place = put(at + time, record_zigzag(address - made.address[thread]));
-    size_t last = event != RECORD_FREE && event != RECORD_RESIZE ? put(at + time + place, size) : 0;
-    unsigned tag = (unsigned)event | (unsigned)(place - 1) << 6 |
-                   (same ? RECORD_SAME_TIME : (unsigned)(time - 1) << 3);
-
-    if (last != 0)
-        tag |= (unsigned)(last - 1) << 9;
-    memcpy(events + made.at[thread], &(uint16_t){(uint16_t)tag}, 2);
-    made.at[thread] += 2 + time + place + last;
-    made.ticks[thread] = ticks;
-    made.address[thread] = address;
-}
-
-static void make_end(uint64_t ticks)
-{
-    struct record_block *block = begin(0, RECORD_BLOCK_END, ticks);
-    struct record_end end = {.nr_blocks = made.nr_blocks - 1};
-
-    memcpy(block->events, &end, sizeof end);
-    made.at[0] = sizeof end;
-    seal(0, 0);
-}
+static struct made copy;
 
 #define EVENTS_A_BLOCK 90u
 
@@ -129,17 +33,14 @@ static void make_many(uint64_t id, unsigned blocks_each)
                                 base + (thread - 1) * 0x10000 + (i - 1) * 48, 0);
                 else if (i % 7 == 6)
                     write_event(thread, RECORD_MEMALIGN, ticks, place, 100 << 6 | 6);
+                else if (i % 2 == 1)
+                    write_short(thread, RECORD_MALLOC, ticks, place, 16 + i);
                 else
                     write_event(thread, RECORD_MALLOC, ticks, place, 16 + i * 1000);
             }
             seal(thread, EVENTS_A_BLOCK);
         }
     make_end(ticks);
-}
-
-static size_t bytes_of_made(void)
-{
-    return made.nr_blocks * RECORD_BLOCK_BYTES;
 }
 
 /* NULL, or the error. *plan is to be dropped if NULL. */
@@ -152,7 +53,7 @@ static const char *read_into(struct plan *plan, struct read_faults *faults, cons
     if (wrong != NULL)
         return wrong;
     *faults = recording.faults;
-    plan_make(plan, &recording);
+    plan_make(plan, &recording, true);
     recording_close(&recording);
     return NULL;
 }
@@ -468,7 +369,14 @@ static void older_version(void)
     struct plan plan;
     struct read_faults faults;
 
-    make_many(3, 1);
+    make_head(3);
+    begin(0, RECORD_BLOCK_EVENTS, 100);
+    for (uint64_t i = 0; i < 100; i++)
+        write_event(0, RECORD_MALLOC, 100 + i, 0x1000 * i, 10);
+    seal(0, 100);
+    made.current[0]->sum = record_block_sum(made.current[0], 1);
+    make_end(300);
+    made.current[0]->sum = record_block_sum(made.current[0], 1);
     set_version(1);
     REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
     EXPECT(!has_faults(&faults));
@@ -497,10 +405,88 @@ static void same_time(void)
     EXPECT_EQ(plan.counts.live_bytes, 20);
     plan_drop(&plan);
     block->events[0] |= 1u << 3;
-    block->sum = record_block_sum(block);
+    block->sum = record_block_sum(block, RECORD_VERSION);
     if (read_into(&plan, &faults, &made, bytes_of_made()) == NULL) {
         EXPECT(has_faults(&faults));
         plan_drop(&plan);
+    }
+}
+
+/* The short form has the same times, addresses and sizes, to its least and largest ones. */
+static void short_events(void)
+{
+    const uint64_t far = UINT64_C(8) << (RECORD_SHORT_PLACE_BITS - 1), middle = UINT64_C(1) << 40;
+    struct recording r;
+    struct read_event event;
+    const struct {
+        uint64_t ticks, address, size;
+        unsigned event;
+    } wanted[] = {
+        {100, far - 8, 0, RECORD_MALLOC},
+        {100, 0, 2047, RECORD_CALLOC},
+        {65635, 8, 1, RECORD_NEW},
+        {65636, 0, 0, RECORD_FREE},
+        {65636, far - 8, 5, RECORD_MALLOC},
+        {65640, middle, 5, RECORD_MALLOC},
+        {65641, middle - far, 7, RECORD_MALLOC},
+    };
+
+    make_head(9);
+    begin(0, RECORD_BLOCK_EVENTS, 100);
+    for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++)
+        if (wanted[i].address == middle) /* too far away */
+            write_event(0, wanted[i].event, wanted[i].ticks, middle, wanted[i].size);
+        else
+            write_short(0, (enum record_event)wanted[i].event, wanted[i].ticks, wanted[i].address,
+                        wanted[i].size);
+    seal(0, ARRAY_SIZE(wanted));
+    make_end(70000);
+    REQUIRE(recording_open(&r, &made, bytes_of_made()) == NULL);
+    EXPECT(!has_faults(&r.faults));
+    for (unsigned i = 0; i < ARRAY_SIZE(wanted); i++) {
+        REQUIRE(recording_next(&r, &event));
+        EXPECT_EQ(event.event, wanted[i].event);
+        EXPECT_EQ(event.ticks, wanted[i].ticks);
+        EXPECT_EQ(event.address, wanted[i].address);
+        EXPECT_EQ(event.size, wanted[i].size);
+    }
+    EXPECT(!recording_next(&r, &event));
+    recording_close(&r);
+}
+
+/* Blocks of arenas are only counted, or replayed. One whose arena went as a whole has no free, and
+ * its address may come again. */
+static void blocks_of_arenas(void)
+{
+    struct plan plan;
+    struct recording r;
+
+    make_head(10);
+    begin(0, RECORD_BLOCK_EVENTS, 100);
+    write_event(0, RECORD_MALLOC, 100, 0x1000, 10);
+    write_event(0, RECORD_MALLOC | RECORD_ARENA, 110, 0x8000, 100);
+    write_event(0, RECORD_RESIZE | RECORD_ARENA, 120, 0x8000, 0);
+    write_event(0, RECORD_REALLOC | RECORD_ARENA, 130, 0x9000, 200);
+    write_event(0, RECORD_FREE | RECORD_ARENA, 140, 0x9000, 0);
+    write_event(0, RECORD_MALLOC | RECORD_ARENA, 150, 0x2000, 300);
+    write_event(0, RECORD_MALLOC, 160, 0x2000, 20);
+    seal(0, 7);
+    make_end(200);
+    for (unsigned with = 0; with < 2; with++) {
+        REQUIRE(recording_open(&r, &made, bytes_of_made()) == NULL);
+        EXPECT(!has_faults(&r.faults));
+        plan_make(&plan, &r, with != 0);
+        EXPECT_EQ(plan.counts.nr_arena_allocs, 3);
+        EXPECT_EQ(plan.counts.nr_arena_frees, 1);
+        EXPECT_EQ(plan.counts.arena_bytes, 600);
+        EXPECT_EQ(plan.counts.nr_allocs, with ? 4 : 2);
+        EXPECT_EQ(plan.counts.nr_reallocs, with);
+        EXPECT_EQ(plan.counts.nr_frees, 2 * with);
+        EXPECT_EQ(plan.counts.nr_unknown + plan.counts.nr_implied, 0);
+        EXPECT_EQ(plan.counts.live_bytes, 30);
+        EXPECT_EQ(plan.counts.peak_bytes, with ? 310 : 30);
+        plan_drop(&plan);
+        recording_close(&r);
     }
 }
 
@@ -516,6 +502,8 @@ static const struct test tests[] = {
     TEST(no_record_files),
     TEST(older_version),
     TEST(same_time),
+    TEST(short_events),
+    TEST(blocks_of_arenas),
 };
 
 TEST_MAIN(tests)

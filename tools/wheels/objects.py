@@ -27,6 +27,7 @@ MALLOC = "pyslab/lib/libpyslab_malloc.so"
 LIBRARIES = {
     MALLOC: "malloc/exports.map",
     "pyslab/lib/libpyslab_profiler.so": "profiler/exports.map",
+    "pyslab/lib/libpyslab_malloc_profiled.so": "profiler/exports_malloc.map",
     "pyslab/lib/libpyslab_record.so": "interpose/exports.map",
 }
 PROGRAMS = ("pyslab/bench/driver", "pyslab/lib/pyslab_replay")

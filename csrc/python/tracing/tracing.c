@@ -1,4 +1,5 @@
-/* tracing.c - whether tracemalloc or a profile is on, and what they are told of arenas' blocks.
+/* tracing.c - whether tracemalloc, a profile or a recording is on, and what they are told of blocks
+ * of arenas.
  *
  * PyTraceMalloc_Track() tests a flag of the interpreter that extensions cannot read.
  * Calling it to find out costs 27 instructions a block, about a tenth of kmalloc and
@@ -8,12 +9,13 @@
  * reference to start and stop, whenever taken, goes through that table.
  * An interpreter whose entries look different is not touched: trace_on stays true there,
  * and each block asks.
- * Invariant: trace_on is true while one of the two is on (trace_flag_is_right).
+ * Invariant: trace_on is true while one of the three is on (trace_flag_is_right).
  */
 #include "python/tracing/tracing.h"
 
 #include "api/api_profile.h"
 #include "profile/profile.h"
+#include "profile/recorded.h"
 #include "python/call/gil.h"
 
 shared_bool trace_on = true;
@@ -24,6 +26,7 @@ static fast_function real_start;
 static PyCFunction real_stop;
 static shared_bool traced = true;                 /* tracemalloc may be on */
 static shared_bool profiled;                      /* a profile is on */
+static shared_bool recorded;                      /* `pyslab record` started the process */
 static void (*on_change)(enum trace_state state); /* who is told; see tracing_on_change */
 
 /* tracemalloc's untrack function answers -2 when it is off, whatever the address. */
@@ -34,7 +37,7 @@ static bool tracemalloc_is_on(void)
 
 bool trace_flag_is_right(void)
 {
-    return trace_on || (!profiled && !tracemalloc_is_on());
+    return trace_on || (!profiled && !recorded && !tracemalloc_is_on());
 }
 
 /* A block that was known under this address has another size now. */
@@ -49,10 +52,14 @@ bool trace_track(const void *p, size_t nbytes)
     bool noted = profiled && nbytes != 0 && profile_track(p, nbytes);
 
     gil_assert_held();
+    if (recorded && nbytes != 0) {
+        recorded_alloc(p, nbytes);
+        noted = true;
+    }
     if (!traced)
         return noted;
     if (nbytes == 0) /* blocks of 0 bytes have no addresses of their own */
-        trace_untrack(p);
+        (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
     else
         (void)PyTraceMalloc_Track(TRACE_DOMAIN, (uintptr_t)p, nbytes);
     return true;
@@ -63,6 +70,8 @@ void trace_untrack(const void *p)
     gil_assert_held();
     if (profiled)
         profile_free(p);
+    if (recorded && p != (const void *)(uintptr_t)PYSLAB_ZERO_SIZE)
+        recorded_free(p);
     if (traced)
         (void)PyTraceMalloc_Untrack(TRACE_DOMAIN, (uintptr_t)p);
 }
@@ -70,9 +79,9 @@ void trace_untrack(const void *p)
 /* The invariant of tracing.h holds again, and who makes Buffers is told. */
 static void update(void)
 {
-    trace_on = traced || profiled;
+    trace_on = traced || profiled || recorded;
     if (on_change != NULL)
-        on_change(traced ? TRACE_ON : profiled ? TRACE_SAMPLED : TRACE_OFF);
+        on_change(traced ? TRACE_ON : trace_on ? TRACE_SAMPLED : TRACE_OFF);
 }
 
 /* tracemalloc was perhaps switched on or off. */
@@ -85,7 +94,7 @@ static void look(void)
 void tracing_set_profiled(bool on)
 {
     profiled = on;
-    api_profile_set(on);
+    api_profile_set(profiled, recorded);
     update();
 }
 
@@ -149,6 +158,8 @@ bool tracing_add(PyObject *module)
 
     if (tracemalloc == NULL)
         return false;
+    recorded = recorded_start();
+    api_profile_set(profiled, recorded);
     watch(tracemalloc);
     Py_DECREF(tracemalloc);
     return PyModule_AddIntConstant(module, "tracemalloc_domain", TRACE_DOMAIN) == 0;

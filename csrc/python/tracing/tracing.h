@@ -1,14 +1,14 @@
 /* tracing.h - blocks of arenas as tracemalloc sees them, in a domain of their own, and as the
- * process's profile does (profile/profile.h).
+ * process's profile does (profile/profile.h), and `pyslab record` (profile/recorded.h).
  *
  * What it is: whoever hands out memory to Python calls trace_new(), whoever takes it back
- * trace_gone(): one test of one flag while both are off. Making and dropping a Buffer costs
+ * trace_gone(): one test of one flag while all are off. Making and dropping a Buffer costs
  * not even that: buffer.c is told when the flag changes (tracing_on_change), and makes Buffers
  * the slow way while it is on. Reporting a block gone that was never reported does nothing.
  * What it is not: for blocks that C code takes from an arena; tracemalloc does not see them, the
  * profile does (api/api_profile.h).
- * Invariant: trace_on is true while tracemalloc traces, and while a profile is on; the reverse need
- * not be so.
+ * Invariant: trace_on is true while tracemalloc traces, while a profile is on, and in a process
+ * that is recorded; the reverse need not be so.
  * Lock: none; callers hold the GIL.
  */
 #ifndef PYTHON_TRACING_H
@@ -22,7 +22,8 @@
 /* The number of the domain, chosen as NumPy chose its own: four letters. */
 #define TRACE_DOMAIN 0x70736c62u /* "pslb" */
 
-/* False: tracemalloc and the profile are off. True: one may be on, and checks that itself. */
+/* False: tracemalloc, the profile and the recorder are off. True: one may be on, and checks that
+ * itself. */
 extern __attribute__((visibility("hidden"))) shared_bool trace_on;
 
 /* The flag. With a GIL it is a plain bool: behind an atomic load the compiler would compute once
@@ -61,7 +62,8 @@ static always_inline void trace_gone(const void *p)
 
 enum trace_state {
     TRACE_OFF,
-    TRACE_SAMPLED, /* a profile is on, which takes note of few blocks; tracemalloc is off */
+    TRACE_SAMPLED, /* a profile is on, which takes note of few blocks, or the process is recorded;
+                      tracemalloc is off */
     TRACE_ON,      /* tracemalloc may be on */
 };
 

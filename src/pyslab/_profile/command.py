@@ -1,8 +1,9 @@
 """pyslab profile: run a program and find out where its memory comes from.
 
-The program is a child process under two preloaded libraries: the profiler (csrc/profiler/), and
-behind it the malloc library. Each process that it starts writes a part in a folder, and so do
-arenas in Python processes; the profile is made of them at the end, however they ended.
+The program is a child process under a preloaded library: the malloc library with a profile in it
+(csrc/profiler/in_malloc.c), or the profiler, and behind it the malloc library or none. Each process
+that it starts writes a part in a folder, and so do arenas in Python processes; the profile is made
+of them at the end, however they ended.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from glob import glob
 
-from pyslab._installed import malloc_library, profiler_library
+from pyslab._installed import malloc_library, profiled_malloc_library, profiler_library
 from pyslab._profile import formats, raw
 from pyslab._profile.block import EVERY, parse_every
 from pyslab._profile.records import MemoryProfile, merged
@@ -22,7 +23,9 @@ from pyslab._profile.table import human
 from pyslab.run import preload_environment
 from pyslab.run.child import NOT_FOUND, NOT_STARTED, exit_status, words_of
 
-__all__ = ["main"]
+__all__ = ["libraries", "main"]
+
+_LEAST_IN_MALLOC = 64 << 10  # bytes between samples, at which these take a 16th more memory
 
 _USAGE = """pyslab profile [-o FILE] [--every BYTES] [--format FORMAT] -- COMMAND [ARGUMENT ...]
        pyslab profile --convert PART ... [-o FILE] [--format FORMAT]"""
@@ -85,11 +88,23 @@ def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
             parser.error(f"-o {options.output}: {error.strerror}")
 
 
+def libraries(every: int, own_malloc: bool) -> list[str]:
+    """Return what is to be preloaded, the last one first.
+
+    The malloc library can take samples itself, for less than what stands before another malloc
+    needs. But each has a page then: too much where there are many.
+    """
+    if own_malloc:
+        return [profiler_library()]
+    if every >= _LEAST_IN_MALLOC:
+        return [profiled_malloc_library()]
+    return [malloc_library(), profiler_library()]
+
+
 def _environment(folder: str, options: argparse.Namespace) -> dict[str, str]:
     environment = dict(os.environ)
-    if not options.own_malloc:
-        environment = preload_environment(environment, malloc_library())
-    environment = preload_environment(environment, profiler_library())
+    for library in libraries(options.every, options.own_malloc):
+        environment = preload_environment(environment, library)
     environment["PYSLAB_PROFILE_PARTS"] = f"{options.every}:{folder}"
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     environment["PYSLAB_PROFILE_PACKAGE"] = package

@@ -38,6 +38,13 @@ def about(recording: dict[str, Any]) -> Iterable[str]:
         f"           at most {amount(recording['peak_live_bytes'])} live in "
         f"{recording['peak_live_blocks']:,} blocks; {amount(recording['live_bytes'])} at the end"
     )
+    if recording["arena_allocations"]:
+        of_arenas = f"{recording['arena_allocations']:,} allocations of pyslab's arenas"
+        asked = amount(recording["arena_bytes"])
+        if recording["arenas"]:
+            yield f"           {of_arenas}, {asked} in all, are among them"
+        else:
+            yield f"           besides {of_arenas}, {asked} in all: --arenas replays them, too"
 
 
 def warnings(recording: dict[str, Any]) -> Iterable[str]:

@@ -61,9 +61,9 @@ def _run(file: str, allocator: Allocator, *options: str) -> dict[str, Any]:
     return result
 
 
-def describe(file: str) -> dict[str, Any]:
+def describe(file: str, *options: str) -> dict[str, Any]:
     """Return what is in a record file, and what is wrong with it. Raises RecordError."""
-    return _run(file, NOTHING, "--describe")
+    return _run(file, NOTHING, "--describe", *options)
 
 
 def _checked(allocator: Allocator, result: dict[str, Any]) -> dict[str, Any]:
@@ -80,16 +80,19 @@ def replay_rounds(
     file: str,
     allocators: Sequence[Allocator],
     rounds: int,
-    touch: str,
+    options: Sequence[str],
     tell: Callable[[str], None],
 ) -> dict[Allocator, list[dict[str, Any]]]:
-    """Replay on each allocator in turn, and on none, as often as there are rounds."""
+    """Replay on each allocator in turn, and on none, as often as there are rounds.
+
+    options: Of the replayer.
+    """
     results: dict[Allocator, list[dict[str, Any]]] = {one: [] for one in (NOTHING, *allocators)}
     for round_number in range(rounds):
         for allocator, found in results.items():
             tell(f"round {round_number + 1} of {rounds}: {allocator.name}")
             extra = ["--nothing"] if allocator is NOTHING else []
-            run = _run(file, allocator, f"--touch={touch}", *extra)
+            run = _run(file, allocator, *options, *extra)
             found.append(_checked(allocator, run))
     return results
 

@@ -1,0 +1,141 @@
+/* made_record.h - a record file that a test makes, event by event, in memory.
+ * What it is not: csrc/record/'s own writer: what it writes is what format.h says. Included once.
+ */
+#ifndef RECORD_MADE_RECORD_H
+#define RECORD_MADE_RECORD_H
+
+#include "check.h"
+
+#include "record/format.h"
+
+#include <stdbool.h>
+
+#define MOST_BLOCKS 40
+#define NR_THREADS 3
+
+/* A file in the making. Threads fill blocks of their own, as the recorder's do. */
+struct made {
+    struct record_block blocks[MOST_BLOCKS];
+    size_t nr_blocks;
+    struct record_block *current[NR_THREADS];
+    size_t at[NR_THREADS];
+    uint64_t ticks[NR_THREADS], address[NR_THREADS];
+    uint32_t nr[NR_THREADS]; /* of the thread's next block */
+};
+
+static struct made made;
+
+static void make_head(uint64_t id)
+{
+    struct record_head *head = (void *)&made.blocks[0];
+
+    memset(&made, 0, sizeof made);
+    memcpy(head->magic, RECORD_MAGIC, 8);
+    head->version = RECORD_VERSION;
+    head->block_bytes = RECORD_BLOCK_BYTES;
+    head->id = id;
+    strcpy(head->command, "made by a test");
+    head->sum = record_head_sum(head);
+    made.nr_blocks = 1;
+}
+
+static uint64_t id_of_made(void)
+{
+    return ((struct record_head *)(void *)&made.blocks[0])->id;
+}
+
+static void seal(unsigned thread, uint32_t nr_events)
+{
+    struct record_block *block = made.current[thread];
+
+    block->nr_events = nr_events;
+    block->used = (uint32_t)made.at[thread];
+    block->sum = record_block_sum(block, RECORD_VERSION);
+}
+
+static struct record_block *begin(unsigned thread, enum record_block_kind kind, uint64_t ticks)
+{
+    struct record_block *block = &made.blocks[made.nr_blocks++];
+
+    block->id = id_of_made();
+    block->kind = kind;
+    block->thread = thread;
+    block->number = made.nr[thread]++;
+    block->ticks = block->ns = ticks;
+    block->address = made.address[thread];
+    block->head_sum = record_block_head_sum(block);
+    made.current[thread] = block;
+    made.ticks[thread] = ticks;
+    made.at[thread] = 0;
+    return block;
+}
+
+static size_t put(unsigned char *at, uint64_t n)
+{
+    size_t bytes = 1;
+
+    while (bytes < 8 && n >> (8 * bytes) != 0)
+        bytes++;
+    memcpy(at, &n, bytes);
+    return bytes;
+}
+
+static void moved(unsigned thread, size_t bytes, uint64_t ticks, uint64_t address)
+{
+    made.at[thread] += bytes;
+    made.ticks[thread] = ticks;
+    made.address[thread] = address;
+}
+
+/* Whatever fits into it. */
+static void write_short(unsigned thread, enum record_event event, uint64_t ticks, uint64_t address,
+                        uint64_t size)
+{
+    uint64_t time = ticks - made.ticks[thread];
+    uint64_t place = record_short_place(address - made.address[thread]);
+    uint64_t word = (unsigned)event | RECORD_SHORT | size << 3 | place << 16;
+    size_t bytes = RECORD_SHORT_BYTES + (time != 0 ? RECORD_SHORT_TIME_BYTES : 0);
+
+    REQUIRE(place >> RECORD_SHORT_PLACE_BITS == 0 && size >> RECORD_SHORT_SIZE_BITS == 0);
+    REQUIRE(time >> (8 * RECORD_SHORT_TIME_BYTES) == 0);
+    if (time != 0)
+        word |= RECORD_TIMED | time << RECORD_SHORT_TIME_AT;
+    memcpy(made.current[thread]->events + made.at[thread], &word, bytes);
+    moved(thread, bytes, ticks, address);
+}
+
+/* event: with RECORD_ARENA, if that is meant. */
+static void write_event(unsigned thread, unsigned event, uint64_t ticks, uint64_t address,
+                        uint64_t size)
+{
+    unsigned char *events = made.current[thread]->events, *at = events + made.at[thread] + 2;
+    bool same = ticks == made.ticks[thread] && ticks % 3 != 0; /* it may be written, too */
+    size_t time = same ? 0 : put(at, ticks - made.ticks[thread]);
+    size_t place = put(at + time, record_zigzag(address - made.address[thread]));
+    unsigned what = event & 7;
+    size_t last = what != RECORD_FREE && what != RECORD_RESIZE ? put(at + time + place, size) : 0;
+    unsigned tag = event | (unsigned)(place - 1) << 6 |
+                   (same ? RECORD_SAME_TIME : (unsigned)(time - 1) << 3);
+
+    if (last != 0)
+        tag |= (unsigned)(last - 1) << 9;
+    memcpy(events + made.at[thread], &(uint16_t){(uint16_t)tag}, 2);
+    moved(thread, 2 + time + place + last, ticks, address);
+}
+
+static void make_end(uint64_t ticks)
+{
+    struct record_block *block = begin(0, RECORD_BLOCK_END, ticks);
+    struct record_end end = {.nr_blocks = made.nr_blocks - 1};
+
+    memcpy(block->events, &end, sizeof end);
+    made.at[0] = sizeof end;
+    seal(0, 0);
+}
+
+static size_t bytes_of_made(void)
+{
+    return made.nr_blocks * RECORD_BLOCK_BYTES;
+}
+
+#endif
