@@ -205,6 +205,7 @@ release: $(VENV)/.stamp-tools
 	$(BIN)/python tools/release.py check
 	rm -rf dist
 	$(MAKE) wheels WHEELS_ARGS="$(WHEELS_ARGS) --aarch64"
+	$(WHEELS)/tools/bin/python -m twine check --strict dist/*.tar.gz dist/*.whl
 	$(MAKE) docs
 	$(BIN)/python tools/release.py collect
 
