@@ -32,8 +32,12 @@ bench-malloc: $(VENV)/.stamp-install
 	@mkdir -p bench/results
 	$(BIN)/python bench/workloads/run.py $(BENCH_MALLOC_ARGS)
 
+# The files with tests of Python are shared by a process for each processor, and one more, as some
+# tests wait; what is asked for is run in one.
+TEST_JOBS ?= $(if $(TEST_ARGS),0,$(shell nr=$$(nproc); echo $$((nr < 8 ? nr + 1 : 8))))
+
 test: $(VENV)/.stamp-install c-tests
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
 
 bench-dask: $(VENV)/.stamp-install
 	$(BIN)/python bench/dask/run.py $(BENCH_DASK_ARGS)
@@ -205,6 +209,7 @@ release: $(VENV)/.stamp-tools
 	$(BIN)/python tools/release.py check
 	rm -rf dist
 	$(MAKE) wheels WHEELS_ARGS="$(WHEELS_ARGS) --aarch64"
+	$(WHEELS)/tools/bin/python -m twine check --strict dist/*.tar.gz dist/*.whl
 	$(MAKE) docs
 	$(BIN)/python tools/release.py collect
 

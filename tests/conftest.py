@@ -4,6 +4,8 @@ What it is: arenas for tests, and the rule that a test leaves each of them valid
 idle. What it is not: helpers (tests/utils.py) or models (tests/model.py).
 """
 
+import gc
+import os
 import signal
 from collections.abc import Callable, Generator
 from typing import Literal
@@ -25,6 +27,15 @@ _passed = pytest.StashKey[bool]()
 # A shell's background jobs begin with SIGINT ignored, and so would the programs of the tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is tested has no terminal, and so no width of one; xdist's processes are told 80 columns.
+os.environ.pop("COLUMNS", None)
+
+
+def pytest_collection_finish() -> None:
+    """Have collections of garbage pass over what is imported now: many tests make one, or more."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

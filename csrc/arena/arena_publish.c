@@ -91,8 +91,10 @@ static void show_caches_locked(struct pyslab_arena *arena, struct publish_pictur
 /* A name, cut at its end, and filled up with NUL. */
 static void show_name(char *out, size_t room, const char *name)
 {
+    size_t length = strlen(name);
+
     memset(out, 0, room);
-    memcpy(out, name, strnlen(name, room - 1));
+    memcpy(out, name, length < room ? length : room - 1);
 }
 
 /* C's symbols are the reader's work: to look for them here would take the loader's lock. */

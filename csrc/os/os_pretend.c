@@ -47,8 +47,8 @@ static size_t whole_pages(size_t bytes)
     return (size_t)align_up(bytes, PAGE_BYTES);
 }
 
-/* Addresses that nothing uses, from the start of a page. */
-static char *free_place(size_t bytes)
+/* A mapping without access from the start of a page, to be put another one in place of. */
+static char *own_place(size_t bytes)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     char *got = __real_mmap(NULL, bytes + PAGE_BYTES, PROT_NONE, flags, -1, 0), *start;
@@ -73,8 +73,8 @@ void *__wrap_mmap(void *p, size_t bytes, int access, int flags, int fd, off_t of
     bytes = whole_pages(bytes);
     if (is_chosen)
         return __real_mmap(p, bytes, access, flags, fd, offset);
-    p = free_place(bytes);
-    return p == NULL ? MAP_FAILED : __real_mmap(p, bytes, access, flags, fd, offset);
+    p = own_place(bytes);
+    return p == NULL ? MAP_FAILED : __real_mmap(p, bytes, access, flags | MAP_FIXED, fd, offset);
 }
 
 /* As the core calls it: to a place that is told. */

@@ -4,18 +4,20 @@ every warning an error, and nothing of pyslab linked.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shlex
 import shutil
 import subprocess
 import sysconfig
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
 
 import pyslab
-from tests.utils import run_child
+from tests.utils import REPO, run_child
 
 HERE = Path(__file__).resolve().parent
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pedantic")
@@ -23,6 +25,16 @@ LANGUAGES = {
     "c11": ("cc", "-std=c11", "-x", "c"),
     "c++17": ("c++", "-std=c++17", "-x", "c++"),
 }
+
+
+@contextlib.contextmanager
+def alone_in_build() -> Generator[None, None, None]:
+    """Keep other processes that run tests from building pyslab in the tree meanwhile."""
+    folder = REPO / "build"
+    folder.mkdir(exist_ok=True)
+    with (folder / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def compiler(language: str) -> tuple[str, ...]:

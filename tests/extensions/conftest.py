@@ -1,4 +1,4 @@
-"""The clients, each compiled once a session."""
+"""The clients and the library for programs without Python, each compiled once a session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.extensions.build import build_client
 from tests.extensions.cython import load, pool_user
+from tests.extensions.library import install
 
 LIMITED = "Py_LIMITED_API=0x030A0000"
 CONFIGURATIONS = {
@@ -50,3 +51,9 @@ def user_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def user(user_path: Path) -> Any:
     """Return the module pool_user over pyslab."""
     return load(user_path)
+
+
+@pytest.fixture(scope="session")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that `make install-c` has put the library into."""
+    return install(tmp_path_factory.mktemp("library"))

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.extensions.build import HERE, LANGUAGES, WARNINGS, compiler
+from tests.extensions.library import flags, run, shared_object
 from tests.utils import REPO
 
 ALIVE = "alive\n"
 
 
-def _run(command: Sequence[str], env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    assert 0 == done.returncode, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `make install-c` has put the library: a path with a space in it."""
-    for tool in ("make", "cmake"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is missing")
-    compiler("c11")
-    folder = tmp_path_factory.mktemp("library")
-    prefix = folder / "a prefix"
-    _run(["make", "-C", str(REPO), "install-c", f"PREFIX={prefix}", f"LIBRARY={folder / 'build'}"])
-    return prefix
-
-
-def _flags(prefix: Path, *what: str) -> list[str]:
-    if shutil.which("pkg-config") is None:
-        pytest.skip("pkg-config is missing")
-    (found,) = prefix.rglob("libpyslab.pc")
-    env = {"PKG_CONFIG_PATH": str(found.parent), "PATH": "/usr/bin:/bin"}
-    return shlex.split(_run(["pkg-config", *what, "libpyslab"], env))
-
-
-def _library(prefix: Path) -> Path:
-    (found,) = prefix.rglob("libpyslab.so")
-    return found
-
-
 def _program(tmp_path: Path, prefix: Path, source: str, language: str) -> str:
     """Compile and link a program by the flags of pkg-config; return its path."""
     program = str(tmp_path / "program")
-    _run(
+    run(
         [
             *(*compiler(language), *WARNINGS, "-O2", "-pthread"),
-            *(*_flags(prefix, "--cflags"), str(HERE / source), "-o", program),
-            *(*_flags(prefix, "--libs"), f"-Wl,-rpath,{_library(prefix).parent}"),
+            *(*flags(prefix, "--cflags"), str(HERE / source), "-o", program),
+            *(*flags(prefix, "--libs"), f"-Wl,-rpath,{shared_object(prefix).parent}"),
         ]
     )
     return program
@@ -65,12 +31,12 @@ def _program(tmp_path: Path, prefix: Path, source: str, language: str) -> str:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_function(tmp_path: Path, prefix: Path, language: str) -> None:
     """A program compiled with pkg-config's flags calls each function of pyslab.h."""
-    assert ALIVE == _run([_program(tmp_path, prefix, "linked.c", language)])
+    assert ALIVE == run([_program(tmp_path, prefix, "linked.c", language)])
 
 
 def test_classes(tmp_path: Path, prefix: Path) -> None:
     """pyslab.hpp needs no Python either."""
-    assert ALIVE == _run([_program(tmp_path, prefix, "linked.cpp", "c++17")])
+    assert ALIVE == run([_program(tmp_path, prefix, "linked.cpp", "c++17")])
 
 
 def test_cmake(tmp_path: Path, prefix: Path) -> None:
@@ -84,16 +50,16 @@ def test_cmake(tmp_path: Path, prefix: Path) -> None:
         encoding="utf-8",
     )
     build = tmp_path / "build"
-    _run(["cmake", "-S", str(tmp_path), "-B", str(build), f"-DCMAKE_PREFIX_PATH={prefix}"])
-    _run(["cmake", "--build", str(build)])
-    assert ALIVE == _run([str(build / "user")])
+    run(["cmake", "-S", str(tmp_path), "-B", str(build), f"-DCMAKE_PREFIX_PATH={prefix}"])
+    run(["cmake", "--build", str(build)])
+    assert ALIVE == run([str(build / "user")])
 
 
 def test_one_symbol(prefix: Path) -> None:
     """The library exports the way to its table, and nothing that could meet another's names."""
     if shutil.which("nm") is None:
         pytest.skip("nm is missing")
-    lines = _run(["nm", "-D", "--defined-only", str(_library(prefix))]).splitlines()
+    lines = run(["nm", "-D", "--defined-only", str(shared_object(prefix))]).splitlines()
     assert {"PYSLAB_1", "pyslab_library_api@@PYSLAB_1"} == {line.split()[-1] for line in lines}
 
 
@@ -111,17 +77,17 @@ def test_older_library(tmp_path: Path, prefix: Path) -> None:
         "}\n",
         encoding="utf-8",
     )
-    _run([_program(tmp_path, prefix, str(program), "c11")])
+    run([_program(tmp_path, prefix, str(program), "c11")])
 
 
 def test_beside_the_module(tmp_path: Path, prefix: Path) -> None:
     """In one process with the Python module it has arenas of its own; both work, threads too."""
     library = tmp_path / "user.so"
-    _run(
+    run(
         [
             *(*compiler("c11"), *WARNINGS, "-O2", "-fPIC", "-shared", "-Dmain=run_all"),
-            *(*_flags(prefix, "--cflags"), str(HERE / "linked.c"), "-o", str(library)),
-            *(*_flags(prefix, "--libs"), f"-Wl,-rpath,{_library(prefix).parent}"),
+            *(*flags(prefix, "--cflags"), str(HERE / "linked.c"), "-o", str(library)),
+            *(*flags(prefix, "--libs"), f"-Wl,-rpath,{shared_object(prefix).parent}"),
         ]
     )
     code = (
@@ -136,7 +102,7 @@ def test_beside_the_module(tmp_path: Path, prefix: Path) -> None:
         "assert codes == [0] * 4, codes\n"
         "arena.validate()\n"
     )
-    assert ALIVE * 4 == _run([sys.executable, "-c", code])
+    assert ALIVE * 4 == run([sys.executable, "-c", code])
 
 
 def test_page(tmp_path: Path, prefix: Path) -> None:
@@ -145,4 +111,4 @@ def test_page(tmp_path: Path, prefix: Path) -> None:
     (block,) = (part for part in page.split("```c\n")[1:] if "cc main.c" in part)
     source = tmp_path / "main.c"
     source.write_text(block.split("```")[0], encoding="utf-8")
-    assert "112 bytes\n" == _run([_program(tmp_path, prefix, str(source), "c11")])
+    assert "112 bytes\n" == run([_program(tmp_path, prefix, str(source), "c11")])

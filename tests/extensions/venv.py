@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+from tests.extensions.build import alone_in_build
 from tests.utils import REPO
 
 RUNTIME = ("cffi", "psutil")
@@ -47,13 +48,16 @@ def _session_folder() -> Path:
 
 @functools.cache
 def built_wheel() -> Path:
-    """Build the wheel of this tree, the first time, and return its path."""
+    """Build the wheel of this tree, the first time, and return its path.
+
+    That is done in the folder in which `make` has built what is installed: it is quick.
+    """
     folder = _session_folder() / "dist"
-    _run(
-        *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"),
-        "--config-settings=build-dir=build/tests-{wheel_tag}",  # kept: the next is quick
-        *("--wheel-dir", str(folder), str(REPO)),
-    )
+    with alone_in_build():
+        _run(
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps"),
+            *("--wheel-dir", str(folder), str(REPO)),
+        )
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -1,7 +1,8 @@
 """The version has its notes, and `make release` sees what stands in a release's way."""
 
 import importlib.util
-from importlib.metadata import version
+import re
+from importlib.metadata import metadata, version
 from types import ModuleType
 
 import pytest
@@ -29,6 +30,19 @@ def test_the_version_has_notes(release: ModuleType) -> None:
     assert wanted == version("pyslab-alloc")
     _, text = release.notes((REPO / "CHANGELOG.md").read_text(encoding="utf-8"), wanted)
     assert len(text.split()) > 100
+
+
+def test_the_page_on_pypi_leads_nowhere_wrong() -> None:
+    """It is README.md, in which links that work in the repository alone are words."""
+    page = metadata("pyslab-alloc").json["description"]
+    assert isinstance(page, str)
+    readme = (REPO / "README.md").read_text(encoding="utf-8")
+    link = re.compile(r"\]\((?!https?:)([^)]*)\)")
+    assert len(link.findall(readme)) > 20
+    assert [] == link.findall(page)
+    assert "tutorial (docs/tutorial.md)" in page
+    assert "\n    pip install pyslab-alloc\n" in page
+    assert re.findall(r"^#+ .*", readme, re.M) == re.findall(r"^#+ .*", page, re.M)
 
 
 def test_notes_are_one_section(release: ModuleType) -> None:

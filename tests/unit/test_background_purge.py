@@ -135,7 +135,9 @@ def _pages(arena: pyslab.Arena) -> Callable[[], object]:
 
 
 @pytest.mark.parametrize(
-    "prepare", [_blocks(100), _blocks(100_000), _objects, _pages, _array], ids=str
+    "prepare",
+    [_blocks(100), _blocks(100_000), _objects, _pages, _array],
+    ids=["small blocks", "large blocks", "objects", "pages", "arrays"],
 )
 def test_work_that_caches_serve(
     make_arena: ArenaFactory, prepare: Callable[[pyslab.Arena], Callable[[], object]]
