@@ -116,8 +116,9 @@ class ResidentMemory:
 
 def settle(path: Path) -> None:
     """Bring the file into the page cache, and what was written to the disk."""
-    with path.open("rb") as file:
-        while file.read(1 << 22):
+    buffer = bytearray(1 << 22)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
             pass
         os.fdatasync(file.fileno())
 

@@ -57,8 +57,8 @@ def arenas(request: pytest.FixtureRequest) -> Generator[list[pyslab.Arena], None
     """
     made: list[pyslab.Arena] = []
     yield made
-    request.node.funcargs.clear()  # pytest keeps the fixtures' values until later
     if request.node.stash.get(_passed, False):
+        request.node.funcargs.clear()  # pytest keeps the fixtures' values until later
         for arena in made:
             if not arena.closed:
                 assert_idle(arena)

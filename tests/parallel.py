@@ -18,11 +18,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pytest_run_parallel.thread_unsafe_detection import identify_thread_unsafe_nodes
+from pytest_run_parallel.thread_unsafe_detection import (
+    THREAD_UNSAFE_FIXTURES,
+    identify_thread_unsafe_nodes,
+)
 
 # By file, or file::test.
 ALONE = {
     "tests/unit/test_arena_kept.py::test_last_references_go_in_many_threads": "has its own threads",
+    "tests/unit/test_background_purge.py": "counts the threads of the process",
     "tests/unit/test_numpy_process.py": "the allocator of the whole process is changed",
     "tests/unit/test_numpy_process_arenas.py": "the allocator of the whole process is changed",
     "tests/unit/test_tracemalloc.py": "tracemalloc is the process's",
@@ -31,6 +35,8 @@ ALONE = {
 # What pytest-run-parallel looks for by itself, such as gc.collect(), and would not see through
 # in_each_thread(): no further functions; warnings, ctypes and hypothesis as it thinks best.
 LOOK_FOR = (frozenset(), False, False, False)
+# Of a test or of one of its fixtures.
+UNSAFE_FIXTURES = [name for name, is_safe in THREAD_UNSAFE_FIXTURES.items() if not is_safe]
 
 
 class Fixtures:
@@ -100,6 +106,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         path = item.nodeid.split("[")[0]
         reason = ALONE.get(path) or ALONE.get(path.split("::")[0])
+        for fixture in set(item.fixturenames) & set(UNSAFE_FIXTURES):
+            reason = reason or f"uses the fixture {fixture}"
         if reason is None and (found := identify_thread_unsafe_nodes(item.obj, *LOOK_FOR))[0]:
             reason = found[1]
         if reason is not None:

@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 import time
@@ -20,6 +21,12 @@ import pyslab
 
 REPO = Path(__file__).resolve().parents[1]
 PAGE = 4096
+
+# A Python without a GIL has an allocator of its own for all objects, of which it reserves 1 GiB of
+# addresses at its start, and does not start with PYTHONMALLOC=malloc.
+WITHOUT_GIL = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+OBJECTS_BY_MALLOC = {} if WITHOUT_GIL else {"PYTHONMALLOC": "malloc"}
+NO_OBJECTS_BY_MALLOC = "a Python without a GIL does not take its objects from malloc"
 
 _UNITS = {
     "": 1, "B": 1, "bytes": 1,

@@ -2,16 +2,20 @@
 # Gets the Pythons that a stable Debian does not have, into a folder that is kept.
 #
 #   tools/pythons.sh [FOLDER]     default: ~/.cache/pyslab/pythons
+#   tools/pythons.sh --tsan [FOLDER]   python3.13t-tsan alone, see tools/tsan_python.sh
 #
 # sid/             a minimal Debian unstable with python3.14 and python3.15, to chroot into
 #                  (debootstrap, as root; 1 minute, 0.8 GB)
 # python3.13t/ …   CPython from Debian's sources, built without the GIL (10 minutes each);
 #                  those of 3.14 and 3.15 where the mirror has them
+# python3.13t-tsan/   the same with ThreadSanitizer
 #
 # What is there already is left alone: remove a folder to have it made again. A folder gets its
 # name when it is whole, so that one that was interrupted is made again. The mirror is the one
 # that apt on this machine uses. tools/test_pythons.sh runs the tests on all of them.
 set -euo pipefail
+only_tsan=
+if [ "${1:-}" = --tsan ]; then only_tsan=yes; shift; fi
 folder=${1:-$HOME/.cache/pyslab/pythons}
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
@@ -34,31 +38,38 @@ get_sid() {
   mv "$folder/sid.part" "$folder/sid"
 }
 
-# get_free_threaded VERSION SUITE: false if the sources are not to be had.
+# get_free_threaded VERSION SUITE NAME OPTION...: false if the sources are not to be had.
 get_free_threaded() {
-  local version=$1 work=$build/$1 made=$folder/python$1t
+  local version=$1 work=$build/$3 made=$folder/$3
   mkdir -p "$work/lists"
   cd "$work"
   printf 'deb-src %s %s main\n' "$mirror" "$2" > sources.list
+  shift 3
   local options=(-qq -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
                  -o Dir::State::Lists="$work/lists" -o APT::Sandbox::User=root)
   apt-get "${options[@]}" update
   apt-get "${options[@]}" source --download-only "python$version" >apt.log 2>&1 || return 1
   tar xf python"$version"_*.orig.tar.?z
   cd Python-"$version"*/
-  ./configure -q --disable-gil --prefix="$made"
+  ./configure -q --disable-gil --prefix="$made" "$@"
   make -s -j"$(nproc)"
   make -s install DESTDIR="$work/out"
   mv "$work/out$made" "$made.part"
   mv "$made.part" "$made"
 }
 
+if [ -n "$only_tsan" ]; then
+  if [ ! -e "$folder/python3.13t-tsan" ]; then
+    get_free_threaded 3.13 testing python3.13t-tsan --with-thread-sanitizer
+  fi
+  exit
+fi
 if [ ! -e "$folder/sid" ]; then get_sid; fi
 for pair in 3.13:testing 3.14:sid 3.15:sid; do
   version=${pair%:*}
   if [ ! -e "$folder/python${version}t" ]; then
     set +e # and on again inside: the left side of || would be without it
-    (set -e; get_free_threaded "$version" "${pair#*:}")
+    (set -e; get_free_threaded "$version" "${pair#*:}" "python${version}t")
     [ $? = 0 ] || echo "python${version}t: not made: no sources on the mirror, or they do not build" >&2
     set -e
   fi

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs `make test` on one Python after the other, and prints what each came to.
+# Runs the tests in C and those of Python on one Python after the other, and prints what each
+# came to. The latter are run, too, where one in C has failed.
 #
 #   tools/test_pythons.sh [VERSION...]    default: 3.10 3.11 3.12 3.13 3.14 3.15
 #
@@ -33,7 +34,15 @@ test_here() {
     export PIP_CONSTRAINT="$PWD/$logs/constraints.txt" PIP_PREFER_BINARY=1
     export PIP_FIND_LINKS="${PIP_FIND_LINKS:-} $PWD/$logs/wheels"
   fi
-  make test CI=true PYTHON="$2" VENV=".venv-$1" TEST_ARGS="${TEST_ARGS:-}"
+  make_tests PYTHON="$2" VENV=".venv-$1"
+}
+
+# make_tests VARIABLE...: false if a test failed. The text of it is run in the chroot, too.
+make_tests() {
+  local failed=0
+  make c-tests CI=true "$@" || failed=1
+  make -o c-tests test CI=true TEST_ARGS="${TEST_ARGS:-}" "$@" || failed=1
+  return $failed
 }
 
 # In a mount namespace of its own, so that nothing stays mounted whatever happens.
@@ -45,14 +54,16 @@ test_in_chroot() {
   for name in resolv.conf pip.conf ssl/certs/ca-certificates.crt; do
     if [ -e "/etc/$name" ]; then cp -L "/etc/$name" "$root/etc/$name"; fi
   done
-  version=$1 root=$root unshare --mount --propagation private sh -euc '
+  version=$1 root=$root tests=$(declare -f make_tests) \
+    unshare --mount --propagation private bash -euc '
     mount --rbind /proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/tmp"
     unset PIP_FIND_LINKS CMAKE_C_COMPILER_LAUNCHER # of files that are not in there
-    exec chroot "$root" make -C "/mnt/pyslab-$version" test CI=true PYTHON="python$version" \
-      VENV=".venv-$version" TEST_ARGS="${TEST_ARGS:-}"'
+    export TEST_ARGS="${TEST_ARGS:-}"
+    exec chroot "$root" bash -c "cd /mnt/pyslab-$version && $tests
+      make_tests PYTHON=python$version VENV=.venv-$version"'
 }
 
 # summary LOG: how pytest and ctest ended.

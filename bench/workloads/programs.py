@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,17 @@ def _cxx(place: _Place) -> Workload:
     return Workload("g++", command, stresses)
 
 
+def _python() -> str:
+    """Return the path of this Python; Missing where its objects cannot come from malloc."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise Missing("a Python without a GIL does not take its objects from malloc")
+    return sys.executable
+
+
 def _json(place: _Place) -> Workload:
     script = place.write("json_script.py", scripts.PYTHON_JSON % {"n": place.size(80, 3)})
     stresses = "CPython without its own allocator: objects of 16-512 bytes, long strings"
-    return Workload("python-json", [sys.executable, "-S", str(script)], stresses, _PYTHON)
+    return Workload("python-json", [_python(), "-S", str(script)], stresses, _PYTHON)
 
 
 def _sqlite(place: _Place) -> Workload:
@@ -93,7 +101,7 @@ def _sqlite(place: _Place) -> Workload:
         "sqlite_script.py", scripts.PYTHON_SQLITE % {"n": place.size(80_000, 2000)}
     )
     stresses = "SQLite in memory through CPython: 4 KiB pages, records, growing strings"
-    return Workload("python-sqlite3", [sys.executable, "-S", str(script)], stresses, _PYTHON)
+    return Workload("python-sqlite3", [_python(), "-S", str(script)], stresses, _PYTHON)
 
 
 def _repository(place: _Place) -> tuple[str, Path]:

@@ -281,6 +281,12 @@ uint32_t arena_list_count(void)
     return nr;
 }
 
+void arena_list_each_in_child(void (*act)(struct pyslab_arena *arena))
+{
+    for (struct pyslab_arena *a = arena_list.arenas; a != NULL; a = a->next)
+        act(a);
+}
+
 /* --- failures in all arenas ----------------------------------------------- */
 
 void arena_list_divert_failing(void)

@@ -10,6 +10,7 @@ import pytest
 from tests.extensions.build import build_client
 from tests.extensions.cython import load, pool_user
 from tests.extensions.library import install
+from tests.utils import WITHOUT_GIL
 
 LIMITED = "Py_LIMITED_API=0x030A0000"
 CONFIGURATIONS = {
@@ -25,6 +26,8 @@ CONFIGURATIONS = {
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a module `client`, in each way of compiling it."""
     language, defines = CONFIGURATIONS[request.param]
+    if WITHOUT_GIL and LIMITED in defines:
+        pytest.skip("a Python without a GIL has no limited API before 3.15")
     return build_client(tmp_path_factory.mktemp("client"), language, defines=defines)
 
 

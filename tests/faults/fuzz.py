@@ -32,13 +32,13 @@ MAX_MIB = 2048  # a run takes about 100 MiB
 STUCK_S = 300  # a call takes milliseconds, also on a machine that does much else
 KEYWORDS = ("gfp", "align", "hint", "index", "nocross", "ctor", "dtor", "hwcache_align")
 # They write files or records, wait without an end, give descriptors, or are the program's own
-# business. ndarray.repeat(1048576) is NumPy's own memory, without a bound: it ends a long run at
-# MAX_MIB.
+# business. ndarray.repeat(1048576) is NumPy's own memory, without a bound, and so is a tuple of
+# figures * (1 << 31) Python's: they end a long run at MAX_MIB, or the machine.
 LEFT_OUT = {
     *("__init__", "__new__", "__class__", "__del__", "__reduce__", "__subclasshook__"),
     *("__init_subclass__", "__getattribute__", "__setattr__", "__delattr__", "__dir__"),
     *("save", "dump", "record", "flush", "profile", "cast", "ctypes", "tofile"),
-    *("descriptors", "repeat"),
+    *("descriptors", "repeat", "__mul__", "__rmul__"),
 }
 
 

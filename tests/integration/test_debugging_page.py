@@ -7,12 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-from tests.utils import REPO
+from tests.utils import NO_OBJECTS_BY_MALLOC, REPO, WITHOUT_GIL
 
 DOCS = REPO / "docs"
 PAGE = (DOCS / "debugging.md").read_text(encoding="utf-8")
@@ -56,12 +55,12 @@ def test_console(number: int, folder: Path) -> None:
     for tool in TOOLS:
         if re.search(rf"\b{tool}\b", CONSOLES[number]) and shutil.which(tool, path=path()) is None:
             pytest.skip(f"{tool} is missing")
-    if "PYTHONMALLOC" in CONSOLES[number] and sysconfig.get_config_var("Py_GIL_DISABLED"):
-        pytest.skip("a Python without a GIL has no other allocator")
+    if WITHOUT_GIL and "PYTHONMALLOC" in CONSOLES[number]:
+        pytest.skip(NO_OBJECTS_BY_MALLOC)
     environment = {**os.environ, "PATH": path()}
     for name in ("PYTHONPATH", "PYSLAB_DEBUG"):
         environment.pop(name, None)
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if WITHOUT_GIL:
         environment["PYTHON_GIL"] = "1"  # else the page's extension is warned about
     for command, shown in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", CONSOLES[number], re.MULTILINE):
         done = subprocess.run(

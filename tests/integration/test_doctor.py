@@ -81,7 +81,7 @@ def test_under_limits() -> None:
     assert "a shared arena cannot be made" in told
 
 
-@pytest.mark.parametrize("limit", ["-v 120000", "-d 20000"])
+@pytest.mark.parametrize("limit", ["-v 120000", "-d 40000"])
 def test_where_numpy_cannot_be_imported(limit: str) -> None:
     """Its OpenBLAS ends the process where memory is short: its version is told all the same."""
     status, findings = doctor("bash", "-c", f'ulimit {limit}; exec "$@"', "sh", *DOCTOR, "--json")

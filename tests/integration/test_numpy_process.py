@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.utils import assert_alive, assert_quiet, run_child
+from tests.utils import REPO, assert_alive, assert_quiet, run_child
 
 pytest.importorskip("numpy", reason="NumPy is not installed")
 
@@ -16,6 +16,7 @@ THREADS = """
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <pthread.h>
+#include "no_gil.h"
 
 static void *work(void *call)
 {
@@ -50,7 +51,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "cthread", NULL, 
 PyMODINIT_FUNC PyInit_cthread(void);
 PyMODINIT_FUNC PyInit_cthread(void)
 {
-    return PyModule_Create(&definition);
+    return without_gil(PyModule_Create(&definition));
 }
 """
 
@@ -62,6 +63,7 @@ def test_a_thread_of_c(tmp_path: Path) -> None:
     (tmp_path / "cthread.c").write_text(THREADS, encoding="utf-8")
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-pthread", "-I", sysconfig.get_path("include"),
+         *("-I", str(REPO / "tests" / "extensions")),
          *("cthread.c", "-o", "cthread.so")],
         cwd=tmp_path, check=True,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.utils import REPO
+from tests.utils import NO_OBJECTS_BY_MALLOC, REPO, WITHOUT_GIL
 
 PAGE = (REPO / "docs" / "recipes.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(?:python|cython)\n(.*?)```", PAGE, re.DOTALL)
@@ -42,11 +42,13 @@ def test_arrays_through_a_pool(tmp_path: Path) -> None:
     assert "`(480, 640) 7.0 False`" in PAGE
 
 
-def test_cython_on_a_region(tmp_path: Path) -> None:
+def test_cython_on_a_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two files build, and the third uses what was built."""
     for module in ("Cython", "setuptools"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is missing")
+    if WITHOUT_GIL:
+        monkeypatch.setenv("PYTHON_GIL", "1")  # else the page's extension is warned about
     for name in ("words.pyx", "setup.py", "use.py"):
         _write(tmp_path, name)
     _run(tmp_path, "setup.py", "-q", "build_ext", "--inplace")
@@ -104,6 +106,7 @@ def test_split_and_merge(tmp_path: Path) -> None:
     assert expected == _run(tmp_path, str(_write(tmp_path, "split.py")))
 
 
+@pytest.mark.skipif(WITHOUT_GIL, reason=NO_OBJECTS_BY_MALLOC)
 def test_the_line_with_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two largest places at the peak are those that the page says."""
     monkeypatch.setenv("PYTHONMALLOC", "malloc")

@@ -11,13 +11,13 @@ import sysconfig
 
 import pytest
 
-from tests.utils import REPO
+from tests.utils import REPO, WITHOUT_GIL
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wundef", "-Wstrict-prototypes")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="no build without a GIL before 3.13")
-@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="is one itself")
+@pytest.mark.skipif(WITHOUT_GIL, reason="is one itself")
 def test_the_module_compiles_without_a_gil() -> None:
     """No warning and no deprecated call, in any file of the C types."""
     compiler = shutil.which("cc") or shutil.which("gcc")

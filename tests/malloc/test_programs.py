@@ -13,7 +13,7 @@ import pytest
 
 import pyslab
 from pyslab.run import preload_environment
-from tests.utils import REPO
+from tests.utils import OBJECTS_BY_MALLOC, REPO
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
@@ -226,7 +226,7 @@ def test_gcc(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_python(environment: dict[str, str], tmp_path: Path) -> None:
-    """Python with every object on the library, threads and child processes."""
+    """Python with every object on the library where it can, threads and child processes."""
     code = (
         "import concurrent.futures as f, json, sys\n"
         "def work(n): return len(json.dumps({str(i): [i] * 3 for i in range(n)}))\n"
@@ -235,5 +235,5 @@ def test_python(environment: dict[str, str], tmp_path: Path) -> None:
         "        with kind(3) as pool: print(sum(pool.map(work, [2000] * 12)))\n"
     )
     (tmp_path / "program.py").write_text(code, encoding="ascii")
-    everything = {**environment, "PYTHONMALLOC": "malloc"}
+    everything = {**environment, **OBJECTS_BY_MALLOC}
     _both([sys.executable, "-W", "ignore", "program.py"], everything, tmp_path)

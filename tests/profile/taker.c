@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include "../extensions/no_gil.h"
+
 enum { NR = 100, GFP = PYSLAB_GFP_KERNEL };
 
 /* A function of its own in each stack. */
@@ -176,5 +178,5 @@ PyMODINIT_FUNC PyInit_taker(void);
 
 PyMODINIT_FUNC PyInit_taker(void)
 {
-    return pyslab_import() < 0 ? NULL : PyModule_Create(&definition);
+    return pyslab_import() < 0 ? NULL : without_gil(PyModule_Create(&definition));
 }

@@ -10,6 +10,7 @@
 #include "python/mempool/mempool_type.h"
 #include "python/module/c_api.h"
 #include "python/module/fork_pile.h"
+#include "python/module/fork_sections.h"
 #include "python/module/objects.h"
 #include "python/module/report_end.h"
 #include "python/numpy/numpy_handler.h"
@@ -37,6 +38,7 @@ static bool add_type(PyObject *module, PyTypeObject *type, PyTypeObject **slot)
 static bool module_fill(PyObject *module)
 {
     fork_pile_watch();
+    fork_sections_watch();
     heap_watch();
     return objects_import() && add_type(module, arena_type_new(module), &objects.arena_type) &&
            add_type(module, buffer_type_new(module), &objects.buffer_type) &&
