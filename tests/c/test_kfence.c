@@ -35,6 +35,7 @@ static void objects_lie_at_an_end(void)
 
 static void pages_are_used_again_in_turn(void)
 {
+    size_t page = os_page_bytes();
     char *first[7];
 
     fenced_arena(1000000, 7);
@@ -42,9 +43,9 @@ static void pages_are_used_again_in_turn(void)
         first[i] = sample(64);
         EXPECT_EQ(pyslab_kfree(arena, first[i]), PYSLAB_OK);
         for (unsigned j = 0; j < i; j++)
-            EXPECT((uintptr_t)first[i] / PAGE_SIZE != (uintptr_t)first[j] / PAGE_SIZE);
+            EXPECT((uintptr_t)first[i] / page != (uintptr_t)first[j] / page);
     }
-    EXPECT_EQ((uintptr_t)sample(64) / PAGE_SIZE, (uintptr_t)first[0] / PAGE_SIZE);
+    EXPECT_EQ((uintptr_t)sample(64) / page, (uintptr_t)first[0] / page);
     EXPECT_EQ(stats().nr_live, 1);
     end();
 }
