@@ -17,7 +17,7 @@ from pyslab.bench.harness.section import FULL, QUICK, Plan, Run, Section
 from pyslab.bench.harness.series import Series
 from pyslab.bench.harness.table import Table
 from pyslab.bench.harness.verdict import NOT_MEASURED
-from pyslab.bench.sections import numpy_chain
+from pyslab.bench.sections import numpy_chain, numpy_empty
 from pyslab.bench.sections.memory import UNTOUCHED_SIZE, Untouched
 from pyslab.bench.sections.threads import ThreadTimes
 
@@ -74,7 +74,10 @@ PROMISES = [
     ("NumPy: a*b + c*d - a, 16 MiB, arena calls / outputs made before", "<= 1.03x"),
     ("NumPy: a*b + c*d - a, 64 MiB, pyslab / outputs made before", "<= 1.15x"),
     ("NumPy: np.empty of 64 B to 64 KiB, pyslab / default", "<= 1.03x"),
-    ("NumPy: np.empty of 64 B to 64 MiB from an arena", "<= 120 ns"),
+    (
+        "NumPy: np.empty of 64 B to 64 MiB from an arena",
+        "<= 120 ns, or 1.2x of the default's 64 B",
+    ),
     ("NumPy: peak memory of the process, pyslab / default", "<= 1.1x"),
     ("travel: an array from 64 KiB on, to a tuple: pipe", "<= 1.4x"),
     ("travel: an array from 64 KiB on, to a tuple: queue", "<= 1.4x"),
@@ -146,6 +149,20 @@ def test_a_chain_is_held_against_no_allocation(theirs: float, outputs: float, ho
     series = [Series(*where, name, (ns,)) for name, ns in times.items()]
     claim = "NumPy: a*b + c*d - a, 1 MiB, default / pyslab"
     assert holds == _holds(claim, series=series)
+
+
+@pytest.mark.parametrize(
+    ("smallest", "ours", "holds"), [(80.0, 120.0, True), (80.0, 121.0, False), (110.0, 131.0, True)]
+)
+def test_an_empty_array_is_held_against_the_smallest(
+    smallest: float, ours: float, holds: bool
+) -> None:
+    """On a slower machine the part of the call that is NumPy's takes longer too."""
+    series = [
+        Series(*numpy_empty.WHERE, "64 B", "numpy", (smallest,)),
+        Series(*numpy_empty.WHERE, "4 MiB", "pyslab", (ours,)),
+    ]
+    assert holds == _holds("NumPy: np.empty of 64 B to 64 MiB from an arena", series=series)
 
 
 @pytest.mark.parametrize(
