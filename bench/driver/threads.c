@@ -18,7 +18,8 @@
 enum {
     NR_THREADS = 2,
     NR_LIVE = 64,      /* blocks of each thread */
-    NR_OPS = 1000000,  /* of each thread and round at scale 1 */
+    NR_OPS = 250000,   /* of each thread and round at scale 1: a millisecond or two, so that some
+                          rounds have both processors to themselves on a machine with other work */
     WARM_UP_SHARE = 8, /* the warm-up does one n-th of a round */
 };
 

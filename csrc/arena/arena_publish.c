@@ -164,6 +164,7 @@ static uint64_t flags_of(const struct pyslab_arena *arena)
 static void show_locked(struct pyslab_arena *arena, struct publish_picture *out)
 {
     struct tracker *tracker = load_acquire(&arena->pages.own_usage.tracker);
+    struct large_count large = shelf_count_large(&arena->pages);
     uint64_t start_ns = os_time_ns();
 
     lock_assert_held(thread_registry_mutex());
@@ -174,8 +175,8 @@ static void show_locked(struct pyslab_arena *arena, struct publish_picture *out)
     out->size_bytes = arena->bytes;
     out->limit_bytes = load_relaxed(&arena->limit_bytes);
     out->peak_pages = load_relaxed(&arena->pages.peak_used_pages);
-    out->large_pages = load_relaxed(&arena->kmalloc.large_pages);
-    out->nr_large = load_relaxed(&arena->kmalloc.nr_large);
+    out->large_pages = large.nr_pages;
+    out->nr_large = large.nr;
     out->pages_released = load_relaxed(&arena->pages.pages_released);
     out->alloc_failures = load_relaxed(&arena->pages.alloc_failures);
     thread_domain_visit_locked(&arena->domain, THREAD_SLOT_PCP, count_thread, &out->nr_threads);

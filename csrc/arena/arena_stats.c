@@ -47,6 +47,7 @@ static void add_caches(struct pyslab_arena *arena, pyslab_arena_stats *out)
 void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out)
 {
     const struct page_alloc *pages = &arena->pages;
+    struct large_count large = shelf_count_large(&arena->pages);
     uint64_t pcp_pages[MAX_NR_ZONES], elsewhere;
 
     memset(out, 0, sizeof *out);
@@ -58,8 +59,8 @@ void arena_stats(struct pyslab_arena *arena, pyslab_arena_stats *out)
     for (uint32_t i = 0; i < pages->nr_zones; i++)
         out->pcp_pages += pcp_pages[i];
     out->peak_used_pages = load_relaxed(&pages->peak_used_pages);
-    out->large_count = load_relaxed(&arena->kmalloc.nr_large);
-    out->large_pages = load_relaxed(&arena->kmalloc.large_pages);
+    out->large_count = large.nr;
+    out->large_pages = large.nr_pages;
     elsewhere = out->free_pages + out->pcp_pages + out->slab_pages + out->large_pages;
     out->block_pages = out->managed_pages > elsewhere ? out->managed_pages - elsewhere : 0;
     out->metadata_bytes = frame_map_record_bytes(pages->map.nr_pages) +

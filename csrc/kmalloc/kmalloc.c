@@ -52,8 +52,6 @@ int kmalloc_init(struct kmalloc *km, struct page_alloc *pages, struct cache_desc
 
     if (error == PYSLAB_OK)
         guarded_init(&km->slabs, guard);
-    store_relaxed(&km->nr_large, 0);
-    store_relaxed(&km->large_pages, 0);
     large_debug_init(km, pages->map.nr_pages);
     size_classes_init(&km->classes, geometry, max_class_bytes(pages, km->slabs.debug.any));
     for (unsigned class = 1; error == PYSLAB_OK && class <= km->classes.nr; class++) {
@@ -90,27 +88,27 @@ static bool large_adds_up(const struct frame_map *map, uint32_t pfn)
     return true;
 }
 
-/* The counts of large blocks have room for one of so many frames to go. */
-static bool large_is_counted(struct kmalloc *km, uint32_t nr_pages)
-{
-    return load_relaxed(&km->nr_large) >= 1 && load_relaxed(&km->large_pages) >= nr_pages;
-}
-
 /* --- allocation of large blocks ------------------------------------------------ */
 
-/* Makes a large block of frames whose record says state LARGE: enters it in the class map, and
- * counts it. */
-static void *adopt_large(struct kmalloc *km, uint32_t pfn)
+/* Enters frames in the class map that are a large block by their record, and in the count. */
+static void *hand_out_large(struct kmalloc *km, uint32_t pfn, uint32_t nr_pages)
 {
     struct page_alloc *pages = km->slabs.pages;
-    uint64_t nr_pages = load_relaxed(&pfn_to_page(&pages->map, pfn)->large.nr_pages);
 
-    frame_map_set_class(&pages->map, pfn, 1, CLASS_LARGE);
-    add_relaxed(&km->nr_large, 1);
-    add_relaxed(&km->large_pages, nr_pages);
-    usage_add(pages->usage, page_key(pages, pfn), nr_pages << PAGE_SHIFT);
+    CHECK(nr_pages == load_relaxed(&pfn_to_page(&pages->map, pfn)->large.nr_pages));
+    frame_class_set(&pages->map, pfn, CLASS_LARGE);
+    usage_add(pages->usage, page_key(pages, pfn), (uint64_t)nr_pages << PAGE_SHIFT);
     CHECK_WALK(large_adds_up(&pages->map, pfn));
     return pfn_to_virt(&pages->map, pfn);
+}
+
+/* The same for frames that are not counted yet. */
+static void *adopt_large(struct kmalloc *km, uint32_t pfn)
+{
+    uint32_t nr_pages = load_relaxed(&pfn_to_page(&km->slabs.map, pfn)->large.nr_pages);
+
+    shelf_add_large(km->slabs.pages, 1, nr_pages);
+    return hand_out_large(km, pfn, nr_pages);
 }
 
 /* A large block whose last frame is not used up to its end, so that what lies behind the size bytes
@@ -148,7 +146,7 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
         return alloc_watched_large(km, size, align_order, gfp);
     pfn = align_order == 0 && nr_pages != 0 ? shelf_take(pages, (uint32_t)nr_pages, gfp) : PFN_NONE;
     if (pfn != PFN_NONE)
-        return adopt_large(km, pfn);
+        return hand_out_large(km, pfn, (uint32_t)nr_pages);
     order = order_for_pages(nr_pages);
     if (nr_pages == 1u << order && align_order <= order && pcp_has_list(order)) {
         pfn = page_alloc_uncounted(pages, order, gfp);
@@ -163,6 +161,21 @@ static void *alloc_large(struct kmalloc *km, size_t size, unsigned align_order, 
             return NULL;
     }
     return adopt_large(km, pfn);
+}
+
+/* An arena with a tool or debug flags keeps none of its large blocks on the shelf. */
+void *kmalloc_unshelve(struct kmalloc *km, size_t size)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint32_t nr_pages, pfn;
+
+    CHECK(size > CACHE_MAX_OBJECT);
+    if (size > km->slabs.map.bytes || guard_is_on(&km->slabs.guard) ||
+        load_relaxed(&pages->faults->nr) != 0)
+        return NULL;
+    nr_pages = (uint32_t)bytes_to_pages(size);
+    pfn = shelf_take(pages, nr_pages, PYSLAB_GFP_KERNEL);
+    return pfn != PFN_NONE ? hand_out_large(km, pfn, nr_pages) : NULL;
 }
 
 /* --- allocation --------------------------------------------------------- */
@@ -339,16 +352,20 @@ int kmalloc_prealloc(struct kmalloc *km, size_t size, size_t nr)
 
 /* --- size --------------------------------------------------------------- */
 
+/* A large block starts at p, which lies in this frame. */
+static bool is_large(const struct kmalloc *km, const void *p, uint32_t pfn)
+{
+    return pfn != PFN_NONE && frame_class(km->slabs.pages->map.classes, pfn) == CLASS_LARGE &&
+           ((uintptr_t)p & (PAGE_SIZE - 1)) == 0;
+}
+
 /* The record of the large block that starts at p; NULL if none does. */
 static struct page *large_page(struct kmalloc *km, const void *p)
 {
     const struct frame_map *map = &km->slabs.pages->map;
     uint32_t pfn = virt_to_pfn(map, p);
 
-    if (pfn == PFN_NONE || frame_class(map->classes, pfn) != CLASS_LARGE ||
-        ((uintptr_t)p & (PAGE_SIZE - 1)) != 0)
-        return NULL;
-    return pfn_to_page(map, pfn);
+    return is_large(km, p, pfn) ? pfn_to_page(map, pfn) : NULL;
 }
 
 /* Of these bytes at p, those that the tool that watches the arena lets the caller use. */
@@ -410,18 +427,34 @@ void kmalloc_give_large(struct kmalloc *km, void *p, struct page *page)
     uint32_t nr_pages = load_relaxed(&page->large.nr_pages);
     unsigned order = order_for_pages(nr_pages);
 
-    CHECK(large_is_counted(km, nr_pages));
     CHECK_WALK(large_adds_up(&pages->map, pfn));
-    frame_map_set_class(&pages->map, pfn, 1, CLASS_NONE);
-    sub_relaxed(&km->nr_large, 1);
-    sub_relaxed(&km->large_pages, nr_pages);
-    if (likely(km->large_debug.flags == 0) && shelf_put(pages, pfn, nr_pages))
+    frame_class_set(&pages->map, pfn, CLASS_NONE);
+    if (likely(km->large_debug.flags == 0) && shelf_suits(pages, pfn, nr_pages)) {
+        shelf_put(pages, pfn, nr_pages);
         return;
+    }
+    shelf_sub_large(pages, 1, nr_pages);
     /* What was trimmed or grown may have a block's length without being aligned as one. */
     if (nr_pages == 1u << order && (pfn & (nr_pages - 1)) == 0)
         page_free_block(pages, pfn, order);
     else
         page_free_range(pages, pfn, nr_pages);
+}
+
+size_t kmalloc_shelve(struct kmalloc *km, void *p)
+{
+    struct page_alloc *pages = km->slabs.pages;
+    uint32_t pfn = virt_to_pfn(&pages->map, p), nr_pages;
+
+    if (!is_large(km, p, pfn) || km->large_debug.flags != 0 || pages->keeper.ask != NULL)
+        return 0;
+    nr_pages = load_relaxed(&pfn_to_page(&pages->map, pfn)->large.nr_pages);
+    if (!shelf_suits(pages, pfn, nr_pages))
+        return 0;
+    usage_sub(pages->usage, (uintptr_t)p, (uint64_t)nr_pages << PAGE_SHIFT);
+    frame_class_set(&pages->map, pfn, CLASS_NONE);
+    shelf_put(pages, pfn, nr_pages);
+    return (size_t)nr_pages << PAGE_SHIFT;
 }
 
 /* Errors: EDOUBLE, only in an arena with debug flags for large blocks. */
@@ -480,7 +513,7 @@ static void trim_large(struct kmalloc *km, void *p, struct page *page, size_t si
     if (keep == nr_pages)
         return;
     store_relaxed(&page->large.nr_pages, keep);
-    sub_relaxed(&km->large_pages, nr_pages - keep);
+    shelf_sub_large(pages, 0, nr_pages - keep);
     usage_grow(pages->usage, (uintptr_t)p, -((int64_t)(nr_pages - keep) << PAGE_SHIFT));
     CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     page_free_range(pages, virt_to_pfn(&pages->map, p) + keep, nr_pages - keep);
@@ -506,7 +539,7 @@ bool kmalloc_grow_large(struct kmalloc *km, void *p, size_t size)
     if (!page_extend(pages, virt_to_pfn(&pages->map, p) + nr_pages, extra))
         return false;
     store_relaxed(&page->large.nr_pages, nr_pages + extra);
-    add_relaxed(&km->large_pages, extra);
+    shelf_add_large(pages, 0, extra);
     usage_grow(pages->usage, (uintptr_t)p, (int64_t)extra << PAGE_SHIFT);
     CHECK_WALK(large_adds_up(&pages->map, virt_to_pfn(&pages->map, p)));
     return true;

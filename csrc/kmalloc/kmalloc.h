@@ -11,7 +11,7 @@
  * Invariant (large_adds_up, and slab_cache_of for the caches): the class byte of the frame in which
  * a live p lies is that of a cache; or it is CLASS_LARGE, and p is the start of the frame, and no
  * frame behind it in the block has a class byte.
- * Lock: none of its own; its counts are atomic, and a large block belongs to whoever has it.
+ * Lock: none of its own. A large block belongs to whoever has it; the shelf counts them (shelf.h).
  */
 #ifndef KMALLOC_KMALLOC_H
 #define KMALLOC_KMALLOC_H
@@ -25,8 +25,6 @@ struct kmalloc {
     struct size_classes classes; /* constant */
     /* By class, in the DMA zone; each is made when a request with GFP_DMA first needs it. */
     _Atomic(struct kmem_cache *) dma_cache[MAX_SIZE_CLASSES];
-    _Atomic uint64_t nr_large;    /* large blocks in callers' hands */
-    _Atomic uint64_t large_pages; /* frames of these */
     struct large_debug large_debug;
 };
 
@@ -72,6 +70,13 @@ static always_inline int kmalloc_free(struct kmalloc *km, void *p)
     }
     return kfree_slow(km, p);
 }
+
+/* A large block of the shelf (page_alloc/shelf.h), whose usable bytes are size in whole frames;
+ * NULL: kmalloc_slow decides. pre: size is more than any class has */
+void *kmalloc_unshelve(struct kmalloc *km, size_t size);
+/* Frees a large block that the shelf may have; its usable bytes. 0: it is none, and nothing has
+ * happened; kmalloc_free decides. */
+size_t kmalloc_shelve(struct kmalloc *km, void *p);
 
 void *kmalloc_zeroed(struct kmalloc *km, size_t size, uint32_t gfp);
 void *kmalloc_aligned(struct kmalloc *km, size_t size, size_t align, uint32_t gfp);

@@ -25,10 +25,11 @@ static bool recount_large(void *context, uint32_t pfn, const struct page *page)
 static bool check_large(struct kmalloc *km, struct finding *f)
 {
     struct large_recount count = {.map = &km->slabs.pages->map, .finding = f};
+    struct large_count counted = shelf_count_large(km->slabs.pages);
 
     if (!page_alloc_each_block(km->slabs.pages, recount_large, &count))
         return false;
-    if (count.nr != load_relaxed(&km->nr_large) || count.nr_pages != load_relaxed(&km->large_pages))
+    if (count.nr != counted.nr || count.nr_pages != counted.nr_pages)
         return finding_report(f, "kmalloc: %llu large blocks of %llu frames, counters differ",
                               (unsigned long long)count.nr, (unsigned long long)count.nr_pages);
     return true;

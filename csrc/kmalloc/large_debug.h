@@ -7,8 +7,8 @@
  * What it is not: a left red zone. A large block starts where its frames do.
  *
  * Data structure: page.large, and a ring of the blocks that wait.
- * Invariant: nr_pages == frames of the blocks in the ring <= max_pages; these are counted in
- * kmalloc.nr_large too, have tail LARGE_WAITS, and nobody else has.
+ * Invariant: nr_pages == frames of the blocks in the ring <= max_pages; these are counted as
+ * large blocks too (shelf_count_large), have tail LARGE_WAITS, and nobody else has.
  * Lock: large_debug.lock for the ring; a block that does not wait is its owner's.
  */
 #ifndef KMALLOC_LARGE_DEBUG_H

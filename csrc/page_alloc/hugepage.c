@@ -125,15 +125,16 @@ void hugepage_note_purge_locked(struct page_alloc *pa, uint32_t pfn, unsigned or
 void hugepage_want(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
 {
     uint32_t first = pfn >> RUN_ORDER, last = (pfn + nr_pages - 1) >> RUN_ORDER;
-    struct zone *zone = page_alloc_zone_of(pa, pfn);
+    struct zone *zone;
 
     CHECK(nr_pages > 0);
-    if (!trial_is_over(pa) || load_relaxed(&pa->huge.state) == HUGEPAGES_ON ||
-        nr_pages >> TRIAL_MIN_ORDER == 0 || !pfn_has_address(&pa->map, pfn))
+    if (nr_pages >> TRIAL_MIN_ORDER == 0 || load_relaxed(&pa->huge.state) == HUGEPAGES_ON ||
+        !trial_is_over(pa) || !pfn_has_address(&pa->map, pfn))
         return;
     for (uint32_t run = first; run <= last; run++) {
         if (likely(run_is_huge(pa, run)))
             continue;
+        zone = page_alloc_zone_of(pa, pfn);
         lock_acquire(&zone->lock);
         run_advise(pa, run, true);
         lock_release(&zone->lock);

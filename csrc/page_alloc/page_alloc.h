@@ -220,9 +220,42 @@ void page_free_range(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
 /* A block of exactly so many frames in state LARGE, as it was freed; PFN_NONE if there is none, or
  * the mask asks for more. */
 uint32_t shelf_take(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp);
-/* Keeps a LARGE block as it is for the next request; false: it is none for the shelf.
- * pre: it is in the caller's hands, and its record says nr_pages */
-bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
+/* The shelf may have this LARGE block, which is in the caller's hands. */
+bool shelf_suits(const struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
+/* Keeps it as it is for the next request. pre: shelf_suits; its record says nr_pages */
+void shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages);
+
+/* Large blocks in callers' hands. */
+struct large_count {
+    uint64_t nr;
+    uint64_t nr_pages; /* frames of these */
+};
+
+struct large_count shelf_count_large(const struct page_alloc *pa);
+
+#define SHELF_LARGE(nr_blocks, nr_pages) ((uint64_t)(nr_blocks) << 32 | (nr_pages))
+
+/* Frames have become large blocks, or more of one. Not for a block from the shelf. */
+static inline void shelf_add_large(struct page_alloc *pa, uint32_t nr_blocks, uint32_t nr_pages)
+{
+    add_relaxed(&pa->shelf.nr_large, SHELF_LARGE(nr_blocks, nr_pages));
+}
+
+/* So many large blocks and frames of these are counted, so that they may go. */
+static inline bool large_is_counted(const struct page_alloc *pa, uint32_t nr_blocks,
+                                    uint32_t nr_pages)
+{
+    uint64_t all = load_relaxed(&pa->shelf.nr_large);
+
+    return all >> 32 >= nr_blocks && (uint32_t)all >= nr_pages;
+}
+
+/* They are none any more. Not for a block that the shelf has taken. */
+static inline void shelf_sub_large(struct page_alloc *pa, uint32_t nr_blocks, uint32_t nr_pages)
+{
+    CHECK(large_is_counted(pa, nr_blocks, nr_pages));
+    sub_relaxed(&pa->shelf.nr_large, SHELF_LARGE(nr_blocks, nr_pages));
+}
 
 /* --- blocks that others hold ------------------------------------------------------ */
 

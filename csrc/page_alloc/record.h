@@ -55,6 +55,9 @@ struct pcp {
 struct shelf {
     _Alignas(64) _Atomic uint64_t slot[SHELF_SLOTS]; /* a block each (SHELF_WORD); 0: none */
     _Atomic uint32_t nr_puts;                        /* about how many blocks were put there */
+    /* Large blocks in callers' hands and on the shelf, times 2**32, plus their frames: one word,
+     * and a block that only goes to the shelf and comes back leaves it alone. */
+    _Atomic uint64_t nr_large;
 };
 
 /* See purge.c. */

@@ -69,6 +69,7 @@ uint32_t shelf_take(struct page_alloc *pa, uint32_t nr_pages, uint32_t gfp)
 static void give_to_buddy_locked(struct page_alloc *pa, struct zone *zone, uint64_t word)
 {
     lock_assert_held(&zone->lock);
+    shelf_sub_large(pa, 1, word_pages(word));
     buddy_free_range_locked(zone, &pa->map, word_pfn(word), word_pages(word), RESIDENCY_DIRTY);
     zone_note_free_locked(zone, 1, word_pages(word));
 }
@@ -97,22 +98,25 @@ static void put_word(struct page_alloc *pa, uint64_t word, uint32_t nr_puts)
         give_to_buddy(pa, old);
 }
 
-bool shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+bool shelf_suits(const struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
+{
+    return fits_shelf(pa, nr_pages) && page_zone(pfn_to_page(&pa->map, pfn)) == pa->normal &&
+           !blocks_are_not_kept(pa) && load_relaxed(&pa->limit_pages) == LIMIT_NONE;
+}
+
+void shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
 {
     struct page *page = pfn_to_page(&pa->map, pfn);
     uint32_t nr_puts;
 
-    if (!fits_shelf(pa, nr_pages) || page_zone(page) != pa->normal || blocks_are_not_kept(pa) ||
-        load_relaxed(&pa->limit_pages) != LIMIT_NONE)
-        return false;
-    CHECK(page_block_pages(page) == nr_pages);
+    CHECK(shelf_suits(pa, pfn, nr_pages));
+    CHECK(page_block_pages(page) == nr_pages && large_is_counted(pa, 1, nr_pages));
     store_relaxed(&page->word, shelved_word(pa, nr_pages));
     nr_puts = load_relaxed(&pa->shelf.nr_puts) + 1;
     store_relaxed(&pa->shelf.nr_puts, nr_puts); /* about: two threads may count as one */
     put_word(pa, SHELF_WORD(pfn, nr_pages), nr_puts);
     if (unlikely(nr_puts % SHELF_TICK_EVERY == 0))
         page_alloc_tick(pa);
-    return true;
 }
 
 /* --- drain ------------------------------------------------------------------ */
@@ -178,13 +182,34 @@ uint32_t shelf_end_interval(struct page_alloc *pa)
 
 /* --- counts ----------------------------------------------------------------- */
 
+static struct large_count shelf_count(const struct page_alloc *pa)
+{
+    struct large_count count = {0};
+
+    for (unsigned i = 0; i < SHELF_SLOTS; i++) {
+        uint64_t word = load_relaxed(&pa->shelf.slot[i]);
+
+        count.nr += word != 0;
+        count.nr_pages += word_pages(word);
+    }
+    return count;
+}
+
 uint64_t shelf_pages(const struct page_alloc *pa)
 {
-    uint64_t nr_pages = 0;
+    return shelf_count(pa).nr_pages;
+}
 
-    for (unsigned i = 0; i < SHELF_SLOTS; i++)
-        nr_pages += word_pages(load_relaxed(&pa->shelf.slot[i]));
-    return nr_pages;
+/* Both counts move while other threads run: then the difference is about right, and not below 0. */
+struct large_count shelf_count_large(const struct page_alloc *pa)
+{
+    uint64_t all = load_relaxed(&pa->shelf.nr_large);
+    struct large_count shelf = shelf_count(pa);
+    struct large_count count = {.nr = all >> 32, .nr_pages = (uint32_t)all};
+
+    count.nr -= shelf.nr < count.nr ? shelf.nr : count.nr;
+    count.nr_pages -= shelf.nr_pages < count.nr_pages ? shelf.nr_pages : count.nr_pages;
+    return count;
 }
 
 bool shelf_check(const struct page_alloc *pa, struct finding *f)

@@ -9,7 +9,9 @@
  * So nothing is made resident, or refused, for the sake of what lies here.
  *
  * Data structure: eight words, each 0 or a block's first frame, its length, and whether it was put
- * there in this interval of the purge (purge.h).
+ * there in this interval of the purge (purge.h). And one count of kmalloc's large blocks and their
+ * frames: those on the shelf stay in it, so that a block which goes there and comes back changes no
+ * count, which would be an atomic step each; who asks has them subtracted (shelf_count_large).
  * Invariant (shelf_check): a block on the shelf is one of the NORMAL zone, heads its frames in
  * state PCP with PAGE_FLAG_RUN and its length, and is there once; it is at most 1/64 of the zone,
  * and at most 64 MiB. To the statistics it is like a block on a page list.

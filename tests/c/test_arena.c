@@ -354,9 +354,9 @@ static void validate_notices(void)
     map->pages[large_pfn].large.nr_pages--;
     expect_corrupt(arena);
     map->pages[large_pfn].large.nr_pages++;
-    arena->kmalloc.nr_large++;
+    arena->pages.shelf.nr_large += SHELF_LARGE(1, 0);
     expect_corrupt(arena);
-    arena->kmalloc.nr_large--;
+    arena->pages.shelf.nr_large -= SHELF_LARGE(1, 0);
     rig_validate(arena);
     EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
     p[1] ^= 1; /* use after free */

@@ -297,14 +297,14 @@ static void large_block_beyond_the_arena(void)
 {
     begin_large();
     store_relaxed(&pfn_to_page(&arena->pages.map, large_pfn)->large.nr_pages, UINT32_MAX);
-    arena->kmalloc.large_pages = UINT64_MAX;
+    arena->pages.shelf.nr_large = UINT64_MAX;
     (void)pyslab_kfree(arena, large_block);
 }
 
 static void large_block_was_not_counted(void)
 {
     begin_large();
-    arena->kmalloc.nr_large--;
+    arena->pages.shelf.nr_large -= SHELF_LARGE(1, 0);
     (void)pyslab_kfree(arena, large_block);
 }
 

@@ -234,6 +234,36 @@ static void no_request_fails_for_it(void)
     rig_end(arena);
 }
 
+/* The two calls of who also wants to know the size. They leave alone what is not for the shelf. */
+static void with_its_size(void)
+{
+    struct kmalloc *km;
+    void *small, *p;
+    char other;
+
+    begin();
+    km = &arena->kmalloc;
+    EXPECT_PTR(kmalloc_unshelve(km, BLOCK), NULL);
+    EXPECT_PTR(kmalloc_unshelve(km, SIZE_MAX), NULL);
+    small = block_of(100);
+    p = block_of(BLOCK);
+    EXPECT_EQ(kmalloc_shelve(km, small), 0);
+    EXPECT_EQ(kmalloc_shelve(km, &other), 0);
+    EXPECT_EQ(kmalloc_shelve(km, (char *)p + PAGE_SIZE), 0);
+    EXPECT_EQ(kmalloc_shelve(km, p), BLOCK);
+    EXPECT_EQ(kmalloc_shelve(km, p), 0);
+    EXPECT_EQ(shelved(), BLOCK_PAGES);
+    EXPECT_EQ(rig_stats(arena).large_count, 0);
+    rig_validate(arena);
+    EXPECT_PTR(kmalloc_unshelve(km, BLOCK - PAGE_SIZE), NULL);
+    EXPECT_PTR(kmalloc_unshelve(km, BLOCK - 5), p);
+    EXPECT_EQ(pyslab_ksize(arena, p), BLOCK);
+    EXPECT_EQ(rig_stats(arena).large_count, 1);
+    EXPECT_EQ(pyslab_kfree(arena, p), PYSLAB_OK);
+    EXPECT_EQ(pyslab_kfree(arena, small), PYSLAB_OK);
+    rig_end(arena);
+}
+
 /* What is used in every interval stays; what was not for a whole one goes, and counts as surplus.
  * Everything goes at a release. */
 static void goes_when_nobody_needs_it(void)
@@ -251,6 +281,8 @@ static void goes_when_nobody_needs_it(void)
     EXPECT_EQ(shelf_end_interval(&arena->pages), 0);
     EXPECT_EQ(shelf_end_interval(&arena->pages), BLOCK_PAGES);
     EXPECT_EQ(shelved(), 0);
+    EXPECT_EQ(rig_stats(arena).large_count, 0);
+    EXPECT_EQ(rig_stats(arena).large_pages, 0);
     p = only_the_shelf();
     EXPECT_LE(512, page_alloc_release(&arena->pages));
     EXPECT_EQ(shelved(), 0);
@@ -370,6 +402,7 @@ static const struct test tests[] = {
     TEST(bulk_takes_from_it_too),
     TEST(a_block_grows_into_it),
     TEST(no_request_fails_for_it),
+    TEST(with_its_size),
     TEST(goes_when_nobody_needs_it),
     TEST(purged_after_two_intervals),
     TEST(its_users_tick),

@@ -23,8 +23,9 @@ static inline void *alloc_one(CacheObject *self, uint32_t gfp)
     return p;
 }
 
-static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                              PyObject *kwnames)
+/* Not inlined: alloc() would save its registers for it. */
+static slow_path PyObject *alloc_any(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                                     PyObject *kwnames)
 {
     CacheObject *self = cache_of(op);
     uint32_t gfp = PYSLAB_GFP_KERNEL;
@@ -46,6 +47,24 @@ static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t na
     if (unlikely(p == NULL)) /* by a constructor, an exception may be set */
         return raise_out_of_memory(self->arena, self->stride, 0, gfp);
     return buffer_new(self->arena, p, self->object_size, &cache_buffer_ops, op);
+}
+
+/* alloc() without arguments, of an object that the thread's main sheaf has, runs no callback and is
+ * served here; every other call goes to alloc_any. */
+static PyObject *method_alloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
+{
+    CacheObject *self = cache_of(op);
+    struct kmem_cache *cache = self->cache;
+
+    if (likely(nargs == 0 && kwnames == NULL && cache != NULL && !self->arena->closed &&
+               thread_has_domain(cache->domain))) {
+        void *p = sheaf_pop(sheaf_table_loaded(), cache->fast_class);
+
+        if (likely(p != NULL))
+            return buffer_new(self->arena, p, self->object_size, &cache_buffer_ops, op);
+    }
+    return alloc_any(op, args, nargs, kwnames);
 }
 
 static PyObject *method_free(PyObject *op, PyObject *arg)

@@ -99,6 +99,19 @@ static void *take_numpys(ArenaObject *arena, size_t size, bool zero)
     return p;
 }
 
+/* A large block that was freed a moment ago; NULL. Counts it. */
+static void *take_shelved(ArenaObject *arena, size_t nbytes)
+{
+    struct pyslab_arena *core = arena->core;
+    void *p = kmalloc_unshelve(&core->kmalloc, nbytes);
+
+    if (p == NULL)
+        return NULL;
+    hugepage_want(&core->pages, virt_to_pfn(&core->pages.map, p), (uint32_t)bytes_to_pages(nbytes));
+    arena_count_new(arena, (Py_ssize_t)align_up(nbytes, PAGE_SIZE));
+    return p;
+}
+
 /* --- refusals ------------------------------------------------------------ */
 
 /* Keeps the text of the exception that is set, and clears it: NumPy raises a MemoryError of its
@@ -152,6 +165,10 @@ slow_path void *array_block_alloc_slow(ArenaObject *arena, size_t size, bool zer
 
     if (arena->closed)
         return refuse_closed(arena);
+    if (nbytes > CACHE_MAX_OBJECT && !zero && (p = take_shelved(arena, nbytes)) != NULL) {
+        trace_new(p, size);
+        return p;
+    }
     arena_pin(arena);
     p = take(arena, nbytes, zero, false);
     if (p != NULL) {
@@ -212,6 +229,22 @@ slow_path bool array_block_free_slow(ArenaObject *arena, void *p, int code)
         return free_outside(block);
     report_free(arena, code, p);
     return false;
+}
+
+slow_path bool array_block_free_other(ArenaObject *arena, void *p)
+{
+    struct kmalloc *km = &arena->core->kmalloc;
+    size_t nbytes = kmalloc_shelve(km, p);
+    int code;
+
+    if (unlikely(nbytes == 0)) {
+        nbytes = kmalloc_usable(km, p);
+        code = kmalloc_free(km, p);
+        if (code != PYSLAB_OK)
+            return array_block_free_slow(arena, p, code);
+    }
+    arena_count_gone(arena, (Py_ssize_t)nbytes);
+    return true;
 }
 
 /* Frees a block that may be of NumPy's in an arena that is unmapped. */

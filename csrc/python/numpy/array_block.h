@@ -29,10 +29,10 @@
 /* The smallest request: in an arena of linux classes 8 bytes are aligned to 8 only. */
 #define ARRAY_MIN_BYTES 16u
 
-/* Usable bytes; 0 for what is not live. For kmalloc's own size classes the class byte of the
- * frame (the byte per frame that says which class lives there) tells it without a look at the
- * slab. */
-static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
+/* Bytes of the objects of kmalloc's size class in whose frame p lies, by the class byte of the
+ * frame (the byte per frame that says which class lives there), without a look at the slab. 0: no
+ * such class lives there. */
+static always_inline size_t array_class_bytes(const struct kmalloc *km, const void *p)
 {
     const struct frame_map *map = &km->slabs.map;
     size_t offset = (uintptr_t)p - (uintptr_t)map->base;
@@ -43,7 +43,15 @@ static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
         if (likely(class - 1 < km->classes.nr))
             return km->classes.size[class];
     }
-    return kmalloc_usable(km, p);
+    return 0;
+}
+
+/* Usable bytes; 0 for what is not live. */
+static always_inline size_t array_block_bytes(struct kmalloc *km, const void *p)
+{
+    size_t nbytes = array_class_bytes(km, p);
+
+    return likely(nbytes != 0) ? nbytes : kmalloc_usable(km, p);
 }
 
 /* A block of kmalloc has been taken; nr_live counts it already. */
@@ -58,6 +66,9 @@ void *array_block_alloc_slow(ArenaObject *arena, size_t size, bool zero, bool fa
  * one from elsewhere, or one that is not live. False: it is not freed, and the reason has been
  * reported as unraisable. */
 bool array_block_free_slow(ArenaObject *arena, void *p, int code);
+
+/* array_block_free of what is no object of a size class. */
+bool array_block_free_other(ArenaObject *arena, void *p);
 
 /* NULL: no memory, no exception set, and array_refusal of this context tells why. */
 static always_inline void *array_block_alloc(ArenaObject *arena, size_t size, bool zero,
@@ -95,12 +106,14 @@ static always_inline void *array_block_alloc_pinned(ArenaObject *arena, size_t s
 static always_inline bool array_block_free(ArenaObject *arena, void *p)
 {
     struct kmalloc *km = &arena->core->kmalloc;
-    size_t nbytes = array_block_bytes(km, p);
+    size_t nbytes = array_class_bytes(km, p);
     int code;
 
     gil_assert_held();
     CHECK(arena->core != NULL);
     trace_gone(p);
+    if (unlikely(nbytes == 0))
+        return array_block_free_other(arena, p);
     code = kmalloc_free(km, p);
     if (unlikely(code != PYSLAB_OK))
         return array_block_free_slow(arena, p, code);

@@ -10,7 +10,7 @@ from pyslab.bench.harness.table import Table, format_ns, format_ratio
 from pyslab.bench.harness.timing import EMPTY, Statement, compare
 from pyslab.bench.harness.verdict import Verdict, at_most
 
-CACHE_TO_KMALLOC = 1.0
+CACHE_TO_KMALLOC = 1.05  # the same code measures 0.95 to 1.05 of itself, by the process
 
 _WHERE = ("depth", "objects")
 _OBJECT_SIZE = 64
