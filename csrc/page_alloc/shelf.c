@@ -109,7 +109,8 @@ void shelf_put(struct page_alloc *pa, uint32_t pfn, uint32_t nr_pages)
     struct page *page = pfn_to_page(&pa->map, pfn);
     uint32_t nr_puts;
 
-    CHECK(shelf_suits(pa, pfn, nr_pages));
+    /* Of shelf_suits, what no other thread can change meanwhile. */
+    CHECK(fits_shelf(pa, nr_pages) && page_zone(page) == pa->normal);
     CHECK(page_block_pages(page) == nr_pages && large_is_counted(pa, 1, nr_pages));
     store_relaxed(&page->word, shelved_word(pa, nr_pages));
     nr_puts = load_relaxed(&pa->shelf.nr_puts) + 1;
