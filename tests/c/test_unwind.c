@@ -226,6 +226,10 @@ static void another_build_of_a_library(void)
         run_plugin(UNWIND_PLUGIN_WITH);
         run_plugin(UNWIND_PLUGIN_LESS);
     }
+    for (int i = 0; i < 3; i++) {
+        run_plugin(UNWIND_PLUGIN_WITH_ID);
+        run_plugin(UNWIND_PLUGIN_LESS_ID);
+    }
 }
 
 /* on_stack(fn, top): calls fn on another stack; the information has a rule for the caller's rsp. */
