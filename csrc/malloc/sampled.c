@@ -1,4 +1,8 @@
 /* sampled.c - see sampled.h. Not in the library as it is without a profile. */
+#ifndef PYSLAB_MALLOC_PROFILED /* as for who only reads this file */
+#define PYSLAB_MALLOC_PROFILED 1
+#endif
+
 #include "malloc/sampled.h"
 
 #include "malloc/settings.h"
