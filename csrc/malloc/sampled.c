@@ -1,4 +1,8 @@
 /* sampled.c - see sampled.h. Not in the library as it is without a profile. */
+#ifndef PYSLAB_MALLOC_PROFILED /* as for who only reads this file */
+#define PYSLAB_MALLOC_PROFILED 1
+#endif
+
 #include "malloc/sampled.h"
 
 #include "malloc/settings.h"
@@ -70,7 +74,9 @@ slow_path void *sampled_alloc(size_t size, size_t align, bool zero, enum debug_k
     errno = saved;
     if (p == NULL)
         p = take_plain(size, align, zero, kind);
-    if (p != NULL && (size == 0 || sampled_free_is_slow(p)))
+    if (p == NULL)
+        profile_thread_draw(); /* else the next one would be a sample, whatever its size */
+    else if (size == 0 || sampled_free_is_slow(p))
         note(p, size);
     return p;
 }
@@ -82,6 +88,8 @@ slow_path void *sampled_realloc(void *p, size_t size)
     if (p == NULL)
         return sampled_alloc(size, MALLOC_ALIGN, false, DEBUG_KIND_MALLOC);
     moved = heap_realloc(p, size);
+    if (moved == NULL)
+        profile_thread_draw();
     if (moved == NULL || !is_sample(size))
         return moved;
     if (!sampled_free_is_slow(moved))

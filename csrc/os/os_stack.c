@@ -1,6 +1,7 @@
 /* os_stack.c - see os_stack.h. */
 #include "os/os_stack.h"
 
+#include "base/check.h"
 #include "base/compiler.h"
 #include "os/os_elf.h"
 #include "os/os_unwind.h"
@@ -44,6 +45,8 @@ void os_backtrace_load(void)
     memcpy(&unwinder.walk, &walk, sizeof walk);
 }
 
+#define CHECKED_FRAMES 128u
+
 static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *argument)
 {
     struct walk *walk = argument;
@@ -61,12 +64,34 @@ static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg
     return _URC_NO_REASON;
 }
 
+#if PYSLAB_CHECK_LEVEL >= 2
+/* What os_unwind found is what libgcc_s finds; but the first is in the caller of either. */
+static __attribute__((noinline)) bool unwinders_agree(const uintptr_t *addresses, unsigned nr,
+                                                      unsigned max, const struct os_module *end)
+{
+    uintptr_t own[CHECKED_FRAMES];
+    struct walk walk = {.addresses = own, .max = CHECKED_FRAMES, .end = end};
+
+    if (unwinder.walk == NULL || nr < 2 || max > CHECKED_FRAMES - 1)
+        return true;
+    (void)unwinder.walk(walk_frame, &walk);
+    for (unsigned i = 0; i < nr; i++) /* own[0] is in os_backtrace */
+        if (i + 1 >= walk.nr || own[i + 1] != addresses[i])
+            return false;
+    return nr == max || walk.nr == nr + 1;
+}
+#endif
+
 slow_path unsigned os_backtrace(uintptr_t *addresses, unsigned max, const struct os_module *end)
 {
     struct walk walk = {.addresses = addresses, .max = max, .end = end};
 
-    if (os_unwind(addresses, max, end, &walk.nr))
+    if (os_unwind(addresses, max, end, &walk.nr)) {
+#if PYSLAB_CHECK_LEVEL >= 2
+        CHECK(unwinders_agree(addresses, walk.nr, max, end));
+#endif
         return walk.nr;
+    }
     walk.nr = 0;
     if (unwinder.walk != NULL)
         (void)unwinder.walk(walk_frame, &walk);

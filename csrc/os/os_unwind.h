@@ -8,9 +8,11 @@
  * What it is not: for frames that are anything else (signal handlers, code that realigns its stack
  * by an expression), or for processors other than x86-64: then os_backtrace asks libgcc_s.
  *
- * Data structure: a table by address of the code, each entry two words, of which one is the address
- * xor the other, so that a half of one entry and a half of another fit to no address. The module is
- * part of that, so that entries of a library that was unloaded fit to no other in its place.
+ * Data structure: a table by address of the code, each entry four words, of which one is a sum of
+ * the address and the others, so that parts of two entries fit to no address. The module is part of
+ * that: a library that was unloaded may have another build of it in its place. They differ by the id
+ * that the linker made of their content; where there is none, the entry has the place and a sum of
+ * the information that it was read from, which is compared each time.
  * Lock: none, nor the loader's, which may be held for ever in a forked child.
  */
 #ifndef OS_OS_UNWIND_H

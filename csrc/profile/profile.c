@@ -403,11 +403,17 @@ slow_path void profile_alloc_slow(const void *p, size_t size)
         if (!sampler_takes(thread, size))
             goto done;
     }
-    sampler_draw(thread, profile.every);
     sample_put(p, size, stack_save());
+    sampler_draw(thread, profile.every); /* what was allocated meanwhile did not count */
 done:
     thread->busy = false;
     errno = error;
+}
+
+void profile_thread_draw(void)
+{
+    if (profile_thread.run != 0)
+        sampler_draw(&profile_thread, profile.every);
 }
 
 slow_path bool profile_detach(const void *p, struct profile_moving *out)

@@ -61,6 +61,8 @@ void profile_gone(const struct profile_moving *moving);
 /* For callers that see several profiles: this thread counts for the one that is on. Others need not
  * call it: a thread that has never counted begins to with its first allocation. */
 void profile_thread_renew(void);
+/* This thread's counter took note of allocations that were none: it begins anew. */
+void profile_thread_draw(void);
 
 /* The slow halves of what follows. */
 void profile_alloc_slow(const void *p, size_t size);

@@ -10,6 +10,10 @@
  * of its own, with nothing in it.
  * Lock: that of the profile.
  */
+#ifndef PYSLAB_MALLOC_PROFILED /* as for who only reads this file */
+#define PYSLAB_MALLOC_PROFILED 1
+#endif
+
 #include "malloc/sampled.h"
 #include "profiler/join.h"
 #include "profiler/parts.h"

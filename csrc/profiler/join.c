@@ -56,6 +56,7 @@ static int import_pyslab(void *unused)
     if (python.get("_has_no_pyslab") != NULL)
         store_relaxed(&nr_asked, MOST_ASKED);
     profile_thread.busy = false;
+    profile_thread_draw();
     atomic_store(&waits, false);
     return 0;
 }

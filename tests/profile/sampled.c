@@ -106,6 +106,19 @@ __attribute__((noinline)) static void ordinary(void)
     }
 }
 
+#define NR_REFUSED 100000u
+
+/* Calls that fail, between those of 100 bytes that do not. */
+__attribute__((noinline)) static void refused(void)
+{
+    for (unsigned i = 0; i < NR_REFUSED; i++) {
+        void *p = grab(100), *volatile none = malloc(SIZE_MAX / 4);
+
+        demand(none == NULL && realloc(p, SIZE_MAX / 4) == NULL);
+        free(p);
+    }
+}
+
 /* The second free of a sample ends the program, as that of any block. */
 __attribute__((noinline)) static void twice(void)
 {
@@ -125,6 +138,8 @@ int main(int argc, char **argv)
         small();
     else if (strcmp(what, "ordinary") == 0)
         ordinary();
+    else if (strcmp(what, "refused") == 0)
+        refused();
     else if (strcmp(what, "twice") == 0)
         twice();
     return 0;

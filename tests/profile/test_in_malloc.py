@@ -64,6 +64,15 @@ def test_small_blocks(program: str, tmp_path: Path) -> None:
     assert gone == pytest.approx(found["freed_objects"], abs=2)
 
 
+def test_refused_calls(program: str, tmp_path: Path) -> None:
+    """A call that fails is no allocation, nor does it make a sample of the next one."""
+    path = tmp_path / "x.pb.gz"
+    done = profile("-o", str(path), "--every", EVERY, "--", program, "refused")
+    assert 0 == done.returncode, done.stderr
+    # Of 152 samples: five deviations.
+    assert values(path, "grab")["alloc_space"] == pytest.approx(10e6, rel=5 / 152**0.5)
+
+
 @pytest.mark.parametrize("setting", ["", "hardened", "guard", "kfence=1ms", "init_on_free"])
 def test_samples_are_ordinary_blocks(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
