@@ -2,7 +2,7 @@
 # Gets the Pythons that a stable Debian does not have, into a folder that is kept.
 #
 #   tools/pythons.sh [FOLDER]     default: ~/.cache/pyslab/pythons
-#   tools/pythons.sh --tsan [FOLDER]   python3.13t-tsan alone, see tools/tsan_python.sh
+#   tools/pythons.sh --tsan [FOLDER]   python3.13t-tsan alone, see tests/faults/tsan_python.supp
 #
 # sid/             a minimal Debian unstable with python3.14 and python3.15, to chroot into
 #                  (debootstrap, as root; 1 minute, 0.8 GB)
@@ -38,6 +38,7 @@ get_sid() {
   mv "$folder/sid.part" "$folder/sid"
 }
 
+install_options=()
 # get_free_threaded VERSION SUITE NAME OPTION...: false if the sources are not to be had.
 get_free_threaded() {
   local version=$1 work=$build/$3 made=$folder/$3
@@ -53,14 +54,18 @@ get_free_threaded() {
   cd Python-"$version"*/
   ./configure -q --disable-gil --prefix="$made" "$@"
   make -s -j"$(nproc)"
-  make -s install DESTDIR="$work/out"
+  make -s install DESTDIR="$work/out" "${install_options[@]}"
   mv "$work/out$made" "$made.part"
   mv "$made.part" "$made"
 }
 
 if [ -n "$only_tsan" ]; then
   if [ ! -e "$folder/python3.13t-tsan" ]; then
-    get_free_threaded 3.13 testing python3.13t-tsan --with-thread-sanitizer
+    export TSAN_OPTIONS=report_bugs=0 # the interpreter runs while it is built
+    # It is slow: no pip and no .pyc files, which venv and the first import make.
+    install_options=(COMPILEALL_OPTS=--help)
+    get_free_threaded 3.13 testing python3.13t-tsan --with-thread-sanitizer --disable-test-modules \
+      --without-ensurepip
   fi
   exit
 fi
