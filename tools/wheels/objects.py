@@ -28,7 +28,7 @@ LIBRARIES = {
     MALLOC: "malloc/exports.map",
     "pyslab/lib/libpyslab_profiler.so": "profiler/exports.map",
     "pyslab/lib/libpyslab_malloc_profiled.so": "profiler/exports_malloc.map",
-    "pyslab/lib/libpyslab_record.so": "interpose/exports.map",
+    "pyslab/lib/libpyslab_record.so": "record/exports.map",
 }
 PROGRAMS = ("pyslab/bench/driver", "pyslab/lib/pyslab_replay")
 # What is in each wheel, beside the modules: for extensions, for other programs, for type checkers.

@@ -1,8 +1,8 @@
-/* idle.c - 512 MiB allocated and freed, then a sleep without any call, longer if need be: prints how
- * many KiB are resident at its end, how many threads there were before the work and after it, and
- * how many KiB are resident in a child, forked after the work, that has done the same. "small": in
- * blocks of 1,000 bytes; "one": one block. A second argument: in place of the sleep, the same block
- * of 100,000 bytes is asked for all the time. */
+/* idle.c - 512 MiB allocated and freed, then a sleep without any call, longer if need be. Prints
+ * how many KiB are resident at its end, how many threads there were before the work and after it,
+ * and how many KiB are resident in a child, forked after the work, that has done the same.
+ * "small": in blocks of 1,000 bytes; "one": one block. A second argument: in place of the sleep,
+ * the same block of 100,000 bytes is asked for all the time. */
 #include "require.h"
 
 #include <fcntl.h>
