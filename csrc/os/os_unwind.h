@@ -11,8 +11,8 @@
  * Data structure: a table by address of the code, each entry four words, of which one is a sum of
  * the address and the others, so that parts of two entries fit to no address. The module is part of
  * that: a library that was unloaded may have another build of it in its place. They differ by the
- * id that the linker made of their content; where there is none, the entry has the place and a sum of
- * the information that it was read from, which is compared each time.
+ * id that the linker made of their content; where there is none, the entry has the place and a sum
+ * of the information that it was read from, which is compared each time.
  * Lock: none, nor the loader's, which may be held for ever in a forked child.
  */
 #ifndef OS_OS_UNWIND_H
