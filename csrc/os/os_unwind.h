@@ -18,12 +18,10 @@
 #ifndef OS_OS_UNWIND_H
 #define OS_OS_UNWIND_H
 
+#include "os/os_cfi.h"
 #include "os/os_stack.h"
 
 #include <stdbool.h>
-
-/* libgcc_s's _Unwind_Find_FDE: the description of the function that has this address. */
-typedef const void *(*os_find_description)(void *address, void *bases);
 
 /* What glibc's _dl_find_object fills, since 2.35: a struct that headers of before lack. */
 struct os_found_module {

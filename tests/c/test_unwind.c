@@ -147,7 +147,7 @@ static void as_many_as_there_is_room_for(void)
 static const unsigned char made_without[] = {0x55, 0x48, 0x89, 0xf5, 0xff, 0xd7, 0x5d, 0xc3, 0x90};
 static const unsigned char made_with[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3, 0x90};
 
-/* As in .eh_frame: a CIE, an FDE, and the end. */
+/* As a module has them: a CIE, an FDE, and the end. */
 static struct __attribute__((packed)) description {
     uint32_t cie_bytes, cie_id;
     unsigned char cie[12];

@@ -66,13 +66,15 @@ QUIET |= {"dl_iterate_phdr", "dladdr", "dlsym", "walk", "address", "visit"}
 QUIET |= {"find_description", "find_module"}
 QUIET |= {"getpid", "pthread_sigmask", "sigfillset", "strsep", "strtoull", "snprintf", "sscanf"}
 KEYWORDS = {"if", "for", "while", "return", "sizeof", "switch", "defined", "do", "volatile"}
-MACROS = {"page_bytes", "container_of", "is_power_of_two", "likely"}
+MACROS = {"page_bytes", "container_of", "is_power_of_two", "likely", "unlikely"}
 
 
 def _os_text() -> str:
     paths = sorted(set((REPO / "csrc/os").glob("*.c")) - {REPO / "csrc/os/os_pretend.c"})
     texts = [path.read_text(encoding="utf-8") for path in paths]
-    return re.sub(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', "", "\n".join(texts), flags=re.DOTALL)
+    text = re.sub(r'/\*.*?\*/|"(?:[^"\\]|\\.)*"', "", "\n".join(texts), flags=re.DOTALL)
+    # constants and attributes have brackets, and are no functions
+    return re.sub(r"^#define \w+ .*$|__attribute__\(\(.*?\)\)", "", text, flags=re.MULTILINE)
 
 
 def _foreign_calls(text: str) -> set[str]:
