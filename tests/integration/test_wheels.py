@@ -85,3 +85,36 @@ def test_the_compiler_finds_the_headers_of_a_python_of_debian(tmp_path: Path) ->
     (link,) = folder.iterdir()
     assert link.name.endswith("-linux-gnu")
     assert Path("/usr/include") / link.name == link.readlink()
+
+
+def kept_python(folder: Path, cflags: str) -> str:
+    """Write a program that says it is Python 3.13t compiled with these flags; return its path."""
+    python = folder / "bin" / "python3.13t"
+    python.parent.mkdir(parents=True)
+    variables = f"{{'Py_GIL_DISABLED': 1, 'CFLAGS': '{cflags}'}}"
+    told = f"import sys, sysconfig\nsysconfig.get_config_vars().update({variables})"
+    told += "\nsys.version_info = (3, 13, 9)"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -c "{told}\n$3"\n')
+    python.chmod(0o755)
+    return str(python)
+
+
+def test_a_python_with_a_sanitizer_makes_no_wheels(tmp_path: Path) -> None:
+    """Its folder lies beside that of the same version without one, and comes first here."""
+    with_one, without = tmp_path / "kept" / "3.13t-tsan", tmp_path / "kept" / "3.13t-without"
+    kept_python(with_one, "-g -fsanitize=thread -O3")
+    program = f"""if True:
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, {str(TOOLS)!r})
+        import places
+        print([each.python for each in places.find(Path({str(tmp_path)!r})).values()])
+    """
+    environment = {"PYSLAB_PYTHONS": str(tmp_path / "kept"), "PYENV_ROOT": str(tmp_path)}
+
+    def found() -> str:
+        command = [sys.executable, "-c", program]
+        return subprocess.check_output(command, env=environment, text=True).strip()
+
+    assert "[]" == found()
+    assert str([kept_python(without, "-g -O3")]) == found()

@@ -3,7 +3,7 @@
 What it is: `find` looks for interpreters on PATH, in pyenv's folder, and in
 `~/.cache/pyslab/pythons`: interpreters built there, and Debians to chroot into. A `Place` runs
 commands for one. What it is not: which versions are supported, which pyproject.toml says
-(`supported`).
+(`supported`). Pythons with a sanitizer are passed over (`_answer`).
 Invariant: `place.path(p)` names inside the place the same file that p names outside.
 """
 
@@ -20,9 +20,12 @@ from typing import Any
 
 KEPT = Path("~/.cache/pyslab/pythons")
 INSIDE = Path("/mnt/pyslab-wheels")  # where the work folder is seen in a chroot
-_ASK = "import sys, sysconfig; print('%d.%d%s' % (*sys.version_info[:2], " + (
-    "'t' if sysconfig.get_config_var('Py_GIL_DISABLED') else ''), sys.platform)"
-)
+_ASK = """
+import sys, sysconfig
+of = sysconfig.get_config_var
+version = "%d.%d%s" % (*sys.version_info[:2], "t" if of("Py_GIL_DISABLED") else "")
+print(version, sys.platform, "-fsanitize=" in (of("CFLAGS") or ""))
+"""
 _ENTER = """
 mount --rbind /proc "$root/proc"; mount --rbind /sys "$root/sys"; mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/tmp"; mkdir -p "$root$inside"; mount --rbind "$work" "$root$inside"
@@ -92,7 +95,11 @@ def _run(
 
 
 def _answer(root: Path | None, work: Path, python: str) -> str | None:
-    """Return an interpreter's version; None: it is none of Linux, or does not start."""
+    """Return an interpreter's version; None: it is none to make wheels with.
+
+    Such one does not start, is not of Linux, or was compiled with a sanitizer: that reports what is
+    no fault of a program, takes several times as long, and is none that people run.
+    """
     try:
         done = _run(
             root, work, [python, "-I", "-c", _ASK], {}, stdout=subprocess.PIPE,
@@ -101,7 +108,7 @@ def _answer(root: Path | None, work: Path, python: str) -> str | None:
     except OSError:
         return None
     words = done.stdout.decode().split()
-    return words[0] if done.returncode == 0 and words[1:] == ["linux"] else None
+    return words[0] if done.returncode == 0 and words[1:] == ["linux", "False"] else None
 
 
 def _prepare(root: Path) -> None:
