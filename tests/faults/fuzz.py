@@ -30,6 +30,7 @@ ARENA_BYTES = 4 << 20
 POOL_SIZE = 256
 MAX_MIB = 2048  # a run takes about 100 MiB
 STUCK_S = 300  # a call takes milliseconds, also on a machine that does much else
+TELL_S = 300  # from one line of progress to the next
 KEYWORDS = ("gfp", "align", "hint", "index", "nocross", "ctor", "dtor", "hwcache_align")
 # They write files or records, wait without an end, give descriptors, or are the program's own
 # business. ndarray.repeat(1048576) is NumPy's own memory, without a bound, and so is a tuple of
@@ -105,6 +106,7 @@ class Fuzz:
         self.done = [0] * 64
         self.doing = [""] * 64
         self.progress = (time.monotonic(), 0)  # when a call was last seen, and how many were made
+        self.told = time.monotonic()
 
     def argument(self, rng: random.Random) -> Any:
         """Return an object of the pool, or something else."""
@@ -165,11 +167,14 @@ class Fuzz:
                 self.keep(rng, self.one_call(rng, number))
 
     def look(self, nr_threads: int) -> None:
-        """End a process that has grown too big or hangs, and tell what its threads do."""
+        """Tell how far it is; end a process that has grown too big or hangs, with what it does."""
         resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
         now, made = time.monotonic(), sum(self.done)
         if made != self.progress[1]:
             self.progress = (now, made)
+        if now - self.told >= TELL_S:
+            self.told = now
+            print(f"{made} calls, {resident_pages * PAGE >> 20} MiB", file=sys.stderr, flush=True)
         if resident_pages * PAGE <= MAX_MIB << 20 and now - self.progress[0] < STUCK_S:
             return
         print(*self.doing[:nr_threads], sep="\n", file=sys.stderr, flush=True)
