@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,16 @@ import pytest
 
 pytest.importorskip("distributed")
 
+import dask
 from distributed import Client, LocalCluster
 
 from pyslab.dask import PyslabPlugin
+from tests.utils import WITHOUT_GIL
+
+if WITHOUT_GIL:
+    # distributed's profiler follows the frames of threads that run, which crashes on such a Python.
+    os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+    dask.config.set({"distributed.worker.profile.enabled": False})
 
 
 @pytest.fixture(scope="module")
