@@ -18,8 +18,9 @@
 struct known {
     uint64_t address; /* 0: the entry is empty */
     uint64_t size;
+    size_t op; /* the index of the operation that filled the slot */
     uint32_t slot;
-    uint32_t thread;  /* that filled the slot */
+    uint32_t thread;  /* that filled it */
     uint32_t resizer; /* the thread whose realloc of it has begun; NO_THREAD: none */
     bool of_arena;    /* the block is an arena's */
 };
@@ -131,7 +132,8 @@ static void push(struct plan_thread *t, struct plan_op op)
     t->ops[t->nr++] = op;
 }
 
-static void push_in_order(struct maker *m, uint32_t thread, struct plan_op op)
+/* Its index. */
+static size_t push_in_order(struct maker *m, uint32_t thread, struct plan_op op)
 {
     struct plan_thread *t = &m->plan->threads[thread];
     uint64_t epoch = m->nr_ops++ / PLAN_EPOCH_OPS;
@@ -142,6 +144,22 @@ static void push_in_order(struct maker *m, uint32_t thread, struct plan_op op)
         push(t, op_of(PLAN_EPOCH, 0, epoch));
     t->epoch = epoch;
     push(t, op);
+    return t->nr - 1;
+}
+
+/* Pushes an operation that empties a block's slot. True: another thread has filled it. */
+static bool push_emptying(struct maker *m, uint32_t thread, struct plan_op op,
+                          const struct known *known, size_t *index)
+{
+    bool is_foreign = known->thread != thread;
+    struct plan_op wait = op_of(PLAN_WAIT, 0, known->op);
+
+    if (is_foreign) {
+        wait.from = known->thread;
+        (void)push_in_order(m, thread, wait);
+    }
+    *index = push_in_order(m, thread, op);
+    return is_foreign;
 }
 
 static uint32_t take_slot(struct maker *m, uint32_t thread)
@@ -172,13 +190,12 @@ static void count_live(struct plan_counts *counts, uint64_t bytes)
 static void push_free(struct maker *m, uint32_t thread, struct known known)
 {
     struct plan_counts *counts = &m->plan->counts;
-    struct plan_op op = op_of(PLAN_FREE, known.slot, 0);
+    struct plan_op op = op_of(PLAN_FREE, known.slot, known.size);
+    size_t index;
 
-    op.is_foreign = known.thread != thread;
-    push_in_order(m, thread, op);
+    counts->nr_between += push_emptying(m, thread, op, &known, &index);
     give_slot(m, thread, known.slot);
     counts->nr_frees++;
-    counts->nr_between += op.is_foreign;
     counts->live_bytes -= known.size;
     counts->nr_live--;
 }
@@ -245,26 +262,39 @@ static void end_overdue(struct maker *m, const struct read_event *next)
 
 /* --- events -------------------------------------------------------------------------------- */
 
-/* The block at an event's address comes to live. */
-static void settle(struct maker *m, const struct read_event *event, uint32_t slot)
+static void free_known(struct maker *m, uint32_t thread, struct known *there)
 {
-    struct known known = {.address = event->address,
-                          .size = event->size,
-                          .slot = slot,
-                          .thread = event->thread,
-                          .resizer = NO_THREAD,
-                          .of_arena = event->of_arena};
+    struct known known = *there;
+
+    table_remove(&m->table, there);
+    push_free(m, thread, known);
+}
+
+/* The block that lives at an event's address where another one comes was freed. */
+static void imply_free(struct maker *m, const struct read_event *event)
+{
     struct known *there = find(&m->table, event->address);
 
-    if (there->address == 0) {
-        table_add(&m->table, known);
+    if (there->address == 0)
         return;
-    }
     m->plan->counts.nr_implied += !there->of_arena;
     if (there->resizer != NO_THREAD)
         m->resizing[there->resizer] = 0;
-    push_free(m, event->thread, *there);
-    *there = known;
+    free_known(m, event->thread, there);
+}
+
+/* The block at an event's address comes to live. op: the index of its operation. */
+static void settle(struct maker *m, const struct read_event *event, uint32_t slot, size_t op)
+{
+    table_add(&m->table, (struct known){.address = event->address,
+                                        .size = event->size,
+                                        .op = op,
+                                        .slot = slot,
+                                        .thread = event->thread,
+                                        .resizer = NO_THREAD,
+                                        .of_arena = event->of_arena});
+    m->plan->counts.total_bytes += event->size;
+    count_live(&m->plan->counts, event->size);
 }
 
 static void on_alloc(struct maker *m, const struct read_event *event)
@@ -274,15 +304,13 @@ static void on_alloc(struct maker *m, const struct read_event *event)
         [RECORD_REALLOC] = PLAN_MALLOC,    [RECORD_NEW] = PLAN_MALLOC,
         [RECORD_MEMALIGN] = PLAN_MEMALIGN,
     };
-    uint32_t slot = take_slot(m, event->thread);
-    struct plan_op op = op_of(kinds[event->event], slot, event->size);
+    struct plan_op op;
 
+    imply_free(m, event);
+    op = op_of(kinds[event->event], take_slot(m, event->thread), event->size);
     op.align = event->align & 63;
-    settle(m, event, slot); /* may free what was there, and so comes before the operation */
-    push_in_order(m, event->thread, op);
+    settle(m, event, op.slot, push_in_order(m, event->thread, op));
     m->plan->counts.nr_allocs++;
-    m->plan->counts.total_bytes += event->size;
-    count_live(&m->plan->counts, event->size);
 }
 
 /* The block that an event frees, or whose realloc it begins; NULL, and counted: there is none. */
@@ -294,14 +322,6 @@ static struct known *block_of(struct maker *m, const struct read_event *event)
         return there;
     m->plan->counts.nr_unknown++;
     return NULL;
-}
-
-static void free_known(struct maker *m, uint32_t thread, struct known *there)
-{
-    struct known known = *there;
-
-    table_remove(&m->table, there);
-    push_free(m, thread, known);
 }
 
 static void on_free(struct maker *m, const struct read_event *event)
@@ -340,6 +360,7 @@ static void on_realloc(struct maker *m, const struct read_event *event)
     uint64_t address = m->resizing[event->thread];
     struct known *there, old;
     struct plan_op op;
+    size_t index;
 
     if (address == 0) {
         on_alloc(m, event);
@@ -349,18 +370,15 @@ static void on_realloc(struct maker *m, const struct read_event *event)
     there = find(&m->table, address);
     old = *there;
     table_remove(&m->table, there);
+    imply_free(m, event);
     op = op_of(PLAN_REALLOC, take_slot(m, event->thread), event->size);
     op.from = old.slot;
-    op.is_foreign = old.thread != event->thread;
-    settle(m, event, op.slot);
-    push_in_order(m, event->thread, op);
+    counts->nr_between += push_emptying(m, event->thread, op, &old, &index);
     give_slot(m, event->thread, old.slot);
     counts->nr_reallocs++;
-    counts->nr_between += op.is_foreign;
-    counts->total_bytes += event->size;
     counts->live_bytes -= old.size;
     counts->nr_live--;
-    count_live(counts, event->size);
+    settle(m, event, op.slot, index);
     wake(m, address);
 }
 

@@ -174,4 +174,56 @@ static bool has_faults(const struct read_faults *faults)
            faults->nr_missing != 0 || faults->nr_unsure != 0 || !faults->has_end;
 }
 
+static bool fills(const struct plan_op *op)
+{
+    return op->kind == PLAN_MALLOC || op->kind == PLAN_CALLOC || op->kind == PLAN_MEMALIGN ||
+           op->kind == PLAN_REALLOC;
+}
+
+/* A slot is emptied by the thread that filled it, or by one that has waited for the operation which
+ * did. mine: for each slot, whether the thread has filled it and not emptied it since. */
+static void expect_sound_op(const struct plan *plan, const struct plan_op *op, bool *mine)
+{
+    uint32_t emptied = op->kind == PLAN_REALLOC ? op->from : op->slot;
+
+    if (op->kind == PLAN_WAIT) {
+        const struct plan_op *filling;
+
+        REQUIRE(op->from < plan->nr_threads && op->size < plan->threads[op->from].nr);
+        filling = &plan->threads[op->from].ops[op->size];
+        EXPECT(fills(filling));
+        EXPECT_EQ(filling->slot, op[1].kind == PLAN_REALLOC ? op[1].from : op[1].slot);
+        mine[filling->slot] = true;
+    } else if (op->kind != PLAN_EPOCH) {
+        REQUIRE(op->slot < plan->nr_slots && emptied < plan->nr_slots);
+        if (op->kind == PLAN_FREE || op->kind == PLAN_REALLOC) {
+            EXPECT(mine[emptied]);
+            mine[emptied] = false;
+        }
+        if (fills(op))
+            mine[op->slot] = true;
+    }
+}
+
+static void expect_sound(const struct plan *plan)
+{
+    uint64_t frees = 0, allocs = 0, reallocs = 0;
+
+    for (uint32_t i = 0; i < plan->nr_threads; i++) {
+        bool *mine = calloc(plan->nr_slots + 1, 1);
+
+        REQUIRE(mine != NULL);
+        for (const struct plan_op *op = plan->threads[i].ops; op->kind != PLAN_END; op++) {
+            expect_sound_op(plan, op, mine);
+            frees += op->kind == PLAN_FREE;
+            reallocs += op->kind == PLAN_REALLOC;
+            allocs += fills(op);
+        }
+        free(mine);
+    }
+    EXPECT_EQ(frees, plan->counts.nr_frees);
+    EXPECT_EQ(allocs - reallocs, plan->counts.nr_allocs);
+    EXPECT_EQ(allocs - reallocs - frees, plan->counts.nr_live);
+}
+
 #endif

@@ -138,6 +138,7 @@ static void order_between_threads(void)
     EXPECT_EQ(plan.counts.nr_unknown, 0);
     EXPECT_EQ(plan.counts.nr_frees, nr_frees);
     EXPECT_EQ(plan.counts.nr_between, nr_between);
+    expect_sound(&plan);
     plan_drop(&plan);
 }
 
