@@ -191,8 +191,8 @@ static always_inline unsigned record_region_index(uint64_t address)
 }
 
 /* A tag of version 3 for one of versions 1 and 2. Those had the event in bits 0-2, bytes of time,
- * of address and of size in bits 3-11, RECORD_SAME_TIME in bit 12, and zeros above, which would be in
- * bit 15. */
+ * of address and of size in bits 3-11, RECORD_SAME_TIME in bit 12, and zeros above, which would
+ * be in bit 15. */
 static inline unsigned record_tag_of_old(unsigned tag)
 {
     return (tag & 7) | (tag >> 12 & 1) * RECORD_SAME_TIME | (tag >> 3 & 0x1ff) << 6 |
