@@ -10,8 +10,9 @@
 #
 # The interpreters are those of tools/pythons.sh. That with ThreadSanitizer has no pip, which would
 # take it minutes: the module is built and installed by the plain one, in an environment that the
-# other is given as PYTHONPATH. cffi and NumPy are not built with ThreadSanitizer: it sees their
-# locks, and not what they read and write.
+# other is given as PYTHONPATH. cffi is built twice: the plain interpreter uses it while the module is
+# built, and the one with ThreadSanitizer has to see how it orders what threads do. NumPy is not
+# built with ThreadSanitizer, which sees its locks, and not what it reads and writes.
 #
 # The environment and the logs are in build/tsan-python, and stay. False if a program fails or the
 # sanitizer has something to say.
@@ -23,7 +24,7 @@ plain=$pythons/python3.13t/bin/python3.13t
 sanitized=$pythons/python3.13t-tsan/bin/python3.13t
 work=$PWD/build/tsan-python
 wheels=$PWD/build/pythons/wheels # tools/test_pythons.sh keeps cffi's there, too
-mkdir -p "$work" "$wheels"
+mkdir -p "$wheels" "$work/wheels"
 
 [ -x "$plain" ] || tools/pythons.sh "$pythons"
 [ -x "$sanitized" ] || tools/pythons.sh --tsan "$pythons"
@@ -33,17 +34,22 @@ if [ ! -e "$work/venv/.made" ]; then
   { "$plain" tools/requirements.py build; echo numpy; } >"$work/requirements.txt"
   "$work/venv/bin/python" -m pip install --quiet --prefer-binary --find-links "$wheels" \
     -r "$work/requirements.txt"
+  CFLAGS=-fsanitize=thread LDFLAGS=-fsanitize=thread tools/cffi_wheel.sh "$plain" "$work/wheels"
+  "$work/venv/bin/python" -m pip install --quiet --no-index --no-deps --upgrade \
+    --target "$work/sanitized" "$work"/wheels/cffi-*.whl
   touch "$work/venv/.made"
 fi
+# Not into the environment, where CMake's helper would load it.
 PATH="$work/venv/bin:$PATH" "$work/venv/bin/python" -m pip install --quiet --no-build-isolation \
-  --no-deps --force-reinstall --config-settings=cmake.define.PYSLAB_SANITIZE=thread \
+  --no-deps --upgrade --target "$work/sanitized" \
+  --config-settings=cmake.define.PYSLAB_SANITIZE=thread \
   --config-settings=cmake.define.PYSLAB_BUILD_DRIVER=OFF \
   --config-settings=build-dir="$work/build" .
 
 # Without the detector of deadlocks, which ends a program that holds 64 locks, as a fork does.
 export TSAN_OPTIONS="detect_deadlocks=0 exitcode=66 print_suppressions=0"
 TSAN_OPTIONS+=" suppressions=$PWD/tests/faults/tsan_python.supp"
-export PYTHONPATH=$work/venv/lib/python3.13t/site-packages
+export PYTHONPATH=$work/sanitized:$work/venv/lib/python3.13t/site-packages
 export PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$work/pycache # to compile takes it long
 export OPENBLAS_NUM_THREADS=1 # NumPy's own threads have no part in this
 
