@@ -44,6 +44,7 @@ PATH="$work/venv/bin:$PATH" "$work/venv/bin/python" -m pip install --quiet --no-
   --no-deps --upgrade --target "$work/sanitized" \
   --config-settings=cmake.define.PYSLAB_SANITIZE=thread \
   --config-settings=cmake.define.PYSLAB_BUILD_DRIVER=OFF \
+  --config-settings=cmake.build-type=RelWithDebInfo --config-settings=install.strip=false \
   --config-settings=build-dir="$work/build" .
 
 # Without the detector of deadlocks, which ends a program that holds 64 locks, as a fork does.
