@@ -5,7 +5,7 @@
 # All build and install the package first, if anything it is made of has changed.
 # Also: make docs | lint | programs | c-tests | asan | tsan | deaths | counts | wheels | release
 #       make damaged-records | install-c | clean
-#       make pythons | test-pythons | parallel-tests   other interpreters
+#       make pythons | test-pythons | parallel-tests | tsan-python   other interpreters
 #       make aarch64 | musl | large-pages   other machines
 #       make bench-dask | dask-deaths   Dask's workers with shared heaps
 
@@ -21,7 +21,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find csrc src bench/driver -typ
 
 .PHONY: bench bench-malloc test docs docs-check docs-pictures programs lint c-tests asan tsan \
         deaths counts damaged-records wheels release install-c pythons test-pythons \
-        parallel-tests aarch64 musl large-pages bench-dask dask-deaths clean
+        parallel-tests tsan-python aarch64 musl large-pages bench-dask dask-deaths clean
 .DELETE_ON_ERROR:
 
 bench: $(VENV)/.stamp-install
@@ -64,6 +64,10 @@ $(VENV)/.stamp-parallel: $(VENV)/.stamp-tools
 	$(BIN)/python tools/requirements.py parallel > $(VENV)/requirements-parallel.txt
 	$(BIN)/python -m pip install --quiet -r $(VENV)/requirements-parallel.txt
 	@touch $@
+
+# Threads that share objects, under ThreadSanitizer, on a Python without a GIL that is built with it.
+tsan-python:
+	tools/tsan_python.sh $(CALLS)
 
 # --- libpyslab.so, for programs without Python: make install-c PREFIX=/usr/local --------
 

@@ -2,7 +2,7 @@
 # Gets the Pythons that a stable Debian does not have, into a folder that is kept.
 #
 #   tools/pythons.sh [FOLDER]     default: ~/.cache/pyslab/pythons
-#   tools/pythons.sh --tsan [FOLDER]   python3.13t-tsan alone, see tests/faults/tsan_python.supp
+#   tools/pythons.sh --tsan [FOLDER]   python3.13t-tsan alone, see tools/tsan_python.sh
 #
 # sid/             a minimal Debian unstable with python3.14 and python3.15, to chroot into
 #                  (debootstrap, as root; 1 minute, 0.8 GB)

@@ -51,6 +51,7 @@ static _Atomic uint64_t nr_blocks;  /* that were begun */
 
 /* On a page of its own, which madvise can name. */
 struct file_shared file_shared __attribute__((aligned(65536)));
+_Atomic uint8_t file_owners[FILE_OWNER_LINES][FILE_OWNER_LINE_PAGES] __attribute__((aligned(64)));
 static char shared_page_rest[65536 - sizeof(struct file_shared)] __attribute__((unused));
 
 /* --- what is said ---------------------------------------------------------------- */
@@ -244,6 +245,7 @@ static void begin(struct writer *w, struct record_block *block, enum record_bloc
     w->at = block->events;
     w->last = block->events + sizeof block->events - (RECORD_MOST_EVENT_BYTES + 8);
     w->nr_events = 0;
+    memset(w->regions, 0, sizeof w->regions);
 }
 
 /* The block after the writer's; false: there is no room. */
@@ -356,6 +358,7 @@ static bool begin_file(const char *path, const char *command)
     if (!file.has_key)
         file.has_key = pthread_key_create(&file.key, end_thread) == 0;
     file.open = true;
+    store_relaxed(&file_shared.untimed, FILE_TIMED_ONE - 1);
     store_relaxed(&file_shared.generation, ++file.generation);
     return true;
 }
@@ -394,8 +397,9 @@ static void begin_writer(struct writer *w)
         memset(w, 0, sizeof *w);
         w->generation = generation;
         w->thread = atomic_fetch_add(&nr_threads, 1);
+        w->owner = (uint8_t)(1 + w->thread % FILE_MOST_OWNERS);
         if (w->thread > 0)
-            store_relaxed(&file_shared.many, true);
+            store_relaxed(&file_shared.untimed, FILE_TIMED_MANY - 1);
     }
     if (file.has_key)
         pthread_setspecific(file.key, w);

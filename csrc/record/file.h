@@ -31,26 +31,52 @@
 
 /* Of each thread. All zero: it has written nothing yet. */
 struct writer {
-    unsigned char *at;          /* where the next event goes */
-    unsigned char *last;        /* an event may begin below this */
-    uint64_t ticks;             /* of the last event */
-    uint64_t address;           /* of the last event */
-    struct record_block *block; /* the current one; NULL: none */
-    struct record_block *first; /* of the region that block is in */
-    struct record_block *end;   /* of that region */
-    uint32_t generation;        /* of the file that block is in; 0: none */
-    uint32_t nr_events;         /* in block */
-    uint32_t thread;            /* this thread's number in the file */
-    uint32_t number;            /* of the next block */
+    unsigned char *at;                /* where the next event goes */
+    unsigned char *last;              /* an event may begin below this */
+    uint64_t ticks;                   /* of the last event */
+    uint64_t address;                 /* of the last long event */
+    uint64_t regions[RECORD_REGIONS]; /* of the block's long events, by record_region_index: their
+                                         numbers, and 1 */
+    struct record_block *block;       /* the current one; NULL: none */
+    struct record_block *first;       /* of the region that block is in */
+    struct record_block *end;         /* of that region */
+    uint32_t generation;              /* of the file that block is in; 0: none */
+    uint32_t nr_events;               /* in block */
+    uint32_t thread;                  /* this thread's number in the file */
+    uint32_t number;                  /* of the next block */
+    uint8_t owner;                    /* this thread's in file_owners */
 };
+
+/* To read the clock takes longer than to write an event, so that it is read for one event in so
+ * many, and those after it have the same time. Powers of two. */
+#define FILE_TIMED_ONE 32u /* as long as one thread has events */
+#define FILE_TIMED_MANY 16u
+
+/* Where the order between threads matters, an event has a time of its own all the same: file_owners
+ * has, for each page of memory, the thread that had the last event there, and the next event of
+ * another thread is timed. So of two threads' events at one address the later one has a later time,
+ * or comes after one of its thread that has. Pages that share an entry only cost time. */
+#define FILE_OWNER_LINES 1024u /* each of 64 pages side by side; powers of two */
+#define FILE_OWNER_LINE_PAGES 64u
+#define FILE_MOST_OWNERS 255u /* threads are told apart up to so many */
 
 /* On a page that a forked child finds all zero. */
 struct file_shared {
     _Atomic uint32_t generation; /* of the process's file; 0: none is open */
-    _Atomic bool many;           /* more than one thread has written to it */
+    _Atomic uint32_t untimed; /* by this mask of a writer's nr_events, all but zero has no time */
 };
 
 extern struct file_shared file_shared __attribute__((visibility("hidden")));
+extern _Atomic uint8_t file_owners[FILE_OWNER_LINES][FILE_OWNER_LINE_PAGES]
+    __attribute__((visibility("hidden")));
+
+static always_inline _Atomic uint8_t *file_owner(const void *p)
+{
+    uint64_t page = (uintptr_t)p >> 12, line = page / FILE_OWNER_LINE_PAGES;
+
+    return &file_owners[(line * 0x9e3779b97f4a7c15u >> 32) % FILE_OWNER_LINES]
+                       [page % FILE_OWNER_LINE_PAGES];
+}
 
 /* The writer's block, if it has one, is of the file that is open. */
 static always_inline bool file_is_current(const struct writer *w)

@@ -11,25 +11,30 @@
  * that is zero. When it is full, or its thread ends, it is sealed: `used` and `sum` are set. A
  * process that is killed leaves one open block for each thread, with all its events up to then.
  *
- * An event is long or short. A long one is a tag of 16 bits, and up to three numbers without their
- * leading zero bytes:
+ * An event is short or long. Nearly all are short: a number of 6 bytes, or 8 with a time, which is
+ * stored at once, least byte first:
  *   bits 0-2    what happened, enum record_event
- *   bits 3-5    bytes of the time, less 1: ticks since the event before it, or since block.ticks
- *   bits 6-8    bytes of the address, less 1: zigzag of its difference from the event's before it
- *   bits 9-11   bytes of the size, less 1; no size follows RECORD_FREE and RECORD_RESIZE
- *   bit 12      the time is that of the event before, and no bytes of it follow; bits 3-5 are zero
- *   bit 13      the block is one of an arena (profile/recorded.h), and not of malloc
- *   bits 14-15  zero
- * and then time, address, size, least byte first. Zigzag of n is 2n, or -2n - 1 if n is negative.
- * The tag is written last, so that an event which a kill has cut off is not there.
- * A short one is a number of 5 bytes, or 7 with a time, which is stored at once:
+ *   bit 3       one
+ *   bit 4       there are bits 48-63
+ *   bits 5-17   the size; zero for RECORD_FREE and RECORD_RESIZE
+ *   bits 18-21  record_region_index of the address: its region is that of the block's newest long
+ *               event that has the same index
+ *   bits 22-47  the address within its region, divided by 8
+ *   bits 48-63  ticks since the event before it, or since block.ticks; else the time is that of the
+ *               event before
+ * A long one is a tag of 16 bits, and up to three numbers without their leading zero bytes: time,
+ * address, size.
  *   bits 0-2    what happened
- *   bits 3-13   the size; zero for RECORD_FREE and RECORD_RESIZE
- *   bit 14      there are bits 40-55
- *   bit 15      one
- *   bits 16-39  the address's difference from the event's before it, divided by 8, plus 2**23
- *   bits 40-55  ticks since the event before it; else the time is that of the event before
- * Nearly all events are short: the long form is for larger numbers.
+ *   bit 3       zero
+ *   bit 4       the time is that of the event before, and no bytes of it follow; bits 6-8 are zero
+ *   bit 5       the block is one of an arena (profile/recorded.h), and not of malloc
+ *   bits 6-8    bytes of the time, less 1: ticks as above
+ *   bits 9-11   bytes of the address, less 1: zigzag of its difference from that of the long event
+ *               before it, or from block.address
+ *   bits 12-14  bytes of the size, less 1; no size follows RECORD_FREE and RECORD_RESIZE
+ *   bit 15      zero
+ * Zigzag of n is 2n, or -2n - 1 if n is negative. The tag is written last, so that an event which a
+ * kill has cut off is not there.
  *
  * What it is not: a way between machines of the other byte order; there are none of those here.
  */
@@ -42,22 +47,30 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Bits 13 and 15 of tags are zero in version 2, bit 12 too in version 1. */
+/* In version 2 there are no short events, and in version 1 no RECORD_SAME_TIME either. Both have
+ * tags as record_tag_of_old takes them. */
 #define RECORD_VERSION 3u
 #define RECORD_BLOCK_BYTES 4096u
 #define RECORD_MAGIC "pyslabRC"
 #define RECORD_COMMAND_BYTES 512u
 #define RECORD_MOST_EVENT_BYTES 26u
-#define RECORD_SAME_TIME (1u << 12) /* in a tag */
-#define RECORD_ARENA (1u << 13)
-#define RECORD_TIMED (1u << 14) /* of short ones */
-#define RECORD_SHORT (1u << 15)
-#define RECORD_SHORT_BYTES 5u /* without a time */
-#define RECORD_SHORT_TIME_AT 40u
-#define RECORD_SHORT_TIME_BYTES 2u
-#define RECORD_SHORT_SIZE_BITS 11u
-#define RECORD_SHORT_PLACE_BITS 24u
-#define RECORD_SHORT_PLACE_SHIFT 3u /* addresses are multiples of 8 */
+#define RECORD_SHORT (1u << 3) /* in a tag, or in a short event */
+#define RECORD_TIMED (1u << 4) /* of short ones */
+#define RECORD_SAME_TIME (1u << 4)
+#define RECORD_ARENA (1u << 5)
+#define RECORD_NR_TIME_AT 6u /* in a tag */
+#define RECORD_NR_ADDRESS_AT 9u
+#define RECORD_NR_SIZE_AT 12u
+#define RECORD_SHORT_BYTES 6u /* without a time */
+#define RECORD_SHORT_SIZE_AT 5u
+#define RECORD_SHORT_SIZE_BITS 13u
+#define RECORD_SHORT_REGION_AT 18u
+#define RECORD_SHORT_PLACE_AT 22u
+#define RECORD_SHORT_TIME_AT 48u
+#define RECORD_SHORT_TIME_BITS 16u
+#define RECORD_PLACE_SHIFT 3u   /* addresses are multiples of 8 */
+#define RECORD_REGION_SHIFT 29u /* regions are of 512 MiB */
+#define RECORD_REGIONS 16u      /* a power of two */
 
 enum record_event {
     RECORD_MALLOC = 1,
@@ -169,19 +182,21 @@ static inline uint64_t record_block_sum(const struct record_block *block, uint32
                        : record_sum_in_lanes(block->events, block->used, sum);
 }
 
-/* What a short event has of an address's difference; it does not fit unless it has no more than
- * RECORD_SHORT_PLACE_BITS. */
-static always_inline uint64_t record_short_place(uint64_t difference)
+/* Regions side by side have different ones; and so have, on Linux, what brk and what mmap handed
+ * out. */
+static always_inline unsigned record_region_index(uint64_t address)
 {
-    uint64_t place = difference +
-                     (UINT64_C(1) << (RECORD_SHORT_PLACE_BITS - 1 + RECORD_SHORT_PLACE_SHIFT));
-
-    return place >> RECORD_SHORT_PLACE_SHIFT | place << (64 - RECORD_SHORT_PLACE_SHIFT);
+    return (unsigned)(address >> RECORD_REGION_SHIFT & (RECORD_REGIONS / 2 - 1)) |
+           (unsigned)(address >> 45 & 1) * (RECORD_REGIONS / 2);
 }
 
-static always_inline uint64_t record_short_difference(uint64_t place)
+/* A tag of version 3 for one of versions 1 and 2. Those had the event in bits 0-2, bytes of time,
+ * of address and of size in bits 3-11, RECORD_SAME_TIME in bit 12, and zeros above, which would
+ * be in bit 15. */
+static inline unsigned record_tag_of_old(unsigned tag)
 {
-    return (place - (UINT64_C(1) << (RECORD_SHORT_PLACE_BITS - 1))) << RECORD_SHORT_PLACE_SHIFT;
+    return (tag & 7) | (tag >> 12 & 1) * RECORD_SAME_TIME | (tag >> 3 & 0x1ff) << 6 |
+           (unsigned)(tag >> 13 != 0) << 15;
 }
 
 static always_inline uint64_t record_zigzag(uint64_t difference)

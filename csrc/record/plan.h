@@ -3,14 +3,15 @@
  *
  * What it is: made before anything is measured. A block is known by a slot, an index into the table
  * of live blocks. A thread reuses the slots that it emptied itself, so that a slot is never filled
- * by one thread while another has yet to empty it.
+ * by one thread while another has yet to empty it. Before it empties one that another thread has
+ * filled, it waits until that thread has done so: till then another block may be in the slot.
  * Threads of a replay do not stop to compute, so that one could run far ahead of another, and hold
  * far more memory than it ever did. So the row of all operations is divided into epochs of
  * PLAN_EPOCH_OPS, and no thread begins one before all have reached the one before it.
  *
  * Data structure: a row of operations for each thread, and what was counted on the way.
- * Invariant: each slot is filled and emptied in turn; an operation whose slot another thread filled
- * is marked, and waits for it.
+ * Invariant: each slot is filled and emptied in turn, and nothing waits for an operation that comes
+ * after it in the row of all.
  * Lock: none.
  */
 #ifndef RECORD_PLAN_H
@@ -28,15 +29,16 @@ enum plan_kind {
     PLAN_REALLOC,
     PLAN_FREE,
     PLAN_EPOCH, /* size is its number: wait until all threads have reached the one before it */
+    PLAN_WAIT,  /* until the thread `from` has done its operation with the index `size` */
 };
 
 struct plan_op {
-    uint64_t size : 48;      /* more counts as the most there is: no allocator has it */
-    uint64_t align : 6;      /* log2, of PLAN_MEMALIGN */
-    uint64_t kind : 4;       /* enum plan_kind */
-    uint64_t is_foreign : 1; /* the slot that it empties was filled by another thread */
-    uint32_t slot;           /* that it fills; of PLAN_FREE, that it empties */
-    uint32_t from;           /* that PLAN_REALLOC empties */
+    uint64_t size : 48; /* more counts as the most there is: no allocator has it. Of PLAN_FREE: of
+                           the block */
+    uint64_t align : 6; /* log2, of PLAN_MEMALIGN */
+    uint64_t kind : 4;  /* enum plan_kind */
+    uint32_t slot;      /* that it fills; of PLAN_FREE, that it empties */
+    uint32_t from;      /* that PLAN_REALLOC empties */
 };
 
 struct plan_thread {

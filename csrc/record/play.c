@@ -23,10 +23,17 @@
 static char refused[FIRST_BYTES];
 #define REFUSED ((void *)refused)
 
+/* On a cache line of its own. */
+struct progress {
+    _Atomic(const struct plan_op *) next; /* the operations before it are done */
+    char rest[64 - sizeof(void *)];
+};
+
 struct player {
     const struct plan *plan;
     _Atomic(void *) *slots;
     _Atomic uint64_t *reached;    /* for each thread, the epoch of its next operation */
+    struct progress *progress;    /* for each thread */
     _Atomic uint64_t all_reached; /* an epoch that every thread has reached, maybe not the newest */
     _Atomic uint64_t nr_refused;
     enum play_touch touch;
@@ -106,31 +113,18 @@ static slow_path void *refuse(void)
     return REFUSED;
 }
 
-/* What a slot holds; waits until another thread has filled it. Reached epochs see to it that this
- * one will. */
-static always_inline void *filled(uint32_t slot, bool is_foreign)
-{
-    void *p = load_relaxed(&player.slots[slot]);
-
-    if (is_foreign)
-        for (unsigned i = 0; (p = load_acquire(&player.slots[slot])) == NULL; i++)
-            if (i > SPINS)
-                sched_yield();
-    return p;
-}
-
 static always_inline void fill(uint32_t slot, void *p, size_t size)
 {
     if (unlikely(p == NULL))
         p = refuse();
     else
         touch(p, size);
-    store_release(&player.slots[slot], p);
+    store_relaxed(&player.slots[slot], p);
 }
 
 static void resize(const struct plan_op *op)
 {
-    void *old = filled(op->from, op->is_foreign), *p;
+    void *old = load_relaxed(&player.slots[op->from]), *p;
 
     store_relaxed(&player.slots[op->from], NULL);
     if (old == REFUSED)
@@ -144,7 +138,7 @@ static void resize(const struct plan_op *op)
     } else if (player.touch != PLAY_TOUCH_NONE && op->size != 0) {
         touch_more(p, op->size < FIRST_BYTES ? 0 : FIRST_BYTES, op->size);
     }
-    store_release(&player.slots[op->slot], p);
+    store_relaxed(&player.slots[op->slot], p);
 }
 
 /* True: every thread has reached the epoch. */
@@ -170,9 +164,19 @@ static void wait_for_epoch(uint64_t epoch)
             sched_yield();
 }
 
+/* What the other thread did is seen then. */
+static void wait_for_op(const struct plan_op *wait)
+{
+    const struct plan_op *op = player.plan->threads[wait->from].ops + wait->size;
+
+    for (unsigned i = 0; load_acquire(&player.progress[wait->from].next) <= op; i++)
+        if (i > SPINS)
+            sched_yield();
+}
+
 static void give_back(const struct plan_op *op)
 {
-    void *p = filled(op->slot, op->is_foreign);
+    void *p = load_relaxed(&player.slots[op->slot]);
 
     store_relaxed(&player.slots[op->slot], NULL);
     if (likely(p != REFUSED))
@@ -181,9 +185,12 @@ static void give_back(const struct plan_op *op)
 
 static void play_thread(uint32_t thread)
 {
+    struct progress *progress = &player.progress[thread];
+
     for (const struct plan_op *op = player.plan->threads[thread].ops;; op++) {
         size_t size = op->size;
 
+        store_release(&progress->next, op);
         switch ((enum plan_kind)op->kind) {
         case PLAN_MALLOC:
             fill(op->slot, player.malloc(size), size);
@@ -203,6 +210,9 @@ static void play_thread(uint32_t thread)
         case PLAN_EPOCH:
             store_release(&player.reached[thread], size);
             wait_for_epoch(size);
+            break;
+        case PLAN_WAIT:
+            wait_for_op(op);
             break;
         case PLAN_END:
             store_release(&player.reached[thread], UINT64_MAX);
@@ -337,6 +347,8 @@ static void prepare(const struct plan *plan, enum play_on on, enum play_touch ho
     player.reached = room_take(plan->nr_threads * sizeof *player.reached);
     for (uint32_t i = 0; i < plan->nr_threads; i++)
         store_relaxed(&player.reached[i], plan->threads[i].first_epoch);
+    player.progress = room_take(plan->nr_threads * sizeof *player.progress);
+    memset((void *)player.progress, 0, plan->nr_threads * sizeof *player.progress);
     memset(nothing, 0, sizeof nothing);
     free(malloc(1)); /* what an allocator takes for itself is not the program's */
 }
@@ -362,4 +374,5 @@ void play(const struct plan *plan, enum play_on on, enum play_touch how, struct 
     result->nr_refused = atomic_load(&player.nr_refused);
     room_drop((void *)player.slots, plan->nr_slots * sizeof *player.slots);
     room_drop((void *)player.reached, plan->nr_threads * sizeof *player.reached);
+    room_drop(player.progress, plan->nr_threads * sizeof *player.progress);
 }

@@ -9,7 +9,7 @@
  * What it is not: an imitation of what the program computes, or of when it waits.
  *
  * Data structure: the table of slots, a pointer for each live block.
- * Lock: none. A slot is handed from thread to thread by the pointer in it.
+ * Lock: none. A slot is handed from thread to thread by the progress of the one that filled it.
  */
 #ifndef RECORD_PLAY_H
 #define RECORD_PLAY_H

@@ -23,50 +23,63 @@ static bool has_size(unsigned event)
     return event != RECORD_FREE && event != RECORD_RESIZE;
 }
 
-/* An event of a cursor: what is its own comes from the caller. */
-static void give(struct read_cursor *c, unsigned event, uint64_t size, bool of_arena)
+/* An event of a cursor: what is its own comes from the caller. The first of a block is timed by the
+ * block's head. */
+static void give(struct read_cursor *c, unsigned tag, uint64_t address, uint64_t size, bool timed)
 {
     c->next = (struct read_event){.ticks = c->ticks,
-                                  .address = c->address,
-                                  .event = event,
+                                  .address = address,
+                                  .event = tag & 7,
                                   .thread = c->next.thread,
                                   .size = size,
-                                  .of_arena = of_arena};
-    if (event == RECORD_MEMALIGN) {
+                                  .timed = timed || c->at == 0,
+                                  .of_arena = (tag & (RECORD_SHORT | RECORD_ARENA)) ==
+                                              RECORD_ARENA};
+    if (c->next.event == RECORD_MEMALIGN) {
         c->next.align = (uint32_t)(size & 63);
         c->next.size >>= 6;
     }
 }
 
-/* The short event that begins with a tag. at: behind that. */
-static bool decode_short(struct read_cursor *c, unsigned tag, const unsigned char *at, size_t limit)
+/* The short event at a place. */
+static bool decode_short(struct read_cursor *c, const unsigned char *at, size_t limit)
 {
-    unsigned event = tag & 7, size = tag >> 3 & ((1u << RECORD_SHORT_SIZE_BITS) - 1);
-    unsigned nr_time = (tag & RECORD_TIMED) != 0 ? RECORD_SHORT_TIME_BYTES : 0;
+    uint64_t word = take_number(&at, RECORD_SHORT_BYTES), region, place;
+    uint64_t size = word >> RECORD_SHORT_SIZE_AT & ((1u << RECORD_SHORT_SIZE_BITS) - 1);
+    unsigned event = word & 7;
+    unsigned nr_time = (word & RECORD_TIMED) != 0 ? RECORD_SHORT_TIME_BITS / 8 : 0;
 
-    if (event == 0 || (size != 0 && !has_size(event)) ||
+    region = c->regions[word >> RECORD_SHORT_REGION_AT & (RECORD_REGIONS - 1)];
+    place = word >> RECORD_SHORT_PLACE_AT;
+    if (event == 0 || region == 0 || (size != 0 && !has_size(event)) ||
         c->at + RECORD_SHORT_BYTES + nr_time > limit)
         return false;
-    c->address += record_short_difference(take_number(&at, RECORD_SHORT_PLACE_BITS / 8));
     c->ticks += take_number(&at, nr_time);
+    give(c, word & (7 | RECORD_SHORT),
+         ((region - 1) << RECORD_REGION_SHIFT) + (place << RECORD_PLACE_SHIFT), size, nr_time != 0);
     c->at += RECORD_SHORT_BYTES + nr_time;
-    give(c, event, size, false);
     return true;
 }
 
+/* The long event that begins with a tag. at: behind that. */
 static bool decode_long(struct read_cursor *c, unsigned tag, const unsigned char *at, size_t limit)
 {
     unsigned event = tag & 7;
     bool same_time = (tag & RECORD_SAME_TIME) != 0;
-    unsigned nr_time = same_time ? 0 : (tag >> 3 & 7) + 1, nr_address = (tag >> 6 & 7) + 1;
-    unsigned nr_size = has_size(event) ? (tag >> 9 & 7) + 1 : 0;
+    unsigned nr_time = tag >> RECORD_NR_TIME_AT & 7, nr_size = tag >> RECORD_NR_SIZE_AT & 7;
+    unsigned nr_address = (tag >> RECORD_NR_ADDRESS_AT & 7) + 1;
 
-    if (event == 0 || tag >> 14 != 0 || (nr_size == 0 && (tag >> 9 & 7) != 0) ||
-        (same_time && (tag >> 3 & 7) != 0) || c->at + 2 + nr_time + nr_address + nr_size > limit)
+    if (event == 0 || tag >> 15 != 0 || (!has_size(event) && nr_size != 0) ||
+        (same_time && nr_time != 0))
+        return false;
+    nr_time += !same_time;
+    nr_size += has_size(event);
+    if (c->at + 2 + nr_time + nr_address + nr_size > limit)
         return false;
     c->ticks += take_number(&at, nr_time);
     c->address += record_unzigzag(take_number(&at, nr_address));
-    give(c, event, take_number(&at, nr_size), (tag & RECORD_ARENA) != 0);
+    c->regions[record_region_index(c->address)] = (c->address >> RECORD_REGION_SHIFT) + 1;
+    give(c, tag, c->address, take_number(&at, nr_size), !same_time);
     c->at += 2 + nr_time + nr_address + nr_size;
     return true;
 }
@@ -81,8 +94,11 @@ static bool decode(struct read_cursor *c, const struct record_block *block, size
     if (c->at + 2 > limit)
         return false;
     tag = (unsigned)take_number(&at, 2);
-    return (tag & RECORD_SHORT) != 0 ? decode_short(c, tag, at, limit)
-                                     : decode_long(c, tag, at, limit);
+    if (c->version < 3)
+        return decode_long(c, record_tag_of_old(tag), at, limit);
+    if ((tag & RECORD_SHORT) == 0)
+        return decode_long(c, tag, at, limit);
+    return c->at + RECORD_SHORT_BYTES <= limit && decode_short(c, at - 2, limit);
 }
 
 static void enter_block(struct read_cursor *c)
@@ -90,6 +106,7 @@ static void enter_block(struct read_cursor *c)
     c->at = 0;
     c->address = (*c->block)->address;
     c->ticks = (*c->block)->ticks;
+    memset(c->regions, 0, sizeof c->regions);
 }
 
 static size_t limit_of(const struct record_block *block)
@@ -110,9 +127,9 @@ static bool advance(struct read_cursor *c)
 }
 
 /* Events of a block; *ends: where they end. */
-static uint64_t count_events(const struct record_block *block, size_t *ends)
+static uint64_t count_events(const struct record_block *block, uint32_t version, size_t *ends)
 {
-    struct read_cursor c = {.at = 0};
+    struct read_cursor c = {.version = version, .address = block->address};
     uint64_t nr = 0;
 
     while (decode(&c, block, limit_of(block)))
@@ -151,7 +168,7 @@ static bool is_whole(const struct record_block *block, uint32_t version)
         return false;
     if (block->kind == RECORD_BLOCK_END)
         return block->used == sizeof(struct record_end) && ends_in_zeros(block, ends);
-    if (count_events(block, &ends) != block->nr_events && !is_open)
+    if (count_events(block, version, &ends) != block->nr_events && !is_open)
         return false;
     return (is_open || ends == block->used) && ends_in_zeros(block, ends);
 }
@@ -262,7 +279,7 @@ static void take_blocks(struct recording *r)
             r->faults.has_end = true;
             continue;
         }
-        nr = count_events(block, &ends);
+        nr = count_events(block, r->head->version, &ends);
         r->nr_events += nr;
         if (block->used == 0) {
             r->faults.nr_open += nr != 0;
@@ -299,6 +316,21 @@ static void heap_sink(struct recording *r, size_t at)
     }
 }
 
+static void heap_add(struct recording *r, struct read_cursor *added)
+{
+    uint32_t at = r->nr_heap++;
+
+    for (; at > 0 && earlier(added, r->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        r->heap[at] = r->heap[(at - 1) / 2];
+    r->heap[at] = added;
+}
+
+static void heap_remove_first(struct recording *r)
+{
+    r->heap[0] = r->heap[--r->nr_heap];
+    heap_sink(r, 0);
+}
+
 static void make_cursors(struct recording *r)
 {
     uint32_t nr = 0;
@@ -313,15 +345,14 @@ static void make_cursors(struct recording *r)
 
         c->block = &r->blocks[i];
         c->next.thread = (uint32_t)thread;
+        c->version = r->head->version;
         while (i < r->nr_blocks && r->blocks[i]->thread == (*c->block)->thread)
             i++;
         c->end = &r->blocks[i];
         enter_block(c);
         if (advance(c))
-            r->heap[r->nr_heap++] = c;
+            heap_add(r, c);
     }
-    for (size_t i = r->nr_heap / 2; i-- > 0;)
-        heap_sink(r, i);
 }
 
 /* --- what read.h declares ------------------------------------------------------------- */
@@ -355,18 +386,37 @@ const char *recording_open(struct recording *r, const void *data, size_t bytes)
     return NULL;
 }
 
-bool recording_next(struct recording *r, struct read_event *event)
+const struct read_event *recording_head(const struct recording *r)
 {
-    struct read_cursor *c;
+    return r->nr_heap > 0 ? &r->heap[0]->next : NULL;
+}
 
-    if (r->nr_heap == 0)
-        return false;
-    c = r->heap[0];
-    *event = c->next;
-    if (!advance(c))
-        r->heap[0] = r->heap[--r->nr_heap];
-    heap_sink(r, 0);
-    return true;
+void recording_take(struct recording *r)
+{
+    if (advance(r->heap[0]))
+        heap_sink(r, 0);
+    else
+        heap_remove_first(r);
+}
+
+void recording_hold(struct recording *r)
+{
+    heap_remove_first(r);
+}
+
+void recording_release(struct recording *r, uint32_t thread)
+{
+    heap_add(r, &r->cursors[thread]);
+}
+
+uint64_t recording_latest(const struct recording *r, uint32_t thread)
+{
+    struct read_cursor c = r->cursors[thread];
+
+    while (!c.next.timed)
+        if (!advance(&c))
+            return UINT64_MAX;
+    return c.next.ticks;
 }
 
 void recording_close(struct recording *r)

@@ -7,7 +7,7 @@
  * What it is not: a judgement of what is missing; whoever reports tells struct read_faults.
  *
  * Data structure: the blocks that count, sorted by thread and number; a cursor for each thread, and
- * a heap of cursors by the time of their next event.
+ * a heap of cursors by the time of their next event. A thread that is held is not in the heap.
  * Lock: none.
  */
 #ifndef RECORD_READ_H
@@ -28,12 +28,14 @@ struct read_faults {
 };
 
 struct read_event {
-    uint64_t ticks;
+    uint64_t ticks; /* when it happened; not timed: then or later, and no later than the next event
+                       of its thread that is */
     uint64_t address;
     uint64_t size;   /* as the program asked; 0 for RECORD_FREE and RECORD_RESIZE */
     uint32_t event;  /* enum record_event */
     uint32_t align;  /* log2; of RECORD_MEMALIGN, 0 otherwise */
     uint32_t thread; /* from 0, without gaps, in the order of the file's numbers */
+    bool timed;      /* the recorder read the clock for it */
     bool of_arena;   /* the block is one of an arena, and not of malloc */
 };
 
@@ -41,8 +43,10 @@ struct read_cursor {
     const struct record_block *const *block; /* the current one */
     const struct record_block *const *end;   /* of the thread's */
     size_t at;                               /* offset of the next event in block */
-    uint64_t address;                        /* of the event before */
+    uint64_t address;                        /* of the long event before */
     uint64_t ticks;                          /* of the event before */
+    uint64_t regions[RECORD_REGIONS];        /* of the block's long events: as in struct writer */
+    uint32_t version;                        /* of the file */
     struct read_event next;
 };
 
@@ -56,7 +60,8 @@ struct recording {
     uint64_t begin_ns, end_ns;
     const struct record_block **blocks;
     struct read_cursor *cursors; /* one for each thread */
-    struct read_cursor **heap;   /* nr_heap of them; the one with the earliest event first */
+    struct read_cursor **heap;   /* those that have events and are not held; the one with the
+                                    earliest event first */
     uint32_t nr_heap;
     size_t nr_blocks; /* in blocks[] */
     size_t room;      /* of blocks[], before any was left out */
@@ -65,8 +70,19 @@ struct recording {
 /* data stays the caller's, aligned to 8 bytes, and as it is, until recording_close. Returns NULL,
  * or what is wrong; there is nothing to close then. */
 const char *recording_open(struct recording *r, const void *data, size_t bytes);
-/* False: there are no more. */
-bool recording_next(struct recording *r, struct read_event *event);
+/* The earliest event of the threads that are not held; NULL: none of them has one. It stays until
+ * the next call that is not this one. */
+const struct read_event *recording_head(const struct recording *r);
+/* Goes on behind it.
+ * pre: there is one (unchecked: callers have looked at it) */
+void recording_take(struct recording *r);
+/* Sets the head's thread aside: its events do not come until it is released.
+ * pre: there is one (unchecked: callers have looked at it) */
+void recording_hold(struct recording *r);
+/* pre: the thread is held (unchecked: the caller did it) */
+void recording_release(struct recording *r, uint32_t thread);
+/* The time that a held thread's next event is not later than; UINT64_MAX: the file does not say. */
+uint64_t recording_latest(const struct recording *r, uint32_t thread);
 void recording_close(struct recording *r);
 
 #endif

@@ -6,8 +6,8 @@
  * What it is not: the file (file.h), or a reader of it (read.h).
  *
  * Order between threads: a free is timed before the block goes back, an allocation after it was
- * handed out. So of two blocks at one address the first one's free is before the second's
- * allocation, by a clock that all processors share.
+ * handed out, by a clock that all processors share. Events have a time where the order
+ * matters (file.h); the others happened between two times of their thread.
  *
  * Data structure: struct writer, one for each thread.
  * Invariant: the bytes from writer.at to the block's end are zero.
@@ -24,13 +24,14 @@
 
 static __thread struct writer writer __attribute__((tls_model("initial-exec")));
 
-static slow_path bool next_block(uint64_t ticks)
+/* Its first event has the time of now. */
+static slow_path bool next_block(void)
 {
     int saved = errno;
     bool ready;
 
     interpose_enter();
-    ready = file_next_block(&writer, ticks);
+    ready = file_next_block(&writer, file_ticks());
     interpose_leave();
     errno = saved;
     return ready;
@@ -49,19 +50,22 @@ static always_inline unsigned char *put(unsigned char *at, uint64_t n)
     return at + bytes_of(n);
 }
 
-/* To read the clock takes longer than to write an event. As long as there is one thread, so that
- * times order nothing, it is read for one event in TIMED_EVERY, and those after it have the same
- * time. What another thread frees it has had from this one, or writes itself: this one sees `many`
- * by then. */
-#define TIMED_EVERY 32u
+static uint64_t now_for(_Atomic uint8_t *owner)
+{
+    store_relaxed(owner, writer.owner);
+    return file_ticks();
+}
 
-static always_inline uint64_t now(void)
+/* The time of an event of a block. */
+static always_inline uint64_t now(const void *p)
 {
     const struct writer *w = &writer;
+    _Atomic uint8_t *owner = file_owner(p);
 
-    return likely(!load_relaxed(&file_shared.many)) && w->nr_events % TIMED_EVERY != 0
+    return likely((w->nr_events & load_relaxed(&file_shared.untimed)) != 0 &&
+                  load_relaxed(owner) == w->owner)
                ? w->ticks
-               : file_ticks();
+               : now_for(owner);
 }
 
 static always_inline bool has_room(void)
@@ -75,26 +79,23 @@ static always_inline bool put_short(enum record_event event, uint64_t ticks, con
                                     uint64_t size)
 {
     struct writer *w = &writer;
+    uint64_t address = (uintptr_t)p, region = address >> RECORD_REGION_SHIFT;
     uint64_t time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
-    uint64_t place = record_short_place((uintptr_t)p - w->address);
-    uint64_t word = (unsigned)event | size << 3 | RECORD_SHORT | place << 16;
-    unsigned bytes = RECORD_SHORT_BYTES;
+    unsigned index = record_region_index(address), bytes = RECORD_SHORT_BYTES;
+    uint64_t place = (address - (region << RECORD_REGION_SHIFT)) >> RECORD_PLACE_SHIFT;
+    uint64_t word = (unsigned)event | RECORD_SHORT | size << RECORD_SHORT_SIZE_AT |
+                    (uint64_t)index << RECORD_SHORT_REGION_AT | place << RECORD_SHORT_PLACE_AT;
 
-    /* Each shifted so that it is too large where place would be: no block is so large that its size
-     * loses bits by that. */
-    if (unlikely((place | size << (RECORD_SHORT_PLACE_BITS - RECORD_SHORT_SIZE_BITS) |
-                  time << (RECORD_SHORT_PLACE_BITS - 8 * RECORD_SHORT_TIME_BYTES)) >>
-                     RECORD_SHORT_PLACE_BITS !=
-                 0))
+    if (unlikely((w->regions[index] ^ (region + 1)) | size >> RECORD_SHORT_SIZE_BITS |
+                 time >> RECORD_SHORT_TIME_BITS | (address & ((1u << RECORD_PLACE_SHIFT) - 1))))
         return false;
     if (time != 0) {
         word |= RECORD_TIMED | time << RECORD_SHORT_TIME_AT;
-        bytes += RECORD_SHORT_TIME_BYTES;
+        bytes += RECORD_SHORT_TIME_BITS / 8;
         w->ticks = ticks;
     }
     memcpy(w->at, &word, sizeof word); /* what lies behind the event stays zero */
     w->at += bytes;
-    w->address = (uintptr_t)p;
     w->nr_events++;
     return true;
 }
@@ -108,20 +109,21 @@ static void put_long(unsigned tag, uint64_t ticks, const void *p, uint64_t size,
     uint64_t time = likely(ticks > w->ticks) ? ticks - w->ticks : 0;
     uint64_t address = record_zigzag((uintptr_t)p - w->address);
 
-    tag |= (bytes_of(address) - 1) << 6;
+    tag |= (bytes_of(address) - 1) << RECORD_NR_ADDRESS_AT;
     w->address = (uintptr_t)p;
+    w->regions[record_region_index(w->address)] = (w->address >> RECORD_REGION_SHIFT) + 1;
     at = tag_at + sizeof(uint16_t);
     if (time == 0) {
         tag |= RECORD_SAME_TIME;
     } else {
         w->ticks += time;
         at = put(at, time);
-        tag |= (bytes_of(time) - 1) << 3;
+        tag |= (bytes_of(time) - 1) << RECORD_NR_TIME_AT;
     }
     at = put(at, address);
     if (has_size) {
         at = put(at, size);
-        tag |= (bytes_of(size) - 1) << 9;
+        tag |= (bytes_of(size) - 1) << RECORD_NR_SIZE_AT;
     }
     w->at = at;
     w->nr_events++;
@@ -132,7 +134,7 @@ static void put_long(unsigned tag, uint64_t ticks, const void *p, uint64_t size,
 static slow_path void write_long(unsigned tag, uint64_t ticks, const void *p, uint64_t size,
                                  bool has_size)
 {
-    if (has_room() || next_block(ticks))
+    if (has_room() || next_block())
         put_long(tag, ticks, p, size, has_size);
 }
 
@@ -155,7 +157,7 @@ static always_inline bool hook_wanted(void)
 /* Not inlined: so the call of the malloc beneath saves no registers but for the size. */
 static __attribute__((noinline)) void *note(enum record_event event, void *p, uint64_t size)
 {
-    write_event(event, now(), p, size, true);
+    write_event(event, now(p), p, size, true);
     return p;
 }
 
@@ -168,20 +170,19 @@ static always_inline void *hook_allocated(enum interpose_call call, void *p, siz
 
 static __attribute__((noinline)) void hook_freeing(void *p)
 {
-    write_event(RECORD_FREE, now(), p, 0, false);
+    write_event(RECORD_FREE, now(p), p, 0, false);
 }
 
 static always_inline uint64_t hook_resizing(void *p)
 {
-    (void)p;
-    return now();
+    return now(p);
 }
 
 static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_t size)
 {
     if (p != NULL) {
         write_event(RECORD_RESIZE, begun, old, 0, false);
-        write_event(RECORD_REALLOC, now(), p, size, true);
+        write_event(RECORD_REALLOC, now(p), p, size, true);
     } else if (size == 0) {
         write_event(RECORD_FREE, begun, old, 0, false);
     }
@@ -194,17 +195,17 @@ static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_
 /* They are few beside malloc's, as a rule, and have no short form. */
 static void arena_allocated(const void *p, size_t size)
 {
-    write_long(RECORD_MALLOC | RECORD_ARENA, now(), p, size, true);
+    write_long(RECORD_MALLOC | RECORD_ARENA, now(p), p, size, true);
 }
 
 static void arena_freeing(const void *p)
 {
-    write_long(RECORD_FREE | RECORD_ARENA, now(), p, 0, false);
+    write_long(RECORD_FREE | RECORD_ARENA, now(p), p, 0, false);
 }
 
 static uint64_t arena_resizing(void)
 {
-    return now();
+    return file_ticks();
 }
 
 static void arena_resized(uint64_t begun, const void *old, const void *p, size_t size)
@@ -212,7 +213,7 @@ static void arena_resized(uint64_t begun, const void *old, const void *p, size_t
     if (old != NULL && (size == 0 || p != NULL))
         write_long((size != 0 ? RECORD_RESIZE : RECORD_FREE) | RECORD_ARENA, begun, old, 0, false);
     if (size != 0 && p != NULL)
-        write_long(RECORD_REALLOC | RECORD_ARENA, now(), p, size, true);
+        write_long(RECORD_REALLOC | RECORD_ARENA, now(p), p, size, true);
 }
 
 EXPORTED extern const struct recorder pyslab_record_arenas;

@@ -33,7 +33,10 @@ from __future__ import annotations
 
 from os import environ as _environ
 
-from pyslab import _interpreter  # noqa: F401  # first: it refuses a subinterpreter
+from pyslab import (
+    _interpreter,  # noqa: F401  # first: it refuses a subinterpreter
+    _structs,  # noqa: F401  # before threads use them
+)
 from pyslab._arena.arena import Arena
 from pyslab._arena.handles import default_arena
 from pyslab._core import (

@@ -8,7 +8,6 @@
 
 #include <alloca.h>
 #include <dlfcn.h>
-#include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -17,7 +16,10 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
+/* Elsewhere nothing is walked: other processors, and C libraries that cannot be asked for the module
+ * of an address, as musl. */
+#if defined(__x86_64__) && defined(__GLIBC__)
+#include <execinfo.h>
 #define MOST 60
 
 static _Thread_local unsigned nr_walked; /* stacks that os_unwind could walk */

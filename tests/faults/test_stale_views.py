@@ -36,15 +36,10 @@ def test_trick_with_windows(name: str) -> None:
     assert_alive(run_child(code, "-W", "error"))
 
 
-# These look at what the garbage collector has done, or at a list of their module.
-OF_ONE_THREAD = {"finalizers_that_map", "reference_cycles", "finalizer_resurrects"}
-
-
-@pytest.mark.parametrize("name", sorted(set(tricks.TRICKS) - OF_ONE_THREAD))
+@pytest.mark.parametrize("name", tricks.of_many_threads())
 def test_trick_in_eight_threads(name: str) -> None:
     """The child plays the trick in eight threads at once and lives; with and without a GIL."""
-    modules = "tricks, tricks_highmem, tricks_objects, tricks_views"
-    code = f"from tests.faults import {modules}\ntricks.run_threads({name!r})"
+    code = f"from tests.faults import {tricks.MODULES}\ntricks.run_threads({name!r})"
     assert_alive(run_child(code, "-W", "ignore"))
 
 

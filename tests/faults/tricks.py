@@ -17,6 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pyslab
 
 TRICKS: dict[str, Callable[[], None]] = {}
+MODULES = "tricks, tricks_highmem, tricks_objects, tricks_views"  # to import, for all of them
+# These look at what the garbage collector has done, or at a list of their module.
+OF_ONE_THREAD = {"finalizers_that_map", "reference_cycles", "finalizer_resurrects"}
 
 
 def trick(function: Callable[[], None]) -> Callable[[], None]:
@@ -30,6 +33,11 @@ def run(name: str) -> None:
     TRICKS[name]()
     gc.collect()
     print("alive")
+
+
+def of_many_threads() -> list[str]:
+    """Return the names of the tricks that several threads can play at once."""
+    return sorted(set(TRICKS) - OF_ONE_THREAD)
 
 
 def run_threads(name: str, nr_threads: int = 8) -> None:

@@ -2,6 +2,7 @@
  *   asks rounds N     N rounds: see round_of_calls
  *   asks kill N       the same, then SIGKILL
  *   asks threads N    two pairs of threads: one allocates N blocks, the other frees them
+ *   asks pass N       two threads pass one block to and fro: each frees it and allocates another
  *   asks fork N       N rounds in the parent, and N in a child
  *   asks close N      closes every descriptor, fills a file of its own with ones, then N rounds
  * A round is 2 allocations of 100 bytes, 1 of 300 bytes zeroed, 1 aligned to 256; a realloc of one
@@ -84,6 +85,40 @@ static void threads(int nr)
         pthread_join(made[i], NULL);
 }
 
+/* One block, and whose turn it is: 0, 1. */
+static struct {
+    void *_Atomic block;
+    _Atomic int turn;
+    int nr;
+} passed;
+
+static void *pass(void *argument)
+{
+    int mine = argument != NULL;
+
+    for (int i = 0; i < passed.nr; i++) {
+        while (passed.turn != mine)
+            sched_yield();
+        free(passed.block);
+        passed.block = malloc(100);
+        passed.turn = !mine;
+    }
+    return NULL;
+}
+
+static void pass_to_and_fro(int nr)
+{
+    pthread_t other;
+
+    passed.nr = nr;
+    passed.block = malloc(100);
+    if (pthread_create(&other, NULL, pass, &passed) != 0)
+        _exit(3);
+    pass(NULL);
+    pthread_join(other, NULL);
+    free(passed.block);
+}
+
 /* --- processes and descriptors ------------------------------------------------ */
 
 static void fork_and_wait(int nr)
@@ -121,6 +156,8 @@ int main(int argc, char **argv)
 
     if (strcmp(what, "threads") == 0)
         threads(nr);
+    else if (strcmp(what, "pass") == 0)
+        pass_to_and_fro(nr);
     else if (strcmp(what, "fork") == 0)
         fork_and_wait(nr);
     else if (strcmp(what, "close") == 0)

@@ -64,6 +64,15 @@ def test_threads(asks: Path, tmp_path: Path) -> None:
     assert found["peak_live_bytes"] < 4 * 64 * 250 + 20_000
 
 
+def test_a_block_that_goes_to_and_fro(asks: Path, tmp_path: Path) -> None:
+    """At one address, by turns: each free is of the other thread's block, and none is lost."""
+    record(tmp_path / "file", asks, "pass", 5000)
+    found = describe(tmp_path / "file")
+    assert 2 == found["threads"]
+    assert 10_000 - 1 <= found["between_threads"] < 10_010
+    assert (0, 0) == (found["unknown_frees"], found["implied_frees"])
+
+
 def test_a_forked_child_has_a_file_of_its_own(asks: Path, tmp_path: Path) -> None:
     """FILE.PID, with what the child did; the parent's file is as it would be without."""
     record(tmp_path / "file", asks, "fork", 1000)

@@ -69,7 +69,7 @@ def test_what_an_import_imports() -> None:
             "pyslab." + name
             for name in (
                 *("_arena", "_arguments", "_core", "_hints", "_installed", "_interpreter"),
-                *("_memory", "errors", "sizes"),
+                *("_memory", "_structs", "errors", "sizes"),
                 *("_arena.arena", "_arena.arrays", "_arena.forking", "_arena.handles"),
                 *("_arena.faces", "_arena.kernel_reports", "_arena.shortage"),
                 *("_arena.options", "_arena.prealloc", "_arena.reclaim", "_arena.refusals"),

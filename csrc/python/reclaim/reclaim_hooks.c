@@ -45,8 +45,9 @@ typedef struct {
 } ShrinkerObject;
 
 /* Calls *hook with args, whose reference it takes over, in the middle of the core's work: the
- * arena is pinned. NULL without an exception if there is no callable. That is looked at last,
- * because making the arguments may have started a garbage collection that took it away. */
+ * arena is pinned. NULL without an exception if there is no callable. That is looked at here alone,
+ * under the lock: another thread may end it, and making the arguments may have started a garbage
+ * collection that took it away. */
 static PyObject *call_hook(ArenaObject *arena, PyObject *const *hook, PyObject *args)
 {
     PyObject *callable, *result = NULL;
@@ -83,7 +84,7 @@ static int oom_call(size_t nbytes, uint32_t zone, void *context)
     PyObject *result = NULL;
     int again = 0;
 
-    if (arena != NULL && arena->on_oom != NULL && !PyErr_Occurred())
+    if (arena != NULL && !PyErr_Occurred())
         result = call_hook(arena, &arena->on_oom,
                            Py_BuildValue("(ns)", (Py_ssize_t)nbytes, core->pages.zone[zone].name));
     if (result != NULL)
@@ -152,7 +153,7 @@ static uint64_t hook_count(void *context)
     PyObject *result = NULL;
     uint64_t nr = 0;
 
-    if (hook->count != NULL && !PyErr_Occurred())
+    if (!PyErr_Occurred())
         result = call_hook(hook->arena, &hook->count, PyTuple_New(0));
     if (result != NULL)
         nr = (uint64_t)as_count(result, "count");
@@ -169,7 +170,7 @@ static int64_t hook_scan(uint64_t nr, void *context)
     PyObject *result = NULL;
     int64_t freed = -1;
 
-    if (hook->scan != NULL && !PyErr_Occurred())
+    if (!PyErr_Occurred())
         result = call_hook(hook->arena, &hook->scan, Py_BuildValue("(K)", (unsigned long long)nr));
     if (result != NULL && result != Py_None)
         freed = as_count(result, "scan");
