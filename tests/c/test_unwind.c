@@ -16,8 +16,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* Elsewhere nothing is walked: other processors, and C libraries that cannot be asked for the module
- * of an address, as musl. */
+/* Elsewhere nothing is walked: on other processors, and with C libraries that cannot be asked for
+ * the module of an address, as musl. */
 #if defined(__x86_64__) && defined(__GLIBC__)
 #include <execinfo.h>
 #define MOST 60

@@ -181,9 +181,12 @@ def to_shared(array: Any) -> Any:
     if _array_is_shared(array):
         return array
     if isinstance(array, np.ma.MaskedArray):
-        shared = array.view()
+        # NumPy 2.2, the newest for Python 3.10, has no types for these two.
+        whole: Any = array
+        masked_array: Any = np.ma.MaskedArray
+        shared = whole.view()
         mask = np.ma.nomask if array.mask is np.ma.nomask else to_shared(array.mask)
-        return np.ma.MaskedArray(
+        return masked_array(
             _arena().from_array(array.data), mask=mask, fill_value=shared.fill_value, copy=False
         )
     copy = _arena().from_array(array)
