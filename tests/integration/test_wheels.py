@@ -118,3 +118,20 @@ def test_a_python_with_a_sanitizer_makes_no_wheels(tmp_path: Path) -> None:
 
     assert "[]" == found()
     assert str([kept_python(without, "-g -O3")]) == found()
+
+
+def test_pythons_without_a_gil_get_wheels() -> None:
+    """One of each version that has such a build, because the project's classifiers say so."""
+    program = f"""if True:
+        import sys
+        sys.path.insert(0, {str(TOOLS)!r})
+        import places
+        from importlib.metadata import metadata
+        every = metadata("pyslab-alloc").get_all("Classifier")
+        print(*places.supported({{"classifiers": every}}))
+        print(*places.supported({{"classifiers": [each for each in every if "Free" not in each]}}))
+    """
+    told = subprocess.check_output([sys.executable, "-c", program], text=True)
+    all_of_them, with_gil = (line.split() for line in told.splitlines())
+    assert {"3.10", "3.13", "3.15"} <= set(with_gil)
+    assert ["3.13t", "3.14t", "3.15t"] == all_of_them[len(with_gil) :]
