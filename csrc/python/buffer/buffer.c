@@ -45,16 +45,14 @@ static void buffers_set_traced(enum trace_state state)
 }
 #else
 /* Without a GIL each thread has a list of its own, linked by `p`. A look at trace_on stands for the
- * emptying of the lists. A thread that ends leaves its list to the next that has none: one that
- * frees its first Buffer, or finds its list empty. Until its end is watched, max_free_buffers is 0:
- * no room. */
+ * emptying of the lists. A thread that ends leaves its list to the next that has none. */
 #define MAX_FREE_BUFFERS 256u
 static struct {
     pthread_mutex_t mutex; /* guards all of it */
     pthread_key_t key;     /* tells that a thread ends */
     bool key_made;
     BufferObject *list; /* of threads that have ended */
-    _Atomic(unsigned) nr;
+    unsigned nr;
 } left = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* The thread ends. It may have no thread state any more, so nothing is freed here. */
@@ -74,7 +72,6 @@ static void free_buffers_leave(void *unused)
     pthread_mutex_unlock(&left.mutex);
     python_thread.free_buffers = NULL;
     python_thread.nr_free_buffers = 0;
-    python_thread.max_free_buffers = 0;
 }
 
 /* The thread's list is empty: takes what others left, and has the thread's end told. */
@@ -86,9 +83,10 @@ static slow_path void free_buffers_adopt(void)
     if (left.key_made && pthread_setspecific(left.key, &left) == 0) {
         python_thread.free_buffers = left.list;
         python_thread.nr_free_buffers = left.nr;
-        python_thread.max_free_buffers = MAX_FREE_BUFFERS;
         left.list = NULL;
         left.nr = 0;
+    } else {
+        python_thread.nr_free_buffers = MAX_FREE_BUFFERS; /* no room: the list stays empty */
     }
     pthread_mutex_unlock(&left.mutex);
 }
@@ -150,50 +148,15 @@ static BufferObject *buffer_object_new(void)
 #ifndef Py_GIL_DISABLED
     if (nr_kept_buffers > 0)
         return buffer_object_pop(&nr_kept_buffers);
-#else
-    if (python_thread.free_buffers == NULL && load_relaxed(&left.nr) != 0) {
-        BufferObject *self;
-
-        free_buffers_adopt();
-        self = buffer_object_take();
-        if (self != NULL)
-            return self;
-    }
 #endif
     return PyObject_New(BufferObject, objects.buffer_type);
 }
 
-static always_inline void buffer_object_end(BufferObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-
-    PyObject_Free(self);
-    Py_DECREF(type);
-}
-
-#ifdef Py_GIL_DISABLED
-static always_inline void free_buffers_push(BufferObject *self)
-{
-    self->p = python_thread.free_buffers;
-    python_thread.free_buffers = self;
-    python_thread.nr_free_buffers++;
-}
-
-/* No room: the list is full, or the thread frees its first Buffer. */
-static slow_path void buffer_object_free_slow(BufferObject *self)
-{
-    if (python_thread.max_free_buffers == 0)
-        free_buffers_adopt();
-    if (python_thread.nr_free_buffers < python_thread.max_free_buffers)
-        free_buffers_push(self);
-    else
-        buffer_object_end(self);
-}
-#endif
-
 /* The object itself is not needed any more; its memory has gone back. */
 static always_inline void buffer_object_free(BufferObject *self)
 {
+    PyTypeObject *type = Py_TYPE(self);
+
 #ifndef Py_GIL_DISABLED
     if (likely((unsigned)nr_free_buffers < MAX_FREE_BUFFERS)) {
         free_buffers[nr_free_buffers++] = self;
@@ -203,13 +166,18 @@ static always_inline void buffer_object_free(BufferObject *self)
         free_buffers[nr_kept_buffers++] = self;
         return;
     }
-    buffer_object_end(self);
 #else
-    if (likely(python_thread.nr_free_buffers < python_thread.max_free_buffers))
-        free_buffers_push(self);
-    else
-        buffer_object_free_slow(self);
+    if (unlikely(python_thread.free_buffers == NULL))
+        free_buffers_adopt();
+    if (likely(python_thread.nr_free_buffers < MAX_FREE_BUFFERS)) {
+        self->p = python_thread.free_buffers;
+        python_thread.free_buffers = self;
+        python_thread.nr_free_buffers++;
+        return;
+    }
 #endif
+    PyObject_Free(self);
+    Py_DECREF(type);
 }
 
 /* --- memory -------------------------------------------------------------- */
@@ -299,6 +267,7 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->p = p;
     self->nbytes = nbytes;
     self->arena = arena;
+    arena_hold(arena, ops->in_arena);
     self->keep = Py_XNewRef(keep);
     self->weakrefs = NULL;
     self->exports = 0;
@@ -306,7 +275,7 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->released = false;
     self->ever_exported = false;
     self->marks = 0;
-    arena_hold_new(arena, ops->in_arena, nbytes);
+    arena_count_new(arena, nbytes);
 }
 
 void buffer_trace(BufferObject *self)
