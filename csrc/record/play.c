@@ -348,7 +348,6 @@ static void prepare(const struct plan *plan, enum play_on on, enum play_touch ho
     for (uint32_t i = 0; i < plan->nr_threads; i++)
         store_relaxed(&player.reached[i], plan->threads[i].first_epoch);
     player.progress = room_take(plan->nr_threads * sizeof *player.progress);
-    memset((void *)player.progress, 0, plan->nr_threads * sizeof *player.progress);
     memset(nothing, 0, sizeof nothing);
     free(malloc(1)); /* what an allocator takes for itself is not the program's */
 }

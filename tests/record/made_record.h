@@ -168,6 +168,12 @@ static const char *read_into(struct plan *plan, struct read_faults *faults, cons
     return NULL;
 }
 
+/* The same, of the file as it was made. */
+static const char *read_made(struct plan *plan, struct read_faults *faults)
+{
+    return read_into(plan, faults, &made, bytes_of_made());
+}
+
 static bool has_faults(const struct read_faults *faults)
 {
     return faults->nr_damaged != 0 || faults->nr_foreign != 0 || faults->nr_doubled != 0 ||

@@ -21,7 +21,7 @@ static void order_that_was_lost(void)
     write_event(1, RECORD_FREE, 50000, 0x1000, 0);
     seal(1, 2);
     make_end(60000);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT_EQ(plan.counts.nr_implied, 0);
     EXPECT_EQ(plan.counts.nr_unknown, 0);
     EXPECT_EQ(plan.counts.nr_frees, 2);
@@ -53,7 +53,7 @@ static void events_without_times(void)
     write_event(1, RECORD_FREE, 7000000, 0x2000, 0);
     seal(1, 4);
     make_end(8000000);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT(!has_faults(&faults));
     EXPECT_EQ(plan.counts.nr_implied, 0);
     EXPECT_EQ(plan.counts.nr_unknown, 0);
@@ -82,7 +82,7 @@ static void free_that_is_lost(void)
     write_event(1, RECORD_FREE, 2000000, 0x1000, 0); /* of the second one */
     seal(1, 101);
     make_end(3000000);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT_EQ(plan.counts.nr_implied, 1);
     EXPECT_EQ(plan.counts.nr_unknown, 0);
     EXPECT_EQ(plan.counts.nr_between, 1);
@@ -91,9 +91,9 @@ static void free_that_is_lost(void)
     plan_drop(&plan);
 }
 
-/* What threads did with a few addresses, in an order that is known, is read from the times that the
- * recorder has: of every eighth event of a thread, and of one whose place had another thread's
- * event last. */
+/* What threads did with a few addresses, in an order that is known, is read back. Events have times
+ * by the recorder's rule: one in so many of a thread, here eight, and each whose place had another
+ * thread's event last. */
 #define PLACES 50u
 
 static void order_between_threads(void)
@@ -132,7 +132,7 @@ static void order_between_threads(void)
     for (unsigned thread = 0; thread < NR_THREADS; thread++)
         seal(thread, nr[thread]);
     make_end(ticks);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT(!has_faults(&faults));
     EXPECT_EQ(plan.counts.nr_implied, 0);
     EXPECT_EQ(plan.counts.nr_unknown, 0);
@@ -161,7 +161,7 @@ static void free_that_came_early(void)
     write_event(1, RECORD_FREE, 96, 0x3000, 0);
     seal(1, 2);
     make_end(100000000);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT_EQ(plan.counts.nr_unknown, 2);
     EXPECT_EQ(plan.counts.nr_frees, 1);
     EXPECT_EQ(plan.counts.nr_between, 1);

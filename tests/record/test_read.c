@@ -49,7 +49,7 @@ static void whole_file(void)
     struct read_faults faults;
 
     make_many(77, 4);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT(!has_faults(&faults));
     EXPECT_EQ(plan.nr_threads, NR_THREADS);
     EXPECT_EQ(plan.counts.nr_frees, 4 * 2 * 30 - plan.counts.nr_unknown);
@@ -78,7 +78,7 @@ static void reallocs(void)
     write_event(1, RECORD_FREE, 135, 0x2000, 0);
     seal(1, 1);
     make_end(200);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT(!has_faults(&faults));
     EXPECT_EQ(plan.counts.nr_allocs, 2);
     EXPECT_EQ(plan.counts.nr_reallocs, 1);
@@ -106,7 +106,7 @@ static void killed(void)
     begin(2, RECORD_BLOCK_EVENTS, 1000000);
     write_event(2, RECORD_MALLOC, 1000001, 0x9000, 123);
     write_event(2, RECORD_CALLOC, 1000002, 0x9100, 200);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT_EQ(faults.nr_open, 1);
     EXPECT_EQ(faults.nr_unsure, 2);
     EXPECT_EQ(faults.nr_damaged, 0);
@@ -191,7 +191,7 @@ static void damaged_files(void)
     uint64_t nr_errors = 0, nr_told = 0;
 
     make_many(1234, 8);
-    REQUIRE(read_into(&whole, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&whole, &faults) == NULL);
     for (uint64_t i = 0; i < nr_wanted(); i++) {
         size_t bytes = bytes_of_made();
 
@@ -224,7 +224,7 @@ static void blocks_of_another(void)
     copy = made;
     make_many(2, 4);
     made.blocks[3] = copy.blocks[3];
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT_EQ(faults.nr_foreign, 1);
     EXPECT_EQ(faults.nr_missing, 1);
     plan_drop(&plan);
@@ -242,7 +242,7 @@ static void every_bit(void)
         if (bit / 8 >= head && bit / 8 < RECORD_BLOCK_BYTES)
             continue; /* between the head and the first block is nothing */
         ((unsigned char *)&made)[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        if (read_into(&plan, &faults, &made, bytes_of_made()) == NULL) {
+        if (read_made(&plan, &faults) == NULL) {
             EXPECT(has_faults(&faults));
             plan_drop(&plan);
         }
@@ -269,9 +269,9 @@ static void no_record_files(void)
     EXPECT(read_into(&plan, &faults, &made, 100) != NULL);
     EXPECT(read_into(&plan, &faults, "no such thing....", 17) != NULL);
     set_version(0);
-    EXPECT(read_into(&plan, &faults, &made, bytes_of_made()) != NULL);
+    EXPECT(read_made(&plan, &faults) != NULL);
     set_version(RECORD_VERSION + 1);
-    EXPECT(read_into(&plan, &faults, &made, bytes_of_made()) != NULL);
+    EXPECT(read_made(&plan, &faults) != NULL);
 }
 
 static void older_version(void)
@@ -289,14 +289,14 @@ static void older_version(void)
     make_end(300);
     made.current[0]->sum = record_block_sum(made.current[0], 1);
     set_version(1);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT(!has_faults(&faults));
     EXPECT_EQ(plan.counts.nr_allocs, 100);
     EXPECT_EQ(plan.counts.peak_bytes, 100 * 10 + 100 * 99 * 50);
     plan_drop(&plan);
     ((unsigned char *)made.blocks[1].events)[1] |= 1u << 5; /* a bit that meant nothing then */
     made.blocks[1].sum = record_block_sum(&made.blocks[1], 1);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT_EQ(faults.nr_damaged, 1);
     plan_drop(&plan);
 }
@@ -317,14 +317,14 @@ static void same_time(void)
     EXPECT_EQ(made.at[0], 2 + 2 + 1 + 2 + 2 + 1 + 2 + 2);
     seal(0, 3);
     make_end(200);
-    REQUIRE(read_into(&plan, &faults, &made, bytes_of_made()) == NULL);
+    REQUIRE(read_made(&plan, &faults) == NULL);
     EXPECT(!has_faults(&faults));
     EXPECT_EQ(plan.counts.peak_bytes, 30);
     EXPECT_EQ(plan.counts.live_bytes, 20);
     plan_drop(&plan);
     block->events[0] |= 1u << RECORD_NR_TIME_AT;
     block->sum = record_block_sum(block, RECORD_VERSION);
-    if (read_into(&plan, &faults, &made, bytes_of_made()) == NULL) {
+    if (read_made(&plan, &faults) == NULL) {
         EXPECT(has_faults(&faults));
         plan_drop(&plan);
     }
