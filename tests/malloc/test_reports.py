@@ -54,9 +54,12 @@ def test_a_redirected_error(program: Path, tmp_path: Path) -> None:
     assert REPORT.fullmatch(done.stderr)
 
 
-@pytest.mark.parametrize("words", ["hardened", "kfence=1ms", "stats"])
+@pytest.mark.parametrize("words", ["hardened", "kfence=1000s", "stats"])
 def test_under_pytest(tmp_path: Path, words: str) -> None:
-    """pytest puts a file in the place of descriptor 2, which is lost with the process."""
+    """pytest puts a file in the place of descriptor 2, which is lost with the process.
+
+    KFENCE is on, and has no time to choose the block, of which it would tell in other words.
+    """
     (tmp_path / "test_twice.py").write_text(TWICE, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_twice.py"]
     done = run(command, words, cwd=tmp_path)
