@@ -1,8 +1,8 @@
 /* buffer.h - the Buffer's memory: making, freeing, exporting; and the table of what kinds of
  * Buffer do differently.
  *
- * What it is: one struct for all Buffers, and one struct buffer_ops for each kind, which is
- * defined where that kind is made: kmalloc/kmalloc_buffer.c, pages/page_buffer.c,
+ * What it is: one struct for all Buffers (buffer_object.h), and one struct buffer_ops for each
+ * kind, which is defined where that kind is made: kmalloc/kmalloc_buffer.c, pages/page_buffer.c,
  * cache/cache_object.c, mempool/mempool_object.c, region/region_buffer.c, vm/vm_calls.c,
  * window/window_view.c, share/shared_buffer.c. A new kind is a new table; nothing here changes.
  * What it is not: the Python type (buffer_type.c) and its bytes as a sequence (buffer_access.c).
@@ -20,29 +20,7 @@
 #ifndef PYTHON_BUFFER_H
 #define PYTHON_BUFFER_H
 
-#include "python/arena/arena_object.h"
-
-enum buffer_mark {
-    BUFFER_HIDDEN = 1,    /* memory that krealloc left: in the arena's nr_live, in no other count */
-    BUFFER_TRACED = 2,    /* tracemalloc, or the profile, may know of it */
-    BUFFER_RELEASED = 4,  /* its object is released (debug_release in slab/debug.h) */
-    BUFFER_READ_ONLY = 8, /* its bytes are not to be written to */
-};
-
-typedef struct buffer_object {
-    PyObject_HEAD
-    void *p;                      /* the memory; NULL once it has gone back */
-    Py_ssize_t nbytes;            /* as asked for */
-    ArenaObject *arena;           /* held: see arena_hold() */
-    PyObject *keep;               /* owned: what the kind needs to live as long, or NULL */
-    PyObject *weakrefs;           /* list of weak references */
-    Py_ssize_t exports;           /* buffer views alive */
-    const struct buffer_ops *ops; /* of its kind */
-    bool released;                /* kfree was called: no access any more */
-    bool ever_exported;           /* somebody may know the address */
-    uint8_t marks;                /* of enum buffer_mark; hardly ever any */
-    uint32_t place;               /* for the kind: a number that tells where it belongs */
-} BufferObject;
+#include "python/buffer/buffer_object.h"
 
 /* What one kind of Buffer does in its own way. A function that is NULL is what the comment says
  * for NULL. Each is called with the GIL held. */
@@ -96,8 +74,6 @@ void buffer_dealloc(PyObject *op);
 int buffer_getbuffer(PyObject *op, Py_buffer *view, int flags);
 void buffer_releasebuffer(PyObject *op, Py_buffer *view);
 
-/* Lets tracing.h tell whether Buffers may be made without a look at tracemalloc. */
-void buffers_watch_tracing(void);
 /* Tells tracemalloc, if it is on, that the Buffer has this memory, of this size, from now on. */
 void buffer_trace(BufferObject *self);
 

@@ -4,6 +4,7 @@
 #include "python/arena/arena_guard.h"
 #include "python/buffer/buffer_access.h"
 #include "python/buffer/buffer_copy.h"
+#include "python/buffer/buffer_freelist.h"
 #include "python/interchange/dlpack.h"
 #include "python/share/shared_buffer.h"
 

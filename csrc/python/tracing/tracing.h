@@ -3,8 +3,9 @@
  *
  * What it is: whoever hands out memory to Python calls trace_new(), whoever takes it back
  * trace_gone(): one test of one flag while all are off. Making and dropping a Buffer costs
- * not even that: buffer.c is told when the flag changes (tracing_on_change), and makes Buffers
- * the slow way while it is on. Reporting a block gone that was never reported does nothing.
+ * not even that: the list of dead Buffers is told when the flag changes (tracing_on_change), and
+ * gives none while it is on (buffer/buffer_freelist.h). Reporting a block gone that was never
+ * reported does nothing.
  * What it is not: for blocks that C code takes from an arena; tracemalloc does not see them, the
  * profile does (api/api_profile.h).
  * Invariant: trace_on is true while tracemalloc traces, while a profile is on, and in a process

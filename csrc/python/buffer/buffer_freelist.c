@@ -1,0 +1,93 @@
+/* buffer_freelist.c - the slow half of the list of dead Buffers; see buffer_freelist.h. */
+#include "python/buffer/buffer_freelist.h"
+
+#ifndef Py_GIL_DISABLED
+
+struct buffer_freelist buffer_freelist = {.nr = NO_FREELIST, .nr_kept = NO_FREELIST};
+
+/* Empties the list, and opens it again for the state that is new. */
+static void set_traced(enum trace_state state)
+{
+    struct buffer_freelist *list = &buffer_freelist;
+
+    if (list->nr_kept > 0)
+        list->nr = list->nr_kept;
+    while (list->nr > 0) {
+        BufferObject *self = list->dead[--list->nr];
+        PyTypeObject *type = Py_TYPE(self);
+
+        PyObject_Free(self);
+        Py_DECREF(type);
+    }
+    list->nr = state == TRACE_OFF ? 0 : NO_FREELIST;
+    list->nr_kept = state == TRACE_SAMPLED ? 0 : NO_FREELIST;
+}
+
+BufferObject *buffer_object_new(void)
+{
+    if (buffer_freelist.nr_kept > 0)
+        return buffer_object_revive(buffer_freelist.dead[--buffer_freelist.nr_kept]);
+    return PyObject_New(BufferObject, objects.buffer_type);
+}
+
+#else
+
+static struct {
+    pthread_mutex_t mutex; /* guards all of it */
+    pthread_key_t key;     /* tells that a thread ends */
+    bool key_made;
+    BufferObject *list; /* of threads that have ended */
+    unsigned nr;
+} left = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* The thread ends. It may have no thread state any more, so nothing is freed here. */
+static void thread_ends(void *unused)
+{
+    BufferObject *last = python_thread.free_buffers;
+
+    (void)unused;
+    if (last == NULL)
+        return;
+    while (last->p != NULL)
+        last = last->p;
+    pthread_mutex_lock(&left.mutex);
+    last->p = left.list;
+    left.list = python_thread.free_buffers;
+    left.nr += python_thread.nr_free_buffers;
+    pthread_mutex_unlock(&left.mutex);
+    python_thread.free_buffers = NULL;
+    python_thread.nr_free_buffers = 0;
+}
+
+slow_path void buffer_freelist_adopt(void)
+{
+    pthread_mutex_lock(&left.mutex);
+    if (!left.key_made)
+        left.key_made = pthread_key_create(&left.key, thread_ends) == 0;
+    if (left.key_made && pthread_setspecific(left.key, &left) == 0) {
+        python_thread.free_buffers = left.list;
+        python_thread.nr_free_buffers = left.nr;
+        left.list = NULL;
+        left.nr = 0;
+    } else {
+        python_thread.nr_free_buffers = MAX_FREE_BUFFERS; /* no room: the list stays empty */
+    }
+    pthread_mutex_unlock(&left.mutex);
+}
+
+static void set_traced(enum trace_state state)
+{
+    (void)state;
+}
+
+BufferObject *buffer_object_new(void)
+{
+    return PyObject_New(BufferObject, objects.buffer_type);
+}
+
+#endif
+
+void buffers_watch_tracing(void)
+{
+    tracing_on_change(set_traced);
+}
