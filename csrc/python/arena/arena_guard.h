@@ -71,8 +71,8 @@ static inline ArenaObject *owner_of_member(PyObject *op)
 
 /* The plain form with the arena pinned, and no critical section. */
 #define PINNED_FAST(f)                                                                             \
-    static PyObject *f##_guarded(PyObject *op, PyObject *const *args, Py_ssize_t nargs,            \
-                                 PyObject *kwnames)                                                \
+    static slow_path PyObject *f##_guarded(PyObject *op, PyObject *const *args, Py_ssize_t nargs,  \
+                                           PyObject *kwnames)                                      \
     {                                                                                              \
         PyObject *result;                                                                          \
                                                                                                    \

@@ -276,6 +276,24 @@ static always_inline void arena_let_go(ArenaObject *arena, bool by_reference)
     Py_DECREF(arena);
 }
 
+/* A Buffer of nbytes has been made: arena_hold() and arena_count_new() in one. */
+static always_inline void arena_hold_new(ArenaObject *arena, bool by_reference, Py_ssize_t nbytes)
+{
+#ifdef Py_GIL_DISABLED
+    if (!by_reference) {
+        uint64_t total = (uint64_t)tally_add(arena->tallies, 1, nbytes, 1, 0, 1);
+
+        if (unlikely(load_relaxed(&arena->orphan)))
+            arena_hold_orphan(arena);
+        if (unlikely(total % ARENA_LOOK_EVERY == 0))
+            arena_look_at_clock(arena);
+        return;
+    }
+#endif
+    arena_hold(arena, by_reference);
+    arena_count_new(arena, nbytes);
+}
+
 /* A new reference, for who has a Buffer of the arena and perhaps no reference. NULL with
  * ReferenceError set: its finalizer did not come to its end. */
 PyObject *arena_ref(ArenaObject *arena);

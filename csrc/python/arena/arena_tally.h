@@ -34,7 +34,8 @@ struct arena_tally {
 struct python_thread {
     unsigned tally;           /* its number; 0: none */
     bool asked;               /* for a number */
-    unsigned nr_free_buffers; /* buffer/buffer_freelist.h has these two */
+    unsigned nr_free_buffers; /* buffer/buffer_freelist.h has these three */
+    unsigned max_free_buffers;
     struct buffer_object *free_buffers;
 };
 extern _Thread_local struct python_thread python_thread

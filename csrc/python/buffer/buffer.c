@@ -99,7 +99,6 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->p = p;
     self->nbytes = nbytes;
     self->arena = arena;
-    arena_hold(arena, ops->in_arena);
     self->keep = Py_XNewRef(keep);
     self->weakrefs = NULL;
     self->exports = 0;
@@ -107,7 +106,7 @@ static always_inline void buffer_fill(BufferObject *self, ArenaObject *arena, vo
     self->released = false;
     self->ever_exported = false;
     self->marks = 0;
-    arena_count_new(arena, nbytes);
+    arena_hold_new(arena, ops->in_arena, nbytes);
 }
 
 void buffer_trace(BufferObject *self)

@@ -12,13 +12,8 @@ static void set_traced(enum trace_state state)
 
     if (list->nr_kept > 0)
         list->nr = list->nr_kept;
-    while (list->nr > 0) {
-        BufferObject *self = list->dead[--list->nr];
-        PyTypeObject *type = Py_TYPE(self);
-
-        PyObject_Free(self);
-        Py_DECREF(type);
-    }
+    while (list->nr > 0)
+        buffer_object_end(list->dead[--list->nr]);
     list->nr = state == TRACE_OFF ? 0 : NO_FREELIST;
     list->nr_kept = state == TRACE_SAMPLED ? 0 : NO_FREELIST;
 }
@@ -37,7 +32,7 @@ static struct {
     pthread_key_t key;     /* tells that a thread ends */
     bool key_made;
     BufferObject *list; /* of threads that have ended */
-    unsigned nr;
+    _Atomic(unsigned) nr;
 } left = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* The thread ends. It may have no thread state any more, so nothing is freed here. */
@@ -46,6 +41,7 @@ static void thread_ends(void *unused)
     BufferObject *last = python_thread.free_buffers;
 
     (void)unused;
+    python_thread.max_free_buffers = 0;
     if (last == NULL)
         return;
     while (last->p != NULL)
@@ -59,7 +55,8 @@ static void thread_ends(void *unused)
     python_thread.nr_free_buffers = 0;
 }
 
-slow_path void buffer_freelist_adopt(void)
+/* The thread's list is empty: takes what others left, and has the thread's end told. */
+static void adopt(void)
 {
     pthread_mutex_lock(&left.mutex);
     if (!left.key_made)
@@ -67,10 +64,9 @@ slow_path void buffer_freelist_adopt(void)
     if (left.key_made && pthread_setspecific(left.key, &left) == 0) {
         python_thread.free_buffers = left.list;
         python_thread.nr_free_buffers = left.nr;
+        python_thread.max_free_buffers = MAX_FREE_BUFFERS;
         left.list = NULL;
         left.nr = 0;
-    } else {
-        python_thread.nr_free_buffers = MAX_FREE_BUFFERS; /* no room: the list stays empty */
     }
     pthread_mutex_unlock(&left.mutex);
 }
@@ -82,7 +78,25 @@ static void set_traced(enum trace_state state)
 
 BufferObject *buffer_object_new(void)
 {
+    if (python_thread.free_buffers == NULL && load_relaxed(&left.nr) != 0) {
+        BufferObject *self;
+
+        adopt();
+        self = buffer_object_take();
+        if (self != NULL)
+            return self;
+    }
     return PyObject_New(BufferObject, objects.buffer_type);
+}
+
+slow_path void buffer_object_free_slow(BufferObject *self)
+{
+    if (python_thread.max_free_buffers == 0)
+        adopt();
+    if (python_thread.nr_free_buffers < python_thread.max_free_buffers)
+        free_buffers_push(self);
+    else
+        buffer_object_end(self);
 }
 
 #endif

@@ -5,8 +5,9 @@
  * What it is not: the memory of a Buffer, which has gone back before (buffer.c).
  *
  * Data structure: with a GIL an array of pointers. Without one a list for each thread, linked by
- * `p` (struct python_thread in arena/arena_tally.h); a thread that ends leaves its list to the next
- * that has none.
+ * `p` (struct python_thread in arena/arena_tally.h). A thread that ends leaves its list to the next
+ * that drops its first Buffer, or finds its own list empty. Until a thread's end is watched there
+ * is no room in its list: max_free_buffers is 0.
  * Invariant: while tracemalloc or a profile is on, nothing is taken. Then all Buffers are made by
  * buffer_object_new(), for who tells of them. With a GIL the list is emptied and shut when tracing
  * changes, so that the fast way does not look; a profile takes note of few Buffers, so that
@@ -37,8 +38,8 @@ extern __attribute__((visibility("hidden"))) struct buffer_freelist buffer_freel
 #else
 
 #define MAX_FREE_BUFFERS 256u
-/* The thread's list is empty: takes what others left, and has the thread's end told. */
-void buffer_freelist_adopt(void);
+/* No room for the dead Buffer: the thread's list is full, or this is the first that it drops. */
+void buffer_object_free_slow(BufferObject *self);
 
 #endif
 
@@ -81,11 +82,27 @@ static always_inline BufferObject *buffer_object_take(void)
     return NULL;
 }
 
-/* The object itself is not needed any more; its memory has gone back. */
-static always_inline void buffer_object_free(BufferObject *self)
+/* Gives the object back to Python. */
+static always_inline void buffer_object_end(BufferObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+#ifdef Py_GIL_DISABLED
+static always_inline void free_buffers_push(BufferObject *self)
+{
+    self->p = python_thread.free_buffers;
+    python_thread.free_buffers = self;
+    python_thread.nr_free_buffers++;
+}
+#endif
+
+/* The object itself is not needed any more; its memory has gone back. */
+static always_inline void buffer_object_free(BufferObject *self)
+{
 #ifndef Py_GIL_DISABLED
     if (likely((unsigned)buffer_freelist.nr < MAX_FREE_BUFFERS)) {
         buffer_freelist.dead[buffer_freelist.nr++] = self;
@@ -95,18 +112,13 @@ static always_inline void buffer_object_free(BufferObject *self)
         buffer_freelist.dead[buffer_freelist.nr_kept++] = self;
         return;
     }
+    buffer_object_end(self);
 #else
-    if (unlikely(python_thread.free_buffers == NULL))
-        buffer_freelist_adopt();
-    if (likely(python_thread.nr_free_buffers < MAX_FREE_BUFFERS)) {
-        self->p = python_thread.free_buffers;
-        python_thread.free_buffers = self;
-        python_thread.nr_free_buffers++;
-        return;
-    }
+    if (likely(python_thread.nr_free_buffers < python_thread.max_free_buffers))
+        free_buffers_push(self);
+    else
+        buffer_object_free_slow(self);
 #endif
-    PyObject_Free(self);
-    Py_DECREF(type);
 }
 
 #endif

@@ -70,6 +70,17 @@ static PyObject *kmalloc_any(PyObject *op, PyObject *const *args, Py_ssize_t nar
 
 PINNED_FAST(kmalloc_any)
 
+/* The value of an exact int; -1 with an exception set if it is too large. Any negative number is
+ * possible. */
+static always_inline Py_ssize_t exact_int_value(PyObject *number)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    if (likely(PyUnstable_Long_IsCompact((PyLongObject *)number)))
+        return PyUnstable_Long_CompactValue((PyLongObject *)number);
+#endif
+    return PyLong_AsSsize_t(number);
+}
+
 /* kmalloc(size): the usual call, with an exact int and nothing more, is served here, in as few
  * instructions as can be; every other form goes to kmalloc_with. */
 PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -77,7 +88,7 @@ PyObject *method_kmalloc(PyObject *op, PyObject *const *args, Py_ssize_t nargs, 
     ArenaObject *self = (ArenaObject *)op;
 
     if (likely(nargs == 1 && kwnames == NULL && PyLong_CheckExact(args[0]) && !self->closed)) {
-        Py_ssize_t size = PyLong_AsSsize_t(args[0]);
+        Py_ssize_t size = exact_int_value(args[0]);
 
         if (likely(size >= 0)) {
             void *p = kmalloc_alloc(&self->core->kmalloc, (size_t)size, PYSLAB_GFP_KERNEL);
