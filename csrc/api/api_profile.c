@@ -58,7 +58,7 @@ struct resizing {
 
 static struct resizing note_resizing(void *p)
 {
-    struct resizing it = {.old = p, .begun = recorded_resizing()};
+    struct resizing it = {.old = p, .begun = recorded_resizing(p)};
 
     it.sampled = p != NULL && profile_may_have(p) && profile_detach(p, &it.moving);
     return it;

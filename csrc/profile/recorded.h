@@ -21,11 +21,12 @@
 
 #define RECORDED_SYMBOL "pyslab_record_arenas"
 
-/* p is never NULL, but in resized. None changes errno. */
+/* p is never NULL, but where it is said. None changes errno. */
 struct recorder {
     void (*allocated)(const void *p, size_t size);
     void (*freeing)(const void *p); /* before anybody else can get the block */
-    uint64_t (*resizing)(void);     /* before a block is resized; what it returns goes to resized */
+    /* Before a block is resized; p may be no block. What it returns goes to resized. */
+    uint64_t (*resizing)(const void *p);
     /* old is NULL if there was none. size 0: old has gone; else p is NULL: it is as it was. */
     void (*resized)(uint64_t begun, const void *old, const void *p, size_t size);
 };
@@ -51,11 +52,11 @@ static always_inline void recorded_free(const void *p)
         recorder->freeing(p);
 }
 
-static always_inline uint64_t recorded_resizing(void)
+static always_inline uint64_t recorded_resizing(const void *p)
 {
     const struct recorder *recorder = load_acquire(&recorded_by);
 
-    return unlikely(recorder != NULL) ? recorder->resizing() : 0;
+    return unlikely(recorder != NULL) ? recorder->resizing(p) : 0;
 }
 
 static always_inline void recorded_resized(uint64_t begun, const void *old, const void *p,

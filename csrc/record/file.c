@@ -48,6 +48,8 @@ static pthread_mutex_t file_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool stopped;        /* nothing is recorded any more */
 static _Atomic uint32_t nr_threads; /* numbers that were given */
 static _Atomic uint64_t nr_blocks;  /* that were begun */
+/* A bit for each owner, less 1, that a thread has. */
+static _Atomic uint64_t owners_taken[(FILE_MOST_OWNERS + 63) / 64];
 
 /* On a page of its own, which madvise can name. */
 struct file_shared file_shared __attribute__((aligned(65536)));
@@ -266,6 +268,29 @@ static bool advance(struct writer *w, enum record_block_kind kind, uint64_t tick
     return true;
 }
 
+/* --- owners ------------------------------------------------------------------------------ */
+
+static uint16_t take_owner(void)
+{
+    for (unsigned i = 0; i < FILE_MOST_OWNERS; i++) {
+        uint64_t bit = (uint64_t)1 << i % 64;
+
+        if ((atomic_fetch_or(&owners_taken[i / 64], bit) & bit) == 0)
+            return (uint16_t)(i + 1);
+    }
+    return FILE_NO_OWNER;
+}
+
+/* pre: the writer's last block is sealed (unchecked: the caller has just done so) */
+static void give_owner(struct writer *w)
+{
+    unsigned i = w->owner - 1u;
+
+    w->owner = FILE_NO_OWNER;
+    if (i < FILE_MOST_OWNERS)
+        atomic_fetch_and(&owners_taken[i / 64], ~((uint64_t)1 << i % 64));
+}
+
 /* --- a thread's end --------------------------------------------------------------------- */
 
 /* What it frees yet, in destructors that come later, begins a block again. */
@@ -282,6 +307,7 @@ static void end_thread(void *argument)
     pthread_mutex_unlock(&file_lock);
     w->block = w->first = w->end = NULL;
     w->at = w->last = NULL;
+    give_owner(w);
 }
 
 /* --- a process's file -------------------------------------------------------------------- */
@@ -331,6 +357,8 @@ static void forget_parents(void)
     file.nr_spare = 0;
     atomic_store(&nr_threads, 0);
     atomic_store(&nr_blocks, 0);
+    for (unsigned i = 0; i < sizeof owners_taken / sizeof *owners_taken; i++)
+        atomic_store(&owners_taken[i], 0);
 }
 
 static void forked(void)
@@ -397,7 +425,7 @@ static void begin_writer(struct writer *w)
         memset(w, 0, sizeof *w);
         w->generation = generation;
         w->thread = atomic_fetch_add(&nr_threads, 1);
-        w->owner = (uint8_t)(1 + w->thread % FILE_MOST_OWNERS);
+        w->owner = take_owner();
         if (w->thread > 0)
             store_relaxed(&file_shared.untimed, FILE_TIMED_MANY - 1);
     }

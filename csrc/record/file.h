@@ -44,7 +44,7 @@ struct writer {
     uint32_t nr_events;               /* in block */
     uint32_t thread;                  /* this thread's number in the file */
     uint32_t number;                  /* of the next block */
-    uint8_t owner;                    /* this thread's in file_owners */
+    uint16_t owner;                   /* this thread's in file_owners, or FILE_NO_OWNER */
 };
 
 /* To read the clock takes longer than to write an event, so that it is read for one event in so
@@ -55,10 +55,12 @@ struct writer {
 /* Where the order between threads matters, an event has a time of its own all the same: file_owners
  * has, for each page of memory, the thread that had the last event there, and the next event of
  * another thread is timed. So of two threads' events at one address the later one has a later time,
- * or comes after one of its thread that has. Pages that share an entry only cost time. */
+ * or comes after one of its thread that has. Pages that share an entry only cost time. The number
+ * of a thread that has ended is given to another one: all its events are later. */
 #define FILE_OWNER_LINES 1024u /* each of 64 pages side by side; powers of two */
 #define FILE_OWNER_LINE_PAGES 64u
-#define FILE_MOST_OWNERS 255u /* threads are told apart up to so many */
+#define FILE_MOST_OWNERS 255u /* at once, from 1; each event of further threads is timed */
+#define FILE_NO_OWNER 256u    /* is found in no entry: it is stored as 0, as nobody's */
 
 /* On a page that a forked child finds all zero. */
 struct file_shared {

@@ -50,10 +50,26 @@ static always_inline unsigned char *put(unsigned char *at, uint64_t n)
     return at + bytes_of(n);
 }
 
+/* Two threads may do this at once for one page. The one whose time is the later need not be the one
+ * that has the page then: if it is not, nobody has it. */
 static uint64_t now_for(_Atomic uint8_t *owner)
 {
-    store_relaxed(owner, writer.owner);
-    return file_ticks();
+    uint8_t mine = (uint8_t)writer.owner;
+    uint64_t ticks;
+
+    store_relaxed(owner, mine);
+    atomic_signal_fence(memory_order_seq_cst);
+    ticks = file_ticks();
+    atomic_signal_fence(memory_order_seq_cst);
+    if (unlikely(load_relaxed(owner) != mine))
+        store_relaxed(owner, 0);
+    return ticks;
+}
+
+/* now() was called for an event that did not come: the page's next one has a time of its own. */
+static void forget_now(const void *p)
+{
+    store_relaxed(file_owner(p), 0);
 }
 
 /* The time of an event of a block. */
@@ -185,6 +201,8 @@ static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_
         write_event(RECORD_REALLOC, now(p), p, size, true);
     } else if (size == 0) {
         write_event(RECORD_FREE, begun, old, 0, false);
+    } else {
+        forget_now(old);
     }
 }
 
@@ -203,15 +221,17 @@ static void arena_freeing(const void *p)
     write_long(RECORD_FREE | RECORD_ARENA, now(p), p, 0, false);
 }
 
-static uint64_t arena_resizing(void)
+static uint64_t arena_resizing(const void *p)
 {
-    return file_ticks();
+    return now(p);
 }
 
 static void arena_resized(uint64_t begun, const void *old, const void *p, size_t size)
 {
     if (old != NULL && (size == 0 || p != NULL))
         write_long((size != 0 ? RECORD_RESIZE : RECORD_FREE) | RECORD_ARENA, begun, old, 0, false);
+    else if (old != NULL)
+        forget_now(old);
     if (size != 0 && p != NULL)
         write_long(RECORD_REALLOC | RECORD_ARENA, now(p), p, size, true);
 }

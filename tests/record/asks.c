@@ -3,15 +3,23 @@
  *   asks kill N       the same, then SIGKILL
  *   asks threads N    two pairs of threads: one allocates N blocks, the other frees them
  *   asks pass N       two threads pass one block to and fro: each frees it and allocates another
+ *   asks arena N      two threads by turns, of blocks that lie in no memory: one resizes the block
+ *                     that the other allocates, so that it moves away (profile/recorded.h)
+ *   asks refused N    two threads by turns: one frees; one is refused a realloc, and allocates
+ *   asks crowd N      N threads one after the other: each frees main's block, and main allocates
  *   asks fork N       N rounds in the parent, and N in a child
  *   asks close N      closes every descriptor, fills a file of its own with ones, then N rounds
  * A round is 2 allocations of 100 bytes, 1 of 300 bytes zeroed, 1 aligned to 256; a realloc of one
  * to 5000 bytes; and the frees of all 4. Nothing else is allocated after the first call of main.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -119,6 +127,124 @@ static void pass_to_and_fro(int nr)
     free(passed.block);
 }
 
+/* --- by turns ------------------------------------------------------------------- */
+
+/* Has `first` and `second` done N times, each in a thread of its own, one after the other. */
+static struct {
+    void (*does[2])(void);
+    _Atomic int turn;
+    int nr;
+} turns;
+
+static void *take_turns(void *argument)
+{
+    int mine = argument != NULL;
+
+    for (int i = 0; i < turns.nr; i++) {
+        while (turns.turn != mine)
+            sched_yield();
+        turns.does[mine]();
+        turns.turn = !mine;
+    }
+    return NULL;
+}
+
+static void by_turns(int nr, void (*first)(void), void (*second)(void))
+{
+    pthread_t other;
+
+    turns.nr = nr;
+    turns.does[0] = first;
+    turns.does[1] = second;
+    if (pthread_create(&other, NULL, take_turns, &passed) != 0)
+        _exit(3);
+    take_turns(NULL);
+    pthread_join(other, NULL);
+}
+
+/* struct recorder of csrc/profile/recorded.h. */
+static const struct {
+    void (*allocated)(const void *p, size_t size);
+    void (*freeing)(const void *p);
+    uint64_t (*resizing)(const void *p);
+    void (*resized)(uint64_t begun, const void *old, const void *p, size_t size);
+} *recorder;
+
+#define HERE ((void *)0x700000000000)
+#define THERE ((void *)0x700000100000)
+
+static void arena_allocates(void)
+{
+    recorder->allocated(HERE, 100);
+}
+
+static void arena_resizes(void)
+{
+    uint64_t begun = recorder->resizing(HERE);
+
+    recorder->resized(begun, HERE, THERE, 200);
+    recorder->freeing(THERE);
+}
+
+static void arena(int nr)
+{
+    recorder = dlsym(RTLD_DEFAULT, "pyslab_record_arenas");
+    if (recorder == NULL)
+        _exit(3);
+    by_turns(nr, arena_allocates, arena_resizes);
+}
+
+static void *block, *neighbour;
+
+static void frees(void)
+{
+    free(block);
+}
+
+/* Both are in one page, so that the recorder takes them for one place. */
+static void take_block_and_neighbour(void)
+{
+    do {
+        block = malloc(2000);
+        neighbour = malloc(2000);
+    } while ((uintptr_t)block / 4096 != (uintptr_t)neighbour / 4096);
+}
+
+static void is_refused(void)
+{
+    if (block == NULL) {
+        take_block_and_neighbour();
+    } else {
+        if (realloc(neighbour, PTRDIFF_MAX) != NULL)
+            _exit(3);
+        block = malloc(2000);
+    }
+}
+
+static void refused(int nr)
+{
+    mallopt(M_ARENA_MAX, 1);
+    by_turns(nr, frees, is_refused);
+}
+
+static void *free_one(void *argument)
+{
+    free(malloc(5000)); /* its first events */
+    free(argument);
+    return NULL;
+}
+
+static void crowd(int nr)
+{
+    pthread_t other;
+
+    for (int i = 0; i < nr; i++) {
+        if (pthread_create(&other, NULL, free_one, malloc(2000)) != 0)
+            _exit(3);
+        pthread_join(other, NULL);
+    }
+}
+
 /* --- processes and descriptors ------------------------------------------------ */
 
 static void fork_and_wait(int nr)
@@ -158,6 +284,12 @@ int main(int argc, char **argv)
         threads(nr);
     else if (strcmp(what, "pass") == 0)
         pass_to_and_fro(nr);
+    else if (strcmp(what, "arena") == 0)
+        arena(nr);
+    else if (strcmp(what, "refused") == 0)
+        refused(nr);
+    else if (strcmp(what, "crowd") == 0)
+        crowd(nr);
     else if (strcmp(what, "fork") == 0)
         fork_and_wait(nr);
     else if (strcmp(what, "close") == 0)

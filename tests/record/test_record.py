@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pyslab
+from tests.record.reader import handed_out_twice
 from tests.record.rig import PYSLAB, compile_asks, describe, record, replay, run
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing")
@@ -71,6 +72,13 @@ def test_a_block_that_goes_to_and_fro(asks: Path, tmp_path: Path) -> None:
     assert 2 == found["threads"]
     assert 10_000 - 1 <= found["between_threads"] < 10_010
     assert (0, 0) == (found["unknown_frees"], found["implied_frees"])
+
+
+@pytest.mark.parametrize("what", ["pass", "arena", "refused", "crowd"])
+def test_the_order_between_threads(what: str, asks: Path, tmp_path: Path) -> None:
+    """In the order of the file's times no address is handed out twice."""
+    record(tmp_path / "file", asks, what, 600)
+    assert 0 == handed_out_twice(tmp_path / "file")
 
 
 def test_a_forked_child_has_a_file_of_its_own(asks: Path, tmp_path: Path) -> None:
