@@ -250,7 +250,7 @@ void cache_set_limits(struct kmem_cache *cache, uint64_t arena_bytes);
 uint64_t sheaf_grown_max(uint64_t arena_bytes);
 
 /* What grown sheaves of one thread may hold beyond sheaf_capacity, in bytes of objects. */
-#define THREAD_GROWN_BYTES ((uint32_t)384 << 10)
+#define THREAD_GROWN_BYTES ((uint32_t)768 << 10)
 /* A grown sheaf takes at most so much from the slabs at once, or one object. */
 #define GROWN_BATCH_BYTES 1024u
 

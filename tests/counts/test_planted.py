@@ -46,7 +46,7 @@ def test_sheaves_that_do_not_grow(plant: Plant) -> None:
     """Without growth, two threads on random sizes take the cache's lock all the time."""
     built = plant(
         "csrc/slab/slab_internal.h",
-        "#define THREAD_GROWN_BYTES ((uint32_t)384 << 10)",
+        "#define THREAD_GROWN_BYTES ((uint32_t)768 << 10)",
         "#define THREAD_GROWN_BYTES ((uint32_t)0)",
     )
     found = broken("random_sizes", 2, built)
