@@ -93,40 +93,6 @@ static void threads(int nr)
         pthread_join(made[i], NULL);
 }
 
-/* One block, and whose turn it is: 0, 1. */
-static struct {
-    void *_Atomic block;
-    _Atomic int turn;
-    int nr;
-} passed;
-
-static void *pass(void *argument)
-{
-    int mine = argument != NULL;
-
-    for (int i = 0; i < passed.nr; i++) {
-        while (passed.turn != mine)
-            sched_yield();
-        free(passed.block);
-        passed.block = malloc(100);
-        passed.turn = !mine;
-    }
-    return NULL;
-}
-
-static void pass_to_and_fro(int nr)
-{
-    pthread_t other;
-
-    passed.nr = nr;
-    passed.block = malloc(100);
-    if (pthread_create(&other, NULL, pass, &passed) != 0)
-        _exit(3);
-    pass(NULL);
-    pthread_join(other, NULL);
-    free(passed.block);
-}
-
 /* --- by turns ------------------------------------------------------------------- */
 
 /* Has `first` and `second` done N times, each in a thread of its own, one after the other. */
@@ -156,10 +122,25 @@ static void by_turns(int nr, void (*first)(void), void (*second)(void))
     turns.nr = nr;
     turns.does[0] = first;
     turns.does[1] = second;
-    if (pthread_create(&other, NULL, take_turns, &passed) != 0)
+    if (pthread_create(&other, NULL, take_turns, &turns) != 0)
         _exit(3);
     take_turns(NULL);
     pthread_join(other, NULL);
+}
+
+static void *block, *neighbour;
+
+static void pass(void)
+{
+    free(block);
+    block = malloc(100);
+}
+
+static void pass_to_and_fro(int nr)
+{
+    block = malloc(100);
+    by_turns(nr, pass, pass);
+    free(block);
 }
 
 /* struct recorder of csrc/profile/recorded.h. */
@@ -193,8 +174,6 @@ static void arena(int nr)
         _exit(3);
     by_turns(nr, arena_allocates, arena_resizes);
 }
-
-static void *block, *neighbour;
 
 static void frees(void)
 {
