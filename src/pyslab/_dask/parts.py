@@ -36,7 +36,7 @@ def pickling_for_handles(yes: bool) -> Iterator[None]:
         _thread.for_handles = before
 
 
-class _Shard(np.ndarray):
+class _Shard(np.ndarray[Any, Any]):
     """A part of an array that stays where it is."""
 
     _whole: Any = None  # a plain array, and
@@ -58,7 +58,7 @@ def _shard_of(whole: Any, index: Any) -> _Shard:
     return shard
 
 
-class _Whole(np.ndarray):
+class _Whole(np.ndarray[Any, Any]):
     """An array of which shards are cut."""
 
     _plain: Any = None  # the same array as it was
