@@ -2,11 +2,12 @@
 
     python bench/record/run.py [--only NAME] [--rounds N] [--against NAMES]
 
-Each program is run on each allocator, as often as there are rounds, and the least processor time
-counts. Then it is recorded on glibc's malloc, and replayed on each. Its own work is what it takes
-on glibc's malloc less what the replay took there; a replay foretells for each other allocator its
-own work and the replay's time on that. Printed are the ratios to glibc: the program's, the
-foretold, and how far they are apart; and how much longer the program took while it was recorded.
+Each program is recorded on glibc's malloc. Then, in each round, it is run on each allocator, and
+its record replayed on each, so that a change of the machine's pace meets both. The median of the
+rounds' processor times counts. A program's own work is what it takes on glibc's malloc less what
+the replay took there; a replay foretells for each other allocator its own work and the replay's
+time on that. Printed are the ratios to glibc: the program's, the foretold, and how far they are
+apart; and how much longer the program took while it was recorded (the least of the rounds).
 Not in the test run. bench/README.md has the results.
 """
 
@@ -21,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from pyslab._installed import record_library
@@ -53,8 +55,10 @@ class Program(NamedTuple):
 PROGRAMS = (
     Program("churn-1e3", ("churn_live", "--live", "1000", "--ops", "12000000")),
     Program(
-        "churn-1e5", ("churn_live", "--live", "100000", "--ops", "1500000", "--large", "65536")
+        "churn-1e5", ("churn_live", "--live", "100000", "--ops", "4000000", "--large", "65536")
     ),
+    Program("sizes-1", ("random_sizes", "--threads", "1", "--ops", "5000000")),
+    Program("larson", ("larson", "--threads", "2", "--generations", "20")),
     Program("nodes", ("nodes", "--levels", "19", "--times", "30")),
     Program("json-test", (sys.executable, "-m", "test", "test_json"), ON_MALLOC, own=False),
     Program("numpy", (sys.executable, "-c", NUMPY), own=False),
@@ -89,44 +93,49 @@ def _environment(program: Program, allocator: Allocator) -> dict[str, str]:
     return result
 
 
-def _replayed(file: Path, names: str, rounds: int) -> dict[str, Any]:
-    options = ["--against", names, "--rounds", str(rounds), "--json"]
-    command = [sys.executable, "-m", "pyslab", "replay", str(file), *options]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+def _replayed(file: Path, names: str) -> dict[str, float]:
+    """Replay once on each; return the processor time of each, the replayer's own taken off."""
+    command = [sys.executable, "-m", "pyslab", "replay", str(file), "--against", names]
+    done = subprocess.run(
+        [*command, "--rounds", "1", "--json"], check=True, capture_output=True, text=True
+    )
     document: dict[str, Any] = json.loads(done.stdout)
-    return {one["name"]: one for one in document["allocators"]}
+    return {one["name"]: one["cpu_seconds_min"] for one in document["allocators"]}
 
 
 def _measure(program: Program, allocators: Sequence[Allocator], rounds: int, folder: Path) -> None:
     command = _built(folder, program)
-    times: dict[str, list[float]] = {one.name: [] for one in allocators}
-    recorded: list[float] = []
-    for number in range(rounds):
-        for one in allocators:
-            times[one.name].append(_seconds(command, _environment(program, one)))
-        file = folder / f"{program.name}-{number}.rec"
+    names = [one.name for one in allocators]
+    file = folder / f"{program.name}.rec"
+    times: dict[str, list[float]] = {name: [] for name in names}
+    replays: dict[str, list[float]] = {name: [] for name in names}
+    plain, recorded = [], []
+    for _ in range(rounds):
+        file.unlink(missing_ok=True)
         environment = _environment(program, allocators[0])
+        plain.append(_seconds(command, environment))
         environment = record_environment(environment, record_library(), str(file))
         recorded.append(_seconds(command, environment))
-        if number:
-            file.unlink()
-    least = {name: min(found) for name, found in times.items()}
-    file = folder / f"{program.name}-0.rec"
-    replays = _replayed(file, ",".join(least), rounds)
-    base = allocators[0].name
-    own = max(0.0, least[base] - replays[base]["cpu_seconds_min"])
-    share = replays[base]["cpu_seconds_min"] / least[base]
+        for one in allocators:
+            times[one.name].append(_seconds(command, _environment(program, one)))
+        for name, seconds in _replayed(file, ",".join(names)).items():
+            replays[name].append(seconds)
+    run = {name: median(found) for name, found in times.items()}
+    replay = {name: median(found) for name, found in replays.items()}
+    base = names[0]
+    own = max(0.0, run[base] - replay[base])
     print(
-        f"{program.name}: {least[base]:.2f} s on {base}, {share:.0%} of it in the allocator; "
-        f"recorded {min(recorded) / least[base]:.2f} times as long, {file.stat().st_size >> 20} MiB"
+        f"{program.name}: {run[base]:.2f} s on {base}, {replay[base] / run[base]:.0%} of it in the "
+        f"allocator; recorded {min(recorded) / min(plain):.2f} times as long, "
+        f"{file.stat().st_size >> 20} MiB"
     )
-    for name, seconds in least.items():
-        foretold = (own + replays[name]["cpu_seconds_min"]) / least[base]
-        measured = seconds / least[base]
-        alone = replays[name]["cpu_seconds_min"] / replays[base]["cpu_seconds_min"]
+    for name in names:
+        foretold, measured = (own + replay[name]) / run[base], run[name] / run[base]
         print(
             f"  {name:16} program {measured:5.2f}   foretold {foretold:5.2f}   "
-            f"apart {foretold / measured - 1:+6.1%}   allocator alone {alone:5.2f}"
+            f"apart {foretold / measured - 1:+6.1%}   "
+            f"allocator alone {replay[name] / replay[base]:5.2f}",
+            flush=True,
         )
 
 

@@ -1,13 +1,12 @@
 /* play.c - see play.h. */
 #include "record/play.h"
 
-#include "base/atomic.h"
+#include "record/pace.h"
 #include "record/room.h"
 
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -16,26 +15,17 @@
 
 #define PAGE 4096u
 #define FIRST_BYTES 64u
-#define SPINS 200u
 #define NOTHING_BYTES 65536u
 
 /* Stands in a slot for a block that was refused. */
 static char refused[FIRST_BYTES];
 #define REFUSED ((void *)refused)
 
-/* On a cache line of its own. */
-struct progress {
-    _Atomic(const struct plan_op *) next; /* the operations before it are done */
-    char rest[64 - sizeof(void *)];
-};
-
 struct player {
     const struct plan *plan;
     _Atomic(void *) *slots;
-    _Atomic uint64_t *reached;    /* for each thread, the epoch of its next operation */
-    struct progress *progress;    /* for each thread */
-    _Atomic uint64_t all_reached; /* an epoch that every thread has reached, maybe not the newest */
     _Atomic uint64_t nr_refused;
+    struct pace pace;
     enum play_touch touch;
     size_t mask; /* of offsets into a block: PLAY_NOTHING's are all one small piece of memory */
     void *(*malloc)(size_t size);
@@ -141,56 +131,27 @@ static void resize(const struct plan_op *op)
     store_relaxed(&player.slots[op->slot], p);
 }
 
-/* True: every thread has reached the epoch. */
-static bool have_all_reached(uint64_t epoch)
-{
-    uint64_t lowest = UINT64_MAX;
-
-    if (load_acquire(&player.all_reached) >= epoch)
-        return true;
-    for (uint32_t i = 0; i < player.plan->nr_threads; i++) {
-        uint64_t reached = load_acquire(&player.reached[i]);
-
-        lowest = reached < lowest ? reached : lowest;
-    }
-    store_release(&player.all_reached, lowest);
-    return lowest >= epoch;
-}
-
-static void wait_for_epoch(uint64_t epoch)
-{
-    for (unsigned i = 0; epoch > 0 && !have_all_reached(epoch - 1); i++)
-        if (i > SPINS)
-            sched_yield();
-}
-
-/* What the other thread did is seen then. */
-static void wait_for_op(const struct plan_op *wait)
-{
-    const struct plan_op *op = player.plan->threads[wait->from].ops + wait->size;
-
-    for (unsigned i = 0; load_acquire(&player.progress[wait->from].next) <= op; i++)
-        if (i > SPINS)
-            sched_yield();
-}
-
 static void give_back(const struct plan_op *op)
 {
     void *p = load_relaxed(&player.slots[op->slot]);
 
     store_relaxed(&player.slots[op->slot], NULL);
-    if (likely(p != REFUSED))
-        player.free(p);
+    if (unlikely(p == REFUSED))
+        return;
+    if (player.touch != PLAY_TOUCH_NONE && op->size != 0)
+        (void)*(volatile const char *)p;
+    player.free(p);
 }
 
 static void play_thread(uint32_t thread)
 {
-    struct progress *progress = &player.progress[thread];
+    struct place *place = &player.pace.places[thread];
+    const struct plan_thread *threads = player.plan->threads;
 
-    for (const struct plan_op *op = player.plan->threads[thread].ops;; op++) {
+    for (const struct plan_op *op = threads[thread].ops;; op++) {
         size_t size = op->size;
 
-        store_release(&progress->next, op);
+        pace_next(place, op);
         switch ((enum plan_kind)op->kind) {
         case PLAN_MALLOC:
             fill(op->slot, player.malloc(size), size);
@@ -208,14 +169,13 @@ static void play_thread(uint32_t thread)
             give_back(op);
             break;
         case PLAN_EPOCH:
-            store_release(&player.reached[thread], size);
-            wait_for_epoch(size);
+            pace_epoch(&player.pace, thread, size);
             break;
         case PLAN_WAIT:
-            wait_for_op(op);
+            pace_wait_for_op(&player.pace, thread, op->from, threads[op->from].ops + size);
             break;
         case PLAN_END:
-            store_release(&player.reached[thread], UINT64_MAX);
+            pace_leave(&player.pace, thread);
             return;
         }
     }
@@ -245,7 +205,7 @@ static void *start_threads(void *argument)
     pthread_t *threads = room_take(plan->nr_threads * sizeof *threads);
 
     for (uint32_t i = 1; i < plan->nr_threads; i++) {
-        wait_for_epoch(plan->threads[order[i]].first_epoch);
+        pace_wait_for_epoch(&player.pace, plan->nr_threads, plan->threads[order[i]].first_epoch);
         start(&threads[i], run_thread, (void *)(uintptr_t)order[i]);
     }
     for (uint32_t i = 1; i < plan->nr_threads; i++)
@@ -344,10 +304,7 @@ static void prepare(const struct plan *plan, enum play_on on, enum play_touch ho
     }
     player.slots = room_take(plan->nr_slots * sizeof *player.slots);
     memset((void *)player.slots, 0, plan->nr_slots * sizeof *player.slots); /* resident */
-    player.reached = room_take(plan->nr_threads * sizeof *player.reached);
-    for (uint32_t i = 0; i < plan->nr_threads; i++)
-        store_relaxed(&player.reached[i], plan->threads[i].first_epoch);
-    player.progress = room_take(plan->nr_threads * sizeof *player.progress);
+    pace_start(&player.pace, plan);
     memset(nothing, 0, sizeof nothing);
     free(malloc(1)); /* what an allocator takes for itself is not the program's */
 }
@@ -372,6 +329,5 @@ void play(const struct plan *plan, enum play_on on, enum play_touch how, struct 
     result->end_bytes = above(status_bytes("VmRSS:"), result->baseline_bytes);
     result->nr_refused = atomic_load(&player.nr_refused);
     room_drop((void *)player.slots, plan->nr_slots * sizeof *player.slots);
-    room_drop((void *)player.reached, plan->nr_threads * sizeof *player.reached);
-    room_drop(player.progress, plan->nr_threads * sizeof *player.progress);
+    pace_end(&player.pace);
 }

@@ -5,11 +5,15 @@
  * PLAY_NOTHING in place of malloc the same is done without any allocator: what that takes is the
  * replayer's own work, to be taken off.
  * Of each block is written, as programs do before they read: the first 64 bytes, one byte of each
- * page of 4096 bytes after that, and the last byte. After realloc only what was added.
+ * page of 4096 bytes after that, and the last byte. After realloc only what was added. Before a
+ * block is freed, its first byte is read, as most programs look once more at what they free: else
+ * the wait for memory that has left the caches would be the allocator's, and only where the free
+ * itself reads the block.
  * What it is not: an imitation of what the program computes, or of when it waits.
  *
  * Data structure: the table of slots, a pointer for each live block.
- * Lock: none. A slot is handed from thread to thread by the progress of the one that filled it.
+ * Lock: none. A slot is handed from thread to thread by the place of the one that filled it
+ * (pace.h).
  */
 #ifndef RECORD_PLAY_H
 #define RECORD_PLAY_H
