@@ -203,6 +203,18 @@ def dropped() -> None:
     print("alive")
 
 
+def local_memory() -> None:
+    """Sheaves and tables of one thread that has filled an arena with each size stay small."""
+    arena = pyslab.Arena("256MiB", hugepages="no")
+    for size in [base << shift for shift in range(4, 16) for base in (4, 5, 6, 7)]:
+        held = [arena.kmalloc(size) for _ in range(min(20_000, (200 << 20) // size))]
+        del held
+    stats = arena.stats()
+    assert stats.peak_used_pages * PAGE > 200 << 20
+    assert 0 < stats.heap_bytes <= arena.size // 1000, f"{stats.heap_bytes} bytes"
+    print("alive")
+
+
 def exit_with_live_blocks() -> None:
     """Blocks, views and a cycle that live in module globals until the very end."""
     arena = pyslab.Arena("16MiB", hugepages="no")

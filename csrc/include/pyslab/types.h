@@ -353,7 +353,7 @@ typedef struct pyslab_arena_stats {
     uint64_t dirty_free_pages;  /* free frames that hold old content, and so are resident */
     uint64_t metadata_bytes;    /* mem_map and class map in full, descriptors in use;
                                    not the words for free bits */
-    uint64_t heap_bytes;        /* process-local memory of sheaves and tables */
+    uint64_t heap_bytes;        /* of sheaves and tables, of all arenas of the process */
     uint64_t live_objects;      /* slab objects in callers' hands */
     uint64_t live_object_bytes; /* the same in bytes, rounded to the object size */
     uint64_t total_objects;     /* slab objects handed out since creation */

@@ -64,7 +64,8 @@ class Arena(Sharing, Shortage, Closing):
     empty slabs. These go when the cache is shrunk or memory is short, not with time.
     highmem_slots: how many high frames kmap() shows at once.
     debug: ``"FZPU"``, or ``"FZ,kmalloc-64,inode*"`` for caches by name: finds overruns, writes
-    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says.
+    after a free and wrong frees, as CorruptionError; None: what PYSLAB_DEBUG says. With U for
+    all caches it is tracked, too.
     shared: other processes may read its blocks (docs/sharing.md); ``"writable"``: and write.
     fork: what a forked child has of a shared arena: ``"view"``, ``"share"`` or ``"refuse"``
     (docs/fork.md).
@@ -73,7 +74,8 @@ class Arena(Sharing, Shortage, Closing):
     guard: ``"all"``: each allocation of kmalloc or a cache ends at a frame without access, so
     that an overrun or a read after the free is a SIGSEGV there; ``"below"``: each begins behind
     one; ``"no"``; None: what PYSLAB_GUARD says.
-    track: ``"leaks"`` notes where each allocation was made, for leaks() and close().
+    track: ``"leaks"`` notes where each allocation was made, for leaks() and close(). A tracked
+    arena lives until it is closed.
     caching: False: no sheaves and no page lists, so that every step shows in the maps at once.
     kfence_sample: ``"100ms"``: about so often an allocation lies between pages without access, one
     of kfence_objects at most; None: what PYSLAB_KFENCE says; 0: none. See docs/kfence.md.
