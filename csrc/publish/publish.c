@@ -133,7 +133,8 @@ struct publish_picture *publish_begin(uint32_t place)
         return NULL;
     CHECK(place < PUBLISH_ARENAS);
     arena = arena_at(head, place);
-    atomic_store(&arena->sequence, load_relaxed(&arena->sequence) + 1);
+    store_relaxed(&arena->sequence, load_relaxed(&arena->sequence) + 1);
+    atomic_thread_fence(memory_order_release); /* odd before the first word is written */
     CHECK(load_relaxed(&arena->sequence) % 2 == 1);
     return &arena->picture;
 }
