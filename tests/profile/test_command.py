@@ -230,6 +230,10 @@ def test_parts_are_converted(tmp_path: Path) -> None:
     done = profile("--convert", "-o", str(path), str(part))
     assert 0 == done.returncode, done.stderr
     assert 1000 == values(path, "take")["inuse_space"]
+    path.unlink()
+    done = profile("--convert", str(part), "-o", str(path))  # as docs/profile.md writes it
+    assert 0 == done.returncode, done.stderr
+    assert values(path, "take")
     broken = tmp_path / "broken"
     broken.write_bytes(b"no profile")
     done = profile("--convert", str(broken))

@@ -38,7 +38,8 @@ def _every(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: str) -> argparse.ArgumentParser:
+    """Return a parser. words: nargs of what follows the options."""
     parser = argparse.ArgumentParser(
         prog="pyslab profile",
         usage=_USAGE,
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="make a profile of parts that a program left which was killed, FILE.part-*",
     )
-    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs=words, help=argparse.SUPPRESS)
     return parser
 
 
@@ -174,7 +175,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and write its profile, or convert parts; return an exit status."""
-    parser = _parser()
+    parser = _parser(argparse.REMAINDER)
     options = parser.parse_args(argv)
+    if options.convert:  # no command, whose options are its own: ours may follow the parts
+        options = _parser("*").parse_intermixed_args(argv)
     _check(options, parser)
     return _convert(options) if options.convert else _run(options)
