@@ -99,6 +99,36 @@ def test_faces(make_arena: ArenaFactory) -> None:
     del objects
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "plain", "in_xml"),
+    [
+        ("<>&\"'", "<>&\"'", "<>&\"'", "<>&\"'"),
+        ("\x1b[31mred\x07", "?[31mred?", "?[31mred?", "\ufffd[31mred\ufffd"),
+        ("\x01\ufffe", "??", "??", "\ufffd\ufffd"),
+        ("\u202eçå", "?çå", "?\\xe7\\xe5", "\u202eçå"),
+        ("]]>{x}%s", "]]>{x}%s", "]]>{x}%s", "]]>{x}%s"),
+    ],
+)
+def test_hostile_names(
+    make_arena: ArenaFactory, name: str, shown: str, plain: str, in_xml: str
+) -> None:
+    """No name of a cache drives the terminal, needs more than ASCII, or ends the picture's XML."""
+    arena = make_arena("1MiB")
+    cache = arena.kmem_cache_create(name, 64)
+    held = cache.alloc()
+    whole = arena.page_map()
+    for text in (cache.slab_map().text, whole.text, arena.page_map(2).text):
+        assert shown in text()
+        assert text().replace("\n", "").isprintable()
+        assert plain in text(utf8=False)
+        assert text(utf8=False).isascii()
+    for picture in (cache.slab_map().svg(), whole.svg(), whole.svg(layout="hilbert")):
+        assert in_xml in "".join(ET.fromstring(picture).itertext())
+    ET.fromstring(whole.svg(title=name + "\ud800"))
+    assert [name] == list(whole.caches)
+    del held
+
+
 def test_many_slabs_are_cut_short(make_arena: ArenaFactory) -> None:
     """A list of very many slabs is counted whole, and drawn in part."""
     arena = make_arena("4MiB")

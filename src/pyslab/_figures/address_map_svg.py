@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
-from xml.sax.saxutils import escape
 
+from pyslab._seeing.svg import escape
 from pyslab.sizes import format_bytes
 
 __all__ = ["OTHER_COLOUR", "PART_COLOURS", "Box", "svg_text"]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pyslab._record.runs import Figures
+from pyslab._seeing.terminal import printable
 
 __all__ = ["about", "other_files", "table", "verdict", "warnings"]
 
@@ -26,7 +27,7 @@ def amount(nbytes: float) -> str:
 def about(recording: dict[str, Any]) -> Iterable[str]:
     """Give lines that say what is in the file."""
     seconds = recording["recorded_ns"] / 1e9
-    yield f"recorded   {recording['command'] or 'a log'}"
+    yield f"recorded   {printable(recording['command']) or 'a log'}"
     yield (
         f"           {recording['allocations']:,} allocations, {recording['reallocs']:,} "
         f"reallocations, {recording['frees']:,} frees in {seconds:.3g} s"

@@ -14,7 +14,7 @@ from string import ascii_uppercase, digits
 from typing import NamedTuple
 
 from pyslab._seeing.page_map_data import MapData, MapZone, PageSpan
-from pyslab._seeing.terminal import paint
+from pyslab._seeing.terminal import paint, printable
 from pyslab._seeing.uses import BY_NAME, FREE, SLAB, USES, Use
 from pyslab.sizes import format_bytes
 from pyslab.watermarks import PAGE_SIZE
@@ -123,7 +123,8 @@ def _legend(found: MapData, colour: bool, utf8: bool) -> Iterator[str]:
     letters = cache_letters(found)
     for name, (nr_pages, full) in found.caches.items():
         mark = paint(letters[name], _code(USES[SLAB], full)) if colour else letters[name]
-        yield f"  {mark} slabs of {name}: {nr_pages} frames, {full:.0%} of the objects out"
+        shown = printable(name, utf8)
+        yield f"  {mark} slabs of {shown}: {nr_pages} frames, {full:.0%} of the objects out"
     if found.mapped:
         total = sum(nr_pages for _, nr_pages in found.mapped)
         yield f"  high frames with an address just now: {total}"

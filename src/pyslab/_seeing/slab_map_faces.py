@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pyslab._seeing import svg
 from pyslab._seeing.slab_map_data import LISTS, STATES, Slab, SlabData
-from pyslab._seeing.terminal import paint
+from pyslab._seeing.terminal import paint, printable
 from pyslab._seeing.uses import CACHED_COLOUR, SLAB_FILLED
 from pyslab.sizes import format_bytes
 from pyslab.watermarks import PAGE_SIZE
@@ -66,7 +66,7 @@ def _slab_lines(slab: Slab, colour: bool, utf8: bool) -> Iterator[str]:
 
 def map_text(found: SlabData, colour: bool, utf8: bool) -> str:
     """Return the whole of it."""
-    lines = [_heading(found)]
+    lines = [printable(_heading(found), utf8)]
     for name in LISTS:
         slabs = [slab for slab in found.slabs if slab.list == name]
         lines.append(f"{_TEXTS[name]}; slabs: {len(slabs)}")

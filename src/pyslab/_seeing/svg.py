@@ -5,9 +5,10 @@ Plain text without a library, a script or anything that is loaded. Not here: wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-from xml.sax.saxutils import escape
+from xml.sax import saxutils
 
 __all__ = [
     "MARGIN",
@@ -25,6 +26,15 @@ WIDTH = 800
 MARGIN = 16
 _ROW = 18  # height of a legend's row
 _EDGE = ' stroke="#555" stroke-width="0.6"'
+
+
+# What no document of XML has, not even as a reference.
+_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escape(text: str) -> str:
+    """Return a text as XML has it between tags; characters that it cannot have become U+FFFD."""
+    return saxutils.escape(_NO_CHARACTER.sub("\ufffd", text))
 
 
 def _number(value: float) -> str:

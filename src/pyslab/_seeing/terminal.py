@@ -1,4 +1,4 @@
-"""What the terminal behind sys.stdout can show: colours, and signs beyond ASCII."""
+"""What the terminal behind sys.stdout can show: colours, signs beyond ASCII, names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TypedDict
 
-__all__ = ["Style", "paint", "stdout_style"]
+__all__ = ["Style", "paint", "printable", "stdout_style"]
 
 
 class Style(TypedDict):
@@ -24,6 +24,12 @@ def stdout_style() -> Style:
     terminal = out is not None and hasattr(out, "isatty") and out.isatty()
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
     return {"colour": terminal and wanted, "utf8": encoding.lower().replace("-", "") == "utf8"}
+
+
+def printable(text: str, utf8: bool = True) -> str:
+    """Return a name without what would drive a terminal; if not utf8 it is ASCII, with escapes."""
+    shown = "".join(c if c.isprintable() else "?" for c in text)
+    return shown if utf8 else shown.encode("ascii", "backslashreplace").decode()
 
 
 def paint(text: str, background: int) -> str:

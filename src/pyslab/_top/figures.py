@@ -13,11 +13,11 @@ import time
 from array import array
 from typing import NamedTuple
 
+from pyslab._seeing.terminal import printable
 from pyslab.errors import PyslabError
 
 __all__ = [
-    "NAME", "Arena", "Cache", "DamagedError", "Figures", "Frame", "Site", "Zone", "printable",
-    "read_figures",
+    "NAME", "Arena", "Cache", "DamagedError", "Figures", "Frame", "Site", "Zone", "read_figures",
 ]  # fmt: skip
 
 NAME = "pyslab-figures"
@@ -179,11 +179,6 @@ def _pread(fd: int, nbytes: int, offset: int) -> bytes:
     if len(data) != nbytes:
         raise DamagedError(f"the figures end after {offset + len(data)} bytes")
     return data
-
-
-def printable(text: str) -> str:
-    """Return a text of another process without what would drive a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _clean(name: bytes) -> str:

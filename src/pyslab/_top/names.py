@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyslab._profile.symbols import Symbols
-from pyslab._top.figures import Arena, Figures, Frame, printable
+from pyslab._seeing.terminal import printable
+from pyslab._top.figures import Arena, Figures, Frame
 
 __all__ = ["with_names"]
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pyslab._top.figures import NAME, DamagedError, Figures, printable, read_figures
+from pyslab._seeing.terminal import printable
+from pyslab._top.figures import NAME, DamagedError, Figures, read_figures
 from pyslab._top.holders import TABLE_NAME, Heap, read_heap
 from pyslab._top.names import with_names
 from pyslab.errors import PyslabError
