@@ -94,6 +94,31 @@ def test_several_arenas(make_arena: ArenaFactory) -> None:
     assert {'arena="first"': 16 << 20, r'arena="a \"b\"\\\n"': 32 << 20} == samples
 
 
+def test_caches_of_one_name(make_arena: ArenaFactory) -> None:
+    """They are one series, with the sums: Prometheus refuses a series that is there twice."""
+    arena = make_arena("16MiB")
+    caches = [arena.kmem_cache_create("node", size) for size in (64, 256)]
+    held = [cache.alloc() for cache in caches]
+    samples = parse(arena.metrics("a"))["pyslab_cache_live_bytes"].samples
+    assert 64 + 256 == samples['arena="a",cache="node"']
+    del held
+
+
+def test_prometheus_reads_it(make_arena: ArenaFactory) -> None:
+    """Its own parser finds each name as it was given, however hostile."""
+    parser = pytest.importorskip("prometheus_client.parser")
+    arena = make_arena("16MiB")
+    names = ["<>&'\"", "a\\b", "\x1b[31m\x01", "\u20ac{}", 'x"} 1 #']
+    names = [name.replace(" ", "_") for name in names]
+    held = [arena.kmem_cache_create(name, 64).alloc() for name in names]
+    families = list(parser.text_string_to_metric_families(arena.metrics('m"\\\n')))
+    (live,) = [family for family in families if family.name == "pyslab_cache_live_objects"]
+    assert {('m"\\\n', name) for name in names} <= {
+        (sample.labels["arena"], sample.labels["cache"]) for sample in live.samples
+    }
+    del held
+
+
 def test_what_is_refused(make_arena: ArenaFactory) -> None:
     """No arena, no arena at all, and one that is closed."""
     with pytest.raises(TypeError, match="needs arenas by name"):

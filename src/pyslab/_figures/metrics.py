@@ -104,6 +104,7 @@ def _arena_families(arenas: dict[str, hints.Arena]) -> Iterator[str]:
 
 def _cache_samples(arenas: dict[str, hints.Arena]) -> Iterator[tuple[dict[str, str], list[int]]]:
     for name, arena in arenas.items():
+        sums: dict[str, list[int]] = {}  # caches may have one name, series of Prometheus may not
         for cache in arena.caches():
             slabs = cache.nr_full + cache.nr_partial + cache.nr_empty
             if slabs or cache.total_allocs:  # kmalloc has dozens that nobody has used
@@ -112,7 +113,10 @@ def _cache_samples(arenas: dict[str, hints.Arena]) -> Iterator[tuple[dict[str, s
                     *(cache.cached_objects, slabs * PAGE_SIZE << cache.slab_order),
                     cache.total_allocs,
                 ]
-                yield {"arena": name, "cache": cache.name}, values
+                before = sums.get(cache.name, [0] * len(values))
+                sums[cache.name] = [a + b for a, b in zip(before, values, strict=True)]
+        for of, values in sums.items():
+            yield {"arena": name, "cache": of}, values
 
 
 def _zone_samples(arenas: dict[str, hints.Arena]) -> Iterator[tuple[dict[str, str], list[int]]]:
