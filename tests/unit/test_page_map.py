@@ -151,6 +151,17 @@ def test_refusals(busy: tuple[pyslab.Arena, list[Any]], arguments: dict[str, int
         busy[0].page_map(**arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments", [{"order": "3"}, {"order": 1.0}, {"start": None}, {"nr_pages": 1.0}]
+)
+def test_types(busy: tuple[pyslab.Arena, list[Any]], arguments: dict[str, Any]) -> None:
+    """What is no whole number is told as such, as for other arguments of an arena."""
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        busy[0].page_map(**arguments)
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        busy[0].page_map().text(columns=3.5)  # type: ignore[arg-type]
+
+
 def test_a_large_arena(make_arena: ArenaFactory) -> None:
     """64 GiB: cells of 4096 frames; an exact map of all of it is refused."""
     arena = make_arena("64GiB", overcommit=True)

@@ -8,6 +8,7 @@ of frames of each use. Not here: the data (page_map_data.py), text and pictures.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import index
 from typing import Any
 
 from pyslab._seeing.page_map_data import MapData, MapZone, PageCell, PageSpan
@@ -38,7 +39,7 @@ class PageMap(MapData):
         >>> print(pyslab.Arena("16KiB").page_map().text())
         NORMAL: frames 0 to 3, 16 KiB...
         """
-        return map_text(self, columns, colour, utf8)
+        return map_text(self, index(columns), colour, utf8)
 
     def __str__(self) -> str:
         return self.text(**stdout_style())
@@ -68,6 +69,8 @@ _NR_ORDERS = 21
 
 def page_map(arena: Any, order: int | None, start: int, nr_pages: int | None) -> PageMap:
     """Return the map of a live arena; see Arena.page_map()."""
+    order = None if order is None else index(order)
+    start, nr_pages = index(start), None if nr_pages is None else index(nr_pages)
     zones = arena.zone_stats()
     whole = sum(zone.nr_pages for zone in zones)
     end = whole if nr_pages is None else start + nr_pages
