@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyslab.errors import PyslabError
+from pyslab.run.child import as_shell
 
 if TYPE_CHECKING:
     from pyslab._arena.arena import Arena
@@ -58,7 +59,7 @@ def run_texts(
             raise PyslabError(f"this system has no /proc/{name} to put one over")
     with tempfile.TemporaryDirectory(prefix="pyslab-proc-") as folder:
         for name, text in texts.items():
-            Path(folder, name).write_text(text, encoding="utf-8")
+            Path(folder, name).write_bytes(text.encode("utf-8", "surrogateescape"))
         whole = [*_unshare(), "sh", "-c", _SCRIPT, "sh", folder, *command]
         allowed = subprocess.run([*_unshare(), "true"], capture_output=True, check=False)
         if allowed.returncode != 0:
@@ -120,13 +121,13 @@ def main(arguments: Sequence[str]) -> int:
         if options.file is None:
             text = _sample()
         elif options.file == "-":
-            text = sys.stdin.read()
+            text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
         else:
-            text = Path(options.file).read_text(encoding="utf-8")
+            text = Path(options.file).read_bytes().decode("utf-8", "surrogateescape")
         if not command:
-            print(text, end="")
+            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
             return 0
-        return run_texts({"slabinfo": text}, command, check=False).returncode
+        return as_shell(run_texts({"slabinfo": text}, command, check=False).returncode)
     except (OSError, PyslabError) as error:
         print(f"pyslab slabinfo: {error}", file=sys.stderr)
         return 1

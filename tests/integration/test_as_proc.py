@@ -76,6 +76,9 @@ def test_the_command_line(tmp_path: Path, make_arena: ArenaFactory) -> None:
     shown = _pyslab("-", "--as-proc", "--", "cat", "/proc/slabinfo", stdin=text)
     assert (0, text) == (shown.returncode, shown.stdout)
     assert 7 == _pyslab("--as-proc", "--", "sh", "-c", "exit 7").returncode
+    assert 137 == _pyslab("--as-proc", "--", "sh", "-c", "kill -9 $$").returncode  # as shells say
+    path.write_bytes(b"\xff\r\n")  # no text, as it is
+    assert 0 == _pyslab(str(path), "--as-proc", "--", "cmp", "/proc/slabinfo", str(path)).returncode
 
 
 def test_without_a_command(tmp_path: Path) -> None:
@@ -87,6 +90,9 @@ def test_without_a_command(tmp_path: Path) -> None:
     path = tmp_path / "slabinfo"
     path.write_text("as it is\n", encoding="ascii")
     assert "as it is\n" == _pyslab(str(path)).stdout
+    path.write_bytes(b"\xff\r\n\x00")
+    command = [sys.executable, "-m", "pyslab", "slabinfo", str(path)]
+    assert b"\xff\r\n\x00" == subprocess.run(command, capture_output=True, check=True).stdout
 
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
