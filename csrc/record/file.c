@@ -68,9 +68,10 @@ static void stop(const char *why)
     store_relaxed(&file_shared.generation, 0);
     if (why == NULL)
         return;
-    length = snprintf(text, sizeof text,
-                      "pyslab record: %s: %s; recording stops here, the program goes on\n",
-                      file.path, why);
+    length = snprintf(
+        text, sizeof text,
+        "pyslab record: %s: %s; recording of process %d stops here; the program goes on\n",
+        file.path, why, (int)getpid());
     if (length > 0 && write(STDERR_FILENO, text, (size_t)length) < 0)
         return; /* nobody to tell */
 }

@@ -52,6 +52,8 @@ def record_environment(environment: Mapping[str, str], library: str, file: str) 
 
 def _is_record(path: str) -> bool:
     try:
+        if not os.path.isfile(path):  # opening a pipe would wait for its other end
+            return False
         with open(path, "rb") as file:
             return file.read(8) == b"pyslabRC"
     except OSError:
@@ -67,6 +69,22 @@ def _remove_old(path: str) -> None:
         is_ours = entry.startswith(name) and (not rest or rest[1:].replace(".", "").isdigit())
         if is_ours and _is_record(whole):
             os.unlink(whole)
+
+
+def _obstacle(path: str) -> str | None:
+    """Return why no file of this name can be made; None: it can."""
+    if not path:
+        return "-o: the name of a file is missing"
+    try:
+        with open(path, "xb"):
+            pass
+        os.unlink(path)
+    except FileExistsError:  # a link that leads nowhere, too
+        return f"{path} is there already: remove it, name another, or use --force"
+    except OSError as error:
+        there = os.path.isdir(os.path.dirname(os.path.abspath(path)))
+        return f"{path}: {error.strerror if there else 'there is no such folder'}"
+    return None
 
 
 def _complain(text: str) -> None:
@@ -86,11 +104,9 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         _complain(str(error))
         return NOT_STARTED
-    if os.path.exists(options.output):
-        _complain(f"{options.output} is there already: remove it, name another, or use --force")
-        return NOT_STARTED
-    if not os.path.isdir(os.path.dirname(os.path.abspath(options.output))):
-        _complain(f"{options.output}: there is no such folder")
+    wrong = _obstacle(options.output)
+    if wrong is not None:
+        _complain(wrong)
         return NOT_STARTED
     path = shutil.which(command[0]) if command[0] else None
     if path is None:

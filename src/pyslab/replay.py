@@ -23,6 +23,7 @@ __all__ = ["main"]
 
 _AGAINST = "glibc,mimalloc,jemalloc,tcmalloc,pyslab"
 _FAILED = 1
+_MOST_OTHERS = 5  # files of further processes that are named
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,8 +132,11 @@ def _replay(options: argparse.Namespace, file: str, name: str) -> None:
     recording = describe(file, *with_arenas)
     for line in warnings(recording):
         _complain(f"{name}: {line}")
-    for other in sorted(other_files(name), key=os.path.getsize, reverse=True)[:5]:
+    others = other_files(name)
+    for other in others[:_MOST_OTHERS]:
         _complain(f"also recorded, another process: {other} ({amount(os.path.getsize(other))})")
+    if len(others) > _MOST_OTHERS:
+        _complain(f"and {len(others) - _MOST_OTHERS} more, {name}.*")
     if not recording["events"]:
         raise RecordError(f"{name}: there are no events in it")
     figures: list[Figures] = []
@@ -160,6 +164,10 @@ def main(argv: Sequence[str]) -> int:
     if options.rounds < 1:
         parser.error("--rounds: at least 1")
     try:
+        if os.path.exists(options.file) and not os.path.isfile(options.file):
+            raise RecordError(
+                f"{options.file}: this is no file, which a replay reads several times"
+            )
         if is_rmm_log(options.file):
             with tempfile.NamedTemporaryFile(prefix="pyslab-", suffix=".rec") as made:
                 write_record(options.file, made.name)

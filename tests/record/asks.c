@@ -8,6 +8,7 @@
  *   asks refused N    two threads by turns: one frees; one is refused a realloc, and allocates
  *   asks crowd N      N threads one after the other: each frees main's block, and main allocates
  *   asks fork N       N rounds in the parent, and N in a child
+ *   asks childless N  the same, but the child may open no file, and main prints its number
  *   asks close N      closes every descriptor, fills a file of its own with ones, then N rounds
  * A round is 2 allocations of 100 bytes, 1 of 300 bytes zeroed, 1 aligned to 256; a realloc of one
  * to 5000 bytes; and the frees of all 4. Nothing else is allocated after the first call of main.
@@ -20,8 +21,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,7 +229,7 @@ static void crowd(int nr)
 
 /* --- processes and descriptors ------------------------------------------------ */
 
-static void fork_and_wait(int nr)
+static pid_t fork_and_wait(int nr)
 {
     pid_t child = fork();
 
@@ -235,6 +238,16 @@ static void fork_and_wait(int nr)
         exit(0);
     if (child < 0 || waitpid(child, NULL, 0) != child)
         _exit(3);
+    return child;
+}
+
+static void fork_without_descriptors(int nr)
+{
+    struct rlimit none = {3, 3};
+
+    rounds(1);
+    setrlimit(RLIMIT_NOFILE, &none);
+    dprintf(STDOUT_FILENO, "%d\n", (int)fork_and_wait(nr));
 }
 
 static void close_all(int nr)
@@ -271,6 +284,8 @@ int main(int argc, char **argv)
         crowd(nr);
     else if (strcmp(what, "fork") == 0)
         fork_and_wait(nr);
+    else if (strcmp(what, "childless") == 0)
+        fork_without_descriptors(nr);
     else if (strcmp(what, "close") == 0)
         close_all(nr);
     else

@@ -1,5 +1,7 @@
 """`pyslab record`: all that a program does with malloc is in the file, whatever becomes of it."""
 
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -112,7 +114,9 @@ def test_a_full_disk(asks: Path, tmp_path: Path) -> None:
         *PYSLAB, "record", "-o", tmp_path / "file", "--", asks, "rounds", 30000, file_bytes=600_000
     )
     assert 0 == done.returncode
-    assert 1 == done.stderr.count("recording stops here, the program goes on")
+    assert 1 == len(
+        re.findall(r"recording of process \d+ stops here; the program goes on", done.stderr)
+    )
     assert "File too large" in done.stderr
     result, words = replay(tmp_path / "file", "--describe")
     assert "no end" in words
@@ -175,6 +179,35 @@ def test_refusals(tmp_path: Path) -> None:
     assert (127, True) == (done.returncode, "no-such-command: command not found" in done.stderr)
     done = run(*PYSLAB, "record", "-o", tmp_path / "no" / "a", "--", "true")
     assert (126, True) == (done.returncode, "there is no such folder" in done.stderr)
+
+
+def test_names_that_are_no_file_to_make(tmp_path: Path) -> None:
+    """None is opened, written beside, or waited for; the program is not started in vain."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    before = sorted(tmp_path.iterdir())
+    for name, words in (
+        ("", "the name of a file is missing"),
+        (tmp_path / "pipe", "is there already"),
+        (tmp_path / "link", "is there already"),
+        (tmp_path, "is there already"),
+        ("/proc/new", "No such file"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        done = run(*PYSLAB, "record", "--force", "-o", name, "--", "touch", tmp_path / "started")
+        assert (126, True) == (done.returncode, words in done.stderr), done.stderr
+    assert before == sorted(tmp_path.iterdir())
+    assert list(tmp_path.parent.glob(f"{tmp_path.name}.*")) == []
+
+
+def test_a_child_without_a_file(asks: Path, tmp_path: Path) -> None:
+    """It says which process is not recorded; the parent's recording is whole."""
+    command = (*PYSLAB, "record", "-o", tmp_path / "file", "--")
+    done = run(*command, asks, "childless", 100)
+    assert 0 == done.returncode
+    found = re.findall(r"Too many open files; recording of process (\d+) stops", done.stderr)
+    assert [done.stdout.strip()] == found
+    assert 100 * ALLOCATIONS <= _counts(tmp_path / "file")[0]
 
 
 def test_the_library_alone(asks: Path, tmp_path: Path) -> None:

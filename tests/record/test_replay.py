@@ -148,6 +148,11 @@ def test_no_record_files(content: bytes, tmp_path: Path) -> None:
     assert "record file" in done.stderr or "cut off" in done.stderr
     assert 1 == run(*PYSLAB, "replay", tmp_path).returncode
     assert 1 == run(*PYSLAB, "replay", tmp_path / "nothing").returncode
+    pipe = tmp_path / "pipe"  # nobody writes to it: to open it would wait for ever
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    done = run(*PYSLAB, "replay", pipe)
+    assert (1, True) == (done.returncode, "this is no file" in done.stderr)
 
 
 # --- logs of RMM ------------------------------------------------------------------------
@@ -246,3 +251,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert 5000 == found["events"] == found["allocations"] + found["frees"]
     assert (5, len(live)) == (found["threads"], found["live_blocks"])
     assert os.path.getsize(path) % BLOCK == 0
+
+
+def test_files_of_other_processes(recorded: Path, tmp_path: Path) -> None:
+    """The largest first, then by number; five are named, and the number of the rest is told."""
+    file = tmp_path / "file"
+    shutil.copy(recorded, file)
+    for ending in ("100", "20", "9", "9.2", "9.10", "7", "text", "3.rec"):
+        (tmp_path / f"file.{ending}").write_bytes(b"x" * (5000 if ending == "7" else 100))
+    words = run(*PYSLAB, "replay", file, "--describe").stderr.splitlines()
+    names = [line.split(": ")[2].split(" ")[0].rpartition("file.")[2] for line in words[:5]]
+    assert ["7", "9", "9.2", "9.10", "20"] == names
+    assert f"pyslab replay: and 1 more, {file}.*" == words[5]

@@ -75,13 +75,14 @@ def warnings(recording: dict[str, Any]) -> Iterable[str]:
 
 
 def other_files(file: str) -> list[str]:
-    """Return the files of further processes, the largest first."""
+    """Return the files of further processes, the largest first, then by number."""
     names = [
         name
         for name in glob.glob(f"{glob.escape(file)}.*")
         if name[len(file) + 1 :].replace(".", "").isdigit()
     ]
-    return sorted(names, key=os.path.getsize, reverse=True)
+    numbers = {name: [int(n) for n in name[len(file) + 1 :].split(".") if n] for name in names}
+    return sorted(names, key=lambda name: (-os.path.getsize(name), numbers[name]))
 
 
 def _ratio(value: float, base: float) -> str:
