@@ -2,6 +2,7 @@
 
 import queue
 import random
+import sys
 import threading
 from collections.abc import Callable
 
@@ -114,6 +115,24 @@ def test_thread_churn(arena: pyslab.Arena) -> None:
         _run([_churn(arena, seed, 40) for seed in range(round_, round_ + NR_THREADS)])
     _assert_all_returned(arena)
     assert arena.stats().heap_bytes - others < 1 << 20
+
+
+def test_threads_by_the_dozen_leave_few_objects(arena: pyslab.Arena) -> None:
+    """The Buffer objects that threads at the same time keep, and leave, serve the next ones."""
+    together = threading.Barrier(12)
+
+    def make_and_drop() -> None:
+        held = [arena.kmalloc(64) for _ in range(300)]
+        together.wait()
+        held.clear()
+        together.wait()
+
+    _run([make_and_drop] * 12)
+    before = sys.getallocatedblocks()
+    for _ in range(10):
+        _run([make_and_drop] * 12)
+    assert sys.getallocatedblocks() - before < 12 * 256
+    _assert_all_returned(arena)
 
 
 def test_a_thread_that_only_frees(arena: pyslab.Arena) -> None:

@@ -28,45 +28,53 @@ BufferObject *buffer_object_new(void)
 #else
 
 static struct {
-    pthread_mutex_t mutex; /* guards all of it */
-    pthread_key_t key;     /* tells that a thread ends */
-    bool key_made;
-    BufferObject *list; /* of threads that have ended */
-    _Atomic(unsigned) nr;
+    pthread_mutex_t mutex;          /* guards all of it, but for a look whether there is a list */
+    pthread_key_t key;              /* tells that a thread ends */
+    bool key_made;                  /* there is one */
+    _Atomic(BufferObject *) newest; /* list of a thread that has ended. The first Buffer of each
+                                       has the next list in `keep`, and its length in `nbytes` */
 } left = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* The thread ends. It may have no thread state any more, so nothing is freed here. */
 static void thread_ends(void *unused)
 {
-    BufferObject *last = python_thread.free_buffers;
+    BufferObject *list = python_thread.free_buffers;
 
     (void)unused;
     python_thread.max_free_buffers = 0;
-    if (last == NULL)
+    if (list == NULL)
         return;
-    while (last->p != NULL)
-        last = last->p;
-    pthread_mutex_lock(&left.mutex);
-    last->p = left.list;
-    left.list = python_thread.free_buffers;
-    left.nr += python_thread.nr_free_buffers;
-    pthread_mutex_unlock(&left.mutex);
+    list->nbytes = python_thread.nr_free_buffers;
     python_thread.free_buffers = NULL;
     python_thread.nr_free_buffers = 0;
+    pthread_mutex_lock(&left.mutex);
+    list->keep = (PyObject *)load_relaxed(&left.newest);
+    store_relaxed(&left.newest, list);
+    pthread_mutex_unlock(&left.mutex);
 }
 
-/* The thread's list is empty: takes what others left, and has the thread's end told. */
+/* Takes a list that was left. */
+static void take_left(void)
+{
+    BufferObject *list = load_relaxed(&left.newest);
+
+    CHECK(python_thread.free_buffers == NULL);
+    if (list == NULL)
+        return;
+    store_relaxed(&left.newest, (BufferObject *)list->keep);
+    python_thread.free_buffers = list;
+    python_thread.nr_free_buffers = (unsigned)list->nbytes;
+}
+
+/* The thread's list is empty: takes one that was left, and has the thread's end told. */
 static void adopt(void)
 {
     pthread_mutex_lock(&left.mutex);
     if (!left.key_made)
         left.key_made = pthread_key_create(&left.key, thread_ends) == 0;
     if (left.key_made && pthread_setspecific(left.key, &left) == 0) {
-        python_thread.free_buffers = left.list;
-        python_thread.nr_free_buffers = left.nr;
         python_thread.max_free_buffers = MAX_FREE_BUFFERS;
-        left.list = NULL;
-        left.nr = 0;
+        take_left();
     }
     pthread_mutex_unlock(&left.mutex);
 }
@@ -78,7 +86,7 @@ static void set_traced(enum trace_state state)
 
 BufferObject *buffer_object_new(void)
 {
-    if (python_thread.free_buffers == NULL && load_relaxed(&left.nr) != 0) {
+    if (python_thread.free_buffers == NULL && load_relaxed(&left.newest) != NULL) {
         BufferObject *self;
 
         adopt();

@@ -5,9 +5,10 @@
  * What it is not: the memory of a Buffer, which has gone back before (buffer.c).
  *
  * Data structure: with a GIL an array of pointers. Without one a list for each thread, linked by
- * `p` (struct python_thread in arena/arena_tally.h). A thread that ends leaves its list to the next
- * that drops its first Buffer, or finds its own list empty. Until a thread's end is watched there
- * is no room in its list: max_free_buffers is 0.
+ * `p` (struct python_thread in arena/arena_tally.h). A thread that ends leaves its list to another
+ * that drops its first Buffer, or finds its own list empty: one list for each, so that there are
+ * never more of them than threads at the same time. Until a thread's end is watched there is no
+ * room in its list: max_free_buffers is 0.
  * Invariant: while tracemalloc or a profile is on, nothing is taken. Then all Buffers are made by
  * buffer_object_new(), for who tells of them. With a GIL the list is emptied and shut when tracing
  * changes, so that the fast way does not look; a profile takes note of few Buffers, so that
