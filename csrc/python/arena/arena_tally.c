@@ -43,6 +43,11 @@ static void number_take(void)
     python_thread.tally = number;
 }
 
+void tallies_fork_child(void)
+{
+    numbers.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 slow_path Py_ssize_t tally_add_slow(struct arena_tally *tallies, const struct tally_change *change)
 {
     struct arena_tally *line;

@@ -54,6 +54,8 @@ struct tally_change {
 struct arena_tally *tallies_new(void);
 /* Adds for a thread that has no number, which may get one by it. The new total of the line. */
 Py_ssize_t tally_add_slow(struct arena_tally *tallies, const struct tally_change *change);
+/* In a forked child: a thread that is not there may have been about to give back its number. */
+void tallies_fork_child(void);
 /* The sums as they are seen from here. */
 struct tally_change tallies_sum(const struct arena_tally *tallies);
 

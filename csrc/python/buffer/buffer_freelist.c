@@ -79,6 +79,11 @@ static void adopt(void)
     pthread_mutex_unlock(&left.mutex);
 }
 
+void buffer_freelist_fork_child(void)
+{
+    left.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 static void set_traced(enum trace_state state)
 {
     (void)state;

@@ -41,6 +41,8 @@ extern __attribute__((visibility("hidden"))) struct buffer_freelist buffer_freel
 #define MAX_FREE_BUFFERS 256u
 /* No room for the dead Buffer: the thread's list is full, or this is the first that it drops. */
 void buffer_object_free_slow(BufferObject *self);
+/* In a forked child: a thread that is not there may have been about to leave its list. */
+void buffer_freelist_fork_child(void);
 
 #endif
 
