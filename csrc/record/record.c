@@ -189,9 +189,17 @@ static __attribute__((noinline)) void hook_freeing(void *p)
     write_event(RECORD_FREE, now(p), p, 0, false);
 }
 
+/* The time for a block that is about to be resized, in a record block that has room for the event:
+ * one that was begun afterwards would give it a time after the block went back. */
+static always_inline uint64_t now_before(const void *p)
+{
+    (void)(has_room() || next_block());
+    return now(p);
+}
+
 static always_inline uint64_t hook_resizing(void *p)
 {
-    return now(p);
+    return now_before(p);
 }
 
 static always_inline void hook_resized(uint64_t begun, void *old, void *p, size_t size)
@@ -223,7 +231,7 @@ static void arena_freeing(const void *p)
 
 static uint64_t arena_resizing(const void *p)
 {
-    return now(p);
+    return now_before(p);
 }
 
 static void arena_resized(uint64_t begun, const void *old, const void *p, size_t size)

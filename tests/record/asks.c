@@ -5,6 +5,7 @@
  *   asks pass N       two threads pass one block to and fro: each frees it and allocates another
  *   asks arena N      two threads by turns, of blocks that lie in no memory: one resizes the block
  *                     that the other allocates, so that it moves away (profile/recorded.h)
+ *   asks late N       the same, and the address is handed out anew before the resize is told
  *   asks refused N    two threads by turns: one frees; one is refused a realloc, and allocates
  *   asks crowd N      N threads one after the other: each frees main's block, and main allocates
  *   asks fork N       N rounds in the parent, and N in a child
@@ -170,12 +171,23 @@ static void arena_resizes(void)
     recorder->freeing(THERE);
 }
 
-static void arena(int nr)
+static void arena(int nr, void (*resizes)(void))
 {
     recorder = dlsym(RTLD_DEFAULT, "pyslab_record_arenas");
     if (recorder == NULL)
         _exit(3);
-    by_turns(nr, arena_allocates, arena_resizes);
+    by_turns(nr, arena_allocates, resizes);
+}
+
+static void arena_resizes_late(void)
+{
+    static uint64_t begun;
+
+    if (begun != 0) {
+        recorder->resized(begun, HERE, THERE, 200);
+        recorder->freeing(THERE);
+    }
+    begun = recorder->resizing(HERE);
 }
 
 static void frees(void)
@@ -277,7 +289,9 @@ int main(int argc, char **argv)
     else if (strcmp(what, "pass") == 0)
         pass_to_and_fro(nr);
     else if (strcmp(what, "arena") == 0)
-        arena(nr);
+        arena(nr, arena_resizes);
+    else if (strcmp(what, "late") == 0)
+        arena(nr, arena_resizes_late);
     else if (strcmp(what, "refused") == 0)
         refused(nr);
     else if (strcmp(what, "crowd") == 0)

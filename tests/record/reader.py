@@ -98,16 +98,11 @@ def read_events(file: Path) -> list[Event]:
 def handed_out_twice(file: Path) -> int:
     """Return how many blocks came to an address where one was live, in the order of times."""
     live: set[int] = set()
-    moving: dict[int, int] = {}
     nr = 0
     for event in read_events(file):
-        if event.kind == RESIZE:
-            moving[event.thread] = event.address
-        elif event.kind == FREE:
+        if event.kind in (RESIZE, FREE):
             live.discard(event.address)
         else:
-            if event.kind == REALLOC:
-                live.discard(moving.pop(event.thread, 0))
             nr += event.address in live
             live.add(event.address)
     return nr

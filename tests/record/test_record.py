@@ -76,7 +76,7 @@ def test_a_block_that_goes_to_and_fro(asks: Path, tmp_path: Path) -> None:
     assert (0, 0) == (found["unknown_frees"], found["implied_frees"])
 
 
-@pytest.mark.parametrize("what", ["pass", "arena", "refused", "crowd"])
+@pytest.mark.parametrize("what", ["pass", "arena", "late", "refused", "crowd"])
 def test_the_order_between_threads(what: str, asks: Path, tmp_path: Path) -> None:
     """In the order of the file's times no address is handed out twice."""
     record(tmp_path / "file", asks, what, 600)
