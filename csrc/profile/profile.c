@@ -30,6 +30,7 @@ static struct {
     _Atomic uint8_t counts[2];
 } any_address = {{.shift = 63}, {FILTER_FULL, FILTER_FULL}};
 _Atomic(struct profile_filter *) profile_filter = &any_address.filter;
+_Atomic uint32_t profile_run;
 
 static struct {
     const char *start;     /* NULL: there are none */
@@ -37,17 +38,16 @@ static struct {
 } always;                  /* constant while a profile is on; see profile_set_always */
 
 static struct {
-    struct lock lock;     /* guards what follows */
-    struct raw raw;       /* the file; none is open while no profile is on */
-    uint64_t every;       /* as it was asked for */
-    uint64_t seed;        /* 0: random ones */
-    struct live *live;    /* nr_places of them; the first is nobody's */
-    uint32_t *chain;      /* nr_places, a power of two: the first sample of each hash */
-    uint32_t nr_places;   /* 0: there are none yet */
-    uint32_t nr_live;     /* samples in the table */
-    uint32_t free;        /* the first free place; 0: none */
-    uint32_t nr_threads;  /* that began to count */
-    _Atomic uint32_t run; /* counts profiles; a thread counts anew for each */
+    struct lock lock;    /* guards what follows */
+    struct raw raw;      /* the file; none is open while no profile is on */
+    uint64_t every;      /* as it was asked for */
+    uint64_t seed;       /* 0: random ones */
+    struct live *live;   /* nr_places of them; the first is nobody's */
+    uint32_t *chain;     /* nr_places, a power of two: the first sample of each hash */
+    uint32_t nr_places;  /* 0: there are none yet */
+    uint32_t nr_live;    /* samples in the table */
+    uint32_t free;       /* the first free place; 0: none */
+    uint32_t nr_threads; /* that began to count */
 } profile;
 
 static pthread_once_t profile_once = PTHREAD_ONCE_INIT;
@@ -341,12 +341,9 @@ static void thread_begin(struct sampler *thread, uint32_t run)
     lock_release(&profile.lock);
 }
 
-void profile_thread_renew(void)
+void profile_thread_renew_slow(void)
 {
-    uint32_t run = load_relaxed(&profile.run);
-
-    if (unlikely(profile_thread.run != run))
-        thread_begin(&profile_thread, run);
+    thread_begin(&profile_thread, load_relaxed(&profile_run));
 }
 
 /* The loader's lock is the outer one of the two: it is held by who walks over modules, and such a
@@ -391,7 +388,7 @@ static void sample_put(const void *p, size_t size, uint32_t stack)
 slow_path void profile_alloc_slow(const void *p, size_t size)
 {
     struct sampler *thread = &profile_thread;
-    uint32_t run = load_relaxed(&profile.run);
+    uint32_t run = load_relaxed(&profile_run);
     int error = errno;
 
     CHECK(lock_none_is_held());
@@ -420,7 +417,7 @@ slow_path bool profile_detach(const void *p, struct profile_moving *out)
 {
     bool found;
 
-    if (load_relaxed(&profile.run) == 0)
+    if (load_relaxed(&profile_run) == 0)
         return false; /* there was no profile yet, nor is there a lock */
     lock_acquire(&profile.lock);
     found = is_on_locked() && live_take_locked(p, out);
@@ -448,7 +445,7 @@ slow_path void profile_free_slow(const void *p)
 {
     struct profile_moving gone;
 
-    if (load_relaxed(&profile.run) == 0)
+    if (load_relaxed(&profile_run) == 0)
         return;
     lock_acquire(&profile.lock);
     if (is_on_locked() && live_take_locked(p, &gone))
@@ -475,7 +472,7 @@ static int start_locked(const char *path, uint64_t every, uint64_t seed)
     profile.every = every;
     profile.seed = seed;
     profile.nr_threads = 0;
-    add_relaxed(&profile.run, 1);
+    add_relaxed(&profile_run, 1);
     return PYSLAB_OK;
 }
 

@@ -36,6 +36,8 @@ extern _Thread_local struct sampler profile_thread
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 /* Never NULL: without a table it is one by which any address may be a sample's. */
 extern _Atomic(struct profile_filter *) profile_filter __attribute__((visibility("hidden")));
+/* Counts profiles; a thread counts bytes anew for each. */
+extern _Atomic uint32_t profile_run __attribute__((visibility("hidden")));
 
 /* Begins; every: bytes, or SAMPLER_ALL; seed: 0 for a random one, which differs by thread. EOS with
  * errno; EBUSY if a profile is on. path is from the root.
@@ -58,9 +60,15 @@ bool profile_detach(const void *p, struct profile_moving *out);
 void profile_attach(const void *p, const struct profile_moving *moving);
 void profile_gone(const struct profile_moving *moving);
 
+void profile_thread_renew_slow(void);
 /* For callers that see several profiles: this thread counts for the one that is on. Others need not
  * call it: a thread that has never counted begins to with its first allocation. */
-void profile_thread_renew(void);
+static always_inline void profile_thread_renew(void)
+{
+    if (unlikely(profile_thread.run != load_relaxed(&profile_run)))
+        profile_thread_renew_slow();
+}
+
 /* This thread's counter took note of allocations that were none: it begins anew. */
 void profile_thread_draw(void);
 
@@ -68,11 +76,14 @@ void profile_thread_draw(void);
 void profile_alloc_slow(const void *p, size_t size);
 void profile_free_slow(const void *p);
 
-/* Memory at p was handed out, by a thread that holds no lock of the core. */
-static always_inline void profile_alloc(const void *p, size_t size)
+/* Memory at p was handed out, by a thread that holds no lock of the core. False: it is no sample,
+ * so that profile_free need not be told of it. */
+static always_inline bool profile_alloc(const void *p, size_t size)
 {
-    if (sampler_takes(&profile_thread, size))
-        profile_alloc_slow(p, size);
+    if (!sampler_takes(&profile_thread, size))
+        return false;
+    profile_alloc_slow(p, size);
+    return true;
 }
 
 /* Whether the address may be one of a sample. */
@@ -93,11 +104,11 @@ static always_inline void profile_free(const void *p)
 
 /* profile_alloc for callers that see several profiles, and whose memory may go without a word, as
  * with its arena: what was known under this address is forgotten first. */
-static inline void profile_alloc_anew(const void *p, size_t size)
+static inline bool profile_alloc_anew(const void *p, size_t size)
 {
     profile_free(p);
     profile_thread_renew();
-    profile_alloc(p, size);
+    return profile_alloc(p, size);
 }
 
 #endif

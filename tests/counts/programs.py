@@ -95,12 +95,14 @@ def preloaded_instructions(
     return (cost(2 * OPERATIONS) - cost(OPERATIONS)) / OPERATIONS
 
 
-def python_instructions(statement: str, tmp_path: Path) -> float:
-    """Return what a statement executes in the extension `_core`, once the arena `a` is made."""
+def python_instructions(statement: str, tmp_path: Path, before: str = "") -> float:
+    """Return what a statement executes in the extension `_core`, once the arena `a` is made, and
+    another statement has run before."""
     script = tmp_path / "count.py"
     script.write_text(
         "import itertools, sys, pyslab\n"
         "a = pyslab.Arena('64MiB')\n"
+        f"{before}\n"
         "def loop(n, kmalloc=a.kmalloc):\n"
         f"    for _ in itertools.repeat(None, n): {statement}\n"
         "loop(int(sys.argv[1]))\n"

@@ -60,6 +60,13 @@ def test_python(tmp_path: Path) -> None:
     assert 0 < counted <= 164 + _slack()
 
 
+def test_python_with_a_profile(tmp_path: Path) -> None:
+    """The same while a profile is on, and no Buffer is a sample."""
+    before = f"pyslab.profile({str(tmp_path / 'x.table')!r}, every=1 << 60).start()"
+    counted = python_instructions("kmalloc(64)", tmp_path, before)
+    assert 0 < counted <= 236 + _slack()
+
+
 def _profiled(library: str, tmp_path: Path) -> float:
     """Return what a malloc with its free that are no sample execute in a library of a profile."""
     parts = f"{1 << 50}:{tmp_path}"

@@ -40,16 +40,9 @@ bool trace_flag_is_right(void)
     return trace_on || (!profiled && !recorded && !tracemalloc_is_on());
 }
 
-/* A block that was known under this address has another size now. */
-static bool profile_track(const void *p, size_t nbytes)
-{
-    profile_alloc_anew(p, nbytes);
-    return profile_may_have(p);
-}
-
 bool trace_track(const void *p, size_t nbytes)
 {
-    bool noted = profiled && nbytes != 0 && profile_track(p, nbytes);
+    bool noted = profiled && nbytes != 0 && profile_alloc_anew(p, nbytes);
 
     gil_assert_held();
     if (recorded && nbytes != 0) {
