@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from pyslab._top.child import Child
+from pyslab._top.data import as_data
 from pyslab._top.figures import DamagedError
 from pyslab._top.processes import Seen, UnseenError, look, publishers
 from pyslab._top.rates import used_pages
 from pyslab._top.table import SORTS, size
-from pyslab._top.view import View, as_data, plain
+from pyslab._top.view import View, plain
 from pyslab.run.child import NOT_FOUND, NOT_STARTED
 
 __all__ = ["main"]
@@ -30,15 +31,18 @@ _SECOND_LOOK_S = 0.3  # with -o: rates need two pictures, which are 0.1 s apart 
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0.1 <= seconds <= 3600:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"0.1 to 3600 seconds, not {text!r}")
     return seconds
 
 
 def _pid(text: str) -> int:
-    if not 0 < int(text) < 1 << 31:
-        raise ValueError
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"a number of a process, not {text!r}")
     return int(text)
 
 

@@ -103,8 +103,9 @@ def test_changed_bytes(monkeypatch: pytest.MonkeyPatch, whole: bytes) -> None:
 
 def test_wrong_figures_with_a_right_sum(monkeypatch: pytest.MonkeyPatch, whole: bytes) -> None:
     """A hostile writer gets its sums right: pictures of absurd numbers are drawn or refused."""
+    from pyslab._top.data import as_data
     from pyslab._top.processes import Seen
-    from pyslab._top.view import View, as_data, plain
+    from pyslab._top.view import View, plain
 
     monkeypatch.setattr(figures, "_TRIES", 1)
     draw = random.Random(3)

@@ -13,6 +13,8 @@ import pytest
 
 from pyslab._top.figures import Arena, Figures, Frame, Site
 from pyslab._top.names import with_names
+from pyslab._top.processes import look
+from pyslab._top.view import View, plain
 from pyslab.top import main
 from tests.top.targets import IDLE, environment, shown, target, top
 from tests.utils import REPO
@@ -63,6 +65,46 @@ while time.monotonic() < end:
     rates = done["arenas"][0]["rates"]
     assert 500 < rates["allocs"]["inode"] < 20000
     assert abs(rates["growth"]["inode"]) < rates["allocs"]["inode"]
+
+
+def test_caches_of_one_name() -> None:
+    """They have no rates, as nobody can tell which was which; others have."""
+    code = """
+twins = [arena.kmem_cache_create("twin", size) for size in (64, 128)]
+kept = [twins[0].alloc() for _ in range(5000)], twins[1].alloc()
+ready()
+while True:
+    for _ in range(100):
+        inodes.alloc()
+        twins[1].alloc()
+    time.sleep(0.01)
+"""
+    with target(code) as process:
+        (arena,) = json.loads(top("--json", process.pid).stdout)["arenas"]
+    assert 2 == [cache["name"] for cache in arena["caches"]].count("twin")
+    assert "inode" in arena["rates"]["allocs"]
+    assert "twin" not in arena["rates"]["allocs"]
+    assert "twin" not in arena["rates"]["growth"]
+
+
+@pytest.mark.parametrize("height", [20, 24, 60, None])
+def test_many_arenas(height: int | None) -> None:
+    """The table of caches has room on a screen; of arenas and zones the busiest are shown."""
+    code = "small = [pyslab.Arena('1MiB') for _ in range(9)]\n" + IDLE
+    with target(code) as process:
+        lines = plain(View("o", 1.0, look(process.pid)).lines(80, height)).splitlines()
+    assert height is None or len(lines) <= height
+    (table,) = (at for at, line in enumerate(lines) if line.startswith("Caches by"))
+    assert lines[table + 1].endswith("NAME")
+    assert re.match(r" +\d+ +\d+ +\d+%", lines[table + 2])
+    arenas = [line for line in lines if re.match(r"Arena \d+:", line)]
+    more = [line for line in lines if line.startswith("and ")]
+    if height is None:
+        assert (10, 0) == (len(arenas), len(more))
+    else:
+        assert "16M used" in arenas[0]
+        left = re.findall(r"and (\d+) more arenas?$", "\n".join(more), re.MULTILINE)
+        assert 10 == len(arenas) + sum(map(int, left))
 
 
 def read_figures_of_one_site(*frames: Frame) -> tuple[Frame, ...]:

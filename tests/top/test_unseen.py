@@ -37,14 +37,16 @@ def test_commands_that_cannot_beshown() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [["x"], ["-d", "0"], ["-s", "z"], ["0"], ["--"], ["1", "--", "true"]]
+    "bad", [["x"], ["-d", "0"], ["-d", "soon"], ["-s", "z"], ["0"], ["--"], ["1", "--", "true"]]
 )
 def test_usage(bad: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Bad arguments are refused with status 2."""
     with pytest.raises(SystemExit) as refused:
         main(bad)
     assert 2 == refused.value.code
-    assert "pyslab top: error: " in capsys.readouterr().err
+    words = capsys.readouterr().err
+    assert "pyslab top: error: " in words
+    assert "invalid _" not in words  # the name of a function here
 
 
 def test_no_such_process() -> None:

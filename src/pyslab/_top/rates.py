@@ -6,6 +6,7 @@ process on no slow path writes none, and has no rate then (None), rather than on
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from pyslab._top.figures import Arena
@@ -47,7 +48,10 @@ def _rate(old: Arena, new: Arena) -> ArenaRate:
         if zone.name in zones
     }
     allocs, growth = {}, {}
+    names = [Counter(cache.name for cache in arena.caches) for arena in (old, new)]
     for cache in new.caches:
+        if max(of[cache.name] for of in names) > 1:
+            continue  # which of the caches with this name was which is not told
         before = caches.get(cache.name)
         allocs[cache.name] = (cache.allocs - (before.allocs if before else 0)) / seconds
         growth[cache.name] = (cache.live - (before.live if before else 0)) / seconds

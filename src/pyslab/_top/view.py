@@ -1,4 +1,4 @@
-"""A picture of a process as lines of text, for a terminal or a file; and as data, for --json.
+"""A picture of a process as lines of text, for a terminal or a file. As data: data.py.
 
 A line is a list of parts, each with the name of its style; the screen (screen.py) has colours for
 these, a file has none. No part relies on its colour alone.
@@ -7,14 +7,13 @@ these, a file has none. No part relies on its colour alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from pyslab._seeing.uses import BY_NAME
 from pyslab._top.figures import Arena, Zone
 from pyslab._top.holders import Heap
 from pyslab._top.processes import Seen
-from pyslab._top.rates import Rates, used_pages
+from pyslab._top.rates import ArenaRate, Rates, used_pages
 from pyslab._top.table import (
     SORTS,
     Row,
@@ -26,7 +25,7 @@ from pyslab._top.table import (
     table_lines,
 )
 
-__all__ = ["BAR", "Line", "View", "as_data", "plain"]
+__all__ = ["BAR", "Line", "View", "plain", "shares"]
 
 Part = tuple[str, str]
 Line = list[Part]
@@ -46,7 +45,7 @@ def _plural(number: int, noun: str) -> str:
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def _shares(arena: Arena) -> dict[str, int]:
+def shares(arena: Arena) -> dict[str, int]:
     """Return the arena's frames by use; what is none of the others are blocks of pages."""
     found = {
         "slab": arena.slab_pages,
@@ -97,15 +96,20 @@ class View:
         self._now_ns = time.monotonic_ns()
         self._rates.add(seen)
 
-    def _arenas(self) -> Iterator[tuple[int, Arena]]:
+    def arenas(self) -> Iterator[tuple[int, Arena]]:
+        """Give each arena, with the inode of the file that it is in."""
         for inode, figures in self._seen.files.items() if self._seen else ():
             for arena in figures.arenas:
                 yield inode, arena
 
+    def rate(self, inode: int, arena: Arena) -> ArenaRate | None:
+        """Return the arena's rate between the last two pictures, if it is known."""
+        return self._rates.of(inode, arena, self._now_ns)
+
     def _rows(self) -> list[Row]:
         rows = []
-        for inode, arena in self._arenas():
-            rate = self._rates.of(inode, arena, self._now_ns)
+        for inode, arena in self.arenas():
+            rate = self.rate(inode, arena)
             for cache in arena.caches:
                 allocs = rate.allocs.get(cache.name) if rate else None
                 growth = rate.growth.get(cache.name) if rate else None
@@ -114,8 +118,8 @@ class View:
 
     def _site_rows(self) -> list[SiteRow]:
         rows = []
-        for inode, arena in self._arenas():
-            rate = self._rates.of(inode, arena, self._now_ns)
+        for inode, arena in self.arenas():
+            rate = self.rate(inode, arena)
             for site in arena.sites:
                 allocs = rate.site_allocs.get(site.number) if rate else None
                 growth = rate.site_growth.get(site.number) if rate else None
@@ -131,7 +135,7 @@ class View:
     # --- parts of the picture ---------------------------------------------------
 
     def _head(self, seen: Seen, notice: str) -> list[Line]:
-        arenas = list(self._arenas())
+        arenas = list(self.arenas())
         unplaced = sum(figures.nr_unplaced for figures in seen.files.values())
         more = f", {unplaced} more not shown" if unplaced else ""
         ages = [arena for _, arena in arenas]
@@ -150,37 +154,37 @@ class View:
         live = sum(row.cache.live for row in rows)
         nbytes = sum(row.cache.live * row.cache.object_size for row in rows)
         pace = f"{count(sum(rates))} allocations/s" if rates else "allocations/s not known yet"
-        left = sum(arena.nr_left_out for _, arena in self._arenas())
+        left = sum(arena.nr_left_out for _, arena in self.arenas())
         more = f", {left} caches not shown" if left else ""
         return [(f"Objects: {count(live)} live, {size(nbytes)}, in {len(rows)} caches; ", "plain"),
                 (pace, "strong"), (more, "plain")]  # fmt: skip
 
     def _arena_lines(self, inode: int, arena: Arena, width: int) -> list[Line]:
-        rate = self._rates.of(inode, arena, self._now_ns)
+        rate = self.rate(inode, arena)
         used = used_pages(arena)
         grows = f", {size(rate.used_pages * 4096)}/s" if rate else ""
         limit = f" (limit {size(arena.limit_bytes)})" if arena.limit_bytes else ""
         kinds = "".join(f" {flag}" for flag in arena.flags)
         fails = f", {count(arena.failures)} failed" if arena.failures else ""
-        shares = _shares(arena)
-        total = max(1, sum(shares.values()))
+        uses = shares(arena)
+        total = max(1, sum(uses.values()))
         legend: Line = []
         for name in BAR:
-            if shares[name]:
+            if uses[name]:
                 legend.append((BY_NAME[name].sign[:1], name))
-                legend.append((f" {_NAMES[name]} {shares[name] / total:.1%}  ", "plain"))
+                legend.append((f" {_NAMES[name]} {uses[name] / total:.1%}  ", "plain"))
         text = (
             f"Arena {self._label(inode, arena)}{kinds}: {size(used << 12)} of "
             f"{size(arena.size_bytes)}{limit} used{grows}, peak {size(arena.peak_pages << 12)}, "
             f"{_plural(arena.nr_threads, 'thread')}{fails}"
         )
-        return [[(text, "strong")], _bar(shares, width), legend]
+        return [[(text, "strong")], _bar(uses, width), legend]
 
-    def _zone_lines(self, width: int) -> list[Line]:
+    def _zone_lines(self, arenas: Sequence[tuple[int, Arena]], most: int | None) -> list[Line]:
         head = "ZONE          MANAGED    FREE   LISTS     MIN     LOW    HIGH BLOCKS/S STALLS"
         lines: list[Line] = [[(head, "title")]]
-        for inode, arena in self._arenas():
-            rate = self._rates.of(inode, arena, self._now_ns)
+        for inode, arena in arenas:
+            rate = self.rate(inode, arena)
             for zone in arena.zones:
                 pace = rate.blocks.get(zone.name) if rate else None
                 cells = [zone.managed, zone.free, zone.listed, zone.min, zone.low, zone.high]
@@ -190,6 +194,9 @@ class View:
                 style, mark = _below(zone)
                 line = f"{name:<13} {text} {blocks:>8} {count(zone.stalls):>6}"
                 lines.append([(line, "plain"), (f" {mark}" if mark else "", style)])
+        if most is not None and len(lines) > max(most, 2):
+            left = len(lines) - max(most, 2) + 1
+            lines[-left:] = [[(f"and {left} more zones", "plain")]]
         return lines
 
     # --- tables -----------------------------------------------------------------
@@ -206,7 +213,7 @@ class View:
 
     def _sites(self, width: int) -> list[Line]:
         rows = self._site_rows()
-        tracked = [arena for _, arena in self._arenas() if "tracked" in arena.flags]
+        tracked = [arena for _, arena in self.arenas() if "tracked" in arena.flags]
         if not tracked:
             return [[(_NOT_TRACKED, "plain")]]
         left = sum(arena.nr_sites for arena in tracked) - len(rows)
@@ -217,18 +224,23 @@ class View:
 
     def lines(self, width: int, height: int | None = None, notice: str = "") -> list[Line]:
         """Return the picture; with a height the table of caches, or that of call sites, is cut,
-        and arenas that have no room are left out."""
+        and arenas and zones that have no room are left out: those that use least."""
         seen = self._seen
         if seen is None:
             return [[(notice, "notice")]]
         head = [*self._head(seen, notice), self._totals()]
-        zones = self._zone_lines(width)
+        arenas = list(self.arenas())
+        if height is not None and len(arenas) * 3 > height // 3:  # not all have room
+            arenas.sort(key=lambda item: used_pages(item[1]), reverse=True)
+        zones = self._zone_lines(arenas, None if height is None else height // 3)
         heaps = [_heap_line(heap) for heap in seen.heaps[:_MAX_HEAPS]]
         room = None if height is None else height - len(head) - len(zones) - len(heaps) - 9
-        for inode, arena in self._arenas():
+        for at, (inode, arena) in enumerate(arenas):
             three = self._arena_lines(inode, arena, width)
             if room is not None and room < 0:
                 head.append(three[0])
+                left = len(arenas) - at - 1
+                head += [[(f"and {_plural(left, 'more arena')}", "plain")]] if left else []
                 break
             head += three
             room = None if room is None else room - 3
@@ -265,34 +277,3 @@ def _clip(line: Line, width: int) -> Line:
         clipped.append((text[:width], style))
         width -= len(clipped[-1][0])
     return clipped
-
-
-def as_data(view: View, seen: Seen) -> dict[str, Any]:
-    """Return all that was seen as lists and dicts, for JSON."""
-    now = time.monotonic_ns()
-    arenas = []
-    for inode, arena in view._arenas():
-        rate = view._rates.of(inode, arena, now)
-        arenas.append(
-            {
-                **arena._asdict(),
-                "file": inode,
-                "age_s": (now - arena.written_ns) / 1e9,
-                "used_pages": used_pages(arena),
-                "frames": _shares(arena),
-                "zones": [zone._asdict() for zone in arena.zones],
-                "caches": [cache._asdict() for cache in arena.caches],
-                "sites": [
-                    {**site._asdict(), "frames": [frame._asdict() for frame in site.frames]}
-                    for site in arena.sites
-                ],
-                "rates": rate._asdict() if rate else None,
-            }
-        )
-    heaps = [
-        {**heap._asdict(), "holders": [holder._asdict() for holder in heap.holders]}
-        for heap in seen.heaps
-    ]
-    unplaced = sum(figures.nr_unplaced for figures in seen.files.values())
-    process = {"pid": seen.pid, "command": seen.command, "arenas_not_shown": unplaced}
-    return {**process, "arenas": arenas, "shared_heaps": heaps}
