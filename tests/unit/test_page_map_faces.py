@@ -117,6 +117,20 @@ def test_picture(busy: tuple[pyslab.Arena, list[Any]], order: int, layout: str) 
     assert found._repr_html_() == found.svg()
 
 
+def test_a_free_block_is_one_box(arenas: list[pyslab.Arena]) -> None:
+    """Whatever its frames have in them: one edge, and its order once, in the middle."""
+    arena = pyslab.Arena("128KiB", caching=False, purge_delay=None, hugepages="no")
+    arenas.append(arena)
+    arena.free_pages(arena.alloc_pages(1))
+    found = arena.page_map()
+    assert {"dirty", "untouched"} == {span.use for span in found.spans}
+    assert {5} == {span.order for span in found.spans}
+    root, _colours = _boxes(found.svg())
+    edges = [item for item in root.iter(f"{SVG}rect") if float(item.get("width", 0)) > 100]
+    assert ["none"] == [item.get("fill") for item in edges if item.get("stroke")]
+    assert 1 == [item.text for item in root.iter(f"{SVG}text")].count("5")
+
+
 def test_layouts_are_checked(busy: tuple[pyslab.Arena, list[Any]]) -> None:
     """Rows need blocks."""
     for found, layout in ((busy[0].page_map(2), "rows"), (busy[0].page_map(), "spiral")):

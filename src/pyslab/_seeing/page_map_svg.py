@@ -7,6 +7,7 @@ that are both there are joined by a bridge. Hilbert: cells in squares, with stri
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from pyslab._seeing import svg
@@ -30,6 +31,9 @@ _HALO = ' stroke="#fff" stroke-width="2.5" paint-order="stroke" font-weight="bol
 _INK = {"large": "#fff", "pages": "#fff"}  # colours of words on dark ground
 
 
+_Place = tuple[float, float, float, float]  # x, y, width and height
+
+
 class _Grid(NamedTuple):
     """Where the cells of one zone are."""
 
@@ -40,7 +44,7 @@ class _Grid(NamedTuple):
     row: int
     """The row that is at the top."""
 
-    def place(self, box: Box) -> tuple[float, float, float, float]:
+    def place(self, box: Box) -> _Place:
         """Return x, y, width and height of a box of cells."""
         return (
             svg.MARGIN + box.column * self.width,
@@ -48,6 +52,10 @@ class _Grid(NamedTuple):
             box.width * self.width,
             box.height * self.height,
         )
+
+    def places(self, pfn: int, nr_pages: int) -> list[_Place]:
+        """Return the same of the boxes of frames."""
+        return [self.place(box) for box in row_boxes(pfn, nr_pages, self.columns)]
 
 
 # --- rows: blocks -------------------------------------------------------------------------
@@ -67,27 +75,45 @@ def _block_words(span: PageSpan, letters: dict[str, str]) -> str:
     return BY_NAME[span.use].letter
 
 
+def _words_in(places: list[_Place], grid: _Grid, words: str, more: str = "") -> str:
+    """Return words in the middle of the largest of the rectangles of a block."""
+    x, y, width, height = max(places, key=lambda place: place[2] * place[3])
+    size = min(11.0, grid.height * 0.75)
+    more += ' text-anchor="middle"'
+    return svg.text(x + width / 2, y + height / 2 + size * 0.36, words, size=size, more=more)
+
+
+def _is_part(span: PageSpan) -> bool:
+    """Whether it is a part of a free block whose other parts have another use."""
+    return span.use in FREE and span.nr_pages < 1 << span.order
+
+
 def _span_parts(span: PageSpan, grid: _Grid, found: MapData, letters: dict[str, str]) -> list[str]:
     use = BY_NAME[span.use]
     title = span_title(span, found)
     full = span.nr_inuse / span.nr_objects if span.nr_objects else 0.0
-    boxes = list(row_boxes(span.pfn, span.nr_pages, grid.columns))
-    places = [grid.place(box) for box in boxes]
+    places = grid.places(span.pfn, span.nr_pages)
     parts = [f"<g><title>{svg.escape(title)}</title>"]
     for place in places:
-        parts.append(svg.rect(*place, use.colour))
+        parts.append(svg.rect(*place, use.colour, more="" if _is_part(span) else svg.EDGE))
         if full:
             parts += [_slab_fill(place, full), svg.rect(*place, "none")]
-    x, y, width, height = max(places, key=lambda place: place[2] * place[3])
-    size = min(11.0, grid.height * 0.75)
-    words = _block_words(span, letters) if span.pfn == span.block else ""
-    if words:
-        more = f' text-anchor="middle" fill="{_INK.get(span.use, "#000")}"'
+    if span.pfn == span.block and not _is_part(span):
+        more = f' fill="{_INK.get(span.use, "#000")}"'
         more += _HALO if span.use == "slab" else ""
-        parts.append(
-            svg.text(x + width / 2, y + height / 2 + size * 0.36, words, size=size, more=more)
-        )
+        parts.append(_words_in(places, grid, _block_words(span, letters), more))
     return [*parts, "</g>"]
+
+
+def _outlines(spans: list[PageSpan], grid: _Grid) -> Iterator[str]:
+    """Give an edge and the order of each free block that has parts which differ."""
+    for block, group in groupby(filter(_is_part, spans), key=lambda span: span.block):
+        parts = list(group)
+        first, last = parts[0].pfn, parts[-1].pfn + parts[-1].nr_pages
+        places = grid.places(first, last - first)
+        yield from (svg.rect(*place, "none") for place in places)
+        if first == block:
+            yield _words_in(places, grid, str(parts[0].order))
 
 
 def _bridges(spans: dict[int, PageSpan], grid: _Grid) -> Iterator[str]:
@@ -134,6 +160,7 @@ def _rows(found: MapData, zone: MapZone, top: float) -> tuple[list[str], float]:
     parts = []
     for span in spans:
         parts += _span_parts(span, grid, found, letters)
+    parts += _outlines(spans, grid)
     parts += _mapped_parts(found, zone, grid)
     parts += _bridges({span.pfn: span for span in spans if span.pfn == span.block}, grid)
     return parts, end

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from xml.sax import saxutils
 
 __all__ = [
+    "EDGE",
     "MARGIN",
     "WIDTH",
     "LegendRow",
@@ -25,7 +26,7 @@ __all__ = [
 WIDTH = 800
 MARGIN = 16
 _ROW = 18  # height of a legend's row
-_EDGE = ' stroke="#555" stroke-width="0.6"'
+EDGE = ' stroke="#555" stroke-width="0.6"'
 
 
 # What no document of XML has, not even as a reference.
@@ -42,7 +43,7 @@ def _number(value: float) -> str:
 
 
 def rect(
-    x: float, y: float, width: float, height: float, colour: str, title: str = "", more: str = _EDGE
+    x: float, y: float, width: float, height: float, colour: str, title: str = "", more: str = EDGE
 ) -> str:
     """Return a rectangle. title: its text under the mouse."""
     place = f'x="{_number(x)}" y="{_number(y)}" width="{_number(width)}" height="{_number(height)}"'
