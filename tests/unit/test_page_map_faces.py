@@ -128,7 +128,13 @@ def test_a_free_block_is_one_box(arenas: list[pyslab.Arena]) -> None:
     root, _colours = _boxes(found.svg())
     edges = [item for item in root.iter(f"{SVG}rect") if float(item.get("width", 0)) > 100]
     assert ["none"] == [item.get("fill") for item in edges if item.get("stroke")]
-    assert 1 == [item.text for item in root.iter(f"{SVG}text")].count("5")
+    words = [item.text or "" for item in root.iter(f"{SVG}text")]
+    assert 1 == words.count("5")
+    assert "its order n" in words[-2]
+    assert not any("buddies" in text for text in words)  # the legend tells what is there
+    held = arena.alloc_pages(0)
+    assert "the two halves of one block" in arena.page_map().svg()
+    del held
 
 
 def test_layouts_are_checked(busy: tuple[pyslab.Arena, list[Any]]) -> None:

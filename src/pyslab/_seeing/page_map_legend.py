@@ -45,7 +45,7 @@ def _cache_rows(found: MapData, whole: int, in_rows: bool) -> Iterator[svg.Legen
         yield svg.LegendRow("", f"and {len(found.caches) - _MOST_CACHES} more caches", "")
 
 
-def map_legend(found: MapData, layout: str) -> list[svg.LegendRow]:
+def map_legend(found: MapData, layout: str, has_bridges: bool) -> list[svg.LegendRow]:
     """Return its rows, for what is in the picture."""
     whole = found.end - found.start
     in_rows = layout == "rows"
@@ -61,16 +61,14 @@ def map_legend(found: MapData, layout: str) -> list[svg.LegendRow]:
         sign = svg.rect(0, 0, 22, 12, "#ffffff") + svg.rect(0, 0, 22, 4, MAPPED_COLOUR)
         words = "high frame that has an address just now (kmap, vmalloc)"
         rows.append(svg.LegendRow(sign, words, _figures(nr_pages, whole)))
-    if in_rows:
+    if in_rows and has_bridges:
         bridge = '<path d="M6 6L16 6" stroke="#000" stroke-width="2.5" stroke-linecap="round"/>'
-        rows.append(
-            svg.LegendRow(
-                bridge, "buddies, the two halves of one block: they join when both are free", ""
-            )
-        )
+        words = "buddies, the two halves of one block: they join when both are free"
+        rows.append(svg.LegendRow(bridge, words, ""))
+    if in_rows and any(span.use in FREE for span in found.spans):
         words = "the number in a free block is its order n: it has 2 to the power of n frames"
         rows.append(svg.LegendRow("", words, ""))
-    else:
+    if not in_rows:
         cell = format_bytes(PAGE_SIZE << found.order)
         words = f"a cell is {cell}; stripes are shares. Squares of 16 by 16 cells, left to right,"
         rows.append(svg.LegendRow("", words, ""))

@@ -116,23 +116,32 @@ def _outlines(spans: list[PageSpan], grid: _Grid) -> Iterator[str]:
             yield _words_in(places, grid, str(parts[0].order))
 
 
-def _bridges(spans: dict[int, PageSpan], grid: _Grid) -> Iterator[str]:
-    """Give a bridge for each two buddies of which one is free, or on a page list."""
+def _joined(found: MapData, zone: MapZone) -> Iterator[PageSpan]:
+    """Give the higher of each two buddies of which one is free, or on a page list."""
+    spans = {span.pfn: span for span in _spans_of(found, zone) if span.pfn == span.block}
     for low in spans.values():
         high = spans.get(low.pfn + (1 << low.order))
         if low.pfn >> low.order & 1 or high is None or high.order != low.order:
             continue
-        if not {low.use, high.use} & {*FREE, "listed"}:
-            continue
-        x, y, _, _ = grid.place(next(row_boxes(high.pfn, 1, grid.columns)))
-        if high.pfn % grid.columns:
-            y, dx, dy = y + grid.height / 2, min(5.0, grid.width / 3), 0.0
-        else:
-            x, dx, dy = x + grid.width / 2, 0.0, min(5.0, grid.height / 3)
-        yield (
-            f'<path d="M{x - dx:.1f} {y - dy:.1f}L{x + dx:.1f} {y + dy:.1f}" stroke="#000" '
-            'stroke-width="2.5" stroke-linecap="round"/>'
-        )
+        if {low.use, high.use} & {*FREE, "listed"}:
+            yield high
+
+
+def _spans_of(found: MapData, zone: MapZone) -> list[PageSpan]:
+    return [span for span in found.spans if zone.start <= span.pfn < zone.end]
+
+
+def _bridge(high: PageSpan, grid: _Grid) -> str:
+    """Return a line over the edge between a block and its lower buddy."""
+    x, y, _, _ = grid.place(next(row_boxes(high.pfn, 1, grid.columns)))
+    if high.pfn % grid.columns:
+        y, dx, dy = y + grid.height / 2, min(5.0, grid.width / 3), 0.0
+    else:
+        x, dx, dy = x + grid.width / 2, 0.0, min(5.0, grid.height / 3)
+    return (
+        f'<path d="M{x - dx:.1f} {y - dy:.1f}L{x + dx:.1f} {y + dy:.1f}" stroke="#000" '
+        'stroke-width="2.5" stroke-linecap="round"/>'
+    )
 
 
 def _mapped_parts(found: MapData, zone: MapZone, grid: _Grid) -> Iterator[str]:
@@ -156,13 +165,13 @@ def _row_grid(found: MapData, zone: MapZone, top: float) -> tuple[_Grid, float]:
 def _rows(found: MapData, zone: MapZone, top: float) -> tuple[list[str], float]:
     grid, end = _row_grid(found, zone, top)
     letters = cache_letters(found)
-    spans = [span for span in found.spans if zone.start <= span.pfn < zone.end]
+    spans = _spans_of(found, zone)
     parts = []
     for span in spans:
         parts += _span_parts(span, grid, found, letters)
     parts += _outlines(spans, grid)
     parts += _mapped_parts(found, zone, grid)
-    parts += _bridges({span.pfn: span for span in spans if span.pfn == span.block}, grid)
+    parts += [_bridge(high, grid) for high in _joined(found, zone)]
     return parts, end
 
 
@@ -224,6 +233,7 @@ def map_svg(found: MapData, layout: str | None, title: str) -> str:
         drawn, y = (_rows if chosen == "rows" else _curve)(found, zone, y + 22)
         parts += drawn
         y += 8
-    rows = map_legend(found, chosen)
+    has_bridges = any(True for zone in found.zones for _ in _joined(found, zone))
+    rows = map_legend(found, chosen, has_bridges)
     drawn, y = svg.legend(rows, y + 8)
     return svg.document([*parts, *drawn], y + 6, heading)

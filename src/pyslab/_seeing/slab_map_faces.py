@@ -74,7 +74,7 @@ def map_text(found: SlabData, colour: bool, utf8: bool) -> str:
             lines += _slab_lines(slab, colour, utf8)
         if len(slabs) > _MOST_LINES:
             lines.append(f"{'':9} and {len(slabs) - _MOST_LINES} more slabs")
-    for state in STATES:
+    for state in filter(found.counts.get, STATES):
         face = _FACES[state]
         sign = face.sign if utf8 else face.plain
         mark = paint(sign, face.code) if colour else sign
@@ -139,6 +139,7 @@ def map_svg(found: SlabData, title: str) -> str:
             f"{found.counts[state]} objects",
         )
         for state in STATES
+        if found.counts[state]
     ]
     drawn, y = svg.legend(rows, y + 6)
     return svg.document([*parts, *drawn], y + 6, title or _heading(found))
