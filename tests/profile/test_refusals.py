@@ -1,6 +1,7 @@
 """pyslab.profile: what it refuses, and its end by fork and kill."""
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -125,3 +126,29 @@ def test_a_kill_leaves_the_profile(tmp_path: Path) -> None:
     result = raw.read(str(part))
     assert 5000 == result.live_bytes
     assert list(result.processes) == result.cut_off
+
+
+def test_a_path_of_bytes(tmp_path: Path, arena: pyslab.Arena) -> None:
+    """It is a path as another is."""
+    path = tmp_path / "x.table"
+    with pyslab.profile(os.fsencode(path), every="all"):
+        held = arena.kmalloc(100)
+    assert path.read_text().startswith("peak 100 B")
+    del held
+
+
+def test_no_room_for_the_part(tmp_path: Path) -> None:
+    """The error names the file that could not be made, which is not the one that was asked for."""
+    path = tmp_path / "x.table"
+    code = f"""
+        import resource, signal, pyslab
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+        try:
+            pyslab.profile({str(path)!r}).start()
+        except OSError as error:
+            print(error.strerror, error.filename)
+        """
+    done = run_child(code)
+    assert re.fullmatch(r"File too large .*x\.table\.part-\d+\n", done.stdout), done.stdout
+    assert [] == list(tmp_path.iterdir())

@@ -21,11 +21,11 @@ static PyObject *profile_calls_start(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "O&KK:_profile_start", PyUnicode_FSConverter, &path, &every, &seed))
         return NULL;
     error = profile_start(PyBytes_AS_STRING(path), every, seed);
-    Py_DECREF(path);
     if (error == PYSLAB_EBUSY)
         PyErr_SetString(PyExc_RuntimeError, "a profile is on already");
     else if (error != PYSLAB_OK)
-        PyErr_SetFromErrno(PyExc_OSError);
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, PyBytes_AS_STRING(path));
+    Py_DECREF(path);
     if (error != PYSLAB_OK)
         return NULL;
     tracing_set_profiled(true);

@@ -67,7 +67,7 @@ class profile:  # used as a function is
         format: str | None = None,
         seed: int = 0,
     ) -> None:
-        self._path = None if file is None else os.path.abspath(os.fspath(file))
+        self._path = None if file is None else os.path.abspath(os.fsdecode(file))
         self._format = "" if self._path is None else formats.format_of(self._path, format)
         self._every = parse_every(every)
         self._seed = seed
