@@ -86,6 +86,17 @@ static always_inline bool file_is_current(const struct writer *w)
     return w->generation == load_relaxed(&file_shared.generation);
 }
 
+/* The clock that is read next is not read ahead of what the thread has seen before: a processor
+ * that foresees that its turn has come would read it before the other thread has gone on. */
+static always_inline void file_settle(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_lfence();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
 /* A clock of all processors, in units of its own: each block has its time in nanoseconds too. */
 static always_inline uint64_t file_ticks(void)
 {

@@ -59,6 +59,7 @@ static uint64_t now_for(_Atomic uint8_t *owner)
 
     store_relaxed(owner, mine);
     atomic_signal_fence(memory_order_seq_cst);
+    file_settle();
     ticks = file_ticks();
     atomic_signal_fence(memory_order_seq_cst);
     if (unlikely(load_relaxed(owner) != mine))
