@@ -58,7 +58,7 @@ PROGRAMS = (
         "churn-1e5", ("churn_live", "--live", "100000", "--ops", "4000000", "--large", "65536")
     ),
     Program("sizes-1", ("random_sizes", "--threads", "1", "--ops", "5000000")),
-    Program("larson", ("larson", "--threads", "2", "--generations", "20")),
+    Program("larson", ("larson", "--threads", "2", "--generations", "20")),  # threads wait
     Program("nodes", ("nodes", "--levels", "19", "--times", "30")),
     Program("json-test", (sys.executable, "-m", "test", "test_json"), ON_MALLOC, own=False),
     Program("numpy", (sys.executable, "-c", NUMPY), own=False),
