@@ -21,8 +21,17 @@
 static char refused[FIRST_BYTES];
 #define REFUSED ((void *)refused)
 
+/* A thread that was started. */
+struct started {
+    pthread_t thread;
+    uint32_t next_ended; /* in player.ended */
+    bool is_joined;
+};
+
 struct player {
     const struct plan *plan;
+    struct started *started; /* by thread; the first is not used */
+    _Atomic uint32_t ended;  /* a stack of threads that have ended and are not joined; 0: none */
     _Atomic(void *) *slots;
     _Atomic uint64_t nr_refused;
     struct pace pace;
@@ -185,7 +194,13 @@ static void play_thread(uint32_t thread)
 
 static void *run_thread(void *argument)
 {
-    play_thread((uint32_t)(uintptr_t)argument);
+    uint32_t thread = (uint32_t)(uintptr_t)argument, ended;
+
+    play_thread(thread);
+    ended = atomic_load(&player.ended);
+    do
+        player.started[thread].next_ended = ended;
+    while (!atomic_compare_exchange_weak(&player.ended, &ended, thread));
     return NULL;
 }
 
@@ -197,20 +212,42 @@ static void start(pthread_t *thread, void *(*run)(void *argument), void *argumen
     }
 }
 
+static void join(uint32_t thread)
+{
+    struct started *started = &player.started[thread];
+
+    if (!started->is_joined)
+        pthread_join(started->thread, NULL);
+    started->is_joined = true;
+}
+
+/* The stack of a thread that has ended goes when it is joined: a program that starts thousands, one
+ * after the other, has never had thousands of stacks. */
+static void join_ended(void)
+{
+    uint32_t next;
+
+    for (uint32_t thread = atomic_exchange(&player.ended, 0); thread != 0; thread = next) {
+        next = player.started[thread].next_ended;
+        join(thread);
+    }
+}
+
 /* Starts each of the others when its first epoch comes, in the order of these. */
 static void *start_threads(void *argument)
 {
     const struct plan *plan = player.plan;
     uint32_t *order = argument;
-    pthread_t *threads = room_take(plan->nr_threads * sizeof *threads);
 
     for (uint32_t i = 1; i < plan->nr_threads; i++) {
-        pace_wait_for_epoch(&player.pace, plan->nr_threads, plan->threads[order[i]].first_epoch);
-        start(&threads[i], run_thread, (void *)(uintptr_t)order[i]);
+        uint32_t thread = order[i];
+
+        pace_wait_for_epoch(&player.pace, plan->nr_threads, plan->threads[thread].first_epoch);
+        join_ended();
+        start(&player.started[thread].thread, run_thread, (void *)(uintptr_t)thread);
     }
     for (uint32_t i = 1; i < plan->nr_threads; i++)
-        pthread_join(threads[i], NULL);
-    room_drop(threads, plan->nr_threads * sizeof *threads);
+        join(i);
     return NULL;
 }
 
@@ -229,6 +266,7 @@ static void order_threads(const struct plan *plan, uint32_t *order)
 
 static void play_threads(const struct plan *plan)
 {
+    size_t started_bytes = plan->nr_threads * sizeof *player.started;
     uint32_t *order;
     pthread_t starter;
 
@@ -240,9 +278,12 @@ static void play_threads(const struct plan *plan)
     }
     order = room_take(plan->nr_threads * sizeof *order);
     order_threads(plan, order);
+    player.started = room_take(started_bytes);
     start(&starter, start_threads, order);
+    pace_wait_for_epoch(&player.pace, 0, plan->threads[0].first_epoch);
     play_thread(0);
     pthread_join(starter, NULL);
+    room_drop(player.started, started_bytes);
     room_drop(order, plan->nr_threads * sizeof *order);
 }
 

@@ -1,14 +1,14 @@
 /* play.h - does what a plan says, on the malloc that the process has, and measures.
  *
  * What it is: the recording's first thread is the process's, so that a program of one thread is
- * replayed by a process of one; the others are started and end when they did. With
- * PLAY_NOTHING in place of malloc the same is done without any allocator: what that takes is the
- * replayer's own work, to be taken off.
+ * replayed by a process of one; the others are started and end when they did, and one that has
+ * ended is joined soon, so that its stack takes no memory. With PLAY_NOTHING in place of malloc the
+ * same is done without any allocator: what that takes is the replayer's own work, to be taken off.
  * Of each block is written, as programs do before they read: the first 64 bytes, one byte of each
- * page of 4096 bytes after that, and the last byte. After realloc only what was added. Before a
- * block is freed, its first byte is read, as most programs look once more at what they free: else
- * the wait for memory that has left the caches would be the allocator's, and only where the free
- * itself reads the block.
+ * page of 4096 bytes after that, and the last byte. After realloc the same without the first 64
+ * bytes, which the allocator has kept. Before a block is freed, its first byte is read, as most
+ * programs look once more at what they free: else the wait for memory that has left the caches
+ * would be the allocator's, and only where the free itself reads the block.
  * What it is not: an imitation of what the program computes, or of when it waits.
  *
  * Data structure: the table of slots, a pointer for each live block.

@@ -95,6 +95,19 @@ def test_memory_is_what_is_live(tmp_path: Path) -> None:
     assert untouched["peak_bytes"] < 3 << 20
 
 
+def test_threads_that_have_ended_take_no_memory(tmp_path: Path) -> None:
+    """A program of thousands of short threads, one after the other, never had all their stacks."""
+    path = tmp_path / "file"
+    with open(path, "wb") as file:
+        writer = RecordWriter(file, "made by a test")
+        for i in range(2000):
+            writer.event(i, MALLOC, i * 1000, 0x1000, 100)
+            writer.event(i, FREE, i * 1000 + 500, 0x1000)
+        writer.close()
+    [one] = replay(path, "--rounds", 1, "--against", "glibc")[0]["allocators"]
+    assert one["peak_bytes"] < 6 << 20
+
+
 def test_what_no_machine_has(tmp_path: Path) -> None:
     """A recording that needs more memory than there is is refused; untouched, blocks are."""
     path = tmp_path / "file"
