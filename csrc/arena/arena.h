@@ -5,8 +5,8 @@
  * What it is not: an allocator; each call goes to the layer that does the work.
  *
  * Data structure: frames lie at `base`, those of high memory in a file; the metadata (cache
- * descriptors, class map, mem_map) in a mapping of its own; this struct, process-local, on the
- * core's heap.
+ * descriptors, the map of class bytes, and mem_map, the table of all struct page) in a mapping of
+ * its own; this struct, process-local, on the core's heap.
  * Invariant (arena_adds_up): managed frames == free + on page lists + of slabs + of large blocks
  * + of page blocks + given back to the system at this moment.
  * Lock: the list of arenas has one of rank FORK; the layers have their own.

@@ -1,9 +1,9 @@
 /* kmalloc.h - memory by the byte: kmalloc, kzalloc, krealloc, ksize, kfree.
  *
- * What it is: size classes, each served by the slab cache whose id is the class, and whole frames
- * (a large block) for what is larger than all classes, or could not get a slab. Requests with
- * GFP_DMA have caches of their own, as in the kernel. GFP_HIGHMEM is ignored, because what kmalloc
- * gives must have an address.
+ * What it is: size classes, each served by the slab cache whose id is the class's number, and
+ * whole frames (a large block) for what is larger than all classes, or could not get a slab.
+ * Requests with GFP_DMA have caches of their own, as in the kernel. GFP_HIGHMEM is ignored, because
+ * what kmalloc gives must have an address.
  * What it is not: it keeps no size with a block. What lies at an address follows from the frame
  * class map (page.h), which has a byte per frame, and from the records of slabs and large blocks.
  *

@@ -1,7 +1,8 @@
 /* blocks.c - blocks of 2**order frames where the fast path of page_alloc.h does not lead.
  *
- * What it is: from the mask to the zones, then this thread's page list of the preferred zone, then
- * a request past the lists. What it is not: giving back (free.c), or many at once (bulk.c).
+ * What it is: from the request's gfp mask to its zones, then this thread's page list of the
+ * preferred zone, then a request past the lists. What it is not: giving back (free.c), or many at
+ * once (bulk.c).
  * Lock: none held; pcp.c and zonelist.c take the zones'.
  */
 #include "page_alloc/clear.h"

@@ -10,7 +10,8 @@
  *
  * Terms: a watermark is a number of free frames that a zone keeps from a request; the zonelist is
  * the order in which a request tries zones, from the highest it may use down; a block is managed
- * by a zone whether it is free or not.
+ * by a zone whether it is free or not; it is isolated while it is out of the buddy to be given back
+ * to the system (purge.h).
  * Invariants, at quiescence: managed == free + on page lists + in blocks handed out; at any time
  * under a zone's lock: used_pages == managed - free - isolated (zone_counts_add_up, recount.h).
  * Lock: the zone's lock for the buddy. A pcp is its thread's alone.

@@ -19,7 +19,9 @@
  * constructed state survives; the fast paths do not serve such caches.
  * Of a cache: struct cache_desc, which is position independent and lies in the arena's metadata,
  * and struct kmem_cache, which is process-local, with the lock, the barn and pointers. Each thread
- * has, per cache, a main sheaf and a spare.
+ * has, per cache, a slot with two sheaves, main and spare; its sheaf_table has all its slots, by
+ * class byte (page.h). An exchange is an allocation that finds main empty, and what it does to
+ * have objects there. A main larger than the cache's other sheaves may be is grown (sheaf_size.c).
  *
  * An allocation looks in main, then the spare (which it swaps with main), the barn, a partial slab,
  * an empty slab, and at last buys a slab from the buddy. A free goes to main, the spare (swap),
@@ -80,8 +82,9 @@ struct cache_desc {
 
 struct sheaf {
     struct sheaf *next; /* on one of the barn's lists */
-    uint32_t nr;        /* objects; but of a thread's main nothing, or if it is grown, the slot's
-                           nr_allocs when it last took objects from the slabs */
+    uint32_t nr;        /* objects. Not in a thread's main, whose slot tells by pointers: there it
+                           is nothing, or if main is grown, the slot's nr_allocs when it last took
+                           objects from the slabs */
     uint32_t capacity;  /* constant */
     void *object[];     /* free objects; the youngest is last */
 };
