@@ -83,8 +83,8 @@ static void call_those_that_ask(struct place *place)
         pace_call(place);
 }
 
-/* Who finds that another thread asks for as much relies on that one's store, which is to come before
- * its own look at next: so this load is sequentially consistent, too. */
+/* Who finds that another thread asks for as much relies on that one's store, which is to come
+ * before its own look at next: so this load is sequentially consistent, too. */
 static void ask_for(struct place *place, const struct plan_op *op)
 {
     uintptr_t wanted = (uintptr_t)op + PACE_AHEAD * sizeof *op, asked = atomic_load(&place->asked);

@@ -19,7 +19,7 @@
  * constructed state survives; the fast paths do not serve such caches.
  * Of a cache: struct cache_desc, which is position independent and lies in the arena's metadata,
  * and struct kmem_cache, which is process-local, with the lock, the barn and pointers. Each thread
- * has, per cache, a struct sheaf_slot with two sheaves, main and spare. All of its sheaf_slots, by
+ * has, per cache, a struct sheaf_slot with two sheaves, main and spare. All of these, by
  * class byte (page.h), are its sheaf_table, which is its slot of this layer (thread.h). An exchange
  * is an allocation that finds main empty, and what it does to have objects there. A main larger
  * than the cache's other sheaves may be is grown (sheaf_size.c).
