@@ -16,6 +16,7 @@
 #define PAGE 4096u
 #define FIRST_BYTES 64u
 #define NOTHING_BYTES 65536u
+#define MOST_NOTHINGS 16u
 
 /* Stands in a slot for a block that was refused. */
 static char refused[FIRST_BYTES];
@@ -36,7 +37,7 @@ struct player {
     _Atomic uint64_t nr_refused;
     struct pace pace;
     enum play_touch touch;
-    size_t mask; /* of offsets into a block: PLAY_NOTHING's are all one small piece of memory */
+    size_t mask; /* of offsets into a block: PLAY_NOTHING's are in a small piece of memory */
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t nr, size_t size);
     void *(*memalign)(size_t align, size_t size);
@@ -48,7 +49,10 @@ static struct player player;
 
 /* --- no allocator ------------------------------------------------------------------ */
 
-static char nothing[NOTHING_BYTES] __attribute__((aligned(4096)));
+/* A thread writes to one of its own, as it does to blocks that it has allocated: to write where
+ * another thread writes would take longer than any block does. */
+static char nothings[MOST_NOTHINGS][NOTHING_BYTES] __attribute__((aligned(4096)));
+static _Thread_local char *nothing;
 
 static void *nothing_malloc(size_t size)
 {
@@ -72,8 +76,9 @@ static void *nothing_memalign(size_t align, size_t size)
 
 static void *nothing_realloc(void *p, size_t size)
 {
+    (void)p;
     (void)size;
-    return p;
+    return nothing;
 }
 
 static void nothing_free(void *p)
@@ -157,6 +162,7 @@ static void play_thread(uint32_t thread)
     struct place *place = &player.pace.places[thread];
     const struct plan_thread *threads = player.plan->threads;
 
+    nothing = nothings[thread % MOST_NOTHINGS];
     for (const struct plan_op *op = threads[thread].ops;; op++) {
         size_t size = op->size;
 
@@ -346,7 +352,8 @@ static void prepare(const struct plan *plan, enum play_on on, enum play_touch ho
     player.slots = room_take(plan->nr_slots * sizeof *player.slots);
     memset((void *)player.slots, 0, plan->nr_slots * sizeof *player.slots); /* resident */
     pace_start(&player.pace, plan);
-    memset(nothing, 0, sizeof nothing);
+    for (uint32_t i = 0; i < plan->nr_threads && i < MOST_NOTHINGS; i++)
+        memset(nothings[i], 0, sizeof nothings[i]); /* resident */
     free(malloc(1)); /* what an allocator takes for itself is not the program's */
 }
 
