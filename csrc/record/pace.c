@@ -49,7 +49,7 @@ void pace_start(struct pace *pace, const struct plan *plan)
     for (uint32_t i = 0; i < nr; i++)
         if (plan->threads[i].epoch >= pace->nr_epochs)
             pace->nr_epochs = plan->threads[i].epoch + 1;
-    pace->nr_in_epoch = room_take((pace->nr_epochs + 1) * sizeof *pace->nr_in_epoch);
+    pace->nr_in_epoch = room_take(pace->nr_epochs * sizeof *pace->nr_in_epoch);
     pace->places = room_take((nr + 1) * sizeof *pace->places);
     for (uint32_t i = 0; i <= nr; i++) {
         store_relaxed(&pace->places[i].asked, UINTPTR_MAX);
@@ -64,7 +64,7 @@ void pace_start(struct pace *pace, const struct plan *plan)
 void pace_end(struct pace *pace)
 {
     room_drop(pace->places, (pace->nr_threads + 1) * sizeof *pace->places);
-    room_drop((void *)pace->nr_in_epoch, (pace->nr_epochs + 1) * sizeof *pace->nr_in_epoch);
+    room_drop((void *)pace->nr_in_epoch, pace->nr_epochs * sizeof *pace->nr_in_epoch);
 }
 
 /* --- for an operation ---------------------------------------------------------------- */

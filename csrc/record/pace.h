@@ -43,7 +43,7 @@ struct place {
 struct pace {
     struct place *places; /* of each thread, and of the one that starts them */
     uint32_t nr_threads;
-    _Atomic uint32_t *nr_in_epoch; /* for each epoch, and 0 for the one after the last */
+    _Atomic uint32_t *nr_in_epoch; /* for each epoch */
     uint64_t nr_epochs;
     _Atomic uint64_t all_reached; /* the epoch that every thread has reached */
     _Atomic uint32_t nr_asleep;   /* for an epoch; those among them that are about to sleep */

@@ -61,7 +61,7 @@ def map_legend(found: MapData, layout: str, has_bridges: bool) -> list[svg.Legen
         sign = svg.rect(0, 0, 22, 12, "#ffffff") + svg.rect(0, 0, 22, 4, MAPPED_COLOUR)
         words = "high frame that has an address just now (kmap, vmalloc)"
         rows.append(svg.LegendRow(sign, words, _figures(nr_pages, whole)))
-    if in_rows and has_bridges:
+    if has_bridges:
         bridge = '<path d="M6 6L16 6" stroke="#000" stroke-width="2.5" stroke-linecap="round"/>'
         words = "buddies, the two halves of one block: they join when both are free"
         rows.append(svg.LegendRow(bridge, words, ""))

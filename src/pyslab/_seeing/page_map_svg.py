@@ -233,7 +233,9 @@ def map_svg(found: MapData, layout: str | None, title: str) -> str:
         drawn, y = (_rows if chosen == "rows" else _curve)(found, zone, y + 22)
         parts += drawn
         y += 8
-    has_bridges = any(True for zone in found.zones for _ in _joined(found, zone))
+    has_bridges = chosen == "rows" and any(
+        True for zone in found.zones for _ in _joined(found, zone)
+    )
     rows = map_legend(found, chosen, has_bridges)
     drawn, y = svg.legend(rows, y + 8)
     return svg.document([*parts, *drawn], y + 6, heading)
