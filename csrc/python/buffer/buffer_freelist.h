@@ -14,7 +14,8 @@
  * changes, so that the fast way does not look; a profile takes note of few Buffers, so that
  * buffer_object_new() goes on with the list under another count. Without one a look at trace_on
  * stands for that.
- * Lock: the GIL; without one none, as a thread has its own.
+ * Lock: the GIL; without one none, as a thread has its own, but for a mutex of the lists that ended
+ * threads have left (`left` in buffer_freelist.c).
  */
 #ifndef PYTHON_BUFFER_FREELIST_H
 #define PYTHON_BUFFER_FREELIST_H
